@@ -1,0 +1,58 @@
+@0xb1e07a53c96d4f28;
+# What a prepare's body holds.
+
+struct PrepareBody {
+  requests @0 :List(Request);
+}
+
+struct Request {
+  client @0 :Data;         # 16 bytes
+  session @1 :UInt64;      # 0: none
+  number @2 :UInt64;
+  union {
+    createStream @3 :CreateStream;
+    appendBatch @4 :AppendBatch;
+    openSession @5 :Void;
+    putKey @6 :KeyRow;
+  }
+}
+
+struct CreateStream {
+  tenant @0 :UInt64;
+  stream @1 :UInt64;
+  dataClass @2 :UInt8;
+  region @3 :Text;
+  lookup @4 :Data;
+  record @5 :Data;
+  ifNotExists @6 :Bool;
+}
+
+struct AppendBatch {
+  tenant @0 :UInt64;
+  appends @1 :List(StreamAppend);
+}
+
+struct StreamAppend {
+  stream @0 :UInt64;
+  expectedKind @1 :UInt8;  # 0 any, 1 none, 2 exact
+  expectedOffset @2 :UInt64;
+  runs @3 :List(Run);
+}
+
+struct Run {
+  count @0 :UInt32;
+  record @1 :Data;
+}
+
+struct KeyRow {
+  dekId @0 :Data;
+  tenant @1 :UInt64;
+  scope @2 :UInt8;
+  dataClass @3 :UInt8;
+  lookup @4 :Data;
+  subjectToken @5 :Data;
+  kekId @6 :Data;
+  kekVersion @7 :UInt32;
+  wrapped @8 :Data;
+  wrappedSecret @9 :Data;
+}

@@ -1,0 +1,243 @@
+"""Every error that VerityDB raises, in one tree.
+
+    VerityError
+    ├── DefiniteError               nothing happened and nothing will: safe to give up or to send again
+    │   ├── InvalidArgument         the call itself is wrong
+    │   │   └── TooLarge
+    │   ├── Refused                 the log or the gate said no; `code` is a `RefusalCode` value
+    │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
+    │   │   ├── CrossGroup, PlacementViolation, NotAvailable
+    │   │   └── SessionExpired, SessionGap, RequestTooOld
+    │   ├── Overloaded              queues are full; try again later
+    │   └── UnknownProjection
+    ├── IndefiniteError             it may or may not have happened; only a retry in the same session tells
+    │   └── ConnectionLost, Timeout
+    ├── StartError                  a node can't start; the message says what to do
+    │   ├── KeysMissing, WrongKey, KeyFilePermissions
+    │   ├── DataDirectoryInUse, ForeignData, NewerFormat, AddressInUse, ConfigError, NotLoopback
+    │   └── DamagedData             what is on disk can't be trusted and can't be repaired here
+    ├── StorageError                fatal for the node: it stops and recovers
+    │   ├── DiskFull                writes are refused, reads go on
+    │   ├── DiskFailed              EIO, a failed fsync
+    │   └── FileMissing
+    ├── CryptoError                 RecordTampered, KeyUnavailable
+    ├── WireError                   bytes that don't follow the protocol
+    ├── NodeStopped                 this node has ended; its reason is in the message
+    ├── ForkedHandle                a handle used in a forked child process
+    └── ProjectionFailed            a handler failed; names projection, event and cause
+
+A broken invariant isn't in this tree: it is an AssertionError, and the node stops.
+Messages say what was expected and what was found, and never hold a payload, a key or a subject.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class RefusalCode(Enum):
+    """Why a request was refused. The values travel over RPC as the first word of an exception's reason."""
+
+    UNKNOWN_TENANT = "UNKNOWN_TENANT"
+    UNKNOWN_STREAM = "UNKNOWN_STREAM"
+    STREAM_EXISTS = "STREAM_EXISTS"
+    WRONG_EXPECTED_OFFSET = "WRONG_EXPECTED_OFFSET"
+    CROSS_GROUP = "CROSS_GROUP"
+    PLACEMENT_VIOLATION = "PLACEMENT_VIOLATION"
+    NOT_AVAILABLE = "NOT_AVAILABLE"
+    SESSION_EXPIRED = "SESSION_EXPIRED"
+    SESSION_GAP = "SESSION_GAP"
+    REQUEST_TOO_OLD = "REQUEST_TOO_OLD"
+    TOO_LARGE = "TOO_LARGE"
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    OVERLOADED = "OVERLOADED"
+    DISK_FULL = "DISK_FULL"
+    UNKNOWN_PROJECTION = "UNKNOWN_PROJECTION"
+
+
+class VerityError(Exception):
+    """Root of the tree."""
+
+
+class DefiniteError(VerityError):
+    """Nothing happened and nothing will."""
+
+    code: RefusalCode = RefusalCode.INVALID_ARGUMENT
+
+
+class InvalidArgument(DefiniteError, ValueError):
+    code = RefusalCode.INVALID_ARGUMENT
+
+
+class TooLarge(InvalidArgument):
+    code = RefusalCode.TOO_LARGE
+
+
+class Refused(DefiniteError):
+    """A business refusal, as a client sees it. Inside the kernel it is a value (`kernel.reply.Refusal`)."""
+
+
+class UnknownTenant(Refused):
+    code = RefusalCode.UNKNOWN_TENANT
+
+
+class UnknownStream(Refused):
+    code = RefusalCode.UNKNOWN_STREAM
+
+
+class StreamExists(Refused):
+    code = RefusalCode.STREAM_EXISTS
+
+
+class WrongExpectedOffset(Refused):
+    code = RefusalCode.WRONG_EXPECTED_OFFSET
+
+
+class CrossGroup(Refused):
+    code = RefusalCode.CROSS_GROUP
+
+
+class PlacementViolation(Refused, ValueError):
+    code = RefusalCode.PLACEMENT_VIOLATION
+
+
+class NotAvailable(Refused):
+    code = RefusalCode.NOT_AVAILABLE
+
+
+class SessionExpired(Refused):
+    code = RefusalCode.SESSION_EXPIRED
+
+
+class SessionGap(Refused):
+    code = RefusalCode.SESSION_GAP
+
+
+class RequestTooOld(Refused):
+    code = RefusalCode.REQUEST_TOO_OLD
+
+
+class Overloaded(DefiniteError):
+    code = RefusalCode.OVERLOADED
+
+
+class UnknownProjection(DefiniteError):
+    code = RefusalCode.UNKNOWN_PROJECTION
+
+
+class IndefiniteError(VerityError):
+    """The request may or may not have been executed."""
+
+
+class ConnectionLost(IndefiniteError):
+    pass
+
+
+class Timeout(IndefiniteError):
+    pass
+
+
+class StartError(VerityError):
+    """A node can't start."""
+
+
+class KeysMissing(StartError):
+    pass
+
+
+class WrongKey(StartError):
+    pass
+
+
+class KeyFilePermissions(StartError):
+    pass
+
+
+class DataDirectoryInUse(StartError):
+    pass
+
+
+class ForeignData(StartError):
+    pass
+
+
+class NewerFormat(StartError):
+    pass
+
+
+class AddressInUse(StartError):
+    pass
+
+
+class ConfigError(StartError):
+    pass
+
+
+class NotLoopback(StartError):
+    pass
+
+
+class DamagedData(StartError):
+    pass
+
+
+class StorageError(VerityError):
+    """The disk failed the node."""
+
+
+class DiskFull(StorageError, DefiniteError):
+    code = RefusalCode.DISK_FULL
+
+
+class DiskFailed(StorageError):
+    pass
+
+
+class FileMissing(StorageError):
+    pass
+
+
+class CryptoError(VerityError):
+    pass
+
+
+class RecordTampered(CryptoError):
+    """A sealed record doesn't open: wrong key, or bytes that were changed."""
+
+
+class KeyUnavailable(CryptoError):
+    """The key of a record isn't in the key store: never put, or destroyed."""
+
+
+class WireError(VerityError):
+    """Bytes that don't follow the protocol; the connection is closed."""
+
+
+class NodeStopped(VerityError):
+    pass
+
+
+class ForkedHandle(VerityError):
+    pass
+
+
+class ProjectionFailed(VerityError):
+    pass
+
+
+def _refusals() -> dict[RefusalCode, type[DefiniteError]]:
+    found: dict[RefusalCode, type[DefiniteError]] = {RefusalCode.INVALID_ARGUMENT: InvalidArgument}
+    todo: list[type[DefiniteError]] = [DefiniteError]
+    while todo:
+        error = todo.pop()
+        todo.extend(error.__subclasses__())
+        found.setdefault(error.code, error)
+    return found
+
+
+REFUSALS: dict[RefusalCode, type[DefiniteError]] = _refusals()
+
+
+def error_for_refusal(code: RefusalCode, message: str) -> DefiniteError:
+    """The exception that a client raises for a refusal."""
+    return REFUSALS[code](message)

@@ -1,0 +1,156 @@
+"""Commands: what the log holds and the kernel applies. All names and payloads in them are sealed already.
+
+The primary makes a command from a client's request: it predicts stream ids, offsets and refusals from the
+prepared state, seals the runs, and proposes the result. Apply asserts that the prediction holds.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from attrs import field, frozen
+
+from vdb.types import DataClass, Offset, StreamId, TenantId
+
+CLIENT_ID_SIZE = 16
+
+
+class ExpectedKind(IntEnum):
+    ANY = 0
+    NONE = 1
+    """The stream must be empty."""
+    EXACT = 2
+    """The stream's next offset must be `offset`."""
+
+
+@frozen
+class Expected:
+    """A condition on a stream's next offset."""
+
+    kind: ExpectedKind = ExpectedKind.ANY
+    offset: int = 0
+
+    def holds(self, next_offset: int) -> bool:
+        if self.kind is ExpectedKind.ANY:
+            return True
+        return next_offset == (self.offset if self.kind is ExpectedKind.EXACT else 0)
+
+    def __str__(self) -> str:
+        return f"exactly {self.offset}" if self.kind is ExpectedKind.EXACT else self.kind.name.lower()
+
+
+ANY = Expected()
+EMPTY = Expected(ExpectedKind.NONE)
+
+
+class KeyScope(IntEnum):
+    """What a key of the key store protects."""
+
+    TENANT = 0
+    """The tenant key of this group's region; wraps all others of the tenant. Wrapped itself by the root key."""
+    CATALOGUE = 1
+    """Names of streams."""
+    STREAM = 2
+    SUBJECT = 3
+    PROJECTION = 4
+    """A projection's SQLCipher file."""
+
+
+@frozen(kw_only=True)
+class KeyRow:
+    """A wrapped key. `lookup` is the HMAC by which the scope's name is found; names never stand in clear."""
+
+    dek_id: bytes
+    tenant: TenantId
+    scope: KeyScope
+    data_class: DataClass
+    lookup: bytes = field(repr=False)
+    """32 bytes; zeros for TENANT and CATALOGUE."""
+    subject_token: bytes = field(repr=False)
+    """32 bytes; zeros unless scope is SUBJECT."""
+    kek_id: bytes
+    """dek_id of the tenant key that wraps this one; the root key's id for a tenant key."""
+    kek_version: int
+    wrapped: bytes = field(repr=False)
+    """The key under AES-256 key wrap (RFC 3394): 40 bytes."""
+    wrapped_secret: bytes = field(repr=False)
+    """The secret of the subject token under the same wrap: 40 bytes for SUBJECT, empty otherwise."""
+
+
+@frozen(kw_only=True)
+class CreateStream:
+    tenant: TenantId
+    stream: StreamId
+    """The id that the primary predicts; the kernel asserts it when it accepts."""
+    data_class: DataClass
+    region: str
+    """A region's name, or 'global'. It must be the group's own."""
+    lookup: bytes = field(repr=False)
+    """HMAC of the name under the tenant's lookup key: 32 bytes."""
+    record: bytes = field(repr=False)
+    """The sealed name, a record of the tenant's catalogue stream (id 0). Empty when a refusal is predicted."""
+    if_not_exists: bool = False
+    """An existing stream of the same class is then an answer, not a refusal."""
+
+
+@frozen(kw_only=True)
+class Run:
+    """Consecutive events of one stream under one key: one sealed record."""
+
+    count: int
+    record: bytes = field(repr=False)
+    """`vdb.crypto.record.encode_record`; empty when a refusal is predicted."""
+
+
+@frozen(kw_only=True)
+class StreamAppend:
+    stream: StreamId
+    expected: Expected
+    runs: tuple[Run, ...]
+    """May be empty: then only the condition counts."""
+
+    @property
+    def count(self) -> int:
+        return sum(run.count for run in self.runs)
+
+
+@frozen(kw_only=True)
+class AppendBatch:
+    """All streams or none; all conditions are checked before the first event is appended. No stream twice."""
+
+    tenant: TenantId
+    appends: tuple[StreamAppend, ...]
+
+
+@frozen(kw_only=True)
+class OpenSession:
+    """Opens a session for the origin's client. The new session's number is in the reply."""
+
+
+@frozen(kw_only=True)
+class PutKey:
+    row: KeyRow
+
+
+Command = CreateStream | AppendBatch | OpenSession | PutKey
+
+
+@frozen
+class Origin:
+    """Who sent a request: client id (16 bytes), session (0: none) and request number (from 1 in a session)."""
+
+    client: bytes = bytes(CLIENT_ID_SIZE)
+    session: int = 0
+    number: int = 0
+
+
+INTERNAL = Origin()
+"""Requests that the node itself puts into a prepare, such as PutKey."""
+
+
+@frozen
+class Request:
+    """What stands in a prepare's body: a command and where it came from."""
+
+    origin: Origin
+    command: Command

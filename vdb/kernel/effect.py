@@ -1,0 +1,44 @@
+"""Effects: what the shell must do after an op commits, as values, in order."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from vdb.kernel.command import KeyRow
+from vdb.types import StreamId, TenantId
+
+
+@frozen
+class AppendRecord:
+    """Append one sealed record to the tenant's event log."""
+
+    tenant: TenantId
+    stream: StreamId
+    first_offset: int
+    first_position: int
+    count: int
+    record: bytes = field(repr=False)
+
+
+@frozen
+class WakeProjection:
+    """Events of this tenant were appended: its projections and followers have something to read."""
+
+    tenant: TenantId
+
+
+@frozen
+class StoreKey:
+    """A key row entered the key store."""
+
+    row: KeyRow
+
+
+@frozen
+class EvictSession:
+    """A session made room for another one. Its client gets SESSION_EXPIRED from now on."""
+
+    session: int
+
+
+Effect = AppendRecord | WakeProjection | StoreKey | EvictSession

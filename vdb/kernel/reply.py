@@ -1,0 +1,53 @@
+"""Replies: the values that apply returns. They are stored for sessions, so they hold positions, never rows."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from vdb.errors import RefusalCode
+from vdb.types import StreamId
+
+
+@frozen
+class StreamCreated:
+    stream: StreamId
+    created: bool
+    """False when it was there already and the request allowed that."""
+
+
+@frozen
+class AppendedStream:
+    stream: StreamId
+    first_offset: int
+    next_offset: int
+
+
+@frozen
+class Appended:
+    streams: tuple[AppendedStream, ...]
+    first_position: int
+    """Number, in the group's log, of the first event appended."""
+    next_position: int
+    timestamp: int
+    """Microseconds UTC."""
+
+
+@frozen
+class SessionOpened:
+    session: int
+
+
+@frozen
+class KeyPut:
+    dek_id: bytes
+
+
+@frozen
+class Refusal:
+    """A business refusal: a value, the same on every replica. The message names what was expected and found."""
+
+    code: RefusalCode
+    message: str
+
+
+Reply = StreamCreated | Appended | SessionOpened | KeyPut | Refusal

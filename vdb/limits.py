@@ -1,0 +1,89 @@
+"""Every bound of the system, and the relations between them, in one place.
+
+`Limits` are the bounds that a node's configuration, and each simulated run, may change; they are fixed when a
+data directory is created and stored in the superblock. The constants below them never change.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+SECTOR_SIZE = 4096
+"""Bytes. Every write to a ring or a superblock starts and ends on a multiple of it."""
+
+PREPARE_HEADER_SIZE = 256
+"""Bytes. A power of two that divides SECTOR_SIZE, so that no header crosses a sector."""
+
+SUPERBLOCK_COPIES = 4
+SUPERBLOCK_WRITE_QUORUM = 3
+SUPERBLOCK_OPEN_QUORUM = 2
+
+SESSION_WINDOW = 64
+"""Consecutive request numbers of one session that may be in flight, and whose replies are kept."""
+
+STREAM_NAME_BYTES_MAX = 512
+SUBJECT_BYTES_MAX = 512
+STREAMS_PER_APPEND_MAX = 64
+EVENTS_PER_APPEND_MAX = 10_000
+RECORD_SIZE_MAX = 16 * 1024 * 1024
+"""Bytes of one sealed record (FORMATS, section 3)."""
+
+EVENT_ID_SIZE = 16
+REPLICAS_MAX = 6
+
+
+@frozen(kw_only=True)
+class Limits:
+    """The bounds of one group. Sizes are bytes, unless the name says otherwise."""
+
+    message_size_max: int = 1024 * 1024
+    wal_slots: int = 256
+    pipeline_max: int = 4
+    """Prepares in flight at once."""
+    requests_per_prepare_max: int = 256
+    request_queue_max: int = 1024
+    """Requests that wait for a prepare; more are refused with Overloaded."""
+    checkpoint_interval: int = 128
+    """Ops between two checkpoints."""
+    sessions_max: int = 1024
+    segment_size: int = 16 * 1024 * 1024
+    """A segment is closed by the first record that takes it to this size or beyond."""
+    read_bytes_max: int = 1024 * 1024
+    """Bytes of sealed records that one read returns; at least one record is returned."""
+    open_files_max: int = 256
+
+    def __attrs_post_init__(self) -> None:
+        assert SECTOR_SIZE % PREPARE_HEADER_SIZE == 0
+        assert self.message_size_max % SECTOR_SIZE == 0
+        assert self.message_size_max >= 2 * SECTOR_SIZE
+        assert self.message_size_max <= RECORD_SIZE_MAX
+        assert 1 <= self.pipeline_max < self.checkpoint_interval
+        # A checkpoint is taken every `checkpoint_interval` ops and is written while the pipeline goes on; the
+        # ring must hold the ops since the last durable checkpoint and those that arrive during the next one.
+        assert self.wal_slots >= self.checkpoint_interval + 2 * self.pipeline_max
+        assert self.requests_per_prepare_max >= 1
+        assert self.request_queue_max >= self.requests_per_prepare_max
+        assert self.sessions_max >= 1
+        assert self.read_bytes_max >= SECTOR_SIZE
+        assert self.wal_size <= 4 * 1024**3, "the ring may not take more than 4 GiB"
+
+    @property
+    def wal_headers_size(self) -> int:
+        """Bytes of the ring of redundant headers, rounded up to a sector."""
+        raw = self.wal_slots * PREPARE_HEADER_SIZE
+        return -(-raw // SECTOR_SIZE) * SECTOR_SIZE
+
+    @property
+    def wal_size(self) -> int:
+        """Bytes of the whole WAL file: the ring of headers, then the ring of prepares."""
+        return self.wal_headers_size + self.wal_slots * self.message_size_max
+
+    @property
+    def body_size_max(self) -> int:
+        """Bytes of a prepare's body."""
+        return self.message_size_max - PREPARE_HEADER_SIZE
+
+    @property
+    def request_size_max(self) -> int:
+        """Bytes of payload in one request. The rest of the body is for headers, seals, key rows and framing."""
+        return self.message_size_max * 3 // 4
