@@ -99,7 +99,7 @@ class Disk(Protocol):
         """Make a directory and its parents, durably. Existing ones are fine."""
 
     async def rename(self, old: str, new: str) -> None:
-        """Rename within the disk, replacing `new`. Durable after `sync_directory` of the directory (of both, if two)."""
+        """Rename within the disk, replacing `new`. Durable after `sync_directory` (of both directories)."""
 
     async def remove(self, path: str) -> None:
         """Remove a file; FileMissing if there is none. Durable after `sync_directory`."""

@@ -143,9 +143,7 @@ class Position:
         """Read `group:number`; raises InvalidArgument for anything else."""
         group, separator, number = text.rpartition(":")
         if not separator or not group or not number.isascii() or not number.isdigit():
-            raise InvalidArgument(
-                f"a position reads GROUP:NUMBER, such as 'ap-southeast-2:42'; found {text!r}"
-            )
+            raise InvalidArgument(f"a position reads GROUP:NUMBER, such as 'ap-southeast-2:42'; found {text!r}")
         return cls(GroupId(group), int(number))
 
 

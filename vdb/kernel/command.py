@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from attrs import field, frozen
 
-from vdb.types import DataClass, Offset, StreamId, TenantId
+from vdb.types import DataClass, StreamId, TenantId
 
 CLIENT_ID_SIZE = 16
 

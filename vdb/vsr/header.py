@@ -46,7 +46,7 @@ class Operation(IntEnum):
 
 @frozen(kw_only=True)
 class PrepareHeader:
-    """See the module's docstring for the meaning of each field. `checksum` is derived in `make`, checked in `decode`."""
+    """See the module's docstring for the meaning of each field. `checksum` is derived in `make`, checked on decode."""
 
     checksum: bytes
     body_checksum: bytes
