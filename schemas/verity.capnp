@@ -100,7 +100,9 @@ struct Value {
 }
 
 interface VerityDb {
-  openSession @0 (client :Data) -> (session :UInt64, window :UInt32);
+  openSession @0 (client :Data, group :Text) -> (session :UInt64, window :UInt32);
+  # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
+  # executed in order. Which group a stream lies in: getStream's placement.
 
   createStream @1 (origin :Origin, tenant :UInt64, name :Text, dataClass :UInt8, placement :Text,
                    ifNotExists :Bool) -> (id :UInt64, created :Bool);
