@@ -14,7 +14,14 @@ struct Request {
     appendBatch @4 :AppendBatch;
     openSession @5 :Void;
     putKey @6 :KeyRow;
+    reject @7 :Reject;
   }
+}
+
+struct Reject {
+  # A numbered request that the gate refused. The reply is this refusal.
+  code @0 :Text;
+  message @1 :Text;
 }
 
 struct CreateStream {

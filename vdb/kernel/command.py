@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from attrs import field, frozen
 
+from vdb.errors import RefusalCode
 from vdb.types import DataClass, StreamId, TenantId
 
 CLIENT_ID_SIZE = 16
@@ -132,7 +133,18 @@ class PutKey:
     row: KeyRow
 
 
-Command = CreateStream | AppendBatch | OpenSession | PutKey
+@frozen(kw_only=True)
+class Reject:
+    """A numbered request that the node's gate refused: it uses up its number, so that the next one can follow.
+
+    The message is stored in clear, so it holds no name and nothing of the payload.
+    """
+
+    code: RefusalCode
+    message: str
+
+
+Command = CreateStream | AppendBatch | OpenSession | PutKey | Reject
 
 
 @frozen
