@@ -1,0 +1,183 @@
+"""The keyring of a group: finds, makes, wraps and unwraps the keys of its tenants.
+
+Derivations (`vdb.crypto.kdf`), where `place` = group || 0x00 || tenant, 8 bytes:
+
+    row context   = place || dek_id || scope || data class || lookup || subject token
+    tenant key    wrapped by the root key, bound to the row context
+    other keys    wrapped under derive(tenant key, "veritydb/v1/wrap/key", row context)
+    secret        of a subject's token, wrapped under derive(tenant key, "veritydb/v1/wrap/secret", row context)
+    subject token = HMAC(secret, subject)
+    lookup        = HMAC(derive(tenant key, "veritydb/v1/lookup", place), scope || name)
+
+Rules
+- A wrapped key opens only in the row, tenant and group that it was made for: a row copied elsewhere, or with a field
+  changed, doesn't unwrap.
+- Names never stand in a row. A lookup tells nothing without the tenant key; two tenants' lookups of a name differ.
+- A subject's token can't be recomputed once its row is destroyed: the secret goes with the key.
+- Unwrapped keys are kept for speed alone, in a bounded cache. Rows are kept packed (`vdb.crypto.key_index`).
+- `make` adds nothing: a row counts once its op is proposed, and the caller then adds it.
+"""
+
+from __future__ import annotations
+
+from vdb.crypto.cache import BoundedCache
+from vdb.crypto.kdf import KEY_SIZE, derive, keyed_hash
+from vdb.crypto.key_index import NO_LOOKUP, KeyIndex
+from vdb.crypto.keywrap import unwrap_key, wrap_key
+from vdb.crypto.record import DEK_ID_SIZE, NO_SUBJECT
+from vdb.crypto.root import RootKey
+from vdb.errors import KeyUnavailable, WrongKey
+from vdb.kernel.command import KeyRow, KeyScope
+from vdb.ports import Entropy
+from vdb.types import DataClass, GroupId, TenantId
+
+CACHED_KEYS_MAX = 16_384
+"""Unwrapped keys, and found rows, that a keyring holds at once."""
+
+KEK_VERSION = 1
+UNNAMED_SCOPES = (KeyScope.TENANT, KeyScope.CATALOGUE)
+"""A tenant has one key of each of these; its row needs no name and its lookup is zeros."""
+
+
+class Keyring:
+    """The keys of one group. Not shared between threads."""
+
+    def __init__(self, *, group: GroupId, root: RootKey, cached_keys_max: int = CACHED_KEYS_MAX) -> None:
+        self.group = group
+        self._root = root
+        self._index = KeyIndex()
+        self._keys: BoundedCache[bytes, bytes] = BoundedCache(cached_keys_max)
+        self._lookup_keys: BoundedCache[TenantId, bytes] = BoundedCache(cached_keys_max)
+        self._found: BoundedCache[tuple[TenantId, KeyScope, str], KeyRow] = BoundedCache(cached_keys_max)
+
+    def add(self, row: KeyRow) -> None:
+        """Hold a row of the key store. Adding it twice is harmless; WrongKey when a tenant's key doesn't unwrap."""
+        if row.scope is KeyScope.TENANT:
+            key = self._unwrap_tenant_key(row)
+            self._lookup_keys.forget(row.tenant)
+            self._keys.put(row.dek_id, key)
+        if self._index.add(row):
+            self._found.clear()
+
+    def row(self, tenant: TenantId, scope: KeyScope, name: str = "") -> KeyRow | None:
+        """The row of this scope and name, or None. `name` is a stream's, a subject's or a projection's."""
+        cached = self._found.get((tenant, scope, name))
+        if cached is not None:
+            return cached
+        if scope not in UNNAMED_SCOPES and self._index.find(tenant, KeyScope.TENANT, NO_LOOKUP) is None:
+            return None
+        found = self._index.find(tenant, scope, self.lookup(tenant, scope, name))
+        if found is not None:
+            self._found.put((tenant, scope, name), found)
+        return found
+
+    def make(self, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass, entropy: Entropy) -> KeyRow:
+        """A row with a new random key; it isn't added. KeyUnavailable when the tenant has no key: make that first."""
+        kek_id = self._root.key_id if scope is KeyScope.TENANT else self._tenant_row(tenant).dek_id
+        lookup = self.lookup(tenant, scope, name)
+        dek_id = entropy.random_bytes(DEK_ID_SIZE)
+        key = entropy.random_bytes(KEY_SIZE)
+        secret = entropy.random_bytes(KEY_SIZE) if scope is KeyScope.SUBJECT else None
+        token = NO_SUBJECT if secret is None else keyed_hash(secret, _text(name))
+        context = self._row_context(tenant, dek_id, scope, data_class, lookup, token)
+        if scope is KeyScope.TENANT:
+            wrapped, wrapped_secret = self._root.wrap(key, context), b""
+        else:
+            tenant_key = self.key(kek_id)
+            wrapped = wrap_key(_key_wrapper(tenant_key, context), key)
+            wrapped_secret = b"" if secret is None else wrap_key(_secret_wrapper(tenant_key, context), secret)
+        return KeyRow(
+            dek_id=dek_id,
+            tenant=tenant,
+            scope=scope,
+            data_class=data_class,
+            lookup=lookup,
+            subject_token=token,
+            kek_id=kek_id,
+            kek_version=KEK_VERSION,
+            wrapped=wrapped,
+            wrapped_secret=wrapped_secret,
+        )
+
+    def key(self, dek_id: bytes) -> bytes:
+        """The unwrapped 32-byte key. KeyUnavailable when the key store has no such row, or one that doesn't unwrap."""
+        cached = self._keys.get(dek_id)
+        if cached is not None:
+            return cached
+        row = self._index.get(dek_id)
+        if row is None:
+            raise KeyUnavailable(f"key {dek_id.hex()} isn't in the key store of group {self.group}")
+        key = self._unwrap_tenant_key(row) if row.scope is KeyScope.TENANT else self._unwrap_key(row)
+        self._keys.put(dek_id, key)
+        return key
+
+    def lookup(self, tenant: TenantId, scope: KeyScope, name: str) -> bytes:
+        """32 bytes by which a name is found without standing anywhere; zeros for a scope without names.
+
+        KeyUnavailable when the tenant has no key yet.
+        """
+        if scope in UNNAMED_SCOPES:
+            return NO_LOOKUP
+        key = self._lookup_keys.get(tenant)
+        if key is None:
+            key = derive(self.key(self._tenant_row(tenant).dek_id), b"veritydb/v1/lookup", self._place(tenant))
+            self._lookup_keys.put(tenant, key)
+        return keyed_hash(key, bytes((scope,)) + _text(name))
+
+    def subject_token(self, row: KeyRow, subject: str) -> bytes:
+        """The token that `subject` has under this row's secret: it equals the row's when the row is the subject's."""
+        assert row.scope is KeyScope.SUBJECT
+        secret = unwrap_key(_secret_wrapper(self.key(row.kek_id), self._context_of(row)), row.wrapped_secret)
+        if secret is None:
+            raise KeyUnavailable(f"the subject secret of key {row.dek_id.hex()} doesn't unwrap: its row was changed")
+        return keyed_hash(secret, _text(subject))
+
+    def _tenant_row(self, tenant: TenantId) -> KeyRow:
+        row = self.row(tenant, KeyScope.TENANT)
+        if row is None:
+            raise KeyUnavailable(f"tenant {tenant} has no key in group {self.group}")
+        return row
+
+    def _unwrap_tenant_key(self, row: KeyRow) -> bytes:
+        key = None
+        if row.kek_id == self._root.key_id:
+            key = self._root.unwrap(row.wrapped, self._context_of(row))
+        if key is None:
+            raise WrongKey(
+                f"the key of tenant {row.tenant} in group {self.group} doesn't open: it was wrapped by root key "
+                f"{row.kek_id.hex()}, this node was given {self._root.key_id.hex()}"
+            )
+        return key
+
+    def _unwrap_key(self, row: KeyRow) -> bytes:
+        key = unwrap_key(_key_wrapper(self.key(row.kek_id), self._context_of(row)), row.wrapped)
+        if key is None:
+            raise KeyUnavailable(f"key {row.dek_id.hex()} doesn't unwrap: its row was changed or belongs elsewhere")
+        return key
+
+    def _context_of(self, row: KeyRow) -> bytes:
+        return self._row_context(row.tenant, row.dek_id, row.scope, row.data_class, row.lookup, row.subject_token)
+
+    def _row_context(
+        self, tenant: TenantId, dek_id: bytes, scope: KeyScope, data_class: DataClass, lookup: bytes, token: bytes
+    ) -> bytes:
+        return b"".join((self._place(tenant), dek_id, bytes((scope, data_class)), lookup, token))
+
+    def _place(self, tenant: TenantId) -> bytes:
+        return self.group.encode() + b"\0" + tenant.to_bytes(8, "big")
+
+    def __repr__(self) -> str:
+        return f"Keyring(group={self.group!r}, {len(self._index)} rows)"
+
+
+def _text(name: str) -> bytes:
+    # 'surrogatepass': an error of this encoding would carry the name.
+    return name.encode("utf-8", "surrogatepass")
+
+
+def _key_wrapper(tenant_key: bytes, context: bytes) -> bytes:
+    return derive(tenant_key, b"veritydb/v1/wrap/key", context)
+
+
+def _secret_wrapper(tenant_key: bytes, context: bytes) -> bytes:
+    return derive(tenant_key, b"veritydb/v1/wrap/secret", context)

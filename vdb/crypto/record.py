@@ -1,0 +1,259 @@
+"""Sealed records (envelope `VDBR` v1): a run of consecutive events of one stream under one data key.
+
+Header, big-endian; also the additional authenticated data of the seal:
+
+    0     magic "VDBR"     4        46     count of events    4
+    4     version 1        1        50     data class         1
+    5     algorithm 1      1        51     region's length    1
+    6     tenant          16        52     region, ASCII      n
+    22    stream          16        52+n   subject token     32
+    38    first offset     8        84+n   dek_id            16
+                                    100+n  schema id          4
+                                    104+n  time, us UTC       8      -> 112+n bytes
+
+    OKM(64)   = KBKDF(data key, label "veritydb/v1/record", context = salt || dek_id)
+    enc_key   = OKM[:32], commit = OKM[32:]
+    sealed    = AES-256-GCM(enc_key, nonce, plaintext, AAD = header || salt || commit), tag 16 last
+    body      = salt 32 || commit 32 || nonce 12, zero || sealed
+    leaf_hash = SHA256(0x00 || header || SHA256(body))
+    chain_n   = SHA256(0x02 || chain_{n-1} || leaf_hash_n), chain_0 = 32 zero bytes
+    record    = header || u32 length || event ids, 16 bytes each || body        what a Run and a segment frame hold
+
+Rules
+- One salt is used once: it gives each record a key of its own, so the nonce can be zero. A random nonce under a shared
+  key would end at 2^32 records, and a counter would repeat after a failover or a restored backup.
+- The commitment fixes the key: GCM alone lets one body open under two keys. It is compared before anything is
+  decrypted, in constant time.
+- Opening fails in one way, RecordTampered, for a wrong key and for changed bytes alike: who asks learns no more.
+- Event ids travel in clear beside the seal, so that duplicates are found without a key. Neither seal nor leaf covers
+  them; the id inside a sealed EventEnvelope is the one to believe.
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+from hmac import compare_digest
+from hmac import digest as hmac_digest
+
+from attrs import field, frozen
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vdb.crypto.kdf import KEY_SIZE
+from vdb.errors import RecordTampered, TooLarge
+from vdb.limits import EVENT_ID_SIZE, RECORD_SIZE_MAX
+from vdb.ports import Buffer
+from vdb.types import DataClass
+
+MAGIC = b"VDBR"
+VERSION = 1
+ALGORITHM = 1
+"""AES-256-GCM under a key derived for each record, with key commitment."""
+
+SALT_SIZE = 32
+DEK_ID_SIZE = 16
+TOKEN_SIZE = 32
+NO_SUBJECT = bytes(TOKEN_SIZE)
+CHAIN_START = bytes(32)
+
+_ID_SIZE = 16
+_HEAD = struct.Struct(">4sBB16s16sQIBB")
+_TAIL = struct.Struct(">32s16sIQ")
+_REGION_LENGTH_AT = _HEAD.size - 1
+_HEADER_SIZE_MIN = _HEAD.size + _TAIL.size
+_IDS_LENGTH = struct.Struct(">I")
+
+_COMMIT_AT = SALT_SIZE
+_NONCE_AT = _COMMIT_AT + 32
+_NONCE = bytes(12)
+_CIPHERTEXT_AT = _NONCE_AT + len(_NONCE)
+_TAG_SIZE = 16
+BODY_OVERHEAD = _CIPHERTEXT_AT + _TAG_SIZE
+"""Bytes that a body has more than its plaintext."""
+
+# KBKDF (`vdb.crypto.kdf.derive`) with its constant parts made once: this runs for each record that is sealed or opened.
+_FIXED_START = b"veritydb/v1/record\0"
+_FIXED_END = (64 * 8).to_bytes(4, "big")
+_BLOCK_1 = b"\0\0\0\1" + _FIXED_START
+_BLOCK_2 = b"\0\0\0\2" + _FIXED_START
+
+_TAMPERED = "a sealed record doesn't open: expected the key and the bytes that it was sealed with, found others"
+
+
+@frozen(kw_only=True)
+class RecordHeader:
+    """What a record says of itself in clear. Ids and the token never name anybody."""
+
+    tenant: int
+    stream: int
+    offset: int
+    """Stream offset of the run's first event."""
+    count: int
+    """Events in the run."""
+    data_class: DataClass
+    region: str
+    """The group's name: a region's, or 'global'."""
+    subject_token: bytes = field(repr=False)
+    """32 bytes; zeros where no subject was given."""
+    dek_id: bytes
+    """16 bytes."""
+    schema_id: int
+    time: int
+    """Microseconds UTC of the request's op."""
+
+    def encode(self) -> bytes:
+        """The header's bytes: 112 and the region's length."""
+        assert len(self.subject_token) == TOKEN_SIZE
+        assert len(self.dek_id) == DEK_ID_SIZE
+        region = self.region.encode("ascii")
+        head = _HEAD.pack(
+            MAGIC,
+            VERSION,
+            ALGORITHM,
+            self.tenant.to_bytes(_ID_SIZE, "big"),
+            self.stream.to_bytes(_ID_SIZE, "big"),
+            self.offset,
+            self.count,
+            self.data_class,
+            len(region),
+        )
+        return head + region + _TAIL.pack(self.subject_token, self.dek_id, self.schema_id, self.time)
+
+
+@frozen(kw_only=True)
+class SealedRecord:
+    """A record's parts. The views are valid while the decoded buffer is held."""
+
+    header: RecordHeader
+    header_bytes: memoryview = field(repr=False)
+    event_ids: memoryview = field(repr=False)
+    """16 bytes an event, or empty."""
+    body: memoryview = field(repr=False)
+
+
+def decode_header(data: Buffer) -> RecordHeader:
+    """The header in exactly these bytes; RecordTampered when they aren't one."""
+    view = memoryview(data)
+    if len(view) != header_size(view):
+        raise RecordTampered(f"a record's header ends wrong: expected {header_size(view)} bytes, found {len(view)}")
+    magic, version, algorithm, tenant, stream, offset, count, data_class, _ = _HEAD.unpack_from(view)
+    if (magic, version, algorithm) != (MAGIC, VERSION, ALGORITHM):
+        raise RecordTampered(
+            f"not a sealed record: expected VDBR version {VERSION} algorithm {ALGORITHM}, "
+            f"found other bytes, version {version} algorithm {algorithm}"
+        )
+    if data_class not in (0, 1, 2):
+        raise RecordTampered(f"a record's data class is 0, 1 or 2; found {data_class}")
+    region = bytes(view[_HEAD.size : -_TAIL.size])
+    if not region.isascii():
+        raise RecordTampered("a record's region is ASCII; found other bytes")
+    subject_token, dek_id, schema_id, time = _TAIL.unpack_from(view, len(view) - _TAIL.size)
+    return RecordHeader(
+        tenant=int.from_bytes(tenant, "big"),
+        stream=int.from_bytes(stream, "big"),
+        offset=offset,
+        count=count,
+        data_class=DataClass(data_class),
+        region=region.decode("ascii"),
+        subject_token=subject_token,
+        dek_id=dek_id,
+        schema_id=schema_id,
+        time=time,
+    )
+
+
+def header_size(record: Buffer) -> int:
+    """Length of the header that this record starts with; RecordTampered when it is cut short."""
+    if len(record) < _HEADER_SIZE_MIN:
+        raise RecordTampered(f"a record is cut short: expected {_HEADER_SIZE_MIN} bytes or more, found {len(record)}")
+    return _HEADER_SIZE_MIN + record[_REGION_LENGTH_AT]
+
+
+def seal(header_bytes: bytes, key: bytes, plaintext: Buffer, salt: bytes) -> bytes:
+    """The body of a record: `plaintext` sealed under the data key `key`, bound to this header.
+
+    `salt` is 32 bytes never used before. TooLarge when the body would exceed RECORD_SIZE_MAX.
+    """
+    assert len(salt) == SALT_SIZE
+    if len(plaintext) + BODY_OVERHEAD > RECORD_SIZE_MAX:
+        raise TooLarge(f"a sealed record has at most {RECORD_SIZE_MAX} bytes; found {len(plaintext) + BODY_OVERHEAD}")
+    enc_key, commit = _derive(key, salt, header_bytes)
+    sealed = AESGCM(enc_key).encrypt(_NONCE, plaintext, header_bytes + salt + commit)
+    return b"".join((salt, commit, _NONCE, sealed))
+
+
+def open_body(header_bytes: Buffer, key: bytes, body: Buffer) -> bytes:
+    """The plaintext; RecordTampered when key, header or body isn't what was sealed."""
+    if len(body) < BODY_OVERHEAD or len(header_bytes) < _HEADER_SIZE_MIN:
+        raise RecordTampered(_TAMPERED)
+    view = memoryview(body)
+    salt = bytes(view[:_COMMIT_AT])
+    enc_key, commit = _derive(key, salt, header_bytes)
+    if not compare_digest(commit, view[_COMMIT_AT:_NONCE_AT]) or view[_NONCE_AT:_CIPHERTEXT_AT] != _NONCE:
+        raise RecordTampered(_TAMPERED)
+    try:
+        return AESGCM(enc_key).decrypt(_NONCE, view[_CIPHERTEXT_AT:], b"".join((header_bytes, salt, commit)))
+    except InvalidTag:
+        pass
+    raise RecordTampered(_TAMPERED)
+
+
+def _derive(key: bytes, salt: bytes, header_bytes: Buffer) -> tuple[bytes, bytes]:
+    """(enc_key, commit) of one record. The dek_id is read from the header's fixed tail."""
+    assert len(key) == KEY_SIZE
+    rest = b"".join((salt, header_bytes[-28:-12], _FIXED_END))
+    return hmac_digest(key, _BLOCK_1 + rest, "sha256"), hmac_digest(key, _BLOCK_2 + rest, "sha256")
+
+
+def leaf_hash(header_bytes: Buffer, body: Buffer) -> bytes:
+    """The record's leaf in the tenant's Merkle tree (RFC 6962): 32 bytes."""
+    return sha256(b"".join((b"\0", header_bytes, sha256(body).digest()))).digest()
+
+
+def chain(previous: bytes, leaf: bytes) -> bytes:
+    """The tenant's hash chain after one more record. It starts from CHAIN_START."""
+    assert len(previous) == len(leaf) == 32
+    return sha256(b"\2" + previous + leaf).digest()
+
+
+def encode_record(header_bytes: bytes, event_ids: bytes, body: Buffer) -> bytes:
+    """What travels in a Run and lies in a segment frame."""
+    assert len(event_ids) % EVENT_ID_SIZE == 0
+    return b"".join((header_bytes, _IDS_LENGTH.pack(len(event_ids)), event_ids, body))
+
+
+def decode_record(buffer: Buffer) -> SealedRecord:
+    """The parts of an encoded record, without copying ids and body; RecordTampered when it is malformed."""
+    view = memoryview(buffer)
+    ids_at, body_at = _bounds(view)
+    header_bytes = view[: ids_at - _IDS_LENGTH.size]
+    header = decode_header(header_bytes)
+    ids = view[ids_at:body_at]
+    if len(ids) not in (0, EVENT_ID_SIZE * header.count):
+        raise RecordTampered(
+            f"a record of {header.count} events holds none or {EVENT_ID_SIZE * header.count} bytes of event ids; "
+            f"found {len(ids)}"
+        )
+    return SealedRecord(header=header, header_bytes=header_bytes, event_ids=ids, body=view[body_at:])
+
+
+def record_leaf(record: Buffer) -> bytes:
+    """The leaf hash of an encoded record; RecordTampered when it is malformed."""
+    view = memoryview(record)
+    ids_at, body_at = _bounds(view)
+    return leaf_hash(view[: ids_at - _IDS_LENGTH.size], view[body_at:])
+
+
+def _bounds(view: memoryview) -> tuple[int, int]:
+    """Where the event ids and the body of an encoded record start."""
+    ids_at = header_size(view) + _IDS_LENGTH.size
+    if len(view) < ids_at:
+        raise RecordTampered(f"a record is cut short: expected {ids_at} bytes or more, found {len(view)}")
+    (ids_size,) = _IDS_LENGTH.unpack_from(view, ids_at - _IDS_LENGTH.size)
+    body_at = ids_at + ids_size
+    if len(view) < body_at + BODY_OVERHEAD:
+        raise RecordTampered(
+            f"a record is cut short: expected {body_at + BODY_OVERHEAD} bytes or more, found {len(view)}"
+        )
+    return ids_at, body_at
