@@ -9,6 +9,7 @@
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable
     │   │   └── SessionExpired, SessionGap, RequestTooOld
     │   ├── Overloaded              queues are full; try again later
+    │   ├── Unreachable             no node answers at the address; nothing was sent
     │   └── UnknownProjection
     ├── IndefiniteError             it may or may not have happened; only a retry in the same session tells
     │   └── ConnectionLost, Timeout
@@ -53,6 +54,8 @@ class RefusalCode(Enum):
     OVERLOADED = "OVERLOADED"
     DISK_FULL = "DISK_FULL"
     UNKNOWN_PROJECTION = "UNKNOWN_PROJECTION"
+    UNREACHABLE = "UNREACHABLE"
+    """Said by a client, never by a node."""
 
 
 class VerityError(Exception):
@@ -119,6 +122,12 @@ class RequestTooOld(Refused):
 
 class Overloaded(DefiniteError):
     code = RefusalCode.OVERLOADED
+
+
+class Unreachable(DefiniteError):
+    """No node answers, and nothing was sent."""
+
+    code = RefusalCode.UNREACHABLE
 
 
 class UnknownProjection(DefiniteError):
