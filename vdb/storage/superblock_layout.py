@@ -1,0 +1,175 @@
+"""The bytes of a superblock: what a group's replica must remember to start again, in four equal copies.
+
+The file `superblock` holds SUPERBLOCK_COPIES copies of COPY_SIZE bytes, back to back, so that each starts on a sector.
+One copy, big-endian:
+
+    0     magic "VDBSUPER"     8
+    8     format version       2
+    10    copy                 2   the copy's number: a copy that lies in another's place was misdirected
+    12    zeros                4
+    16    checksum             32  SHA-256 over magic, version and bytes 48 to the end; equal in all copies
+    48    parent               32  checksum of the superblock with sequence - 1; zeros in the first
+    80    sequence             8   from 1
+    88    cluster              16
+    104   root_key_id          16
+    120   view, log_view, commit, checkpoint_op   8 each
+    152   checkpoint_id        32
+    184   replica, replica_count   2 each
+    188   length of the group's name, its bytes in UTF-8 padded with zeros   2 + 64
+    254   limits               8 each, in the order of LIMIT_FIELDS
+    326   zeros to 8192
+    8192  zeros to the end     room for the headers of a vote
+"""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+
+import attrs
+from attrs import field, frozen
+
+from vdb.limits import SECTOR_SIZE, Limits
+from vdb.ports import Buffer
+
+COPY_SIZE = 16 * 1024
+MAGIC = b"VDBSUPER"
+FORMAT_VERSION = 1
+GROUP_BYTES_MAX = 64
+LIMIT_FIELDS = (
+    "message_size_max",
+    "wal_slots",
+    "pipeline_max",
+    "requests_per_prepare_max",
+    "request_queue_max",
+    "checkpoint_interval",
+    "sessions_max",
+    "segment_size",
+    "read_bytes_max",
+    "open_files_max",
+)
+
+_PREFIX = struct.Struct(">8sHHI32s")
+_BODY = struct.Struct(">32sQ16s16sQQQQ32sHHH64s")
+_LIMITS = struct.Struct(f">{len(LIMIT_FIELDS)}Q")
+assert COPY_SIZE % SECTOR_SIZE == 0
+assert tuple(entry.name for entry in attrs.fields(Limits)) == LIMIT_FIELDS, "a new limit changes the superblock's bytes"
+assert _PREFIX.size + _BODY.size + _LIMITS.size <= COPY_SIZE // 2
+
+
+@frozen(kw_only=True)
+class SuperblockState:
+    """What the superblock says. `checkpoint_op` 0 with a zero id means that there is no checkpoint yet.
+
+    Invariants: log_view <= view; view, log_view, commit and checkpoint_op never go back from one sequence to the next.
+    """
+
+    cluster: bytes
+    group: str
+    replica: int
+    replica_count: int
+    limits: Limits
+    root_key_id: bytes = field(repr=False)
+    view: int = 0
+    log_view: int = 0
+    commit: int = 0
+    checkpoint_op: int = 0
+    checkpoint_id: bytes = bytes(32)
+    sequence: int = 1
+    parent: bytes = field(default=bytes(32), repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        assert len(self.cluster) == 16
+        assert len(self.root_key_id) == 16
+        assert len(self.checkpoint_id) == 32
+        assert len(self.parent) == 32
+        assert 0 <= self.replica < self.replica_count
+        assert 0 < len(self.group.encode()) <= GROUP_BYTES_MAX
+        assert 0 <= self.log_view <= self.view
+        assert self.commit >= 0
+        assert self.checkpoint_op >= 0
+        assert self.sequence >= 1
+
+
+def check_successor(old: SuperblockState, new: SuperblockState) -> None:
+    """Assert that `new` may follow `old` (invariant I10)."""
+    assert new.sequence == old.sequence + 1
+    assert new.view >= old.view, f"view went back from {old.view} to {new.view}"
+    assert new.log_view >= old.log_view, f"log_view went back from {old.log_view} to {new.log_view}"
+    assert new.log_view <= new.view
+    assert new.commit >= old.commit, f"commit went back from {old.commit} to {new.commit}"
+    assert new.checkpoint_op >= old.checkpoint_op, "a checkpoint went back"
+    assert new.checkpoint_op > old.checkpoint_op or new.checkpoint_id == old.checkpoint_id
+    assert (new.cluster, new.group, new.limits) == (old.cluster, old.group, old.limits)
+
+
+def _body(state: SuperblockState) -> bytes:
+    group = state.group.encode()
+    packed = _BODY.pack(
+        state.parent,
+        state.sequence,
+        state.cluster,
+        state.root_key_id,
+        state.view,
+        state.log_view,
+        state.commit,
+        state.checkpoint_op,
+        state.checkpoint_id,
+        state.replica,
+        state.replica_count,
+        len(group),
+        group,
+    )
+    limits = _LIMITS.pack(*(getattr(state.limits, name) for name in LIMIT_FIELDS))
+    return (packed + limits).ljust(COPY_SIZE - _PREFIX.size, b"\0")
+
+
+def _checksum(version: int, body: Buffer) -> bytes:
+    return sha256(MAGIC + version.to_bytes(2, "big") + body).digest()
+
+
+def state_checksum(state: SuperblockState) -> bytes:
+    """What names this state: the checksum in its copies, the parent of the next one."""
+    return _checksum(FORMAT_VERSION, _body(state))
+
+
+def encode_copy(state: SuperblockState, copy: int) -> bytes:
+    """COPY_SIZE bytes."""
+    body = _body(state)
+    return _PREFIX.pack(MAGIC, FORMAT_VERSION, copy, 0, _checksum(FORMAT_VERSION, body)) + body
+
+
+def read_prefix(data: Buffer) -> tuple[bytes, int]:
+    """(magic, version) as they stand, unchecked; (b"", 0) when the copy is cut short."""
+    if len(data) < _PREFIX.size:
+        return b"", 0
+    magic, version, _copy, _zeros, _found = _PREFIX.unpack_from(data)
+    return magic, version
+
+
+def decode_copy(data: Buffer, copy: int) -> SuperblockState | None:
+    """The state in this copy, or None when the copy is damaged, misdirected or of another format."""
+    if len(data) != COPY_SIZE:
+        return None
+    magic, version, found_copy, _zeros, checksum = _PREFIX.unpack_from(data)
+    body = memoryview(data)[_PREFIX.size :]
+    if (magic, version, found_copy) != (MAGIC, FORMAT_VERSION, copy) or _checksum(version, body) != checksum:
+        return None
+    (parent, sequence, cluster, root_key_id, view, log_view, commit, checkpoint_op, checkpoint_id, replica,
+     replica_count, group_size, group) = _BODY.unpack_from(body)  # fmt: skip
+    limits = _LIMITS.unpack_from(body, _BODY.size)
+    return SuperblockState(
+        cluster=cluster,
+        group=group[:group_size].decode(),
+        replica=replica,
+        replica_count=replica_count,
+        limits=Limits(**dict(zip(LIMIT_FIELDS, limits, strict=True))),
+        root_key_id=root_key_id,
+        view=view,
+        log_view=log_view,
+        commit=commit,
+        checkpoint_op=checkpoint_op,
+        checkpoint_id=checkpoint_id,
+        sequence=sequence,
+        parent=parent,
+    )
