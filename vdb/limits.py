@@ -14,6 +14,9 @@ SECTOR_SIZE = 4096
 PREPARE_HEADER_SIZE = 256
 """Bytes. A power of two that divides SECTOR_SIZE, so that no header crosses a sector."""
 
+WAL_EVIDENCE_SIZE = 40
+"""Bytes behind each prepare in its slot of the WAL (`vdb.storage.wal_layout`)."""
+
 SUPERBLOCK_COPIES = 4
 SUPERBLOCK_WRITE_QUORUM = 3
 SUPERBLOCK_OPEN_QUORUM = 2
@@ -81,7 +84,7 @@ class Limits:
     @property
     def body_size_max(self) -> int:
         """Bytes of a prepare's body."""
-        return self.message_size_max - PREPARE_HEADER_SIZE
+        return self.message_size_max - PREPARE_HEADER_SIZE - WAL_EVIDENCE_SIZE
 
     @property
     def request_size_max(self) -> int:
