@@ -1,0 +1,177 @@
+"""`python -m sim`: replay a seed, sweep many, replay the corpus, hunt the planted bugs.
+
+Exit code 0 when all holds, 1 when an invariant broke (or a sweep doesn't count, or a bug wasn't found), 2 on bad
+usage. With --json the last line of standard output is one object. Progress goes to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sim.bugs.catalogue import BUGS
+from sim.bugs.hunt import Hunt, hunt_all
+from sim.corpus import BadStory, Story, replay_story, stories
+from sim.report import print_bugs, print_failure, print_result, print_sweep
+from sim.result import Result
+from sim.run import run_seed
+from sim.sweep import sweep
+from sim.worker import cores, run_all
+
+DEFAULT_COUNT = 200
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code; argparse itself exits with 2."""
+    options = _parser().parse_args(arguments)
+    console = Console(stderr=bool(options.json), soft_wrap=True)
+    code: int = options.command(options, console)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sim", description="VerityDB's deterministic simulator")
+    commands = parser.add_subparsers(required=True)
+    replay = commands.add_parser("replay", help="run one seed")
+    replay.add_argument("seed", type=_number)
+    replay.add_argument("--trace", action="store_true", help="print every event to standard error")
+    replay.set_defaults(command=_replay)
+    many = commands.add_parser("sweep", help="run many seeds over all cores")
+    many.add_argument("--from", dest="first", type=_number, help="the first seed; drawn when not given")
+    many.add_argument("--count", type=_positive, default=DEFAULT_COUNT, help="how many seeds (default %(default)s)")
+    many.set_defaults(command=_sweep)
+    corpus = commands.add_parser("corpus", help="replay the seeds that once found a bug")
+    corpus.set_defaults(command=_corpus)
+    bugs = commands.add_parser("bugs", help="plant known bugs and look for each")
+    bugs.add_argument("--only", action="append", metavar="ID", choices=[bug.id for bug in BUGS])
+    bugs.set_defaults(command=_bugs)
+    for command in (replay, many, corpus, bugs):
+        command.add_argument("--json", action="store_true", help="print one JSON object last")
+    for command in (many, corpus, bugs):
+        command.add_argument("--jobs", type=_positive, default=cores(), help="processes (default: all cores)")
+    return parser
+
+
+def _number(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, separators=(",", ":")), flush=True)
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, disable=not console.is_terminal,
+    )  # fmt: skip
+
+
+def _replay(options: argparse.Namespace, console: Console) -> int:
+    lines: list[str] | None = [] if options.trace else None
+    result = run_seed(options.seed, trace_lines=lines)
+    for line in lines or ():
+        print(line, file=sys.stderr)
+    print_result(console, result)
+    if options.json:
+        _print_json(result.as_json())
+    return 0 if result.ok else 1
+
+
+def _sweep(options: argparse.Namespace, console: Console) -> int:
+    first = options.first if options.first is not None else secrets.randbelow(10**9)
+    console.print(f"sweep of {options.count} seeds from {first} in {options.jobs} processes")
+    failing = 0
+    with _progress() as progress:
+        task = progress.add_task("seeds", total=options.count)
+
+        def on_result(result: Result) -> None:
+            nonlocal failing
+            failing += not result.ok
+            progress.update(task, advance=1, description=f"seeds, {failing} failing" if failing else "seeds")
+
+        found = sweep(range(first, first + options.count), workers=options.jobs, on_result=on_result)
+    print_sweep(console, found)
+    if options.json:
+        _print_json(found.as_json(first))
+    return 0 if found.ok else 1
+
+
+def _corpus(options: argparse.Namespace, console: Console) -> int:
+    try:
+        todo = stories()
+    except BadStory as error:
+        console.print(f"[red]{error}[/]")
+        return 2
+    failing: list[str] = []
+    with _progress() as progress:
+        task = progress.add_task("stories", total=len(todo))
+        for done in run_all(replay_story, todo, workers=options.jobs):
+            progress.advance(task)
+            failing += _judge(done.job, done.result, done.error, console)
+    console.print(f"{len(todo)} stories, {len(failing)} failing {' '.join(failing)}")
+    if options.json:
+        _print_json({"ok": not failing, "seeds": len(todo), "failing": failing})
+    return 1 if failing else 0
+
+
+def _judge(story: Story, result: Result | None, error: str, console: Console) -> list[str]:
+    if result is not None and result.ok:
+        return []
+    console.print(f"[red]{story.name}[/]: {story.symptom}")
+    if result is not None:
+        print_failure(console, result)
+    else:
+        console.print(error, markup=False)
+    return [story.name]
+
+
+def _bugs(options: argparse.Namespace, console: Console) -> int:
+    chosen = [bug for bug in BUGS if not options.only or bug.id in options.only]
+    with _progress() as progress:
+        task = progress.add_task("bugs", total=len(chosen))
+
+        def on_result(_hunted: Hunt) -> None:
+            progress.advance(task)
+
+        hunts = hunt_all(chosen, workers=options.jobs, on_result=on_result)
+    rows = [
+        (bug.id, bug.what, hunted.seeds if hunted.found else None, hunted.invariant, " ".join(bug.expected))
+        for bug, hunted in zip(chosen, hunts, strict=True)
+    ]
+    print_bugs(console, rows)
+    for hunted in hunts:
+        if not hunted.found:
+            console.print(f"{hunted.id} wasn't found; others that fired: {hunted.others[:3]}", markup=False)
+    if options.json:
+        _print_json(
+            {
+                "ok": all(hunted.found for hunted in hunts),
+                "bugs": [
+                    {"id": hunted.id, "found": hunted.found, "seeds": hunted.seeds, "invariant": hunted.invariant}
+                    for hunted in hunts
+                ],
+            }
+        )
+    return 0 if all(hunted.found for hunted in hunts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""The ledger of one group: every op that was ever committed, executed once more by the checker's own small rules.
+
+It is fed by the observer's `on_commit`, in every incarnation of the node, and checks
+- I1, I2, I3, I4, I31: one checksum per op for ever, ops in order, chained, views and timestamps rising;
+- I19, I20, I21: sessions (`SessionTable`), each payload's record once;
+- gap-free offsets and positions, and conditions on offsets, by counting;
+- I20, I24: a replayed op gives the same replies as the first time.
+What it collects, `frames`, says what the segments must hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field, frozen
+
+from sim.checkers.sessions import Due, SessionTable, refused_as
+from sim.verdict import Verdict
+from vdb.errors import RefusalCode
+from vdb.kernel.command import AppendBatch, CreateStream, OpenSession, Origin, Request, StreamAppend
+from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.limits import Limits
+from vdb.vsr.header import Prepare, PrepareHeader
+from vdb.wire.command import decode_body
+
+CATALOGUE = 0
+Stream = tuple[int, int]
+"""Tenant and stream id."""
+
+
+@frozen
+class Frame:
+    """One sealed record, where the event log must hold it."""
+
+    op: int
+    position: int
+    stream: int
+    offset: int
+    count: int
+    record: bytes
+
+
+@define
+class Committed:
+    header: PrepareHeader
+    replies: tuple[Reply, ...]
+
+
+@define
+class Ledger:
+    """See the module's docstring."""
+
+    group: str
+    limits: Limits
+    verdict: Verdict
+    ops: dict[int, Committed] = field(factory=dict)
+    frames: dict[int, list[Frame]] = field(factory=dict)
+    """Per tenant, in position order."""
+    next_position: int = 0
+    at: int = 0
+    """The op up to which the node's present incarnation has committed."""
+    sessions: SessionTable = field(init=False)
+    _next_offset: dict[Stream, int] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.sessions = SessionTable(self.limits.sessions_max)
+
+    @property
+    def head(self) -> int:
+        """The highest op that was ever committed."""
+        return max(self.ops, default=0)
+
+    def on_start(self, commit: int) -> None:
+        """A new incarnation starts with the ops up to `commit` already in its state."""
+        self.verdict.check(
+            "I2", commit <= self.head, f"{self.group}: started from op {commit}, of {self.head} that were ever committed"
+        )
+        self.at = commit
+
+    def on_commit(self, prepare: Prepare, replies: Sequence[Reply]) -> None:
+        """One op was committed and applied, for the first time or in a replay."""
+        header = prepare.header
+        check = self.verdict.check
+        check("I2", header.op == self.at + 1, f"{self.group}: op {header.op} was committed after op {self.at}")
+        self.at = header.op
+        known = self.ops.get(header.op)
+        if known is None:
+            self._commit_first(prepare, tuple(replies))
+            return
+        if check(
+            "I1",
+            known.header.checksum == header.checksum,
+            f"{self.group}: op {header.op} was committed as {known.header.checksum.hex()[:12]}, and after a restart "
+            f"as {header.checksum.hex()[:12]}",
+        ):
+            check(
+                "I20",
+                known.replies == tuple(replies),
+                f"{self.group}: op {header.op} was answered {known.replies}, and in a replay {tuple(replies)}",
+            )
+
+    def _commit_first(self, prepare: Prepare, replies: tuple[Reply, ...]) -> None:
+        header = prepare.header
+        check = self.verdict.check
+        if not check("I2", header.op == self.head + 1, f"{self.group}: op {header.op} follows op {self.head}"):
+            return
+        if header.op > 1:
+            before = self.ops[header.op - 1].header
+            check("I3", header.parent == before.checksum, f"{self.group}: op {header.op} isn't chained to the op before")
+            check(
+                "I4",
+                header.view >= before.view,
+                f"{self.group}: op {header.op} is of view {header.view}, the op before of view {before.view}",
+            )
+            check(
+                "I31",
+                header.timestamp >= before.timestamp + max(1, before.request_count),
+                f"{self.group}: op {header.op} has time {header.timestamp}, the op before ended at "
+                f"{before.timestamp + before.request_count - 1}",
+            )
+        else:
+            check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
+        requests = decode_body(prepare.body)
+        check(
+            "I32",
+            len(requests) <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
+            f"{self.group}: op {header.op} has {len(requests)} requests in {header.size} bytes",
+        )
+        self.ops[header.op] = Committed(header, replies)
+        if check(
+            "one-reply",
+            len(requests) == len(replies) == header.request_count,
+            f"{self.group}: op {header.op} has {len(requests)} requests and {len(replies)} replies",
+        ):
+            for request, reply in zip(requests, replies, strict=True):
+                self._execute(header.op, request, reply)
+
+    def _execute(self, op: int, request: Request, reply: Reply) -> None:
+        origin = request.origin
+        if isinstance(request.command, OpenSession):
+            if self.verdict.check("one-reply", isinstance(reply, SessionOpened), f"op {op}: a session got {reply}"):
+                assert isinstance(reply, SessionOpened)
+                self._open(op, origin, reply.session)
+            return
+        if origin.session:
+            due = self.sessions.due(origin)
+            if due is Due.REPEAT:
+                stored = self.sessions.stored(origin)
+                self.verdict.check(
+                    "I20", stored == reply, f"{self._name(op, origin)} was answered {stored}, and a retry of it {reply}"
+                )
+                return
+            if due is not Due.EXECUTE:
+                self.verdict.check(
+                    "I21", refused_as(reply, due), f"{self._name(op, origin)}: {due.value} was due, it got {reply}"
+                )
+                return
+            self.verdict.check(
+                "I21",
+                not any(refused_as(reply, refusal) for refusal in (Due.EXPIRED, Due.TOO_OLD, Due.GAP)),
+                f"{self._name(op, origin)} was next in its session, and got {reply}",
+            )
+            self.sessions.executed(origin, reply)
+        self._count(op, request, reply)
+
+    def _open(self, op: int, origin: Origin, session: int) -> None:
+        self.verdict.check(
+            "I19", not self.sessions.is_open(session), f"{self.group} op {op}: session {session} was opened twice"
+        )
+        self.sessions.opened(origin.client, session)
+        self.verdict.check("I32", len(self.sessions) <= self.limits.sessions_max, f"{self.group}: too many sessions")
+
+    def _name(self, op: int, origin: Origin) -> str:
+        return f"{self.group} op {op}: request {origin.number} of session {origin.session}"
+
+    def _count(self, op: int, request: Request, reply: Reply) -> None:
+        command = request.command
+        if isinstance(command, CreateStream) and isinstance(reply, StreamCreated):
+            if reply.created:
+                self._append(op, command.tenant, CATALOGUE, 1, command.record)
+                self._next_offset.setdefault((command.tenant, reply.stream), 0)
+        elif isinstance(command, AppendBatch):
+            if isinstance(reply, Appended):
+                self._append_batch(op, command, reply)
+            elif isinstance(reply, Refusal) and reply.code is RefusalCode.WRONG_EXPECTED_OFFSET:
+                self.verdict.check(
+                    "conditions",
+                    any(not self._holds(command.tenant, append) for append in command.appends),
+                    f"{self.group} op {op}: all conditions hold, and it was refused: {reply.message}",
+                )
+
+    def _holds(self, tenant: int, append: StreamAppend) -> bool:
+        return append.expected.holds(self._next_offset.get((tenant, append.stream), 0))
+
+    def _append_batch(self, op: int, command: AppendBatch, reply: Appended) -> None:
+        check = self.verdict.check
+        name = f"{self.group} op {op}"
+        check("conditions", all(self._holds(command.tenant, append) for append in command.appends),
+              f"{name}: appended although a condition doesn't hold")  # fmt: skip
+        check("gap-free", reply.first_position == self.next_position,
+              f"{name}: appended at position {reply.first_position}, the log is at {self.next_position}")  # fmt: skip
+        told = {part.stream: (part.first_offset, part.next_offset) for part in reply.streams}
+        for append in command.appends:
+            first = self._next_offset.get((command.tenant, append.stream), 0)
+            check(
+                "gap-free",
+                told.get(append.stream) == (first, first + append.count),
+                f"{name}: stream {append.stream} is at {first}, {append.count} events were appended as "
+                f"{told.get(append.stream)}",
+            )
+            for run in append.runs:
+                self._append(op, command.tenant, append.stream, run.count, run.record)
+        check("gap-free", reply.next_position == self.next_position,
+              f"{name}: the log is at {self.next_position}, the reply says {reply.next_position}")  # fmt: skip
+
+    def _append(self, op: int, tenant: int, stream: int, count: int, record: bytes) -> None:
+        offset = self._next_offset.get((tenant, stream), 0)
+        frame = Frame(op, self.next_position, stream, offset, count, bytes(record))
+        self.frames.setdefault(tenant, []).append(frame)
+        self._next_offset[tenant, stream] = offset + count
+        self.next_position += count

@@ -1,0 +1,100 @@
+"""What the clients asked and what they were told: the input of the linearizability checker.
+
+Each call is recorded when it is invoked and when it returns, in ticks of one counter, so that 'returned before the
+other was invoked' is exact. A call whose outcome the client doesn't know never returns: it may take effect at any
+time after its invocation, or never.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import define, field, frozen
+
+NEVER = 1 << 62
+"""The tick of a return that never came."""
+
+
+class Outcome(Enum):
+    PENDING = "pending"
+    OK = "ok"
+    REFUSED = "refused"
+    """A definite error: nothing happened and nothing will."""
+    UNKNOWN = "unknown"
+
+
+@frozen
+class StreamKey:
+    """A stream as clients know it. Placement tells the group: a region, or 'global'."""
+
+    tenant: int
+    group: str
+    name: str
+
+
+@frozen
+class AppendedTo:
+    """One stream's part of an append. `first_offset` -1: not acknowledged."""
+
+    stream: StreamKey
+    payloads: tuple[bytes, ...]
+    first_offset: int = -1
+
+
+@define(eq=False, kw_only=True)
+class Call:
+    """One request of a client.
+
+    kind: 'append', 'create', 'read', 'read_log' or 'session'. A read has `from_offset`, `seen` (payloads) and
+    `head`, the stream's next offset that the answer named. `refused_at` is the next offset that a refusal for a
+    wrong expected offset named, -1 if it named none.
+    """
+
+    client: int
+    kind: str
+    invoked: int
+    returned: int = NEVER
+    outcome: Outcome = Outcome.PENDING
+    once: bool = True
+    """False: without a session, where a retry may run twice."""
+    parts: tuple[AppendedTo, ...] = ()
+    stream: StreamKey | None = None
+    from_offset: int = 0
+    seen: tuple[bytes, ...] = ()
+    head: int = -1
+    refused_at: int = -1
+    refusal: str = ""
+    next_position: int = -1
+
+
+@define
+class History:
+    """All calls of a run."""
+
+    calls: list[Call] = field(factory=list)
+    _tick: int = 0
+
+    def tick(self) -> int:
+        self._tick += 1
+        return self._tick
+
+    def invoke(self, client: int, kind: str, *, parts: tuple[AppendedTo, ...] = (), stream: StreamKey | None = None,
+               from_offset: int = 0, once: bool = True) -> Call:  # fmt: skip
+        """Record that a client sends a request."""
+        call = Call(
+            client=client, kind=kind, invoked=self.tick(), parts=parts, stream=stream, from_offset=from_offset, once=once
+        )
+        self.calls.append(call)
+        return call
+
+    def complete(self, call: Call, outcome: Outcome) -> None:
+        """Record the answer; its fields are set by the caller before. An unknown outcome never returns."""
+        assert call.outcome is Outcome.PENDING
+        call.outcome = outcome
+        if outcome is not Outcome.UNKNOWN:
+            call.returned = self.tick()
+
+    @property
+    def acknowledged(self) -> int:
+        """Requests that were answered, refusals included: the node did its work for each."""
+        return sum(call.outcome in (Outcome.OK, Outcome.REFUSED) for call in self.calls)

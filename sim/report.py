@@ -1,0 +1,76 @@
+"""What people read: one run's summary, a failure with all that is needed to replay it, a sweep's summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from sim.result import Result
+from sim.sweep import Sweep
+
+
+def replay_command(seed: int) -> str:
+    return f"python -m sim replay {seed}"
+
+
+def print_result(console: Console, result: Result) -> None:
+    """One run, good or bad."""
+    word = "[green]holds[/]" if result.ok else "[red]BROKEN[/]"
+    console.print(
+        f"seed {result.seed} {word}: {result.ops_committed} ops committed, {result.acknowledged} requests answered, "
+        f"{result.crashes} crashes, {sum(result.checks.values())} checks, "
+        f"{result.virtual_seconds:.2f} s virtual, {result.wall_seconds:.2f} s real"
+    )
+    fired = ", ".join(f"{kind} {count}" for kind, count in sorted(result.faults.items()) if count)
+    console.print(f"faults: {fired or 'none'}")
+    if result.stopped:
+        console.print(f"stopped as it must: {result.stopped}", markup=False)
+    console.print(f"digest {result.digest}", markup=False)
+    if not result.ok:
+        print_failure(console, result)
+
+
+def print_failure(console: Console, result: Result) -> None:
+    """Seed, commit, invariant, message, the last events and the command that shows it again."""
+    assert result.violation is not None
+    for line in result.last_events:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"[red]seed {result.seed}, commit {result.commit}: {result.violation.invariant} broke[/]")
+    console.print(result.violation.message, markup=False, soft_wrap=True)
+    console.print(f"replay: {replay_command(result.seed)}", markup=False)
+
+
+def print_sweep(console: Console, found: Sweep) -> None:
+    """Counts of faults, the distribution, marks not reached, complaints, and the first failure in full."""
+    table = Table("fault", "fired", "seeds")
+    for kind, count in sorted(found.faults.items()):
+        seeds = sum(run.faults.get(kind, 0) > 0 for run in found.results)
+        table.add_row(kind, str(count), str(seeds))
+    console.print(table)
+    console.print("medians: " + ", ".join(f"{name} {value:g}" for name, value in found.distribution.items()))
+    stopped = sum(bool(run.stopped) for run in found.results)
+    console.print(f"{stopped} of {len(found.results)} runs ended with a node that stopped as it must")
+    missed = found.missed_marks()
+    console.print("marks not reached: " + (", ".join(missed) if missed else "none"), markup=False)
+    for seed, error in found.errors:
+        console.print(f"seed {seed} ended in the simulator itself: {error}", markup=False)
+    broken = [run for run in found.results if not run.ok]
+    for run in broken[:1]:
+        print_failure(console, run)
+    for run in broken:
+        assert run.violation is not None
+        console.print(f"seed {run.seed}: {run.violation.invariant}: {run.violation.message[:150]}", markup=False)
+    for complaint in found.complaints():
+        console.print(f"[red]this sweep doesn't count: {complaint}[/]")
+    verdict = "[green]all hold[/]" if found.ok else "[red]FAILED[/]"
+    console.print(f"{len(found.results) + len(found.errors)} seeds, {len(found.failing)} failing: {verdict}")
+
+
+def print_bugs(console: Console, rows: Sequence[tuple[str, str, int | None, str, str]]) -> None:
+    """Rows of (id, what, seeds needed or None, invariant that fired, invariants expected)."""
+    table = Table("id", "planted bug", "seeds", "invariant", "expected")
+    for bug, what, seeds, invariant, expected in rows:
+        table.add_row(bug, what, str(seeds) if seeds is not None else "[red]not found[/]", invariant, expected)
+    console.print(table)

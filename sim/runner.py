@@ -1,0 +1,277 @@
+"""Deterministic trio: `run(seed, async_fn)` is a pure function of its arguments, whatever the process.
+
+Three rules make it hold
+1. Time is virtual. It moves only when no task can run, inside `deadline_to_sleep_time`, which trio asks just then:
+   to the next deadline or to the next action of `call_at`, whichever is earlier.
+2. Ties have an order. Each reading of the clock advances it by a nanosecond, and equal deadlines expire in the order
+   in which they were registered (trio alone breaks such ties by memory address). The scheduler sorts each batch by
+   the tasks' age and shuffles it with a generator seeded from `seed`.
+3. No threads and no real IO: both are refused at the place where every use of them must pass.
+
+A run can't hang. If nothing can run and nothing is due it ends with `Deadlocked`, which lists the tasks; past
+`budget_s` of virtual time with `BudgetExceeded`; and when time stands still while tasks spin, with `Livelocked`.
+In each case the tasks are cancelled first, so that `finally` blocks run.
+
+Actions of `call_at` run between two steps of tasks and must not block. They stand in for one task per message or
+per timer: a simulated network needs no task of its own.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from math import ceil, inf
+from pathlib import PurePath
+from typing import Any, NoReturn, TypeVar
+
+import trio
+from trio._core import _run as trio_run
+from trio._core import _thread_cache as trio_threads
+from trio._core._wakeup_socketpair import WakeupSocketpair
+
+T = TypeVar("T")
+
+NS = 1_000_000_000
+"""Nanoseconds in a second."""
+
+SPIN_MAX = 5_000_000
+"""Readings of the clock between two jumps after which the run counts as spinning."""
+
+
+class RunFailed(Exception):
+    """The run can't go on, for a reason that is no task's exception."""
+
+
+class Deadlocked(RunFailed):
+    """Nothing can run and nothing is due."""
+
+
+class BudgetExceeded(RunFailed):
+    """The run reached its bound of virtual time."""
+
+
+class Livelocked(RunFailed):
+    """Tasks run on and on without time passing."""
+
+
+class RealWorldRefused(RunFailed):
+    """A simulated program asked for a thread or for real IO."""
+
+
+class VirtualClock(trio.abc.Clock):
+    """Time of one run, in whole nanoseconds from 0, and the actions that are due."""
+
+    def __init__(self, budget_ns: int) -> None:
+        self._now = 0
+        self._budget = budget_ns
+        self._last_jump = 0
+        self._actions: list[tuple[int, int, Callable[[], object]]] = []
+        self._sequence = 0
+        self._stop: Callable[[], object] | None = None
+        self.failure: BaseException | None = None
+
+    def now_ns(self) -> int:
+        """The time; one nanosecond later at each reading."""
+        self._now += 1
+        return self._now
+
+    def call_at(self, when_ns: int, action: Callable[[], object]) -> None:
+        """Run `action` at `when_ns`, after all actions that are due before or were put earlier for the same time."""
+        self._sequence += 1
+        heappush(self._actions, (when_ns, self._sequence, action))
+
+    def call_after(self, delay_ns: int, action: Callable[[], object]) -> None:
+        """Run `action` when `delay_ns` have passed."""
+        self.call_at(self._now + delay_ns, action)
+
+    def stop_with(self, failure: BaseException) -> None:
+        """End the run with `failure`: the first one counts."""
+        if self.failure is not None or self._stop is None:
+            raise failure
+        self.failure = failure
+        self._stop()
+
+    # --- trio's side -------------------------------------------------------------------------------------------
+
+    def start_clock(self) -> None:
+        trio_run.GLOBAL_RUN_CONTEXT.runner.deadlines = _OrderedDeadlines()
+
+    def stop_main_with(self, stop: Callable[[], object]) -> None:
+        """Tell the clock how to cancel the main task."""
+        self._stop = stop
+
+    def current_time(self) -> float:
+        now = self.now_ns()
+        if now - self._last_jump > SPIN_MAX:
+            self._last_jump = now
+            self.stop_with(Livelocked(f"{SPIN_MAX} readings of the clock without a jump:\n{_describe_tasks()}"))
+        return now / NS
+
+    def deadline_to_sleep_time(self, deadline: float) -> float:
+        """Jump to what is due next, and run it if it is an action. Always says: don't sleep."""
+        if trio_run.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle:
+            return inf  # `wait_all_tasks_blocked`: trio sleeps for the cushion that it asked for, and wakes it
+        due = self._actions[0][0] if self._actions else inf
+        wake = inf if deadline == inf else ceil(deadline * NS)
+        at = min(due, wake)
+        if at == inf:
+            self.stop_with(Deadlocked(f"nothing can run and nothing is due:\n{_describe_tasks()}"))
+            return 0.0
+        if at > self._budget:
+            self.stop_with(
+                BudgetExceeded(f"the run reached its bound of {self._budget / NS} virtual seconds:\n{_describe_tasks()}")
+            )
+            self._budget = 2 * self._budget + NS  # room for the cancelled tasks to end in
+            return 0.0
+        self._jump(int(at), deadline if wake <= due else None)
+        if due <= wake:
+            self._run_due_action()
+        return 0.0
+
+    def _jump(self, at: int, deadline: float | None) -> None:
+        self._now = max(self._now, at)
+        self._last_jump = self._now
+        if deadline is not None:
+            while self._now / NS < deadline:
+                self._now += 1
+
+    def _run_due_action(self) -> None:
+        _, _, action = heappop(self._actions)
+        try:
+            action()
+        except Exception as error:
+            self.stop_with(error)
+
+
+class _OrderedDeadlines(trio_run.Deadlines):
+    """trio's heap of deadlines with ties broken by the order of registration."""
+
+    __slots__ = ("_registrations",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._registrations = 0
+
+    def add(self, deadline: float, cancel_scope: trio.CancelScope) -> None:
+        self._registrations += 1
+        heappush(self._heap, (deadline, self._registrations, cancel_scope))
+        self._active += 1
+
+
+def virtual_clock() -> VirtualClock:
+    """The clock of the run that the caller is in."""
+    clock = trio.lowlevel.current_clock()
+    assert isinstance(clock, VirtualClock), "not inside sim.runner.run"
+    return clock
+
+
+def run(
+    seed: int,
+    async_fn: Callable[..., Awaitable[T]],
+    *args: Any,
+    budget_s: float = 86_400.0,
+    instruments: Sequence[trio.abc.Instrument] = (),
+) -> T:
+    """Run `async_fn(*args)` on virtual time and return its result; its exceptions pass through.
+
+    Raises `Deadlocked`, `BudgetExceeded`, `Livelocked` and `RealWorldRefused`, each a `RunFailed`. Runs don't nest.
+    """
+    clock = VirtualClock(int(budget_s * NS))
+
+    async def main() -> T:
+        result: list[T] = []
+        with trio.CancelScope() as scope:
+            clock.stop_main_with(scope.cancel)
+            result.append(await async_fn(*args))
+        if clock.failure is not None:
+            raise clock.failure
+        return result[0]
+
+    with _deterministic(seed):
+        try:
+            return trio.run(main, clock=clock, instruments=instruments)
+        except trio.TrioInternalError as error:
+            if clock.failure is not None:
+                raise clock.failure from error
+            if isinstance(error.__cause__, RunFailed):
+                raise error.__cause__ from None
+            raise
+
+
+# --- trio's innards: everything that leans on private names of trio stands below -------------------------------
+
+
+@contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """Seed the scheduler and refuse threads and real IO; put everything back afterwards."""
+    assert not _state.running, "sim.runner.run doesn't nest"
+    scheduler, io_manager = trio_run._r, trio_run.TheIOManager
+    before = (
+        scheduler.getstate(),
+        trio_run._ALLOW_DETERMINISTIC_SCHEDULING,
+        trio_threads.THREAD_CACHE,
+        io_manager.wait_readable,
+        io_manager.wait_writable,
+    )
+    gc.collect()
+    _state.running = True
+    scheduler.seed(random.Random(f"{seed}/scheduler").getrandbits(64))
+    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
+    trio_threads.THREAD_CACHE = _NoThreads()  # type: ignore[assignment]
+    io_manager.wait_readable = _only_wakeups(io_manager.wait_readable)  # type: ignore[method-assign]
+    io_manager.wait_writable = _only_wakeups(io_manager.wait_writable)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        (
+            state,
+            trio_run._ALLOW_DETERMINISTIC_SCHEDULING,  # type: ignore[misc]
+            trio_threads.THREAD_CACHE,
+            io_manager.wait_readable,  # type: ignore[method-assign]
+            io_manager.wait_writable,  # type: ignore[method-assign]
+        ) = before
+        scheduler.setstate(state)
+        _state.running = False
+
+
+class _State:
+    running = False
+
+
+_state = _State()
+
+
+class _NoThreads:
+    def start_thread_soon(self, fn: Callable[[], object], deliver: object, name: str | None = None) -> NoReturn:
+        raise RealWorldRefused(f"a simulated program asked for a thread to run {name or fn}")
+
+
+def _only_wakeups(wait: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Let trio's own wake-up socket through, and nothing else."""
+
+    async def refuse_real_io(manager: object, fd: Any) -> None:
+        wakeup: WakeupSocketpair = trio_run.GLOBAL_RUN_CONTEXT.runner.entry_queue.wakeup
+        if fd is not wakeup.wakeup_sock:
+            raise RealWorldRefused(f"a simulated program waited for real IO on {fd!r}")
+        await wait(manager, fd)
+
+    return refuse_real_io
+
+
+def _describe_tasks() -> str:
+    """One line for each task: its name and the place where it waits."""
+    runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+    tasks = sorted(runner.tasks, key=lambda task: task._counter)
+    return "\n".join(f"  {task.name}: {_place(task)}" for task in tasks)
+
+
+def _place(task: trio.lowlevel.Task) -> str:
+    places = [
+        f"{PurePath(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
+        for frame, line in task.iter_await_frames()
+        if "trio" not in PurePath(frame.f_code.co_filename).parts
+    ]
+    return places[-1] if places else "not started, or inside trio"

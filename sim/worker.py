@@ -1,0 +1,72 @@
+"""Runs of seeds in processes of their own, over all cores.
+
+Each worker is a fresh interpreter (spawn): it shares nothing with its neighbours, and a worker that dies or hangs
+takes only its seed with it. The order of results doesn't matter to anybody: they carry their seed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from types import FrameType
+from typing import Generic, TypeVar
+
+from attrs import frozen
+
+WALL_SECONDS_MAX = 180
+"""A run that takes longer is stuck in a loop that takes no virtual time: it is reported as hung."""
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Hung(Exception):
+    """The run took too long by the wall clock."""
+
+
+@frozen
+class Done(Generic[A, R]):
+    """One job's end: a result, or the error that its process met."""
+
+    job: A
+    result: R | None
+    error: str = ""
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def run_all(work: Callable[[A], R], jobs: Sequence[A], *, workers: int) -> Iterator[Done[A, R]]:
+    """Call `work`, a module's function, once per job, in `workers` processes. Yields as jobs end."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=context) as pool:
+        todo = {pool.submit(_guarded, work, job): job for job in jobs}
+        try:
+            for future in as_completed(todo):
+                job = todo.pop(future)
+                error = future.exception()
+                if error is None:
+                    yield Done(job, future.result())
+                else:
+                    yield Done(job, None, f"{type(error).__name__}: {error}")
+        finally:
+            for future in todo:
+                future.cancel()
+
+
+def _guarded(work: Callable[[A], R], job: A) -> R:
+    def too_long(_signal: int, _frame: FrameType | None) -> None:
+        raise Hung(f"no end after {WALL_SECONDS_MAX} seconds")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(WALL_SECONDS_MAX)
+    try:
+        return work(job)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
