@@ -1,0 +1,126 @@
+"""Events as bytes (`schemas/event.capnp`): batches of payloads, and the envelope of a typed event.
+
+Rules
+- A batch is the plaintext of one sealed record. Batches that other Cap'n Proto writers made (the RPC layer copies
+  lists inside C++) decode as well.
+- Decoding arbitrary bytes raises WireError and nothing else; no message shows a payload.
+- Pointers of a forged message may overlap: what is read is bounded by the size of the message (`traversal_limit`).
+- Unset fields decode to 0 and "" as in Cap'n Proto, so that envelopes of older writers stay readable.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+from vdb.errors import WireError
+from vdb.limits import EVENT_ID_SIZE
+from vdb.ports import Buffer
+from vdb.wire import schema
+
+OPAQUE_SCHEMA = 0
+"""Schema id of payloads that only their writer understands."""
+
+ENVELOPE_SCHEMA = 1
+"""Schema id of payloads that are event envelopes."""
+
+_EventBatch = schema.event.EventBatch
+_EventEnvelope = schema.event.EventEnvelope
+_SEGMENTS = struct.Struct("<I")
+_SEGMENTS_MAX = 512
+
+
+@frozen(kw_only=True)
+class EventEnvelope:
+    """A typed event. Ids are 16 bytes; correlation and causation may be empty."""
+
+    event_id: bytes
+    type: str
+    version: int = 1
+    time: int
+    """Microseconds UTC: when it happened, according to the writer."""
+    actor: str = field(default="", repr=False)
+    correlation_id: bytes = b""
+    causation_id: bytes = b""
+    subject: str = field(default="", repr=False)
+    """Whose data this is, or empty."""
+    body: bytes = field(repr=False)
+    """JSON of the registered class."""
+
+
+def encode_batch(payloads: Sequence[bytes]) -> bytes:
+    """The EventBatch of these payloads, as one framed message."""
+    encoded: bytes = _EventBatch.new_message(payloads=payloads).to_bytes()
+    return encoded
+
+
+def decode_batch(batch: Buffer) -> list[bytes]:
+    """The payloads of an EventBatch; WireError when the bytes aren't one."""
+    data = bytes(batch)
+    limit = _check_frame(data, "an event batch")
+    try:
+        with _EventBatch.from_bytes(data, traversal_limit_in_words=limit) as reader:
+            return list(reader.payloads)
+    except schema.CapnpError:
+        raise WireError("an event batch: its bytes don't follow the encoding") from None
+
+
+def encode_envelope(envelope: EventEnvelope) -> bytes:
+    """The envelope as one framed message. WireError for ids that aren't 16 bytes and numbers out of range."""
+    for name, value, needed in (
+        ("event_id", envelope.event_id, True),
+        ("correlation_id", envelope.correlation_id, False),
+        ("causation_id", envelope.causation_id, False),
+    ):
+        if len(value) != EVENT_ID_SIZE and (needed or value):
+            raise WireError(f"an envelope's {name}: expected {EVENT_ID_SIZE} bytes, found {len(value)}")
+    if not 0 <= envelope.version < 2**32 or not -(2**63) <= envelope.time < 2**63:
+        raise WireError("an envelope's version or time is out of range")
+    encoded: bytes = _EventEnvelope.new_message(
+        eventId=envelope.event_id,
+        type=envelope.type,
+        version=envelope.version,
+        time=envelope.time,
+        actor=envelope.actor,
+        correlationId=envelope.correlation_id,
+        causationId=envelope.causation_id,
+        subject=envelope.subject,
+        body=envelope.body,
+    ).to_bytes()
+    return encoded
+
+
+def decode_envelope(payload: Buffer) -> EventEnvelope:
+    """The envelope in a payload whose schema id is 1; WireError when the bytes aren't one."""
+    data = bytes(payload)
+    limit = _check_frame(data, "an event envelope")
+    try:
+        with _EventEnvelope.from_bytes(data, traversal_limit_in_words=limit) as reader:
+            envelope = EventEnvelope(
+                event_id=reader.eventId,
+                type=reader.type,
+                version=reader.version,
+                time=reader.time,
+                actor=reader.actor,
+                correlation_id=reader.correlationId,
+                causation_id=reader.causationId,
+                subject=reader.subject,
+                body=reader.body,
+            )
+    except (schema.CapnpError, UnicodeDecodeError):
+        raise WireError("an event envelope: its bytes don't follow the encoding") from None
+    if len(envelope.event_id) != EVENT_ID_SIZE:
+        raise WireError(f"an envelope's event id: expected {EVENT_ID_SIZE} bytes, found {len(envelope.event_id)}")
+    return envelope
+
+
+def _check_frame(data: bytes, what: str) -> int:
+    """Refuse what can't be a message; the words that reading it may touch."""
+    if len(data) < 8 or len(data) % 8:
+        raise WireError(f"{what} of {len(data)} bytes: expected a positive multiple of 8")
+    segments = _SEGMENTS.unpack_from(data)[0] + 1
+    if segments > _SEGMENTS_MAX:
+        raise WireError(f"{what} of {segments} segments: expected at most {_SEGMENTS_MAX}")
+    return len(data) // 8
