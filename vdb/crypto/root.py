@@ -60,7 +60,7 @@ class RootKey:
 
 
 class RootKeys:
-    """The root keys of a node, from the 32 bytes that were given for each. Without a global one the regional serves both."""
+    """The root keys of a node, from the given 32 bytes each. Without a global one, the regional one serves both."""
 
     __slots__ = ("_global", "_regional")
 
