@@ -27,6 +27,7 @@ from math import ceil, inf
 from pathlib import PurePath
 from typing import Any, NoReturn, TypeVar
 
+import outcome
 import trio
 from trio._core import _run as trio_run
 from trio._core import _thread_cache as trio_threads
@@ -39,6 +40,9 @@ NS = 1_000_000_000
 
 SPIN_MAX = 5_000_000
 """Readings of the clock between two jumps after which the run counts as spinning."""
+
+STOPS_MAX = 8
+"""Attempts to end a run's tasks before the run is given up with whatever still sleeps."""
 
 
 class RunFailed(Exception):
@@ -71,6 +75,7 @@ class VirtualClock(trio.abc.Clock):
         self._actions: list[tuple[int, int, Callable[[], object]]] = []
         self._sequence = 0
         self._stop: Callable[[], object] | None = None
+        self._stops = 0
         self.failure: BaseException | None = None
 
     def now_ns(self) -> int:
@@ -88,11 +93,15 @@ class VirtualClock(trio.abc.Clock):
         self.call_at(self._now + delay_ns, action)
 
     def stop_with(self, failure: BaseException) -> None:
-        """End the run with `failure`: the first one counts."""
-        if self.failure is not None or self._stop is None:
+        """End the run with `failure`; the first one counts. Tasks that shield themselves get it as an exception."""
+        self._stops += 1
+        if self._stop is None or self._stops > STOPS_MAX:
             raise failure
-        self.failure = failure
-        self._stop()
+        if self.failure is None:
+            self.failure = failure
+            self._stop()
+        else:
+            _throw_into_all(failure)
 
     # --- trio's side -------------------------------------------------------------------------------------------
 
@@ -122,7 +131,9 @@ class VirtualClock(trio.abc.Clock):
             return 0.0
         if at > self._budget:
             self.stop_with(
-                BudgetExceeded(f"the run reached its bound of {self._budget / NS} virtual seconds:\n{_describe_tasks()}")
+                BudgetExceeded(
+                    f"the run reached its bound of {self._budget / NS} virtual seconds:\n{_describe_tasks()}"
+                )
             )
             self._budget = 2 * self._budget + NS  # room for the cancelled tasks to end in
             return 0.0
@@ -208,33 +219,32 @@ def run(
 def _deterministic(seed: int) -> Iterator[None]:
     """Seed the scheduler and refuse threads and real IO; put everything back afterwards."""
     assert not _state.running, "sim.runner.run doesn't nest"
-    scheduler, io_manager = trio_run._r, trio_run.TheIOManager
-    before = (
-        scheduler.getstate(),
-        trio_run._ALLOW_DETERMINISTIC_SCHEDULING,
-        trio_threads.THREAD_CACHE,
-        io_manager.wait_readable,
-        io_manager.wait_writable,
-    )
-    gc.collect()
+    scheduler, io_manager = trio_run._r, trio_run.TheIOManager  # type: ignore[attr-defined]
+    scheduler_state, thread_cache = scheduler.getstate(), trio_threads.THREAD_CACHE
+    waits = io_manager.wait_readable, io_manager.wait_writable
+    may_be_deterministic = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
+    gc.collect()  # what an earlier run left must not be finalised in the middle of this one
     _state.running = True
     scheduler.seed(random.Random(f"{seed}/scheduler").getrandbits(64))
-    trio_run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]
-    trio_threads.THREAD_CACHE = _NoThreads()  # type: ignore[assignment]
-    io_manager.wait_readable = _only_wakeups(io_manager.wait_readable)  # type: ignore[method-assign]
-    io_manager.wait_writable = _only_wakeups(io_manager.wait_writable)  # type: ignore[method-assign]
+    _set(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
+    _set(trio_threads, "THREAD_CACHE", _NoThreads())
+    _set(io_manager, "wait_readable", _only_wakeups(waits[0]))
+    _set(io_manager, "wait_writable", _only_wakeups(waits[1]))
     try:
         yield
     finally:
-        (
-            state,
-            trio_run._ALLOW_DETERMINISTIC_SCHEDULING,  # type: ignore[misc]
-            trio_threads.THREAD_CACHE,
-            io_manager.wait_readable,  # type: ignore[method-assign]
-            io_manager.wait_writable,  # type: ignore[method-assign]
-        ) = before
-        scheduler.setstate(state)
+        _set(io_manager, "wait_readable", waits[0])
+        _set(io_manager, "wait_writable", waits[1])
+        _set(trio_threads, "THREAD_CACHE", thread_cache)
+        _set(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", may_be_deterministic)
+        scheduler.setstate(scheduler_state)
         _state.running = False
+
+
+def _set(owner: object, name: str, value: object) -> None:
+    """Replace a private name of trio, which must exist."""
+    assert hasattr(owner, name), f"this version of trio has no {name}"
+    setattr(owner, name, value)
 
 
 class _State:
@@ -261,11 +271,25 @@ def _only_wakeups(wait: Callable[..., Awaitable[None]]) -> Callable[..., Awaitab
     return refuse_real_io
 
 
+def _throw_into_all(failure: BaseException) -> None:
+    """Wake every task of the program that sleeps with `failure`."""
+    for task in _program_tasks():
+        if task._abort_func is not None:
+            trio.lowlevel.reschedule(task, outcome.Error(failure))
+
+
 def _describe_tasks() -> str:
     """One line for each task: its name and the place where it waits."""
-    runner = trio_run.GLOBAL_RUN_CONTEXT.runner
-    tasks = sorted(runner.tasks, key=lambda task: task._counter)
-    return "\n".join(f"  {task.name}: {_place(task)}" for task in tasks)
+    return "\n".join(f"  {task.name}: {_place(task)}" for task in _program_tasks())
+
+
+def _program_tasks() -> list[trio.lowlevel.Task]:
+    """The main task and its descendants, oldest first; not trio's own."""
+    main = trio_run.GLOBAL_RUN_CONTEXT.runner.main_task
+    found = [] if main is None else [main]
+    for task in found:
+        found.extend(child for nursery in task.child_nurseries for child in nursery.child_tasks)
+    return sorted(found, key=lambda task: task._counter)
 
 
 def _place(task: trio.lowlevel.Task) -> str:

@@ -1,0 +1,189 @@
+"""Tests of the deterministic runner."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import anyio
+import anyio.to_thread
+import pytest
+import trio
+
+from sim.runner import (
+    NS,
+    BudgetExceeded,
+    Deadlocked,
+    RealWorldRefused,
+    run,
+    virtual_clock,
+)
+
+TRACE_PROGRAM = """
+import anyio, hashlib, trio
+from sim.runner import run
+
+async def main():
+    digest = hashlib.sha256()
+    def note(*what):
+        digest.update(repr((what, trio.current_time())).encode())
+    send, receive = anyio.create_memory_object_stream(3)
+    async def producer(name):
+        for n in range(20):
+            await trio.sleep(0.001 * (n % 3))
+            await send.send((name, n))
+            note("sent", name, n)
+    async def consumer(name):
+        async for item in receive.clone():
+            note("got", name, item)
+    async def waiter(name, at):
+        await trio.sleep_until(at)
+        note("woke", name)
+    with trio.move_on_after(5):
+        async with trio.open_nursery() as nursery:
+            for name in ("a", "b", "c"):
+                nursery.start_soon(producer, name)
+                nursery.start_soon(consumer, name)
+            for name in range(50):
+                nursery.start_soon(waiter, name, 1.0)
+    return digest.hexdigest()
+
+print(run(SEED, main))
+"""
+
+
+def trace_of(seed: int, hash_seed: str) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.getcwd()}
+    return subprocess.run(
+        [sys.executable, "-c", TRACE_PROGRAM.replace("SEED", str(seed))],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_same_seed_gives_the_same_trace_in_two_processes() -> None:
+    assert trace_of(1, "1") == trace_of(1, "2")
+
+
+def test_another_seed_gives_another_trace() -> None:
+    assert trace_of(1, "1") != trace_of(2, "1")
+
+
+def test_time_jumps_and_each_reading_differs() -> None:
+    async def main() -> tuple[float, float]:
+        await trio.sleep(3600)
+        return trio.current_time(), trio.current_time()
+
+    first, second = run(1, main)
+    assert 3600 <= first < second < 3600.001
+
+
+def test_actions_run_in_the_order_of_their_time_then_of_their_making() -> None:
+    async def main() -> list[str]:
+        clock = virtual_clock()
+        seen: list[str] = []
+        clock.call_at(2 * NS, lambda: seen.append("late"))
+        clock.call_at(1 * NS, lambda: seen.append("early"))
+        clock.call_at(1 * NS, lambda: seen.append("early too"))
+        await trio.sleep(3)
+        return seen
+
+    assert run(1, main) == ["early", "early too", "late"]
+
+
+def test_an_action_that_raises_ends_the_run() -> None:
+    async def main() -> None:
+        def fail() -> None:
+            raise ValueError("from an action")
+
+        virtual_clock().call_after(NS, fail)
+        await trio.sleep_forever()
+
+    with pytest.raises(ValueError, match="from an action"):
+        run(1, main)
+
+
+def test_exceptions_pass_through() -> None:
+    async def main() -> None:
+        await trio.sleep(1)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        run(1, main)
+
+
+def test_a_deadlock_is_an_error_that_lists_the_tasks() -> None:
+    async def stuck_here() -> None:
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stuck_here)
+
+    with pytest.raises(Deadlocked, match="stuck_here"):
+        run(1, main)
+
+
+def test_a_shielded_deadlock_ends_too() -> None:
+    async def main() -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep_forever()
+
+    with pytest.raises(Deadlocked):
+        run(1, main)
+
+
+def test_virtual_time_is_bounded() -> None:
+    async def main() -> None:
+        for _ in range(100):
+            await trio.sleep(1)
+
+    with pytest.raises(BudgetExceeded, match=r"10\.0 virtual seconds"):
+        run(1, main, budget_s=10.0)
+
+
+def test_threads_are_refused() -> None:
+    async def with_trio() -> None:
+        await trio.to_thread.run_sync(lambda: None)
+
+    async def with_anyio() -> None:
+        await anyio.to_thread.run_sync(lambda: None)
+
+    for program in (with_trio, with_anyio):
+        with pytest.raises(RealWorldRefused, match="asked for a thread"):
+            run(1, program)
+
+
+def test_real_io_is_refused() -> None:
+    async def main() -> None:
+        left, right = socket.socketpair()
+        with left, right:
+            await trio.lowlevel.wait_readable(left)
+
+    with pytest.raises(RealWorldRefused, match="real IO"):
+        run(1, main)
+
+
+def test_threads_work_again_after_a_run() -> None:
+    async def simulated() -> None:
+        await trio.sleep(1)
+
+    async def real() -> int:
+        return await trio.to_thread.run_sync(lambda: 7)
+
+    run(1, simulated)
+    assert trio.run(real) == 7
+
+
+def test_wait_all_tasks_blocked_works() -> None:
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 5)
+            await trio.testing.wait_all_tasks_blocked()
+            assert trio.current_time() < 1
+
+    run(1, main)
