@@ -1,0 +1,63 @@
+"""The replicated state machine: one committed request to the next state, effects and a reply.
+
+Rules
+- Pure: the result is a function of the arguments. No clock, no randomness, no order of a hash table.
+- Total: every decoded command has an answer; what can't be done is a `Refusal`, a value, the same on every replica.
+- What the primary predicted (offsets, ids, keys, refusals) is asserted. A difference is a bug of the primary, and a
+  replica that went on would take it into its log.
+- A refusal changes nothing but the time, and the session that asked.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from vdb.errors import RefusalCode
+from vdb.kernel.command import AppendBatch, Command, CreateStream, OpenSession, PutKey, Reject, Request
+from vdb.kernel.draft import Draft
+from vdb.kernel.effect import Effect
+from vdb.kernel.keys import put_key
+from vdb.kernel.reply import Refusal, Reply
+from vdb.kernel.sessions import open_session, record_reply, stored_reply
+from vdb.kernel.state import State
+from vdb.kernel.streams import append_batch, create_stream
+
+__all__ = ["apply_committed", "apply_request", "stored_reply"]
+
+Applied = tuple[State, tuple[Effect, ...], Reply]
+
+
+def apply_committed(state: State, command: Command, timestamp: int) -> Applied:
+    """Execute a command that no session asked for. `timestamp`: microseconds UTC, above the state's last."""
+    draft = Draft(state, timestamp)
+    reply = _execute(draft, command)
+    return draft.freeze(), tuple(draft.effects), reply
+
+
+def apply_request(state: State, request: Request, timestamp: int) -> Applied:
+    """Execute a request once: an origin that has its answer gets it again, and nothing else happens."""
+    draft = Draft(state, timestamp)
+    origin, command = request.origin, request.command
+    reply = stored_reply(state, origin)
+    if reply is None:
+        if isinstance(command, OpenSession) and origin.session == 0:
+            reply = open_session(draft, origin)
+        else:
+            reply = _execute(draft, command)
+        if origin.session != 0:
+            record_reply(draft, origin, reply)
+    return draft.freeze(), tuple(draft.effects), reply
+
+
+def _execute(draft: Draft, command: Command) -> Reply:
+    if isinstance(command, AppendBatch):
+        return append_batch(draft, command)
+    if isinstance(command, CreateStream):
+        return create_stream(draft, command)
+    if isinstance(command, PutKey):
+        return put_key(draft, command.row)
+    if isinstance(command, Reject):
+        return Refusal(command.code, command.message)
+    if isinstance(command, OpenSession):
+        return Refusal(RefusalCode.INVALID_ARGUMENT, "a session is opened by a client, outside of a session")
+    assert_never(command)

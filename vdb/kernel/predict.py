@@ -1,0 +1,117 @@
+"""What the log would answer, asked of a state without changing it.
+
+The primary asks these of its prepared state before it seals: the offsets that go into the headers of records, the id
+of a new stream, or the refusal. Apply asks the same functions of the committed state, so the two can't disagree: a
+log survives only as a prefix, so what held when an op was prepared holds when it commits.
+
+The order of the checks is part of the replicated behaviour: it decides which refusal a client sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vdb.errors import RefusalCode
+from vdb.kernel.command import Expected
+from vdb.kernel.reply import Refusal, StreamCreated
+from vdb.kernel.rows import LOOKUP_SIZE, STREAM
+from vdb.kernel.state import State
+from vdb.kernel.streamid import stream_id
+from vdb.kernel.tables import Table, stream_key, tenant_key
+from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
+from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
+
+
+class NewStream(NamedTuple):
+    """What a stream that would be created gets."""
+
+    stream: StreamId
+    catalogue_offset: int
+    """Offset of its sealed name in the tenant's catalogue (stream 0)."""
+
+
+def check_append(
+    state: State, tenant: TenantId, appends: Sequence[tuple[StreamId, Expected, int]]
+) -> Refusal | tuple[int, ...]:
+    """Offsets that the first event of each append would get, in order; or why the whole batch is refused.
+
+    An append is (stream, condition, number of events); with no events only its condition counts.
+    """
+    if tenant_key(tenant) not in state.rows[Table.TENANTS]:
+        return Refusal(RefusalCode.UNKNOWN_TENANT, f"tenant {tenant} has no stream in group {state.group}")
+    rows = state.rows[Table.STREAMS]
+    first_offsets: list[int] = []
+    for stream, _, _ in appends:
+        row = rows.get(stream_key(tenant, stream))
+        if row is None:
+            return Refusal(RefusalCode.UNKNOWN_STREAM, f"tenant {tenant} has no stream {stream} in group {state.group}")
+        first_offsets.append(STREAM.unpack(row)[1])
+    return _check_streams_differ(appends) or _check_conditions(appends, first_offsets) or tuple(first_offsets)
+
+
+def _check_streams_differ(appends: Sequence[tuple[StreamId, Expected, int]]) -> Refusal | None:
+    if len(appends) < 2:
+        return None
+    seen: dict[StreamId, None] = {}
+    for stream, _, _ in appends:
+        if stream in seen:
+            return Refusal(
+                RefusalCode.INVALID_ARGUMENT, f"an append names each stream once; found stream {stream} twice"
+            )
+        seen[stream] = None
+    return None
+
+
+def _check_conditions(
+    appends: Sequence[tuple[StreamId, Expected, int]], first_offsets: Sequence[int]
+) -> Refusal | None:
+    events = 0
+    for (stream, expected, count), next_offset in zip(appends, first_offsets, strict=True):
+        events += count
+        if not expected.holds(next_offset):
+            return Refusal(
+                RefusalCode.WRONG_EXPECTED_OFFSET, f"expected {expected}, stream {stream} is at {next_offset}"
+            )
+    if len(appends) > STREAMS_PER_APPEND_MAX:
+        return Refusal(
+            RefusalCode.TOO_LARGE,
+            f"an append holds at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}",
+        )
+    if events > EVENTS_PER_APPEND_MAX:
+        return Refusal(RefusalCode.TOO_LARGE, f"an append holds at most {EVENTS_PER_APPEND_MAX} events; found {events}")
+    if events == 0:
+        return Refusal(RefusalCode.INVALID_ARGUMENT, "an append holds at least one event; found none")
+    return None
+
+
+def check_create(
+    state: State, tenant: TenantId, lookup: bytes, data_class: DataClass, region: str, if_not_exists: bool
+) -> Refusal | StreamCreated | NewStream:
+    """What a new stream would get; or the stream that is there already; or why it is refused.
+
+    `lookup` is the HMAC of the name, 32 bytes; `region` a region's name or 'global'.
+    """
+    if tenant == 0:
+        return Refusal(RefusalCode.INVALID_ARGUMENT, "a tenant id starts at 1; found 0")
+    if len(lookup) != LOOKUP_SIZE:
+        return Refusal(RefusalCode.INVALID_ARGUMENT, f"a stream's lookup has {LOOKUP_SIZE} bytes; found {len(lookup)}")
+    if region != state.group:
+        return Refusal(
+            RefusalCode.PLACEMENT_VIOLATION, f"group {state.group} holds no data placed in {region!r}: wrong group"
+        )
+    if data_class is DataClass.PHI and state.group == GLOBAL_GROUP:
+        return Refusal(RefusalCode.PLACEMENT_VIOLATION, "PHI needs a region; found the global group")
+    existing = state.stream_by_lookup(tenant, lookup)
+    if existing is None:
+        owner = state.tenant(tenant)
+        if owner is None:
+            return NewStream(stream_id(state.group, 1), 0)
+        return NewStream(owner.next_stream, owner.stream_count)
+    if if_not_exists and existing.data_class is data_class:
+        return StreamCreated(existing.stream, created=False)
+    return Refusal(
+        RefusalCode.STREAM_EXISTS,
+        f"expected a new {data_class.label} stream, found stream {existing.stream} of that name"
+        f" ({existing.data_class.label})",
+    )

@@ -1,0 +1,40 @@
+"""What apply demands of a sealed record before it takes it into the log.
+
+The primary sealed it for the place that it predicted. A record that was sealed for another place, under a key that
+the log doesn't hold, or for another region would never open again, or would put PHI where it may not lie. So each
+difference is a broken invariant, not a refusal: the client did nothing wrong.
+"""
+
+from __future__ import annotations
+
+from vdb.crypto.record import decode_record, leaf_hash
+from vdb.errors import RecordTampered
+from vdb.kernel.draft import Draft
+from vdb.kernel.tables import Table, tenant_key
+from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
+
+
+def check_record(
+    draft: Draft, tenant: TenantId, stream: StreamId, data_class: int, offset: int, count: int, record: bytes
+) -> bytes:
+    """Assert that the record was sealed for this very place; its leaf hash (32 bytes)."""
+    assert record, f"stream {stream}: the primary predicted a refusal of what is accepted"
+    try:
+        sealed = decode_record(record)
+    except RecordTampered as error:
+        raise AssertionError(f"stream {stream}: the record doesn't decode") from error
+    header = sealed.header
+    assert count > 0, f"stream {stream}: a record without events"
+    assert header.tenant == tenant, f"sealed for tenant {header.tenant}, found tenant {tenant}"
+    assert header.stream == stream, f"sealed for stream {header.stream}, found stream {stream}"
+    assert header.offset == offset, f"sealed for offset {header.offset}, stream {stream} is at {offset}"
+    assert header.count == count, f"sealed with {header.count} events, the run names {count}"
+    assert header.data_class == data_class, f"sealed as class {header.data_class}, stream {stream} is {data_class}"
+    assert header.time == draft.last_timestamp, f"sealed at {header.time}, the request is at {draft.last_timestamp}"
+    group = draft.base.group
+    assert header.region == group, f"sealed for {header.region}, this is group {group}"
+    assert group != GLOBAL_GROUP or header.data_class != DataClass.PHI, "PHI in the global group"
+    key = draft.rows[Table.KEYS].get(header.dek_id)
+    assert key is not None, f"stream {stream}: the record's key was never put"
+    assert key.startswith(tenant_key(tenant)), f"stream {stream}: the record's key is another tenant's"
+    return leaf_hash(sealed.header_bytes, sealed.body)

@@ -1,0 +1,83 @@
+"""Stored replies as bytes: what the REPLIES table holds, so that a retry gets the first answer.
+
+Layout (big-endian): tag u8, then
+
+    1 StreamCreated   stream u64, created u8
+    2 Appended        first_position u64, next_position u64, timestamp u64, then each stream u64, first u64, next u64
+    3 SessionOpened   session u64
+    4 KeyPut          dek_id
+    5 Refusal         length of the code u8, code (ASCII), message (UTF-8)
+
+Only the state's own rows are decoded here, which were encoded here: a malformed one is a broken invariant.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import assert_never
+
+from vdb.errors import RefusalCode
+from vdb.kernel.reply import Appended, AppendedStream, KeyPut, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.types import StreamId
+
+_STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL = 1, 2, 3, 4, 5
+
+_CREATED = struct.Struct(">BQB")
+_APPENDED_ONE = struct.Struct(">BQQQQQQ")
+_APPENDED_HEAD = struct.Struct(">BQQQ")
+_APPENDED_STREAM = struct.Struct(">QQQ")
+_OPENED = struct.Struct(">BQ")
+
+
+def encode_reply(reply: Reply) -> bytes:
+    if isinstance(reply, Appended):
+        return _encode_appended(reply)
+    if isinstance(reply, StreamCreated):
+        return _CREATED.pack(_STREAM_CREATED, reply.stream, reply.created)
+    if isinstance(reply, SessionOpened):
+        return _OPENED.pack(_SESSION_OPENED, reply.session)
+    if isinstance(reply, KeyPut):
+        return bytes((_KEY_PUT,)) + reply.dek_id
+    if isinstance(reply, Refusal):
+        code = reply.code.value.encode("ascii")
+        return bytes((_REFUSAL, len(code))) + code + reply.message.encode()
+    assert_never(reply)
+
+
+def _encode_appended(reply: Appended) -> bytes:
+    if len(reply.streams) == 1:
+        (one,) = reply.streams
+        return _APPENDED_ONE.pack(
+            _APPENDED,
+            reply.first_position,
+            reply.next_position,
+            reply.timestamp,
+            one.stream,
+            one.first_offset,
+            one.next_offset,
+        )
+    head = _APPENDED_HEAD.pack(_APPENDED, reply.first_position, reply.next_position, reply.timestamp)
+    return head + b"".join(
+        _APPENDED_STREAM.pack(stream.stream, stream.first_offset, stream.next_offset) for stream in reply.streams
+    )
+
+
+def decode_reply(data: bytes) -> Reply:
+    tag = data[0]
+    if tag == _APPENDED:
+        _, first_position, next_position, timestamp = _APPENDED_HEAD.unpack_from(data)
+        streams = tuple(
+            AppendedStream(StreamId(stream), first_offset, next_offset)
+            for stream, first_offset, next_offset in _APPENDED_STREAM.iter_unpack(data[_APPENDED_HEAD.size :])
+        )
+        return Appended(streams, first_position, next_position, timestamp)
+    if tag == _STREAM_CREATED:
+        _, stream, created = _CREATED.unpack(data)
+        return StreamCreated(StreamId(stream), bool(created))
+    if tag == _SESSION_OPENED:
+        return SessionOpened(_OPENED.unpack(data)[1])
+    if tag == _KEY_PUT:
+        return KeyPut(data[1:])
+    assert tag == _REFUSAL, f"a stored reply has a tag from 1 to 5; found {tag}"
+    end = 2 + data[1]
+    return Refusal(RefusalCode(data[2:end].decode("ascii")), data[end:].decode())

@@ -1,0 +1,144 @@
+"""Rows of the state's tables as values, and their packed form.
+
+Layouts (big-endian):
+
+    TenantState   chain 32, record_count u64, event_count u64, stream_count u64
+    StreamState   data_class u8, next_offset u64, created_at u64, last_position u64
+    SessionState  client 16, last_number u64, last_used u64
+    KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
+                  wrapped 40, wrapped_secret (the rest: 0 or 40); dek_id is the row's key
+
+The hot path of an append packs and unpacks with the `Struct`s directly; everything else uses the values.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from attrs import field, frozen
+
+from vdb.kernel.command import KeyRow, KeyScope
+from vdb.kernel.streamid import stream_id
+from vdb.types import DataClass, GroupId, StreamId, TenantId
+
+CHAIN_SIZE = 32
+LOOKUP_SIZE = 32
+TOKEN_SIZE = 32
+DEK_ID_SIZE = 16
+WRAPPED_SIZE = 40
+"""A key of 32 bytes under AES-256 key wrap (RFC 3394)."""
+
+TENANT = struct.Struct(">32sQQQ")
+STREAM = struct.Struct(">BQQQ")
+SESSION = struct.Struct(">16sQQ")
+KEY = struct.Struct(">QBB32s32s16sI40s")
+
+
+@frozen(kw_only=True)
+class TenantState:
+    """A tenant of this group. It exists from its first stream on."""
+
+    tenant: TenantId
+    group: GroupId
+    chain: bytes = field(repr=False)
+    """`vdb.crypto.record.chain` over the leaves of all the tenant's records in commit order; zeros before the first."""
+    record_count: int
+    event_count: int
+    """Positions that the tenant has taken: its events, and one for each record of the catalogue."""
+    stream_count: int
+
+    @property
+    def next_stream(self) -> StreamId:
+        """The id that the tenant's next stream gets."""
+        return stream_id(self.group, self.stream_count + 1)
+
+    def pack(self) -> bytes:
+        return TENANT.pack(self.chain, self.record_count, self.event_count, self.stream_count)
+
+
+def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
+    chain, record_count, event_count, stream_count = TENANT.unpack(row)
+    return TenantState(
+        tenant=tenant,
+        group=group,
+        chain=chain,
+        record_count=record_count,
+        event_count=event_count,
+        stream_count=stream_count,
+    )
+
+
+@frozen(kw_only=True)
+class StreamState:
+    stream: StreamId
+    data_class: DataClass
+    next_offset: int
+    """Offset that the next event gets: the number of events in the stream."""
+    created_at: int
+    """Microseconds UTC."""
+    last_position: int
+    """Number, in the group's log, of the stream's last event; of its catalogue record while it is empty."""
+
+    def pack(self) -> bytes:
+        return STREAM.pack(self.data_class, self.next_offset, self.created_at, self.last_position)
+
+
+def unpack_stream(stream: StreamId, row: bytes) -> StreamState:
+    data_class, next_offset, created_at, last_position = STREAM.unpack(row)
+    return StreamState(
+        stream=stream,
+        data_class=DataClass(data_class),
+        next_offset=next_offset,
+        created_at=created_at,
+        last_position=last_position,
+    )
+
+
+@frozen(kw_only=True)
+class SessionState:
+    session: int
+    client: bytes
+    last_number: int
+    """The last request that was executed; 0 before the first."""
+    last_used: int
+    """Timestamp of the op that opened the session or executed its last request. Unique, so eviction has no ties."""
+
+    def pack(self) -> bytes:
+        return SESSION.pack(self.client, self.last_number, self.last_used)
+
+
+def unpack_session(session: int, row: bytes) -> SessionState:
+    client, last_number, last_used = SESSION.unpack(row)
+    return SessionState(session=session, client=client, last_number=last_number, last_used=last_used)
+
+
+def pack_key(row: KeyRow) -> bytes:
+    return (
+        KEY.pack(
+            row.tenant,
+            row.scope,
+            row.data_class,
+            row.lookup,
+            row.subject_token,
+            row.kek_id,
+            row.kek_version,
+            row.wrapped,
+        )
+        + row.wrapped_secret
+    )
+
+
+def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
+    tenant, scope, data_class, lookup, subject_token, kek_id, kek_version, wrapped = KEY.unpack_from(row)
+    return KeyRow(
+        dek_id=dek_id,
+        tenant=TenantId(tenant),
+        scope=KeyScope(scope),
+        data_class=DataClass(data_class),
+        lookup=lookup,
+        subject_token=subject_token,
+        kek_id=kek_id,
+        kek_version=kek_version,
+        wrapped=wrapped,
+        wrapped_secret=row[KEY.size :],
+    )

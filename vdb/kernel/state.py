@@ -1,0 +1,196 @@
+"""The replicated state of one group, as a value.
+
+Rules
+- A `State` never changes. `apply` makes the next one through a `Draft`; the maps share what didn't change, so the
+  primary keeps a committed and a prepared state at the cost of the difference, and drops the prepared one freely.
+- All that replicas must agree on is in rows (`vdb.kernel.tables`): `digest` hashes them, checkpoints hold them,
+  `from_rows` makes the same state of them.
+- Nothing here depends on the order in which a map is iterated: it differs between processes. What leaves in an order
+  is sorted first.
+
+Invariants
+- `next_position` grows by one for each event, `last_timestamp` by at least one for each request.
+- Each row of STREAM_NAMES names a row of STREAMS, each row of STREAMS a tenant; CLIENTS and SESSIONS are one to one.
+
+`changed` names the rows set or removed since the last `take_changed`. It travels with the state, so that it forks
+with it, but it isn't part of what replicas agree on: neither `digest` nor equality sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import sha256
+
+from attrs import evolve, field, frozen
+from immutables import Map
+
+from vdb.kernel.command import KeyRow, KeyScope
+from vdb.kernel.rows import (
+    SessionState,
+    StreamState,
+    TenantState,
+    unpack_key,
+    unpack_session,
+    unpack_stream,
+    unpack_tenant,
+)
+from vdb.kernel.streamid import stream_id
+from vdb.kernel.tables import (
+    META_LAST_TIMESTAMP,
+    META_NEXT_POSITION,
+    META_NEXT_SESSION,
+    ROW_TABLES,
+    U64,
+    Table,
+    session_key,
+    stream_key,
+    stream_name_key,
+    tenant_key,
+)
+from vdb.types import GroupId, StreamId, TenantId
+
+Rows = Map[bytes, bytes]
+_NO_ROWS: Rows = Map()
+_NOTHING_CHANGED: Map[bytes, None] = Map()
+_ROW_SLOTS = max(ROW_TABLES) + 1
+"""Maps are found by their table's number; the place of META stays empty."""
+
+
+@frozen(kw_only=True)
+class State:
+    group: GroupId
+    sessions_max: int
+    next_position: int
+    """Position number that the group's next event gets."""
+    last_timestamp: int
+    """Microseconds UTC of the last request."""
+    next_session: int
+    rows: tuple[Rows, ...] = field(repr=False)
+    """Indexed by `Table`."""
+    changed: Map[bytes, None] = field(repr=False, eq=False)
+    """Keys, each behind the byte of its table."""
+
+    @classmethod
+    def empty(cls, group: GroupId, sessions_max: int) -> State:
+        """The state before the first op. `sessions_max` is one of the group's limits, the same on all replicas."""
+        assert sessions_max >= 1
+        return cls(
+            group=group,
+            sessions_max=sessions_max,
+            next_position=0,
+            last_timestamp=0,
+            next_session=1,
+            rows=(_NO_ROWS,) * _ROW_SLOTS,
+            changed=_NOTHING_CHANGED,
+        )
+
+    @classmethod
+    def from_rows(cls, group: GroupId, sessions_max: int, rows: Iterable[tuple[Table, bytes, bytes]]) -> State:
+        """The state of which these are all rows, META's included, in any order. Its `changed` is empty."""
+        found: list[dict[bytes, bytes]] = [{} for _ in range(_ROW_SLOTS)]
+        for table, key, value in rows:
+            assert key not in found[table], f"two rows of table {Table(table).name} have one key"
+            found[table][key] = value
+        meta = found[Table.META]
+        empty = cls.empty(group, sessions_max)
+        if not meta:
+            assert not any(found), "rows without META are not a state"
+            return empty
+        return evolve(
+            empty,
+            next_position=U64.unpack(meta[META_NEXT_POSITION])[0],
+            last_timestamp=U64.unpack(meta[META_LAST_TIMESTAMP])[0],
+            next_session=U64.unpack(meta[META_NEXT_SESSION])[0],
+            rows=(_NO_ROWS, *(Map(table) for table in found[1:])),
+        )
+
+    # What is in it
+
+    @property
+    def tenant_count(self) -> int:
+        return len(self.rows[Table.TENANTS])
+
+    @property
+    def stream_count(self) -> int:
+        return len(self.rows[Table.STREAMS])
+
+    @property
+    def session_count(self) -> int:
+        return len(self.rows[Table.SESSIONS])
+
+    def tenant(self, tenant: TenantId) -> TenantState | None:
+        row = self.rows[Table.TENANTS].get(tenant_key(tenant))
+        return None if row is None else unpack_tenant(self.group, tenant, row)
+
+    def tenants(self) -> Iterator[TenantState]:
+        """All tenants in order of their ids."""
+        for key in sorted(self.rows[Table.TENANTS]):
+            (tenant,) = U64.unpack(key)
+            yield unpack_tenant(self.group, TenantId(tenant), self.rows[Table.TENANTS][key])
+
+    def stream(self, tenant: TenantId, stream: StreamId) -> StreamState | None:
+        row = self.rows[Table.STREAMS].get(stream_key(tenant, stream))
+        return None if row is None else unpack_stream(stream, row)
+
+    def stream_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamState | None:
+        """The stream whose name has this HMAC (32 bytes)."""
+        row = self.rows[Table.STREAM_NAMES].get(stream_name_key(tenant, lookup))
+        return None if row is None else self.stream(tenant, StreamId(U64.unpack(row)[0]))
+
+    def streams(self, tenant: TenantId) -> Iterator[StreamState]:
+        """All streams of a tenant, oldest first. The cost follows the tenant's streams, not the group's."""
+        owner = self.tenant(tenant)
+        if owner is None:
+            return
+        for serial in range(1, owner.stream_count + 1):
+            stream = self.stream(tenant, stream_id(self.group, serial))
+            assert stream is not None, f"tenant {tenant} counts {owner.stream_count} streams, but has no {serial}"
+            yield stream
+
+    def session(self, session: int) -> SessionState | None:
+        row = self.rows[Table.SESSIONS].get(session_key(session))
+        return None if row is None else unpack_session(session, row)
+
+    def key(self, dek_id: bytes) -> KeyRow | None:
+        row = self.rows[Table.KEYS].get(dek_id)
+        return None if row is None else unpack_key(dek_id, row)
+
+    def keys(self) -> Iterator[KeyRow]:
+        """All keys: tenant keys first, since they wrap the others, then by dek_id."""
+        rows = [unpack_key(dek_id, row) for dek_id, row in self.rows[Table.KEYS].items()]
+        yield from sorted(rows, key=lambda row: (row.scope is not KeyScope.TENANT, row.dek_id))
+
+    # As rows
+
+    def meta(self) -> dict[bytes, bytes]:
+        """The scalars as rows of META."""
+        return {
+            META_LAST_TIMESTAMP: U64.pack(self.last_timestamp),
+            META_NEXT_POSITION: U64.pack(self.next_position),
+            META_NEXT_SESSION: U64.pack(self.next_session),
+        }
+
+    def tables(self) -> Mapping[Table, Rows]:
+        """All rows. Costs nothing: the maps are the state's own."""
+        return {Table.META: Map(self.meta())} | {table: self.rows[table] for table in ROW_TABLES}
+
+    def digest(self) -> bytes:
+        """SHA-256 over group, sizes and all rows in order. Two states with one digest are the same state."""
+        hasher = sha256(self.group.encode() + U64.pack(self.sessions_max))
+        for table, rows in self.tables().items():
+            hasher.update(U64.pack(table) + U64.pack(len(rows)))
+            for key in sorted(rows):
+                value = rows[key]
+                hasher.update(U64.pack(len(key)) + key + U64.pack(len(value)) + value)
+        return hasher.digest()
+
+    def take_changed(self) -> tuple[dict[Table, dict[bytes, bytes | None]], State]:
+        """Rows set or removed (None) since the last take, keys in order, and this state with nothing changed.
+
+        META is always whole in it. Tables without a change are absent.
+        """
+        taken: dict[Table, dict[bytes, bytes | None]] = {Table.META: dict(self.meta())}
+        for change in sorted(self.changed):
+            table, key = Table(change[0]), change[1:]
+            taken.setdefault(table, {})[key] = self.rows[table].get(key)
+        return taken, evolve(self, changed=_NOTHING_CHANGED)

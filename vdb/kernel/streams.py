@@ -1,0 +1,101 @@
+"""Streams: creating one, and appending to them.
+
+Rules
+- A new stream takes the tenant's next id; its sealed name is a record of the tenant's catalogue (stream 0), whose
+  offset is the number of streams created before. The record takes a position in the group like an event.
+- An append is accepted or refused as a whole; its events take consecutive offsets per stream and consecutive
+  positions over the batch, in the order of the command.
+- A refused command carries no record: the primary asked `predict` before it sealed.
+"""
+
+from __future__ import annotations
+
+from vdb.crypto.record import chain as chain_hash
+from vdb.kernel.command import AppendBatch, CreateStream
+from vdb.kernel.draft import Draft
+from vdb.kernel.effect import AppendRecord, WakeProjection
+from vdb.kernel.predict import NewStream, check_append, check_create
+from vdb.kernel.records import check_record
+from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
+from vdb.kernel.rows import CHAIN_SIZE, STREAM, TENANT
+from vdb.kernel.streamid import CATALOGUE
+from vdb.kernel.tables import U64, Table, stream_key, stream_name_key, tenant_key
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId
+
+_NEW_TENANT = TENANT.pack(bytes(CHAIN_SIZE), 0, 0, 0)
+
+
+def catalogue_class(group: GroupId) -> DataClass:
+    """The class under which a group's stream names are sealed: a name may well name a patient."""
+    return DataClass.NON_PHI if group == GLOBAL_GROUP else DataClass.PHI
+
+
+def create_stream(draft: Draft, command: CreateStream) -> Reply:
+    answer = check_create(
+        draft.base, command.tenant, command.lookup, command.data_class, command.region, command.if_not_exists
+    )
+    if not isinstance(answer, NewStream):
+        assert not command.record, "the primary sealed a name for a stream that isn't created"
+        return answer
+    assert command.stream == answer.stream, f"predicted stream {command.stream}, found stream {answer.stream}"
+    _append_name(draft, command, answer.catalogue_offset)
+    tenant, position = command.tenant, draft.next_position
+    draft.next_position = position + 1
+    draft.put(
+        Table.STREAMS,
+        stream_key(tenant, answer.stream),
+        STREAM.pack(command.data_class, 0, draft.last_timestamp, position),
+    )
+    draft.put(Table.STREAM_NAMES, stream_name_key(tenant, command.lookup), U64.pack(answer.stream))
+    draft.effects.append(WakeProjection(tenant))
+    return StreamCreated(answer.stream, created=True)
+
+
+def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
+    """Take the catalogue's record into the tenant's log and chain."""
+    tenant = command.tenant
+    row = draft.rows[Table.TENANTS].get(tenant_key(tenant), _NEW_TENANT)
+    chain, record_count, event_count, stream_count = TENANT.unpack(row)
+    assert offset == stream_count
+    leaf = check_record(
+        draft, tenant, CATALOGUE, catalogue_class(draft.base.group), offset, count=1, record=command.record
+    )
+    draft.put(
+        Table.TENANTS,
+        tenant_key(tenant),
+        TENANT.pack(chain_hash(chain, leaf), record_count + 1, event_count + 1, stream_count + 1),
+    )
+    draft.effects.append(AppendRecord(tenant, CATALOGUE, offset, draft.next_position, 1, command.record))
+
+
+def append_batch(draft: Draft, command: AppendBatch) -> Reply:
+    tenant, appends = command.tenant, command.appends
+    first_offsets = check_append(draft.base, tenant, [(one.stream, one.expected, one.count) for one in appends])
+    if isinstance(first_offsets, Refusal):
+        sealed = [run for one in appends for run in one.runs if run.record]
+        assert not sealed, f"the primary sealed an append that is refused: {first_offsets.message}"
+        return first_offsets
+    owner = tenant_key(tenant)
+    chain, record_count, event_count, stream_count = TENANT.unpack(draft.rows[Table.TENANTS][owner])
+    first_position = position = draft.next_position
+    ranges: list[AppendedStream] = []
+    for one, first_offset in zip(appends, first_offsets, strict=True):
+        stream, offset = one.stream, first_offset
+        key = stream_key(tenant, stream)
+        data_class, next_offset, created_at, _ = STREAM.unpack(draft.rows[Table.STREAMS][key])
+        assert next_offset == first_offset
+        for run in one.runs:
+            leaf = check_record(draft, tenant, stream, data_class, offset, run.count, run.record)
+            chain = chain_hash(chain, leaf)
+            draft.effects.append(AppendRecord(tenant, stream, offset, position, run.count, run.record))
+            offset += run.count
+            position += run.count
+            record_count += 1
+        if offset > first_offset:
+            draft.put(Table.STREAMS, key, STREAM.pack(data_class, offset, created_at, position - 1))
+        ranges.append(AppendedStream(stream, first_offset, offset))
+    event_count += position - first_position
+    draft.put(Table.TENANTS, owner, TENANT.pack(chain, record_count, event_count, stream_count))
+    draft.next_position = position
+    draft.effects.append(WakeProjection(tenant))
+    return Appended(tuple(ranges), first_position, position, draft.last_timestamp)

@@ -1,0 +1,76 @@
+"""The tables of the replicated state: what each row's key and value are.
+
+Rows are bytes to bytes, because a million streams must fit in memory: a stream is two small rows and no object of
+its own. Numbers in keys are big-endian, so that sorting the bytes sorts the numbers. The numbers of the tables stand
+in checkpoints: they are never reused.
+
+| table        | key                          | value (`vdb.kernel.rows`)                              |
+|--------------|------------------------------|--------------------------------------------------------|
+| META         | name of a scalar             | u64                                                    |
+| TENANTS      | tenant u64                   | `TenantState`                                          |
+| STREAMS      | tenant u64, stream u64       | `StreamState`                                          |
+| STREAM_NAMES | tenant u64, lookup 32        | stream u64                                             |
+| SESSIONS     | session u64                  | `SessionState`                                         |
+| CLIENTS      | client id 16                 | session u64: the one session that the client has open  |
+| REPLIES      | session u64, slot u8         | request number u64, reply; slot = number mod the window |
+| KEYS         | dek_id 16                    | `KeyRow`                                               |
+| EVENT_LOGS   | tenant u64                   | kept by storage beside the kernel's tables             |
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+from vdb.limits import SESSION_WINDOW
+
+
+class Table(IntEnum):
+    META = 0
+    TENANTS = 1
+    STREAMS = 2
+    STREAM_NAMES = 3
+    SESSIONS = 4
+    CLIENTS = 5
+    REPLIES = 6
+    KEYS = 7
+    EVENT_LOGS = 64
+    """Not the kernel's: the lengths and checksums of the segments at a checkpoint."""
+
+
+ROW_TABLES: tuple[Table, ...] = (
+    Table.TENANTS,
+    Table.STREAMS,
+    Table.STREAM_NAMES,
+    Table.SESSIONS,
+    Table.CLIENTS,
+    Table.REPLIES,
+    Table.KEYS,
+)
+"""The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
+
+KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)
+
+META_NEXT_POSITION = b"next_position"
+META_LAST_TIMESTAMP = b"last_timestamp"
+META_NEXT_SESSION = b"next_session"
+
+U64 = struct.Struct(">Q")
+_TWO_U64 = struct.Struct(">QQ")
+_SLOT = struct.Struct(">QB")
+
+assert SESSION_WINDOW <= 256, "a slot is one byte of the key"
+
+tenant_key = U64.pack
+session_key = U64.pack
+stream_key = _TWO_U64.pack
+"""(tenant, stream)"""
+
+
+def stream_name_key(tenant: int, lookup: bytes) -> bytes:
+    return U64.pack(tenant) + lookup
+
+
+def reply_key(session: int, number: int) -> bytes:
+    """A reply takes the slot of the reply that leaves the window, so that no row has to be removed."""
+    return _SLOT.pack(session, number % SESSION_WINDOW)
