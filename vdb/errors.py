@@ -3,7 +3,8 @@
     VerityError
     ├── DefiniteError               nothing happened and nothing will: safe to give up or to send again
     │   ├── InvalidArgument         the call itself is wrong
-    │   │   └── TooLarge
+    │   │   ├── TooLarge
+    │   │   └── InvalidEvent, UnknownEventType
     │   ├── Refused                 the log or the gate said no; `code` is a `RefusalCode` value
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable
@@ -74,6 +75,14 @@ class InvalidArgument(DefiniteError, ValueError):
 
 class TooLarge(InvalidArgument):
     code = RefusalCode.TOO_LARGE
+
+
+class InvalidEvent(InvalidArgument):
+    """A typed event doesn't fit its registered class; names type and path, never the value."""
+
+
+class UnknownEventType(InvalidArgument):
+    """No class is registered for an event's type and version."""
 
 
 class Refused(DefiniteError):
