@@ -1,0 +1,109 @@
+"""LatestById: one row per entity, the latest value of each column.
+
+Rules
+- Each event of interest upserts the columns that it holds; a column whose path isn't in the event keeps its value.
+- null leaves the column as it is (an optional field that isn't set), unless `nulls` is "clear".
+- `constants` sets fixed values by event type, after the columns (a status, for instance).
+- An event type in `deletes` removes the row. A later event makes a new one.
+- An event of interest without its key is an error: the projection stops there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from vdb.errors import ConfigError, InvalidEvent
+from vdb.ports import Connection
+from vdb.projections.handler import Context, StoredEvent
+from vdb.projections.paths import MISSING, Path
+from vdb.projections.tables import Column, ColumnType, Table
+from vdb.projections.values import SqlValue, to_sql
+
+Payload = Literal["event", "json"]
+"""event: envelopes with a JSON body. json: opaque payloads that are JSON themselves, too."""
+
+
+def _paths(columns: Mapping[str, str]) -> dict[str, Path]:
+    return {name: Path.parse(path) for name, path in columns.items()}
+
+
+@frozen(kw_only=True)
+class LatestById:
+    """A template. `columns` maps a column's name to its path; `types` gives columns that aren't text theirs."""
+
+    table: str
+    key: str = "id"
+    """The key's column."""
+    key_path: Path = field(converter=Path.parse)
+    columns: Mapping[str, Path] = field(converter=_paths)
+    types: Mapping[str, ColumnType] = field(factory=dict)
+    events: tuple[str, ...] = ()
+    """Event types of interest; empty: all."""
+    deletes: tuple[str, ...] = ()
+    constants: Mapping[str, Mapping[str, SqlValue]] = field(factory=dict)
+    """Event type to column to value."""
+    nulls: Literal["keep", "clear"] = "keep"
+    payload: Payload = "event"
+    type_path: Path = field(default="", converter=lambda text: Path.parse(text) if text else None)
+    """Where an opaque JSON payload says its type; empty: it has the type ""."""
+    indexes: tuple[tuple[str, ...], ...] = ()
+    tables: tuple[Table, ...] = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name in (*self.types, *(name for constants in self.constants.values() for name in constants)):
+            if name != self.key and name not in self.columns and not self._is_constant(name):
+                raise ConfigError(f"table {self.table!r}: {name!r} has a type or a value, but isn't a column")
+        names = dict.fromkeys((self.key, *self.columns, *self._constant_names()))
+        columns = tuple(Column(name, self.types.get(name, ColumnType.TEXT)) for name in names)
+        table = Table(name=self.table, columns=columns, key=(self.key,), indexes=self.indexes)
+        object.__setattr__(self, "tables", (table,))
+
+    def _constant_names(self) -> tuple[str, ...]:
+        return tuple(name for constants in self.constants.values() for name in constants)
+
+    def _is_constant(self, name: str) -> bool:
+        return name in self._constant_names()
+
+    def apply(self, db: Connection, event: StoredEvent, context: Context) -> None:
+        type_ = event_type(event, context, self.payload, self.type_path)
+        if type_ is None or (self.events and type_ not in self.events and type_ not in self.deletes):
+            return
+        table = self.tables[0]
+        body = event.json()
+        key = required(table.columns[0], self.key_path, body, event, context)
+        if type_ in self.deletes:
+            db.execute(table.delete_sql(), (key,))
+            return
+        values: dict[str, SqlValue] = {self.key: key}
+        for column in table.columns[1:]:
+            path = self.columns.get(column.name)
+            value = MISSING if path is None else path.find(body, event, context)
+            if value is not MISSING and (value is not None or self.nulls == "clear"):
+                assert path is not None
+                values[column.name] = to_sql(value, column, path.text)
+        values.update(self.constants.get(type_, {}))
+        db.execute(table.upsert_sql(tuple(values)), tuple(values.values()))
+
+    def description(self) -> str:
+        return repr(self)
+
+
+def event_type(event: StoredEvent, context: Context, payload: Payload, type_path: Path | None) -> str | None:
+    """The type by which rules choose; None for an opaque payload that the template wasn't told to read."""
+    if not event.opaque:
+        return event.type
+    if payload != "json":
+        return None
+    found: Any = "" if type_path is None else type_path.find(event.json(), event, context)
+    return found if isinstance(found, str) else ""
+
+
+def required(column: Column, path: Path, body: Any, event: StoredEvent, context: Context) -> SqlValue:
+    """A key's value; InvalidEvent when it is missing or null."""
+    value = path.find(body, event, context)
+    if value is MISSING or value is None:
+        raise InvalidEvent(f"column {column.name!r} is a key: expected a value at {path.text}, found none")
+    return to_sql(value, column, path.text)
