@@ -1,0 +1,73 @@
+"""A connected client: `AsyncFace` over RPC, with the tasks that keep it connected.
+
+    async with Client(connector, entropy=...) as client:
+        await client.publish("notes", b"hello")
+
+`connector` opens byte streams, so that the simulator passes its network; `vdb.connect` passes sockets. The client's
+tasks live inside the `async with` block: no task outlives it, and what the block raises leaves it as it is.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import anyio
+from anyio.abc import TaskGroup
+
+from vdb.client.connection import Connection, Connector
+from vdb.client.face import AsyncFace
+from vdb.client.rpc_gateway import RpcGateway
+from vdb.errors import InvalidArgument
+from vdb.ports import Entropy
+
+
+class Client(AsyncFace):
+    """Talks to one node. Enter it once; its methods may be called from many tasks at once."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        *,
+        entropy: Entropy,
+        tenant: int = 1,
+        retry_for: float = 30.0,
+        connect_for: float = 0.0,
+    ) -> None:
+        """`retry_for`: seconds within which a call is sent again after lost connections, unless it has a timeout.
+
+        `connect_for`: seconds in which the first connection must come about; 0 tries once.
+        """
+        self._tasks: TaskGroup = anyio.create_task_group()
+        self._connection = Connection(connector, entropy, self._tasks)
+        self._rpc = RpcGateway(self._connection, entropy, self._tasks)
+        self._connect_for = connect_for
+        self._entered = False
+        super().__init__(self._rpc, tenant=tenant, timeout=retry_for)
+
+    async def __aenter__(self) -> Client:
+        """Connect. Raises Unreachable if nobody answers."""
+        if self._entered:
+            raise InvalidArgument("a client can be entered once; make a new one")
+        self._entered = True
+        await self._tasks.__aenter__()
+        try:
+            await self._connection.connect(self._connect_for)
+        except BaseException as error:
+            await self._leave(error)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._leave(error)
+
+    async def _leave(self, error: BaseException | None) -> None:
+        self._rpc.close()
+        self._tasks.cancel_scope.cancel()
+        # The task group sees a cancellation, which is its own business, but no other error: it would wrap it.
+        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        if error is not None and cancelled:
+            await self._tasks.__aexit__(type(error), error, error.__traceback__)
+        else:
+            await self._tasks.__aexit__(None, None, None)

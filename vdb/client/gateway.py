@@ -1,0 +1,56 @@
+"""What a face needs of whatever carries its calls: an RPC connection, or a node in the same process.
+
+`rpc_gateway` and `vdb.embedded` implement it; `face` gives it its public form. Tenants are numbers, names are text.
+`timeout` is seconds. Errors are those of `vdb.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.types import DataClass, GroupId
+
+
+class Gateway(Protocol):
+    async def create_stream(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        """True if it was created, False if it was there already."""
+
+    async def append(
+        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
+    ) -> tuple[Published, ...]: ...
+
+    async def read(
+        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+    ) -> ReadPage:
+        """Some events from an offset on. An empty answer waits up to `wait` seconds for the next event."""
+
+    async def read_log(
+        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+    ) -> ReadPage: ...
+
+    async def list_streams(
+        self, tenant: int, after: str, maximum: int, *, timeout: float
+    ) -> tuple[list[StreamInfo], bool]:
+        """Streams whose names follow `after`, and whether there are more."""
+
+    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo: ...
+
+    async def status(self, *, timeout: float) -> NodeStatus: ...
+
+    async def rows(
+        self,
+        tenant: int,
+        projection: str,
+        table: str,
+        *,
+        where: Where,
+        order_by: Sequence[str],
+        limit: int,
+        timeout: float,
+    ) -> Rows: ...
+
+    async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool: ...

@@ -1,0 +1,189 @@
+"""Values to call parameters, and results to values. Results are copied: they outlive the message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vdb.client.values import (
+    GroupStatus,
+    NodeStatus,
+    ProjectionStatus,
+    Published,
+    ReadPage,
+    ReadRun,
+    Rows,
+    SqlValue,
+    StreamAppend,
+    StreamInfo,
+    parse_positions,
+)
+from vdb.kernel.command import Expected, ExpectedKind, Origin
+from vdb.types import DataClass, GroupId, Position
+
+
+def write_origin(builder: Any, origin: Origin) -> None:
+    builder.client = origin.client
+    builder.session = origin.session
+    builder.number = origin.number
+
+
+def write_expected(builder: Any, expected: Expected) -> None:
+    if expected.kind is ExpectedKind.EXACT:
+        builder.exact = expected.offset
+    elif expected.kind is ExpectedKind.NONE:
+        builder.none = None
+    else:
+        builder.any = None
+
+
+def write_publish(params: Any, origin: Origin, *, tenant: int, append: StreamAppend) -> None:
+    (run,) = append.runs
+    write_origin(params.origin, origin)
+    params.tenant = tenant
+    params.stream = append.stream
+    params.payloads = run.payloads
+    write_expected(params.expected, append.expected)
+    params.subject = run.subject
+    if run.event_ids:
+        params.eventIds = run.event_ids
+    params.schemaId = run.schema_id
+
+
+def write_append(params: Any, origin: Origin, *, tenant: int, appends: Sequence[StreamAppend]) -> None:
+    write_origin(params.origin, origin)
+    params.tenant = tenant
+    for builder, append in zip(params.init("appends", len(appends)), appends, strict=True):
+        builder.stream = append.stream
+        write_expected(builder.expected, append.expected)
+        for run_builder, run in zip(builder.init("runs", len(append.runs)), append.runs, strict=True):
+            run_builder.subject = run.subject
+            run_builder.payloads = run.payloads
+            if run.event_ids:
+                run_builder.eventIds = run.event_ids
+            run_builder.schemaId = run.schema_id
+
+
+def write_value(builder: Any, value: SqlValue) -> None:
+    if value is None:
+        builder.null = None
+    elif isinstance(value, int):
+        builder.integer = value
+    elif isinstance(value, float):
+        builder.real = value
+    elif isinstance(value, str):
+        builder.text = value
+    else:
+        builder.blob = value
+
+
+def read_value(reader: Any) -> SqlValue:
+    which = str(reader.which())
+    if which == "null":
+        return None
+    value: SqlValue = getattr(reader, which)
+    return bytes(value) if isinstance(value, bytes | memoryview) else value
+
+
+def read_published(append: StreamAppend, results: Any) -> Published:
+    return Published(
+        stream=append.stream,
+        first_offset=results.firstOffset,
+        next_offset=results.nextOffset,
+        position=Position(GroupId(results.group), results.nextPosition),
+        time=results.time,
+    )
+
+
+def read_appended(results: Any) -> tuple[Published, ...]:
+    position = Position(GroupId(results.group), results.nextPosition)
+    return tuple(
+        Published(
+            stream=item.stream,
+            first_offset=item.firstOffset,
+            next_offset=item.nextOffset,
+            position=position,
+            time=results.time,
+        )
+        for item in results.ranges
+    )
+
+
+def _read_run(reader: Any) -> ReadRun:
+    return ReadRun(
+        stream=reader.stream,
+        first_offset=reader.firstOffset,
+        first_position=reader.firstPosition,
+        time=reader.time,
+        payloads=tuple(bytes(payload) for payload in reader.payloads),
+        event_ids=tuple(bytes(event_id) for event_id in reader.eventIds),
+        schema_id=reader.schemaId,
+        data_class=DataClass(reader.dataClass),
+    )
+
+
+def read_stream_page(results: Any) -> ReadPage:
+    return ReadPage(runs=tuple(_read_run(run) for run in results.runs), next=results.nextOffset, head=results.head)
+
+
+def read_log_page(results: Any) -> ReadPage:
+    return ReadPage(runs=tuple(_read_run(run) for run in results.runs), next=results.nextPosition, head=results.head)
+
+
+def read_stream_info(reader: Any) -> StreamInfo:
+    return StreamInfo(
+        name=reader.name,
+        id=reader.id,
+        data_class=DataClass(reader.dataClass),
+        placement=reader.placement,
+        next_offset=reader.nextOffset,
+        created_at=reader.createdAt,
+    )
+
+
+def read_streams(results: Any) -> tuple[list[StreamInfo], bool]:
+    return [read_stream_info(stream) for stream in results.streams], results.more
+
+
+def read_status(results: Any) -> NodeStatus:
+    return NodeStatus(
+        node=results.node,
+        region=results.region,
+        version=results.version,
+        groups=tuple(
+            GroupStatus(
+                group=group.group,
+                status=group.status,
+                view=group.view,
+                op=group.op,
+                commit=group.commit,
+                checkpoint_op=group.checkpointOp,
+                next_position=group.nextPosition,
+                tenants=group.tenants,
+                streams=group.streams,
+                sessions=group.sessions,
+                scrubbed_at=group.scrubbedAt,
+                scrub_faults=group.scrubFaults,
+            )
+            for group in results.groups
+        ),
+        projections=tuple(
+            ProjectionStatus(
+                tenant=projection.tenant,
+                name=projection.name,
+                position=parse_positions(projection.position),
+                lag=projection.lag,
+                error=projection.error,
+            )
+            for projection in results.projections
+        ),
+        uptime_seconds=results.uptimeSeconds,
+    )
+
+
+def read_rows(results: Any) -> Rows:
+    return Rows(
+        columns=tuple(results.columns),
+        rows=tuple(tuple(read_value(value) for value in row.values) for row in results.rows),
+        position=parse_positions(results.position),
+    )

@@ -1,0 +1,189 @@
+"""The `Gateway` over Cap'n Proto RPC: writes through a session for each group, reads asked again until answered.
+
+Which session a write goes through follows from its stream's group, which never changes: it is asked for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from anyio.abc import TaskGroup
+
+from vdb.client import rpc_codec
+from vdb.client.connection import Connection
+from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.client.writer import Writer
+from vdb.errors import CrossGroup
+from vdb.kernel.command import CLIENT_ID_SIZE, Origin
+from vdb.ports import Entropy
+from vdb.types import DataClass, GroupId
+
+_PLACES_MAX = 100_000
+"""Streams whose group is remembered; past it, they are asked for again."""
+
+
+class RpcGateway:
+    """Implements `vdb.client.gateway.Gateway`."""
+
+    def __init__(self, connection: Connection, entropy: Entropy, tasks: TaskGroup) -> None:
+        self._connection = connection
+        self._entropy = entropy
+        self._tasks = tasks
+        self._writers: dict[GroupId, Writer] = {}
+        self._groups: dict[tuple[int, str], GroupId] = {}
+
+    def close(self) -> None:
+        """Fail the writes in flight: their outcome is unknown."""
+        for writer in self._writers.values():
+            writer.close()
+
+    async def create_stream(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        def build(params: Any, origin: Origin) -> None:
+            rpc_codec.write_origin(params.origin, origin)
+            params.tenant = tenant
+            params.name = name
+            params.dataClass = int(data_class)
+            params.placement = placement
+            params.ifNotExists = if_not_exists
+
+        writer = self._writer(GroupId(placement))
+        return await writer.write("createStream", build, lambda results: bool(results.created), timeout)
+
+    async def append(
+        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
+    ) -> tuple[Published, ...]:
+        groups = [await self._group_of(tenant, append.stream, timeout) for append in appends]
+        if any(group != groups[0] for group in groups):
+            raise CrossGroup(
+                f"the streams of one append lie in one group; found {', '.join(sorted(dict.fromkeys(groups)))}"
+            )
+        writer = self._writer(groups[0])
+        if len(appends) == 1 and len(appends[0].runs) == 1:
+            publish = partial(rpc_codec.write_publish, tenant=tenant, append=appends[0])
+            published = await writer.write("publish", publish, partial(rpc_codec.read_published, appends[0]), timeout)
+            return (published,)
+        return await writer.write(
+            "append",
+            partial(rpc_codec.write_append, tenant=tenant, appends=appends),
+            rpc_codec.read_appended,
+            timeout,
+        )
+
+    async def read(
+        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+    ) -> ReadPage:
+        def build(params: Any) -> None:
+            params.tenant = tenant
+            params.stream = stream
+            params.fromOffset = from_offset
+            params.maxEvents = max_events
+            params.waitMicros = int(wait * 1e6)
+            params.idsOnly = ids_only
+
+        return await self._connection.ask(
+            "read", build, rpc_codec.read_stream_page, timeout=timeout, wait_seconds=wait
+        )
+
+    async def read_log(
+        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+    ) -> ReadPage:
+        def build(params: Any) -> None:
+            params.tenant = tenant
+            params.group = group
+            params.fromPosition = from_position
+            params.maxEvents = max_events
+            params.waitMicros = int(wait * 1e6)
+
+        return await self._connection.ask(
+            "readLog", build, rpc_codec.read_log_page, timeout=timeout, wait_seconds=wait
+        )
+
+    async def list_streams(
+        self, tenant: int, after: str, maximum: int, *, timeout: float
+    ) -> tuple[list[StreamInfo], bool]:
+        def build(params: Any) -> None:
+            params.tenant = tenant
+            params.after = after
+            params.max = maximum
+
+        return await self._connection.ask("listStreams", build, rpc_codec.read_streams, timeout=timeout)
+
+    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
+        def build(params: Any) -> None:
+            params.tenant = tenant
+            params.name = name
+
+        def parse(results: Any) -> StreamInfo:
+            return rpc_codec.read_stream_info(results.stream)
+
+        return await self._connection.ask("getStream", build, parse, timeout=timeout)
+
+    async def status(self, *, timeout: float) -> NodeStatus:
+        return await self._connection.ask("status", lambda params: None, rpc_codec.read_status, timeout=timeout)
+
+    async def rows(
+        self,
+        tenant: int,
+        projection: str,
+        table: str,
+        *,
+        where: Where,
+        order_by: Sequence[str],
+        limit: int,
+        timeout: float,
+    ) -> Rows:
+        def build(params: Any) -> None:
+            params.tenant = tenant
+            params.projection = projection
+            params.table = table
+            conditions = params.init("where", len(where))
+            for condition, (column, value) in zip(conditions, where.items(), strict=True):
+                condition.column = column
+                rpc_codec.write_value(condition.value, value)
+            params.orderBy = list(order_by)
+            params.limit = limit
+
+        return await self._connection.ask("rows", build, rpc_codec.read_rows, timeout=timeout)
+
+    async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
+        def build(params: Any) -> None:
+            params.tenant = tenant
+            params.projection = projection
+            params.position = position
+            params.timeoutMicros = int(timeout * 1e6)
+
+        return await self._connection.ask(
+            "waitForProjection",
+            build,
+            lambda results: bool(results.reached),
+            timeout=timeout,
+            wait_seconds=timeout,
+        )
+
+    async def _group_of(self, tenant: int, stream: str, timeout: float) -> GroupId:
+        key = (tenant, stream)
+        group = self._groups.get(key)
+        if group is None:
+            group = (await self.get_stream(tenant, stream, timeout=timeout)).group
+            if len(self._groups) >= _PLACES_MAX:
+                self._groups.clear()
+            self._groups[key] = group
+        return group
+
+    def _writer(self, group: GroupId) -> Writer:
+        writer = self._writers.get(group)
+        if writer is None:
+            writer = Writer(
+                client=self._entropy.random_bytes(CLIENT_ID_SIZE),
+                group=group,
+                connection=self._connection,
+                entropy=self._entropy,
+                tasks=self._tasks,
+            )
+            self._writers[group] = writer
+            self._tasks.start_soon(writer.run)
+        return writer

@@ -1,0 +1,231 @@
+"""What a client gives and gets: frozen values. Times are microseconds UTC since 1970; offsets start at 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+from attrs import field, frozen
+
+from vdb.errors import InvalidArgument, TooLarge
+from vdb.kernel.command import ANY, Expected, ExpectedKind
+from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX, SUBJECT_BYTES_MAX
+from vdb.types import DataClass, GroupId, Position
+
+SqlValue = int | float | str | bytes | None
+
+
+@frozen(kw_only=True)
+class Event:
+    """One event as it is read back."""
+
+    stream: str
+    offset: int
+    position: Position
+    time: int
+    payload: bytes = field(repr=False)
+    event_id: bytes | None
+    """16 bytes, or None if the writer gave none."""
+    schema_id: int
+    """0: an opaque payload. 1: an EventEnvelope."""
+    data_class: DataClass
+
+
+def _payloads(value: bytes | Sequence[bytes]) -> tuple[bytes, ...]:
+    payloads = (value,) if isinstance(value, bytes | bytearray | memoryview) else tuple(value)
+    for payload in payloads:
+        if not isinstance(payload, bytes | bytearray | memoryview):
+            raise InvalidArgument(f"a payload is bytes; found {type(payload).__name__}")
+    return payloads
+
+
+def _expected(value: Expected | int | None) -> Expected:
+    if value is None:
+        return ANY
+    return Expected(ExpectedKind.EXACT, value) if isinstance(value, int) else value
+
+
+@frozen(kw_only=True)
+class EventRun:
+    """Consecutive new events of one subject. They are sealed together, under the subject's key."""
+
+    payloads: tuple[bytes, ...] = field(converter=_payloads, repr=False)
+    subject: str = field(default="", repr=False)
+    """Whose data this is; empty: the stream's own."""
+    event_ids: tuple[bytes, ...] = field(default=(), converter=tuple)
+    """16 bytes for each payload, or empty."""
+    schema_id: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        if not self.payloads:
+            raise InvalidArgument("a run has at least one payload; found none")
+        if self.event_ids and len(self.event_ids) != len(self.payloads):
+            raise InvalidArgument(
+                f"expected an event id for each of {len(self.payloads)} payloads, found {len(self.event_ids)}"
+            )
+        for event_id in self.event_ids:
+            if len(event_id) != EVENT_ID_SIZE:
+                raise InvalidArgument(f"an event id has {EVENT_ID_SIZE} bytes; found {len(event_id)}")
+        if len(self.subject.encode()) > SUBJECT_BYTES_MAX:
+            raise TooLarge(f"a subject has at most {SUBJECT_BYTES_MAX} bytes; found {len(self.subject.encode())}")
+
+
+@frozen(kw_only=True)
+class StreamAppend:
+    """New events of one stream and a condition on its next offset: part of an atomic append."""
+
+    stream: str
+    runs: tuple[EventRun, ...] = field(converter=tuple)
+    """May be empty: then only the condition counts."""
+    expected: Expected = field(default=ANY, converter=_expected)
+    """`Expected`, or an int for exactly that next offset, or None for any."""
+
+    @property
+    def count(self) -> int:
+        """Number of events."""
+        return sum(len(run.payloads) for run in self.runs)
+
+
+def check_appends(appends: Sequence[StreamAppend]) -> None:
+    """Raise InvalidArgument for an append that no node would take."""
+    if not appends:
+        raise InvalidArgument("an append names at least one stream; found none")
+    if len(appends) > STREAMS_PER_APPEND_MAX:
+        raise TooLarge(f"an append has at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}")
+    names = sorted(append.stream for append in appends)
+    for name, following in zip(names, names[1:], strict=False):
+        if name == following:
+            raise InvalidArgument("an append names each stream once; found one twice")
+    count = sum(append.count for append in appends)
+    if count > EVENTS_PER_APPEND_MAX:
+        raise TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {count}")
+
+
+@frozen(kw_only=True)
+class Published:
+    """Where new events of one stream lie. They are durable."""
+
+    stream: str
+    first_offset: int
+    next_offset: int
+    position: Position
+    """Just after the append in its group's log: what `wait_for_projection` takes, and where `read_log` goes on."""
+    time: int
+
+
+@frozen(kw_only=True)
+class StreamInfo:
+    name: str
+    id: int
+    data_class: DataClass
+    placement: str
+    """A region's name, or 'global'."""
+    next_offset: int
+    """The number of events; the next one gets this offset."""
+    created_at: int
+
+    @property
+    def group(self) -> GroupId:
+        """The group whose log holds this stream."""
+        return GroupId(self.placement)
+
+
+@frozen(kw_only=True)
+class GroupStatus:
+    group: str
+    status: str
+    view: int
+    op: int
+    commit: int
+    checkpoint_op: int
+    next_position: int
+    tenants: int
+    streams: int
+    sessions: int
+    scrubbed_at: int
+    """The end of the last full scrub; 0: none yet."""
+    scrub_faults: int
+
+
+@frozen(kw_only=True)
+class ProjectionStatus:
+    tenant: int
+    name: str
+    position: tuple[Position, ...]
+    lag: int
+    """Events not yet applied."""
+    error: str
+    """Why it stopped, or empty."""
+
+
+@frozen(kw_only=True)
+class NodeStatus:
+    node: str
+    region: str
+    version: str
+    groups: tuple[GroupStatus, ...]
+    projections: tuple[ProjectionStatus, ...]
+    uptime_seconds: float
+
+
+@frozen(kw_only=True)
+class Rows:
+    """Rows of a projection's table, and the projection's position when they were read."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[SqlValue, ...], ...] = field(repr=False)
+    position: tuple[Position, ...]
+
+    def dicts(self) -> list[dict[str, SqlValue]]:
+        """Each row as a dict by column."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+def parse_positions(text: str) -> tuple[Position, ...]:
+    """Positions of several groups, separated by spaces, as a projection's position travels."""
+    return tuple(Position.parse(word) for word in text.split())
+
+
+@frozen(kw_only=True)
+class ReadRun:
+    """Consecutive events of one stream, as a node hands them out."""
+
+    stream: str
+    first_offset: int
+    first_position: int
+    time: int
+    payloads: tuple[bytes, ...] = field(repr=False)
+    """Empty when only ids were asked for."""
+    event_ids: tuple[bytes, ...]
+    schema_id: int
+    data_class: DataClass
+
+    def events(self, group: GroupId) -> list[Event]:
+        """The run's events, one by one."""
+        ids = self.event_ids or (None,) * len(self.payloads)
+        return [
+            Event(
+                stream=self.stream,
+                offset=self.first_offset + index,
+                position=Position(group, self.first_position + index),
+                time=self.time,
+                payload=payload,
+                event_id=event_id,
+                schema_id=self.schema_id,
+                data_class=self.data_class,
+            )
+            for index, (payload, event_id) in enumerate(zip(self.payloads, ids, strict=True))
+        ]
+
+
+@frozen(kw_only=True)
+class ReadPage:
+    """What one read returns. `next` is where the next read starts; `head` is where the stream or log ends now."""
+
+    runs: tuple[ReadRun, ...]
+    next: int
+    head: int
+
+
+Where = Mapping[str, SqlValue]
+
