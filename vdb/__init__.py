@@ -1,0 +1,108 @@
+"""VerityDB: a replicated, encrypted, tamper-evident event log for clinics, with rows built from it.
+
+    with vdb.open("data", keys="root.key") as database:          # a node in this process
+        database.create_stream("notes")
+        database.publish("notes", b"hello", subject="patient-7")
+
+    async with vdb.connect("127.0.0.1:7140") as client:           # a node that `vdb start` runs
+        ...
+
+Names are loaded when they are first used: importing `vdb.types` loads neither Cap'n Proto nor SQLCipher.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vdb.client.client import Client
+    from vdb.client.connect import SyncClient, connect, connect_sync
+    from vdb.client.values import (
+        Event,
+        EventRun,
+        NodeStatus,
+        Published,
+        Rows,
+        StreamAppend,
+        StreamInfo,
+    )
+    from vdb.crypto.root import RootKeys
+    from vdb.embedded.database import EmbeddedDatabase, open  # noqa: A004
+    from vdb.errors import DefiniteError, IndefiniteError, VerityError
+    from vdb.events import event
+    from vdb.kernel.command import ANY, EMPTY, Expected
+    from vdb.limits import Limits
+    from vdb.types import DataClass, Durability, GroupId, Placement, Position, Region
+    from vdb.world.tls import TlsConfig
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ANY",
+    "EMPTY",
+    "Client",
+    "DataClass",
+    "DefiniteError",
+    "Durability",
+    "EmbeddedDatabase",
+    "Event",
+    "EventRun",
+    "Expected",
+    "GroupId",
+    "IndefiniteError",
+    "Limits",
+    "NodeStatus",
+    "Placement",
+    "Position",
+    "Published",
+    "Region",
+    "RootKeys",
+    "Rows",
+    "StreamAppend",
+    "StreamInfo",
+    "SyncClient",
+    "TlsConfig",
+    "VerityError",
+    "__version__",
+    "connect",
+    "connect_sync",
+    "event",
+    "open",
+]
+
+_HOMES = {
+    "vdb.client.client": ("Client",),
+    "vdb.client.connect": ("SyncClient", "connect", "connect_sync"),
+    "vdb.client.values": (
+        "Event",
+        "EventRun",
+        "NodeStatus",
+        "Published",
+        "Rows",
+        "StreamAppend",
+        "StreamInfo",
+    ),
+    "vdb.crypto.root": ("RootKeys",),
+    "vdb.embedded.database": ("EmbeddedDatabase", "open"),
+    "vdb.errors": ("DefiniteError", "IndefiniteError", "VerityError"),
+    "vdb.events": ("event",),
+    "vdb.kernel.command": ("ANY", "EMPTY", "Expected"),
+    "vdb.limits": ("Limits",),
+    "vdb.types": ("DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
+    "vdb.world.tls": ("TlsConfig",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'vdb' has no attribute {name!r}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

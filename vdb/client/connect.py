@@ -2,18 +2,140 @@
 
 from __future__ import annotations
 
-import os
-import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import ByteStream
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from vdb.client.client import Client
 from vdb.client.connection import Connector
+from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
 from vdb.errors import ConnectionLost, InvalidArgument
 from vdb.world.entropy import RealEntropy
+from vdb.world.tls import TlsConfig
+
+T = TypeVar("T")
+
+DEFAULT_ADDRESS = "127.0.0.1:7140"
+CONNECT_SECONDS_MAX = 10.0
+"""How long one attempt to connect may take."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` as host and port; '[::1]:7140' for IPv6. InvalidArgument for anything else."""
+    host, separator, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not separator or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise InvalidArgument(f"an address reads HOST:PORT, such as {DEFAULT_ADDRESS!r}; found {address!r}")
+    return host, int(port)
+
+
+def tcp_connector(address: str, tls: TlsConfig | None = None) -> Connector:
+    """Opens connections to `host:port`; with `tls`, both sides show certificates."""
+    host, port = split_address(address)
+    context = None if tls is None else tls.client_context()
+
+    async def connect() -> TrioNames:
+        try:
+            with anyio.fail_after(CONNECT_SECONDS_MAX):
+                stream: Any
+                if context is None:
+                    stream = await anyio.connect_tcp(host, port)
+                else:
+                    stream = await anyio.connect_tcp(host, port, ssl_context=context, tls_standard_compatible=False)
+        except TimeoutError:
+            raise ConnectionLost(f"no answer from {address} within {CONNECT_SECONDS_MAX:g} s") from None
+        except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
+            raise ConnectionLost(f"can't connect to {address}: {error}") from None
+        return TrioNames(stream)
+
+    return connect
+
+
+def connect(
+    address: str = DEFAULT_ADDRESS,
+    *,
+    tls: TlsConfig | None = None,
+    tenant: int = 1,
+    retry_for: float = 30.0,
+    connect_for: float = 0.0,
+) -> Client:
+    """A client for `async with`, on trio or asyncio; entering raises Unreachable if no node answers.
+
+        async with vdb.connect() as client:
+            await client.create_stream("notes")
+            await client.publish("notes", b"hello")
+
+    `retry_for`: seconds in which a call is tried again over lost connections. `connect_for`: seconds to wait for a
+    node that isn't there yet.
+    """
+    return Client(
+        tcp_connector(address, tls),
+        entropy=RealEntropy(),
+        tenant=tenant,
+        retry_for=retry_for,
+        connect_for=connect_for,
+    )
+
+
+class SyncClient(SyncFace):
+    """A client for programs without an event loop: it has one of its own, in a thread. A context manager."""
+
+    def __init__(self, make_client: Callable[[], Client]) -> None:
+        self._exits = ExitStack()
+        portal = self._exits.enter_context(start_blocking_portal("trio"))
+        self._closed = False
+
+        def run(function: Callable[[], Awaitable[T]]) -> T:
+            if self._closed:
+                raise InvalidArgument("this client is closed")
+            return portal.call(function)
+
+        try:
+            client = portal.call(_made, make_client)
+            managed: AbstractContextManager[Client] = portal.wrap_async_context_manager(client)
+            self._exits.enter_context(managed)
+        except BaseException:
+            self._exits.close()
+            raise
+        super().__init__(client, run)
+
+    def close(self) -> None:
+        """Disconnect. Writes in flight in other threads end with an unknown outcome. Closing twice is harmless."""
+        self._closed = True
+        self._exits.close()
+
+    def __enter__(self) -> SyncClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+async def _made(make_client: Callable[[], Client]) -> Client:
+    """A client made inside the loop that it will live in."""
+    return make_client()
+
+
+def connect_sync(
+    address: str = DEFAULT_ADDRESS,
+    *,
+    tls: TlsConfig | None = None,
+    tenant: int = 1,
+    retry_for: float = 30.0,
+    connect_for: float = 0.0,
+) -> SyncClient:
+    """The same as `connect`, with blocking methods. Close it, or use it in a `with` block.
+
+    with vdb.connect_sync() as client:
+        client.publish("notes", b"hello")
+    """
+    return SyncClient(
+        lambda: connect(address, tls=tls, tenant=tenant, retry_for=retry_for, connect_for=connect_for)
+    )

@@ -1,0 +1,143 @@
+"""`vdb.open`: a node in this process, without a socket.
+
+    with vdb.open("data", keys="root.key") as database:
+        database.create_stream("notes", "phi", "ap-southeast-2")
+        database.publish("notes", b"hello", subject="patient-7")
+        await database.aio.read("notes")                 # from a coroutine, trio's or asyncio's
+
+- One process holds a data directory; a second one gets DataDirectoryInUse, which says how to share it.
+- A disk that fails stops the node, never the process: each call raises NodeStopped until it is opened again.
+- A handle in a forked child raises ForkedHandle.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import trio
+
+from vdb.client.face import AsyncFace
+from vdb.client.sync_face import SyncFace
+from vdb.crypto.root import RootKeys, parse_root_key
+from vdb.embedded.hop_gateway import HopGateway
+from vdb.embedded.loop_thread import LoopThread
+from vdb.embedded.service_gateway import ServiceGateway
+from vdb.errors import ConfigError, DataDirectoryInUse
+from vdb.limits import Limits
+from vdb.node.config import NodeConfig
+from vdb.node.node import Node
+from vdb.projections.config import ProjectionConfig
+from vdb.types import Region
+from vdb.world import make_world
+from vdb.world.entropy import RealEntropy
+from vdb.world.keys import read_key_file, root_keys_from_environment
+
+MEMORY = ":memory:"
+DEFAULT_REGION = "ap-southeast-2"
+
+EMBEDDED_LIMITS = Limits(message_size_max=256 * 1024, wal_slots=96, checkpoint_interval=64)
+"""A data directory of a program starts at some 48 MB for both groups, not at the half gigabyte of a server's."""
+
+Keys = RootKeys | str | os.PathLike[str] | None
+
+
+class EmbeddedDatabase(SyncFace):
+    """A node in this process. Blocking methods here; `aio` has the same ones for coroutines. Thread-safe."""
+
+    def __init__(self, loop: LoopThread, gateway: ServiceGateway, *, data_dir: Path, tenant: int, scratch: bool) -> None:
+        super().__init__(AsyncFace(gateway, tenant=tenant), loop.call)
+        self.data_dir = data_dir
+        self.aio = AsyncFace(HopGateway(gateway, loop), tenant=tenant)
+        """The same methods as coroutines, for trio and asyncio."""
+        self._finalizer = weakref.finalize(self, _end, loop, data_dir if scratch else None)
+
+    def close(self) -> None:
+        """Stop the node. Closing twice is harmless, and the end of the program closes, too."""
+        self._finalizer()
+
+    def __enter__(self) -> EmbeddedDatabase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open(
+    data_dir: str | os.PathLike[str],
+    keys: Keys = None,
+    *,
+    region: Region | str = DEFAULT_REGION,
+    projections: Sequence[ProjectionConfig] = (),
+    tenant: int = 1,
+    limits: Limits = EMBEDDED_LIMITS,
+) -> EmbeddedDatabase:
+    """Open the node in `data_dir`, which is created if it is missing.
+
+    `keys`: RootKeys, the base64 text of 32 bytes, or a path of a protected file that holds it; None takes it from
+    `VDB_ROOT_KEY`. `":memory:"` as `data_dir` gives a throw-away database in a temporary directory, under a throw-away
+    key unless one is given. `limits` count when the directory is created.
+    Raises StartError's kin: KeysMissing, WrongKey, DataDirectoryInUse, DamagedData, ...
+    """
+    scratch = os.fspath(data_dir) == MEMORY
+    root_keys = RootKeys(RealEntropy().random_bytes(32)) if scratch and keys is None else _root_keys(keys)
+    place = Path(tempfile.mkdtemp(prefix="vdb-")) if scratch else Path(data_dir)
+    config = NodeConfig(
+        region=region if isinstance(region, Region) else Region(region),
+        root_keys=root_keys,
+        name="embedded",
+        address=None,
+        limits=limits,
+        projections=tuple(projections),
+    )
+    loop = LoopThread(_node_main(place, config), name="vdb-node")
+    try:
+        gateway = loop.start()
+    except DataDirectoryInUse as error:
+        raise DataDirectoryInUse(
+            f"{error}. To use one database from several processes, run `vdb start --data-dir {place} --region "
+            f"{config.region}` and connect with `vdb.connect_sync`"
+        ) from None
+    except BaseException:
+        _end(loop, place if scratch else None)
+        raise
+    return EmbeddedDatabase(loop, gateway, data_dir=place, tenant=tenant, scratch=scratch)
+
+
+def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], None]], Awaitable[None]]:
+    async def main(ready: Callable[[Any], None]) -> None:
+        node = Node(make_world(place, config.region), config)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            ready(ServiceGateway(node.service))
+
+    return main
+
+
+def _root_keys(keys: Keys) -> RootKeys:
+    if keys is None:
+        return root_keys_from_environment()
+    if isinstance(keys, RootKeys):
+        return keys
+    text = os.fspath(keys)
+    if isinstance(keys, str) and not Path(text).exists():
+        with suppress(ConfigError):
+            return RootKeys(parse_root_key(text))
+    return RootKeys(read_key_file(Path(text)))
+
+
+def _end(loop: LoopThread, scratch: Path | None) -> None:
+    loop.stop()
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+

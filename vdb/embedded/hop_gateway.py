@@ -1,0 +1,106 @@
+"""A `Gateway` for other loops: each call hops to the node's loop and back. Works under trio and asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from vdb.client.gateway import Gateway
+from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.embedded.loop_thread import LoopThread
+from vdb.types import DataClass, GroupId
+
+
+class HopGateway:
+    """Implements `vdb.client.gateway.Gateway` over one that lives in a `LoopThread`."""
+
+    def __init__(self, inner: Gateway, loop: LoopThread) -> None:
+        self._inner = inner
+        self._loop = loop
+
+    async def create_stream(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        return await self._loop.call_async(
+            partial(
+                self._inner.create_stream,
+                tenant,
+                name,
+                data_class,
+                placement,
+                if_not_exists=if_not_exists,
+                timeout=timeout,
+            )
+        )
+
+    async def append(
+        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
+    ) -> tuple[Published, ...]:
+        return await self._loop.call_async(partial(self._inner.append, tenant, appends, timeout=timeout))
+
+    async def read(
+        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+    ) -> ReadPage:
+        return await self._loop.call_async(
+            partial(
+                self._inner.read,
+                tenant,
+                stream,
+                from_offset,
+                max_events=max_events,
+                wait=wait,
+                ids_only=ids_only,
+                timeout=timeout,
+            )
+        )
+
+    async def read_log(
+        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+    ) -> ReadPage:
+        return await self._loop.call_async(
+            partial(
+                self._inner.read_log, tenant, group, from_position, max_events=max_events, wait=wait, timeout=timeout
+            )
+        )
+
+    async def list_streams(
+        self, tenant: int, after: str, maximum: int, *, timeout: float
+    ) -> tuple[list[StreamInfo], bool]:
+        return await self._loop.call_async(
+            partial(self._inner.list_streams, tenant, after, maximum, timeout=timeout)
+        )
+
+    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
+        return await self._loop.call_async(partial(self._inner.get_stream, tenant, name, timeout=timeout))
+
+    async def status(self, *, timeout: float) -> NodeStatus:
+        return await self._loop.call_async(partial(self._inner.status, timeout=timeout))
+
+    async def rows(
+        self,
+        tenant: int,
+        projection: str,
+        table: str,
+        *,
+        where: Where,
+        order_by: Sequence[str],
+        limit: int,
+        timeout: float,
+    ) -> Rows:
+        return await self._loop.call_async(
+            partial(
+                self._inner.rows,
+                tenant,
+                projection,
+                table,
+                where=where,
+                order_by=order_by,
+                limit=limit,
+                timeout=timeout,
+            )
+        )
+
+    async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
+        return await self._loop.call_async(
+            partial(self._inner.wait_for_projection, tenant, projection, position, timeout=timeout)
+        )

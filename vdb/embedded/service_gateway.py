@@ -1,0 +1,196 @@
+"""The `Gateway` straight to a node's gate. Runs in the node's loop, and needs no session: no connection can break."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from vdb.client.values import (
+    GroupStatus,
+    NodeStatus,
+    ProjectionStatus,
+    Published,
+    ReadPage,
+    ReadRun,
+    Rows,
+    StreamAppend,
+    StreamInfo,
+    Where,
+    parse_positions,
+)
+from vdb.errors import Timeout
+from vdb.kernel.command import INTERNAL
+from vdb.limits import EVENT_ID_SIZE
+from vdb.node import answers
+from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.service import Service
+from vdb.projections.source import OpenedRun
+from vdb.types import DataClass, GroupId, Position
+from vdb.wire.event import decode_batch, encode_batch
+
+
+class ServiceGateway:
+    """Implements `vdb.client.gateway.Gateway` over a `Service`."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def create_stream(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        with trio.move_on_after(timeout):
+            reply = await self._service.create_stream(
+                INTERNAL, tenant, name, data_class, placement, if_not_exists=if_not_exists
+            )
+            return reply.created
+        raise _timed_out("create_stream", timeout)
+
+    async def append(
+        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
+    ) -> tuple[Published, ...]:
+        with trio.move_on_after(timeout):
+            result = await self._service.append(INTERNAL, tenant, [_plain(append) for append in appends])
+            position = Position(result.group, result.next_position)
+            return tuple(
+                Published(
+                    stream=part.stream,
+                    first_offset=part.first_offset,
+                    next_offset=part.next_offset,
+                    position=position,
+                    time=result.time,
+                )
+                for part in result.streams
+            )
+        raise _timed_out("append", timeout)
+
+    async def read(
+        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+    ) -> ReadPage:
+        result = await self._service.read(
+            tenant, stream, from_offset, max_events=max_events, wait_us=int(wait * 1e6), ids_only=ids_only
+        )
+        runs = tuple(_read_run(run, ids_only=ids_only) for run in result.runs)
+        return ReadPage(runs=runs, next=result.next_offset, head=result.head)
+
+    async def read_log(
+        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+    ) -> ReadPage:
+        result = await self._service.read_log(
+            tenant, group, from_position, max_events=max_events, wait_us=int(wait * 1e6)
+        )
+        runs = tuple(_read_run(run, ids_only=False) for run in result.runs)
+        return ReadPage(runs=runs, next=result.next_position, head=result.head)
+
+    async def list_streams(
+        self, tenant: int, after: str, maximum: int, *, timeout: float
+    ) -> tuple[list[StreamInfo], bool]:
+        streams, more = await self._service.list_streams(tenant, after, maximum)
+        return [_stream_info(stream) for stream in streams], more
+
+    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
+        return _stream_info(await self._service.get_stream(tenant, name))
+
+    async def status(self, *, timeout: float) -> NodeStatus:
+        return _node_status(await self._service.status())
+
+    async def rows(
+        self,
+        tenant: int,
+        projection: str,
+        table: str,
+        *,
+        where: Where,
+        order_by: Sequence[str],
+        limit: int,
+        timeout: float,
+    ) -> Rows:
+        result = await self._service.rows(
+            tenant, projection, table, where=where, order_by=order_by, limit=limit
+        )
+        return Rows(columns=result.columns, rows=result.rows, position=parse_positions(result.position))
+
+    async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
+        return await self._service.wait_for_projection(tenant, projection, position, int(timeout * 1e6))
+
+
+def _timed_out(call: str, timeout: float) -> Timeout:
+    return Timeout(f"no answer to {call} within {timeout:g} s; it may have happened")
+
+
+def _plain(append: StreamAppend) -> PlainAppend:
+    return PlainAppend(
+        stream=append.stream,
+        expected=append.expected,
+        runs=tuple(
+            PlainRun(
+                subject=run.subject,
+                count=len(run.payloads),
+                batch=encode_batch(run.payloads),
+                event_ids=b"".join(run.event_ids),
+                schema_id=run.schema_id,
+            )
+            for run in append.runs
+        ),
+    )
+
+
+def _read_run(run: OpenedRun, *, ids_only: bool) -> ReadRun:
+    ids = run.event_ids
+    return ReadRun(
+        stream=run.stream,
+        first_offset=run.first_offset,
+        first_position=run.first_position,
+        time=run.time,
+        payloads=() if ids_only else tuple(bytes(payload) for payload in decode_batch(run.batch)),
+        event_ids=tuple(bytes(ids[at : at + EVENT_ID_SIZE]) for at in range(0, len(ids), EVENT_ID_SIZE)),
+        schema_id=run.schema_id,
+        data_class=run.data_class,
+    )
+
+
+def _stream_info(stream: answers.StreamInfo) -> StreamInfo:
+    return StreamInfo(
+        name=stream.name,
+        id=stream.stream,
+        data_class=stream.data_class,
+        placement=stream.placement,
+        next_offset=stream.next_offset,
+        created_at=stream.created_at,
+    )
+
+
+def _node_status(status: answers.NodeStatus) -> NodeStatus:
+    return NodeStatus(
+        node=status.node,
+        region=status.region,
+        version=status.version,
+        groups=tuple(
+            GroupStatus(
+                group=group.group,
+                status=group.status,
+                view=group.view,
+                op=group.op,
+                commit=group.commit,
+                checkpoint_op=group.checkpoint_op,
+                next_position=group.next_position,
+                tenants=group.tenants,
+                streams=group.streams,
+                sessions=group.sessions,
+                scrubbed_at=group.scrubbed_at,
+                scrub_faults=group.scrub_faults,
+            )
+            for group in status.groups
+        ),
+        projections=tuple(
+            ProjectionStatus(
+                tenant=projection.tenant,
+                name=projection.name,
+                position=parse_positions(projection.position),
+                lag=projection.lag,
+                error=projection.error,
+            )
+            for projection in status.projections
+        ),
+        uptime_seconds=status.uptime_seconds,
+    )
