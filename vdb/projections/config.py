@@ -37,6 +37,10 @@ class StreamSelection:
         return stream in self.names or any(stream.startswith(prefix) for prefix in self.prefixes)
 
 
+def _selection(value: StreamSelection | Iterable[str]) -> StreamSelection:
+    return value if isinstance(value, StreamSelection) else StreamSelection.parse(value)
+
+
 @frozen(kw_only=True)
 class ProjectionConfig:
     name: str
@@ -44,7 +48,7 @@ class ProjectionConfig:
     """A change of tables or rules asks for the next version; the rows are then made anew."""
     tenant: TenantId | None = None
     """None: every tenant has one."""
-    streams: StreamSelection = field(converter=lambda value: value if isinstance(value, StreamSelection) else StreamSelection.parse(value))
+    streams: StreamSelection = field(converter=_selection)
     template: Template
 
     def __attrs_post_init__(self) -> None:
@@ -81,7 +85,7 @@ def joined(configs: Iterable[ProjectionConfig]) -> tuple[ProjectionConfig, ...]:
         found[at] = config if other is None else _join(other, config)
     for name, tenant in found:
         if tenant is not None and (name, None) in found:
-            raise ConfigError(f"projection {name!r} is given for every tenant and for tenant {tenant}: expected one of them")
+            raise ConfigError(f"projection {name!r}: expected it for every tenant or for tenant {tenant}, found both")
     return tuple(found.values())
 
 

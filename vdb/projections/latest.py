@@ -18,16 +18,12 @@ from attrs import field, frozen
 from vdb.errors import ConfigError, InvalidEvent
 from vdb.ports import Connection
 from vdb.projections.handler import Context, StoredEvent
-from vdb.projections.paths import MISSING, Path
+from vdb.projections.paths import MISSING, Path, as_optional_path, as_path, as_paths
 from vdb.projections.tables import Column, ColumnType, Table
 from vdb.projections.values import SqlValue, to_sql
 
 Payload = Literal["event", "json"]
 """event: envelopes with a JSON body. json: opaque payloads that are JSON themselves, too."""
-
-
-def _paths(columns: Mapping[str, str]) -> dict[str, Path]:
-    return {name: Path.parse(path) for name, path in columns.items()}
 
 
 @frozen(kw_only=True)
@@ -37,8 +33,8 @@ class LatestById:
     table: str
     key: str = "id"
     """The key's column."""
-    key_path: Path = field(converter=Path.parse)
-    columns: Mapping[str, Path] = field(converter=_paths)
+    key_path: Path = field(converter=as_path)
+    columns: Mapping[str, Path] = field(converter=as_paths)
     types: Mapping[str, ColumnType] = field(factory=dict)
     events: tuple[str, ...] = ()
     """Event types of interest; empty: all."""
@@ -47,7 +43,7 @@ class LatestById:
     """Event type to column to value."""
     nulls: Literal["keep", "clear"] = "keep"
     payload: Payload = "event"
-    type_path: Path = field(default="", converter=lambda text: Path.parse(text) if text else None)
+    type_path: Path | None = field(default=None, converter=as_optional_path)
     """Where an opaque JSON payload says its type; empty: it has the type ""."""
     indexes: tuple[tuple[str, ...], ...] = ()
     tables: tuple[Table, ...] = field(init=False, repr=False)

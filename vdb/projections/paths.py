@@ -10,7 +10,7 @@ A path that isn't there gives MISSING, which differs from null.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -70,6 +70,21 @@ class Path:
             if found is MISSING:
                 found = value
         return found
+
+
+def as_path(value: str | Path) -> Path:
+    """A path, compiled if it isn't yet."""
+    return value if isinstance(value, Path) else Path.parse(value)
+
+
+def as_optional_path(value: str | Path | None) -> Path | None:
+    """The same; "" is no path."""
+    return as_path(value) if value else None
+
+
+def as_paths(paths: Mapping[str, str | Path]) -> dict[str, Path]:
+    """A path for each name."""
+    return {name: as_path(value) for name, value in paths.items()}
 
 
 def _walk(value: Any, steps: tuple[str | int, ...]) -> Any:

@@ -25,7 +25,7 @@ def check_name(name: str, what: str) -> str:
     """A name for a projection, table or column; ConfigError says what it may hold."""
     if not _NAME.fullmatch(name) or name.startswith("sqlite_") or name == META_TABLE:
         raise ConfigError(
-            f"{what}: expected a name of a-z, 0-9 and '_' (at most 63, a letter first, not {META_TABLE}); found {name!r}"
+            f"{what}: expected at most 63 of the characters a-z, 0-9 and '_', a letter first; found {name!r}"
         )
     return name
 
@@ -73,6 +73,8 @@ class Table:
     """Names of the columns of the primary key."""
     indexes: tuple[tuple[str, ...], ...] = ()
     column_names: tuple[str, ...] = field(init=False, repr=False)
+    _upserts: dict[tuple[str, ...], str] = field(init=False, repr=False, eq=False, factory=dict)
+    """Statements made so far, by their columns."""
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "a table")
@@ -99,8 +101,14 @@ class Table:
         )
         return (create, *indexes)
 
-    def upsert_sql(self, columns: Sequence[str]) -> str:
+    def upsert_sql(self, columns: tuple[str, ...]) -> str:
         """Insert these columns (the key's among them), or update them where the key is there already."""
+        sql = self._upserts.get(columns)
+        if sql is None:
+            sql = self._upserts[columns] = self._make_upsert(columns)
+        return sql
+
+    def _make_upsert(self, columns: tuple[str, ...]) -> str:
         values = ", ".join("?" * len(columns))
         updates = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in columns if name not in self.key)
         action = f"UPDATE SET {updates}" if updates else "NOTHING"

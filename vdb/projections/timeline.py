@@ -12,7 +12,8 @@ Rules
 - A rule names an event type (or "" for opaque payloads without one) and where id, subject, time and fields are.
 - An event whose rule finds no subject is on nobody's timeline, and is passed over; one without an id is an error.
 - A time that isn't there leaves the entry's time; one that can't be read is kept as text, with time_us NULL.
-- A field that isn't there, or is null, keeps its value. `constants` are set after the fields. `delete` removes the entry.
+- A field that isn't there, or is null, keeps its value. `constants` are set after the fields.
+- A rule with `delete` removes the entry.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from vdb.errors import ConfigError
 from vdb.ports import Connection
 from vdb.projections.handler import Context, StoredEvent
 from vdb.projections.latest import Payload, event_type, required
-from vdb.projections.paths import MISSING, Path
+from vdb.projections.paths import MISSING, Path, as_optional_path, as_path, as_paths
 from vdb.projections.tables import Column, ColumnType, Table
 from vdb.projections.times import parse_time
 from vdb.projections.values import SqlValue, to_sql
@@ -35,26 +36,18 @@ _FIXED = (Column("kind"), Column("id"))
 _TIMES = (Column("time_us", ColumnType.TIME), Column("time"))
 
 
-def _optional(text: str) -> Path | None:
-    return Path.parse(text) if text else None
-
-
-def _paths(fields: Mapping[str, str]) -> dict[str, Path]:
-    return {name: Path.parse(path) for name, path in fields.items()}
-
-
 @frozen(kw_only=True)
 class Entry:
     """The rule for one event type."""
 
     type: str
     kind: str
-    id: Path = field(converter=Path.parse)
-    subject: Path = field(converter=Path.parse)
+    id: Path = field(converter=as_path)
+    subject: Path = field(converter=as_path)
     subject_prefix: str = ""
     """Cut from the front of the subject, where it is there ("Patient/" of a FHIR reference)."""
-    time: Path | None = field(default="", converter=_optional)
-    fields: Mapping[str, Path] = field(factory=dict, converter=_paths)
+    time: Path | None = field(default=None, converter=as_optional_path)
+    fields: Mapping[str, Path] = field(factory=dict, converter=as_paths)
     constants: Mapping[str, str] = field(factory=dict)
     delete: bool = False
 
@@ -68,7 +61,7 @@ class Timeline:
     fields: tuple[str, ...] = ("summary",)
     entries: tuple[Entry, ...]
     payload: Payload = "event"
-    type_path: Path | None = field(default="", converter=_optional)
+    type_path: Path | None = field(default=None, converter=as_optional_path)
     tables: tuple[Table, ...] = field(init=False, repr=False)
     _by_type: Mapping[str, Entry] = field(init=False, repr=False, eq=False)
 
@@ -82,9 +75,7 @@ class Timeline:
                     raise ConfigError(f"table {self.table!r}: entry {entry.type!r} sets {name!r}, which isn't a field")
             by_type[entry.type] = entry
         columns = (*_FIXED, Column(self.subject_column), *_TIMES, *(Column(name) for name in self.fields))
-        table = Table(
-            name=self.table, columns=columns, key=("kind", "id"), indexes=((self.subject_column, "time_us"),)
-        )
+        table = Table(name=self.table, columns=columns, key=("kind", "id"), indexes=((self.subject_column, "time_us"),))
         object.__setattr__(self, "tables", (table,))
         object.__setattr__(self, "_by_type", by_type)
 

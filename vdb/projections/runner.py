@@ -1,0 +1,233 @@
+"""The runner: keeps one projection of one tenant in step with the log.
+
+Promises
+1. Rows and position commit together, by compare-and-set on the old position (`vdb.projections.meta`).
+2. Each event is applied exactly once, in the order of its group; between groups there is no order.
+3. A handler that raises stops the projection at its event: the batch is rolled back, its events are applied one by
+   one, so everything before the culprit is in, and the status names projection, position, event type and cause. It
+   goes no further until the node starts again; the node and its other projections go on.
+4. What fails beneath (the disk, a record that doesn't open, a wrong key) isn't the handler's: it is raised to the node.
+5. Neither status nor errors hold a payload, a name or a subject: of foreign exceptions only the class is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
+
+import trio
+from attrs import frozen
+
+from vdb.errors import InvalidArgument, NodeStopped, ProjectionFailed, StorageError, VerityError
+from vdb.marks import mark
+from vdb.ports import Connection, Database, Disk
+from vdb.projections.apply import Culprit, Span, commit_span, prepare_database
+from vdb.projections.config import ProjectionConfig
+from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
+from vdb.projections.source import EventSource, OpenedRun
+from vdb.projections.values import SqlValue
+from vdb.types import GroupId, Position, TenantId
+
+BATCH_EVENTS = 500
+"""Events that are read, and committed, at once."""
+
+
+class _State(Enum):
+    NEW = "new"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+KeyFor = Callable[[TenantId, str], Awaitable[bytes]]
+"""The key of a projection's file: (tenant, projection's name) to 32 bytes."""
+
+
+@frozen(kw_only=True)
+class ProjectionStatus:
+    tenant: TenantId
+    name: str
+    version: int
+    positions: dict[GroupId, int]
+    """The next position to apply, by group."""
+    lag: int
+    """Positions between there and the tenant's last events, over all groups; 0 when all is applied."""
+    error: str
+    """Why it stopped, or ""."""
+
+
+def database_path(tenant: TenantId, name: str) -> str:
+    """Where a projection's file lies in the data directory."""
+    return f"projections/t_{tenant}/{name}.db"
+
+
+class ProjectionRunner:
+    """One per tenant and projection. `run` is its task; the other methods may be called while it runs."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        source: EventSource,
+        config: ProjectionConfig,
+        tenant: TenantId,
+        key_for: KeyFor,
+        batch_events: int = BATCH_EVENTS,
+        on_failed: Callable[[ProjectionFailed], None] | None = None,
+    ) -> None:
+        assert batch_events >= 1
+        self.config = config
+        self.tenant = tenant
+        self._disk = disk
+        self._source = source
+        self._key_for = key_for
+        self._batch_events = batch_events
+        self._on_failed = on_failed
+        self._database: Database | None = None
+        self._committed: dict[GroupId, int] = {}
+        # Read up to here: ahead of `_committed` only where the log holds nothing more of this tenant in between.
+        self._read: dict[GroupId, int] = {}
+        self._failed: ProjectionFailed | None = None
+        self._state = _State.NEW
+        self._progress = trio.Event()
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Open the file, follow the log until cancelled. Started once the file is open and its positions known."""
+        try:
+            await self._open()
+            task_status.started()
+            await self._follow()
+        except ProjectionFailed as error:
+            self._fail(error)
+            await trio.sleep_forever()
+        finally:
+            self._state = _State.CLOSED
+            self._announce()
+            if self._database is not None:
+                with trio.CancelScope(shield=True):
+                    await self._database.close()
+
+    async def wait_for(self, positions: Mapping[GroupId, int]) -> None:
+        """Return when everything before these positions is applied; ProjectionFailed if the projection stopped."""
+        for group in positions:
+            if group not in self._read and self._state is _State.OPEN:
+                raise InvalidArgument(f"projection {self.config.name!r} reads no group {group!r} on this node")
+        while any(self._read.get(group, -1) < position for group, position in positions.items()):
+            if self._failed is not None:
+                raise ProjectionFailed(str(self._failed))
+            if self._state is _State.CLOSED:
+                raise NodeStopped(f"projection {self.config.name!r} has been closed")
+            await self._progress.wait()
+
+    async def rows(
+        self,
+        table: str,
+        where: Mapping[str, SqlValue] | None = None,
+        order_by: Sequence[str] = (),
+        limit: int = LIMIT_DEFAULT,
+    ) -> Rows:
+        """Rows of a declared table. `where` holds equalities; `-column` in `order_by` sorts downwards."""
+        query = make_query(self.config, table, where, order_by, limit)
+        return await read_rows(self._opened(), self.config, query)
+
+    def status(self) -> ProjectionStatus:
+        lag = sum(max(0, self._source.head(self.tenant, group) - read) for group, read in self._read.items())
+        return ProjectionStatus(
+            tenant=self.tenant,
+            name=self.config.name,
+            version=self.config.version,
+            positions=dict(self._read),
+            lag=lag,
+            error=str(self._failed) if self._failed is not None else "",
+        )
+
+    # The loop --------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> None:
+        path = database_path(self.tenant, self.config.name)
+        await self._disk.make_directory(path.rpartition("/")[0])
+        key = await self._key_for(self.tenant, self.config.name)
+        self._database = await self._disk.open_database(path, key)
+        groups = tuple(sorted(self._source.groups()))
+        found = await self._database.run(lambda db: prepare_database(db, self.config, groups))
+        self._committed = {group: found[group] for group in groups}
+        self._read = dict(self._committed)
+        self._state = _State.OPEN
+        self._announce()
+
+    async def _follow(self) -> None:
+        while True:
+            moved = False
+            for group in self._read:
+                moved |= await self._step(group)
+            if not moved:
+                await self._source.wait_for_events(self.tenant, dict(self._read))
+
+    async def _step(self, group: GroupId) -> bool:
+        """Apply the next batch of a group; False when there is none."""
+        runs, next_position = await self._source.read_log(self.tenant, group, self._read[group], self._batch_events)
+        if runs:
+            await self._apply(group, runs, next_position)
+        moved = bool(runs) or next_position > self._read[group]
+        self._read[group] = max(next_position, self._read[group])
+        self._announce()
+        return moved
+
+    async def _apply(self, group: GroupId, runs: Sequence[OpenedRun], next_position: int) -> None:
+        assert next_position >= runs[-1].next_position, "the log's next position lies within what it returned"
+        start = self._committed[group]
+        cause = await self._commit(group, runs, start, next_position)
+        if cause is None:
+            return
+        mark("projection.one_by_one")
+        for number in (number for run in runs for number in range(run.first_position, run.next_position)):
+            if number < start:
+                continue
+            cause = await self._commit(group, runs, self._committed[group], number + 1)
+            if cause is not None:
+                raise cause
+            self._read[group] = number + 1
+        await self._commit(group, runs, self._committed[group], next_position)
+
+    async def _commit(self, group: GroupId, runs: Sequence[OpenedRun], start: int, end: int) -> ProjectionFailed | None:
+        """Commit [start, end) in one transaction. The failure of a handler is returned, anything else raised."""
+        culprit = Culprit()
+        span = Span(group=group, runs=runs, start=start, end=end)
+
+        def work(db: Connection) -> None:
+            commit_span(db, self.config, span, culprit)
+
+        try:
+            await self._opened().run(work)
+        except StorageError:
+            raise
+        except Exception as error:
+            if culprit.number < 0:
+                raise
+            return self._failure(Position(group, culprit.number), culprit.event_type, error)
+        self._committed[group] = end
+        return None
+
+    def _failure(self, position: Position, event_type: str, error: Exception) -> ProjectionFailed:
+        # Our own errors keep to the rule about messages; what others say may quote the event.
+        cause = f"{type(error).__name__}: {error}" if isinstance(error, VerityError) else type(error).__name__
+        kind = f"event {event_type!r}" if event_type else "an event without a type"
+        return ProjectionFailed(
+            f"projection {self.config.name!r} of tenant {self.tenant} stopped at position {position} ({kind}): {cause}"
+        )
+
+    def _fail(self, error: ProjectionFailed) -> None:
+        mark("projection.stopped")
+        self._failed = error
+        self._announce()
+        if self._on_failed is not None:
+            self._on_failed(error)
+
+    def _announce(self) -> None:
+        """Wake those who wait for progress."""
+        self._progress.set()
+        self._progress = trio.Event()
+
+    def _opened(self) -> Database:
+        if self._database is None or self._state is not _State.OPEN:
+            raise NodeStopped(f"projection {self.config.name!r} isn't open")
+        return self._database
