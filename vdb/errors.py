@@ -13,7 +13,7 @@
     │   ├── Unreachable             no node answers at the address; nothing was sent
     │   └── UnknownProjection
     ├── IndefiniteError             it may or may not have happened; only a retry in the same session tells
-    │   └── ConnectionLost, Timeout
+    │   └── ConnectionLost, Timeout, RemoteError
     ├── StartError                  a node can't start; the message says what to do
     │   ├── KeysMissing, WrongKey, KeyFilePermissions
     │   ├── DataDirectoryInUse, ForeignData, NewerFormat, AddressInUse, ConfigError, NotLoopback
@@ -153,6 +153,10 @@ class ConnectionLost(IndefiniteError):
 
 class Timeout(IndefiniteError):
     pass
+
+
+class RemoteError(IndefiniteError):
+    """A node failed a call for a reason without a code, such as an internal error."""
 
 
 class StartError(VerityError):

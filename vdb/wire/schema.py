@@ -28,6 +28,11 @@ def load(name: str) -> Any:
     return capnp.load(str(FOLDER / f"{name}.capnp"))
 
 
+def struct_module(schema: Any, name: str) -> Any:
+    """A module (`new_message`, `from_segments`) for a struct that has only a schema, such as a method's parameters."""
+    return type(rpc.Message)(schema, name)
+
+
 command = load("command")
 event = load("event")
 snapshot = load("snapshot")

@@ -1,0 +1,60 @@
+"""Errors of VerityDB to exceptions of Cap'n Proto, and back.
+
+A refusal travels as "CODE: message"; its code is what clients act on. What isn't in the error tree is a fault of the
+node's own, and its text stays inside: it might hold what the caller sent.
+"""
+
+from __future__ import annotations
+
+from vdb.errors import (
+    ConnectionLost,
+    DefiniteError,
+    IndefiniteError,
+    NodeStopped,
+    NotAvailable,
+    Overloaded,
+    RefusalCode,
+    RemoteError,
+    VerityError,
+    error_for_refusal,
+)
+from vdb.rpc.message import Fault, FaultKind
+from vdb.wire.schema import CapnpError
+
+INTERNAL = Fault(FaultKind.FAILED, "internal error")
+BAD_PARAMETERS = Fault(
+    FaultKind.FAILED, f"{RefusalCode.INVALID_ARGUMENT.value}: the parameters aren't valid Cap'n Proto"
+)
+
+
+def fault_from_error(error: BaseException) -> Fault:
+    """What the caller is told."""
+    if isinstance(error, DefiniteError):
+        kind = FaultKind.OVERLOADED if isinstance(error, Overloaded) else FaultKind.FAILED
+        return Fault(kind, f"{error.code.value}: {error}")
+    if isinstance(error, NodeStopped):
+        return Fault(FaultKind.DISCONNECTED, str(error) or "the node has stopped")
+    if isinstance(error, VerityError):
+        return Fault(FaultKind.FAILED, str(error) or type(error).__name__)
+    return INTERNAL
+
+
+def fault_from_dispatch(error: BaseException) -> Fault:
+    """As `fault_from_error`, for what is raised while the parameters are read."""
+    if isinstance(error, CapnpError | UnicodeDecodeError):
+        return BAD_PARAMETERS
+    return fault_from_error(error)
+
+
+def error_from_exception(kind: FaultKind, reason: str) -> DefiniteError | IndefiniteError:
+    """What the client raises for an exception that came from the other side."""
+    code, colon, message = reason.partition(": ")
+    if colon and code in RefusalCode.__members__:
+        return error_for_refusal(RefusalCode[code], message)
+    if kind is FaultKind.OVERLOADED:
+        return Overloaded(reason)
+    if kind is FaultKind.DISCONNECTED:
+        return ConnectionLost(reason)
+    if kind is FaultKind.UNIMPLEMENTED:
+        return NotAvailable(reason)
+    return RemoteError(reason)
