@@ -17,7 +17,7 @@ from vdb.kernel.effect import StoreKey
 from vdb.kernel.reply import KeyPut, Refusal, Reply
 from vdb.kernel.rows import DEK_ID_SIZE, LOOKUP_SIZE, TOKEN_SIZE, WRAPPED_SIZE, pack_key
 from vdb.kernel.state import State
-from vdb.kernel.tables import Table
+from vdb.kernel.tables import KEYS
 from vdb.types import GLOBAL_GROUP, DataClass
 
 
@@ -25,8 +25,8 @@ def put_key(draft: Draft, row: KeyRow) -> Reply:
     refusal = check_key(draft.base, row)
     if refusal is not None:
         return refusal
-    if row.dek_id not in draft.rows[Table.KEYS]:
-        draft.put(Table.KEYS, row.dek_id, pack_key(row))
+    if row.dek_id not in draft.rows[KEYS]:
+        draft.put(KEYS, row.dek_id, pack_key(row))
         draft.effects.append(StoreKey(row))
     return KeyPut(row.dek_id)
 

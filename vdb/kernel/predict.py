@@ -15,10 +15,10 @@ from typing import NamedTuple
 from vdb.errors import RefusalCode
 from vdb.kernel.command import Expected
 from vdb.kernel.reply import Refusal, StreamCreated
-from vdb.kernel.rows import LOOKUP_SIZE, STREAM
+from vdb.kernel.rows import LOOKUP_SIZE, STREAM_ROW
 from vdb.kernel.state import State
 from vdb.kernel.streamid import stream_id
-from vdb.kernel.tables import Table, stream_key, tenant_key
+from vdb.kernel.tables import STREAMS, TENANTS, stream_key, tenant_key
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
 from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
 
@@ -38,15 +38,15 @@ def check_append(
 
     An append is (stream, condition, number of events); with no events only its condition counts.
     """
-    if tenant_key(tenant) not in state.rows[Table.TENANTS]:
+    if tenant_key(tenant) not in state.rows[TENANTS]:
         return Refusal(RefusalCode.UNKNOWN_TENANT, f"tenant {tenant} has no stream in group {state.group}")
-    rows = state.rows[Table.STREAMS]
+    rows = state.rows[STREAMS]
     first_offsets: list[int] = []
     for stream, _, _ in appends:
         row = rows.get(stream_key(tenant, stream))
         if row is None:
             return Refusal(RefusalCode.UNKNOWN_STREAM, f"tenant {tenant} has no stream {stream} in group {state.group}")
-        first_offsets.append(STREAM.unpack(row)[1])
+        first_offsets.append(STREAM_ROW.unpack(row)[1])
     return _check_streams_differ(appends) or _check_conditions(appends, first_offsets) or tuple(first_offsets)
 
 

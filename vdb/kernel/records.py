@@ -10,8 +10,10 @@ from __future__ import annotations
 from vdb.crypto.record import decode_record, leaf_hash
 from vdb.errors import RecordTampered
 from vdb.kernel.draft import Draft
-from vdb.kernel.tables import Table, tenant_key
+from vdb.kernel.tables import KEYS, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
+
+_PHI = DataClass.PHI
 
 
 def check_record(
@@ -33,8 +35,8 @@ def check_record(
     assert header.time == draft.last_timestamp, f"sealed at {header.time}, the request is at {draft.last_timestamp}"
     group = draft.base.group
     assert header.region == group, f"sealed for {header.region}, this is group {group}"
-    assert group != GLOBAL_GROUP or header.data_class != DataClass.PHI, "PHI in the global group"
-    key = draft.rows[Table.KEYS].get(header.dek_id)
+    assert group != GLOBAL_GROUP or header.data_class is not _PHI, "PHI in the global group"
+    key = draft.rows[KEYS].get(header.dek_id)
     assert key is not None, f"stream {stream}: the record's key was never put"
     assert key.startswith(tenant_key(tenant)), f"stream {stream}: the record's key is another tenant's"
     return leaf_hash(sealed.header_bytes, sealed.body)

@@ -28,10 +28,10 @@ DEK_ID_SIZE = 16
 WRAPPED_SIZE = 40
 """A key of 32 bytes under AES-256 key wrap (RFC 3394)."""
 
-TENANT = struct.Struct(">32sQQQ")
-STREAM = struct.Struct(">BQQQ")
-SESSION = struct.Struct(">16sQQ")
-KEY = struct.Struct(">QBB32s32s16sI40s")
+TENANT_ROW = struct.Struct(">32sQQQ")
+STREAM_ROW = struct.Struct(">BQQQ")
+SESSION_ROW = struct.Struct(">16sQQ")
+KEY_ROW = struct.Struct(">QBB32s32s16sI40s")
 
 
 @frozen(kw_only=True)
@@ -53,11 +53,11 @@ class TenantState:
         return stream_id(self.group, self.stream_count + 1)
 
     def pack(self) -> bytes:
-        return TENANT.pack(self.chain, self.record_count, self.event_count, self.stream_count)
+        return TENANT_ROW.pack(self.chain, self.record_count, self.event_count, self.stream_count)
 
 
 def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
-    chain, record_count, event_count, stream_count = TENANT.unpack(row)
+    chain, record_count, event_count, stream_count = TENANT_ROW.unpack(row)
     return TenantState(
         tenant=tenant,
         group=group,
@@ -80,11 +80,11 @@ class StreamState:
     """Number, in the group's log, of the stream's last event; of its catalogue record while it is empty."""
 
     def pack(self) -> bytes:
-        return STREAM.pack(self.data_class, self.next_offset, self.created_at, self.last_position)
+        return STREAM_ROW.pack(self.data_class, self.next_offset, self.created_at, self.last_position)
 
 
 def unpack_stream(stream: StreamId, row: bytes) -> StreamState:
-    data_class, next_offset, created_at, last_position = STREAM.unpack(row)
+    data_class, next_offset, created_at, last_position = STREAM_ROW.unpack(row)
     return StreamState(
         stream=stream,
         data_class=DataClass(data_class),
@@ -104,17 +104,17 @@ class SessionState:
     """Timestamp of the op that opened the session or executed its last request. Unique, so eviction has no ties."""
 
     def pack(self) -> bytes:
-        return SESSION.pack(self.client, self.last_number, self.last_used)
+        return SESSION_ROW.pack(self.client, self.last_number, self.last_used)
 
 
 def unpack_session(session: int, row: bytes) -> SessionState:
-    client, last_number, last_used = SESSION.unpack(row)
+    client, last_number, last_used = SESSION_ROW.unpack(row)
     return SessionState(session=session, client=client, last_number=last_number, last_used=last_used)
 
 
 def pack_key(row: KeyRow) -> bytes:
     return (
-        KEY.pack(
+        KEY_ROW.pack(
             row.tenant,
             row.scope,
             row.data_class,
@@ -129,7 +129,7 @@ def pack_key(row: KeyRow) -> bytes:
 
 
 def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
-    tenant, scope, data_class, lookup, subject_token, kek_id, kek_version, wrapped = KEY.unpack_from(row)
+    tenant, scope, data_class, lookup, subject_token, kek_id, kek_version, wrapped = KEY_ROW.unpack_from(row)
     return KeyRow(
         dek_id=dek_id,
         tenant=TenantId(tenant),
@@ -140,5 +140,5 @@ def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
         kek_id=kek_id,
         kek_version=kek_version,
         wrapped=wrapped,
-        wrapped_secret=row[KEY.size :],
+        wrapped_secret=row[KEY_ROW.size :],
     )

@@ -19,9 +19,9 @@ from vdb.kernel.draft import Draft
 from vdb.kernel.effect import EvictSession
 from vdb.kernel.reply import Refusal, Reply, SessionOpened
 from vdb.kernel.reply_codec import decode_reply, encode_reply
-from vdb.kernel.rows import SESSION
+from vdb.kernel.rows import SESSION_ROW
 from vdb.kernel.state import State
-from vdb.kernel.tables import U64, Table, reply_key, session_key
+from vdb.kernel.tables import CLIENTS, REPLIES, SESSIONS, U64, reply_key, session_key
 from vdb.limits import SESSION_WINDOW
 from vdb.marks import mark
 
@@ -33,13 +33,13 @@ def stored_reply(state: State, origin: Origin) -> Reply | None:
     session, number = origin.session, origin.number
     if session == 0:
         return None
-    row = state.rows[Table.SESSIONS].get(session_key(session))
+    row = state.rows[SESSIONS].get(session_key(session))
     if row is None or not row.startswith(origin.client) or len(origin.client) != CLIENT_ID_SIZE:
         mark("session.expired")
         return Refusal(
             RefusalCode.SESSION_EXPIRED, f"session {session} isn't open for this client: it expired or never was"
         )
-    last = SESSION.unpack(row)[1]
+    last = SESSION_ROW.unpack(row)[1]
     if number == last + 1:
         return None
     if number > last:
@@ -54,7 +54,7 @@ def stored_reply(state: State, origin: Origin) -> Reply | None:
             f"expected request {last - SESSION_WINDOW + 1} to {last + 1} of session {session}, found {number}",
         )
     mark("session.retry")
-    stored = state.rows[Table.REPLIES][reply_key(session, number)]
+    stored = state.rows[REPLIES][reply_key(session, number)]
     assert U64.unpack_from(stored)[0] == number
     return decode_reply(stored[U64.size :])
 
@@ -63,10 +63,10 @@ def record_reply(draft: Draft, origin: Origin, reply: Reply) -> None:
     """Remember what the session's next request was answered."""
     session, number = origin.session, origin.number
     key = session_key(session)
-    client, last, _ = SESSION.unpack(draft.rows[Table.SESSIONS][key])
+    client, last, _ = SESSION_ROW.unpack(draft.rows[SESSIONS][key])
     assert number == last + 1
-    draft.put(Table.SESSIONS, key, SESSION.pack(client, number, draft.last_timestamp))
-    draft.put(Table.REPLIES, reply_key(session, number), U64.pack(number) + encode_reply(reply))
+    draft.put(SESSIONS, key, SESSION_ROW.pack(client, number, draft.last_timestamp))
+    draft.put(REPLIES, reply_key(session, number), U64.pack(number) + encode_reply(reply))
 
 
 def open_session(draft: Draft, origin: Origin) -> Reply:
@@ -76,36 +76,36 @@ def open_session(draft: Draft, origin: Origin) -> Reply:
             RefusalCode.INVALID_ARGUMENT,
             f"a client id has {CLIENT_ID_SIZE} bytes, not all zero; found {len(client)} bytes",
         )
-    held = draft.rows[Table.CLIENTS].get(client)
+    held = draft.rows[CLIENTS].get(client)
     if held is not None:
         mark("session.reopened")
         _end_session(draft, held)
-    elif len(draft.rows[Table.SESSIONS]) >= draft.base.sessions_max:
+    elif len(draft.rows[SESSIONS]) >= draft.base.sessions_max:
         mark("session.evicted")
         _end_session(draft, _least_recently_used(draft))
     session = draft.next_session
     draft.next_session = session + 1
-    draft.put(Table.CLIENTS, client, session_key(session))
-    draft.put(Table.SESSIONS, session_key(session), SESSION.pack(client, 0, draft.last_timestamp))
+    draft.put(CLIENTS, client, session_key(session))
+    draft.put(SESSIONS, session_key(session), SESSION_ROW.pack(client, 0, draft.last_timestamp))
     return SessionOpened(session)
 
 
 def _least_recently_used(draft: Draft) -> bytes:
     """Key of the session to evict. The scan costs some 0.3 ms for a thousand sessions, and only opens pay it."""
-    return min(draft.rows[Table.SESSIONS].items(), key=_last_used)[0]
+    return min(draft.rows[SESSIONS].items(), key=_last_used)[0]
 
 
 def _last_used(row: tuple[bytes, bytes]) -> int:
     """Timestamps are unique, so the order in which the map is walked doesn't matter."""
-    last_used: int = SESSION.unpack(row[1])[2]
+    last_used: int = SESSION_ROW.unpack(row[1])[2]
     return last_used
 
 
 def _end_session(draft: Draft, key: bytes) -> None:
     (session,) = U64.unpack(key)
-    client, last, _ = SESSION.unpack(draft.rows[Table.SESSIONS][key])
-    draft.remove(Table.SESSIONS, key)
-    draft.remove(Table.CLIENTS, client)
+    client, last, _ = SESSION_ROW.unpack(draft.rows[SESSIONS][key])
+    draft.remove(SESSIONS, key)
+    draft.remove(CLIENTS, client)
     for number in range(max(1, last - SESSION_WINDOW + 1), last + 1):
-        draft.remove(Table.REPLIES, reply_key(session, number))
+        draft.remove(REPLIES, reply_key(session, number))
     draft.effects.append(EvictSession(session))

@@ -89,6 +89,7 @@ class State:
         """The state of which these are all rows, META's included, in any order. Its `changed` is empty."""
         found: list[dict[bytes, bytes]] = [{} for _ in range(_ROW_SLOTS)]
         for table, key, value in rows:
+            assert table < _ROW_SLOTS, f"table {Table(table).name} is not the kernel's"
             assert key not in found[table], f"two rows of table {Table(table).name} have one key"
             found[table][key] = value
         meta = found[Table.META]

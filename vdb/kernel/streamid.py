@@ -28,3 +28,8 @@ def group_tag(group: GroupId) -> int:
 def stream_id(group: GroupId, serial: int) -> StreamId:
     assert 1 <= serial <= SERIAL_MAX
     return StreamId((group_tag(group) << SERIAL_BITS) | serial)
+
+
+def serial_of(stream: StreamId) -> int:
+    """The number of a stream among its tenant's streams of one group, from 1."""
+    return stream & SERIAL_MAX

@@ -17,12 +17,12 @@ from vdb.kernel.effect import AppendRecord, WakeProjection
 from vdb.kernel.predict import NewStream, check_append, check_create
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
-from vdb.kernel.rows import CHAIN_SIZE, STREAM, TENANT
+from vdb.kernel.rows import CHAIN_SIZE, STREAM_ROW, TENANT_ROW
 from vdb.kernel.streamid import CATALOGUE
-from vdb.kernel.tables import U64, Table, stream_key, stream_name_key, tenant_key
+from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, U64, stream_key, stream_name_key, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId
 
-_NEW_TENANT = TENANT.pack(bytes(CHAIN_SIZE), 0, 0, 0)
+_NEW_TENANT = TENANT_ROW.pack(bytes(CHAIN_SIZE), 0, 0, 0)
 
 
 def catalogue_class(group: GroupId) -> DataClass:
@@ -42,11 +42,11 @@ def create_stream(draft: Draft, command: CreateStream) -> Reply:
     tenant, position = command.tenant, draft.next_position
     draft.next_position = position + 1
     draft.put(
-        Table.STREAMS,
+        STREAMS,
         stream_key(tenant, answer.stream),
-        STREAM.pack(command.data_class, 0, draft.last_timestamp, position),
+        STREAM_ROW.pack(command.data_class, 0, draft.last_timestamp, position),
     )
-    draft.put(Table.STREAM_NAMES, stream_name_key(tenant, command.lookup), U64.pack(answer.stream))
+    draft.put(STREAM_NAMES, stream_name_key(tenant, command.lookup), U64.pack(answer.stream))
     draft.effects.append(WakeProjection(tenant))
     return StreamCreated(answer.stream, created=True)
 
@@ -54,16 +54,16 @@ def create_stream(draft: Draft, command: CreateStream) -> Reply:
 def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
     """Take the catalogue's record into the tenant's log and chain."""
     tenant = command.tenant
-    row = draft.rows[Table.TENANTS].get(tenant_key(tenant), _NEW_TENANT)
-    chain, record_count, event_count, stream_count = TENANT.unpack(row)
+    row = draft.rows[TENANTS].get(tenant_key(tenant), _NEW_TENANT)
+    chain, record_count, event_count, stream_count = TENANT_ROW.unpack(row)
     assert offset == stream_count
     leaf = check_record(
         draft, tenant, CATALOGUE, catalogue_class(draft.base.group), offset, count=1, record=command.record
     )
     draft.put(
-        Table.TENANTS,
+        TENANTS,
         tenant_key(tenant),
-        TENANT.pack(chain_hash(chain, leaf), record_count + 1, event_count + 1, stream_count + 1),
+        TENANT_ROW.pack(chain_hash(chain, leaf), record_count + 1, event_count + 1, stream_count + 1),
     )
     draft.effects.append(AppendRecord(tenant, CATALOGUE, offset, draft.next_position, 1, command.record))
 
@@ -76,13 +76,13 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
         assert not sealed, f"the primary sealed an append that is refused: {first_offsets.message}"
         return first_offsets
     owner = tenant_key(tenant)
-    chain, record_count, event_count, stream_count = TENANT.unpack(draft.rows[Table.TENANTS][owner])
+    chain, record_count, event_count, stream_count = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
     first_position = position = draft.next_position
     ranges: list[AppendedStream] = []
     for one, first_offset in zip(appends, first_offsets, strict=True):
         stream, offset = one.stream, first_offset
         key = stream_key(tenant, stream)
-        data_class, next_offset, created_at, _ = STREAM.unpack(draft.rows[Table.STREAMS][key])
+        data_class, next_offset, created_at, _ = STREAM_ROW.unpack(draft.rows[STREAMS][key])
         assert next_offset == first_offset
         for run in one.runs:
             leaf = check_record(draft, tenant, stream, data_class, offset, run.count, run.record)
@@ -92,10 +92,10 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
             position += run.count
             record_count += 1
         if offset > first_offset:
-            draft.put(Table.STREAMS, key, STREAM.pack(data_class, offset, created_at, position - 1))
+            draft.put(STREAMS, key, STREAM_ROW.pack(data_class, offset, created_at, position - 1))
         ranges.append(AppendedStream(stream, first_offset, offset))
     event_count += position - first_position
-    draft.put(Table.TENANTS, owner, TENANT.pack(chain, record_count, event_count, stream_count))
+    draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count, event_count, stream_count))
     draft.next_position = position
     draft.effects.append(WakeProjection(tenant))
     return Appended(tuple(ranges), first_position, position, draft.last_timestamp)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from typing import Final
 
 from vdb.limits import SESSION_WINDOW
 
@@ -38,15 +39,16 @@ class Table(IntEnum):
     """Not the kernel's: the lengths and checksums of the segments at a checkpoint."""
 
 
-ROW_TABLES: tuple[Table, ...] = (
-    Table.TENANTS,
-    Table.STREAMS,
-    Table.STREAM_NAMES,
-    Table.SESSIONS,
-    Table.CLIENTS,
-    Table.REPLIES,
-    Table.KEYS,
-)
+# The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
+TENANTS: Final = Table.TENANTS
+STREAMS: Final = Table.STREAMS
+STREAM_NAMES: Final = Table.STREAM_NAMES
+SESSIONS: Final = Table.SESSIONS
+CLIENTS: Final = Table.CLIENTS
+REPLIES: Final = Table.REPLIES
+KEYS: Final = Table.KEYS
+
+ROW_TABLES: tuple[Table, ...] = (TENANTS, STREAMS, STREAM_NAMES, SESSIONS, CLIENTS, REPLIES, KEYS)
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 
 KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)

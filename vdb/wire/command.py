@@ -4,6 +4,7 @@ Rules
 - Encoding is deterministic: the same requests give the same bytes, on which the prepare's checksum stands.
 - Decoding reads bytes that another replica or a disk handed over: whatever they are, the outcome is a list of
   requests or a WireError. A request that decodes can be applied: numbers fit their fields, ids have their sizes.
+- Fields are read with `_get`: 0.2 µs, against 0.6 for an attribute of a reader, which Python first looks for in vain.
 - Records are carried whole: one copy into the message, one out of it, nothing per event.
 """
 
@@ -38,8 +39,9 @@ _BODY = schema.command.PrepareBody
 _WORD = 8
 _BODY_SIZE_MAX = RECORD_SIZE_MAX
 """Bytes. No group's message_size_max is above it."""
-_TRAVERSAL_WORDS_MAX = 4 * _BODY_SIZE_MAX // _WORD
-"""pycapnp counts each access again: a decoder that reads a pointer twice needs room for both."""
+_TRAVERSAL_SLACK_WORDS = 64
+"""The decoder follows each pointer once, so an honest message is read within its own size. One whose pointers overlap,
+or whose lists claim elements without a size, could ask for any number of objects: it exceeds the limit."""
 
 _EXPECTED_KINDS = tuple(ExpectedKind)
 _DATA_CLASSES = tuple(DataClass)
@@ -118,35 +120,31 @@ def decode_body(body: bytes) -> list[Request]:
             f"a prepare's body has whole words of {_WORD} bytes, at most {_BODY_SIZE_MAX} bytes; found {len(body)}"
         )
     try:
-        with _BODY.from_bytes(body, traversal_limit_in_words=_TRAVERSAL_WORDS_MAX) as message:
-            return [_decode_request(reader) for reader in message.requests]
+        with _BODY.from_bytes(body, traversal_limit_in_words=len(body) // _WORD + _TRAVERSAL_SLACK_WORDS) as message:
+            return [_decode_request(reader) for reader in message._get("requests")]
     except (schema.CapnpError, UnicodeDecodeError) as error:
-        raise WireError("a prepare's body isn't a Cap'n Proto message of requests") from error
+        raise WireError("a prepare's body isn't a message of requests of this version") from error
 
 
 def _decode_request(reader: Any) -> Request:
-    client = reader.client
+    client = reader._get("client")
     if len(client) != CLIENT_ID_SIZE:
         raise WireError(f"a client id has {CLIENT_ID_SIZE} bytes; found {len(client)}")
-    origin = Origin(client, reader.session, reader.number)
-    which = str(reader.which())
-    decode = _DECODERS.get(which)
-    if decode is None:
-        raise WireError(f"a request holds a command of this version; found {which}")
-    return Request(origin, decode(reader))
+    origin = Origin(client, reader._get("session"), reader._get("number"))
+    return Request(origin, _DECODERS[reader._which_str()](reader))
 
 
 def _decode_append(reader: Any) -> Command:
-    batch = reader.appendBatch
+    batch = reader._get("appendBatch")
     return AppendBatch(
-        tenant=batch.tenant,
+        tenant=batch._get("tenant"),
         appends=tuple(
             StreamAppend(
-                stream=append.stream,
-                expected=_expected(append.expectedKind, append.expectedOffset),
-                runs=tuple(Run(count=run.count, record=run.record) for run in append.runs),
+                stream=append._get("stream"),
+                expected=_expected(append._get("expectedKind"), append._get("expectedOffset")),
+                runs=tuple(Run(count=run._get("count"), record=run._get("record")) for run in append._get("runs")),
             )
-            for append in batch.appends
+            for append in batch._get("appends")
         ),
     )
 
@@ -160,44 +158,44 @@ def _expected(kind: int, offset: int) -> Expected:
 
 
 def _decode_create(reader: Any) -> Command:
-    create = reader.createStream
+    create = reader._get("createStream")
     return CreateStream(
-        tenant=TenantId(create.tenant),
-        stream=StreamId(create.stream),
-        data_class=_data_class(create.dataClass),
-        region=create.region,
-        lookup=create.lookup,
-        record=create.record,
-        if_not_exists=create.ifNotExists,
+        tenant=TenantId(create._get("tenant")),
+        stream=StreamId(create._get("stream")),
+        data_class=_data_class(create._get("dataClass")),
+        region=create._get("region"),
+        lookup=create._get("lookup"),
+        record=create._get("record"),
+        if_not_exists=create._get("ifNotExists"),
     )
 
 
 def _decode_key(reader: Any) -> Command:
-    row = reader.putKey
-    scope = row.scope
+    row = reader._get("putKey")
+    scope = row._get("scope")
     if scope >= len(_KEY_SCOPES):
         raise WireError(f"a key's scope lies between 0 and {len(_KEY_SCOPES) - 1}; found {scope}")
     return PutKey(
         row=KeyRow(
-            dek_id=row.dekId,
-            tenant=TenantId(row.tenant),
+            dek_id=row._get("dekId"),
+            tenant=TenantId(row._get("tenant")),
             scope=_KEY_SCOPES[scope],
-            data_class=_data_class(row.dataClass),
-            lookup=row.lookup,
-            subject_token=row.subjectToken,
-            kek_id=row.kekId,
-            kek_version=row.kekVersion,
-            wrapped=row.wrapped,
-            wrapped_secret=row.wrappedSecret,
+            data_class=_data_class(row._get("dataClass")),
+            lookup=row._get("lookup"),
+            subject_token=row._get("subjectToken"),
+            kek_id=row._get("kekId"),
+            kek_version=row._get("kekVersion"),
+            wrapped=row._get("wrapped"),
+            wrapped_secret=row._get("wrappedSecret"),
         )
     )
 
 
 def _decode_reject(reader: Any) -> Command:
-    reject = reader.reject
-    code = reject.code
+    reject = reader._get("reject")
+    code = reject._get("code")
     try:
-        return Reject(code=RefusalCode(code), message=reject.message)
+        return Reject(code=RefusalCode(code), message=reject._get("message"))
     except ValueError as error:
         raise WireError("a rejected request names a refusal code of this version; found another") from error
 
