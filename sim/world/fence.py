@@ -50,6 +50,10 @@ class Fence:
     async def enter(self, kind: str) -> None:
         """Begin a port call that suspends: a cancellation point and a crash point, before any effect."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        self.reach(kind)
+
+    def reach(self, kind: str) -> None:
+        """A crash point that doesn't suspend."""
         self.check()
         self._on_port_call(kind)
         self.check()

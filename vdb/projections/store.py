@@ -1,0 +1,100 @@
+"""The one door to sqlcipher3: opens encrypted files the way all of VerityDB uses them.
+
+- The key is raw (32 bytes): no passphrase derivation. It is checked at once; `WrongKey` when it doesn't fit.
+- `isolation_level` None: transactions begin and end by SQL, never by the driver's guess.
+- WAL with synchronous=NORMAL: a commit may be lost with the power. That is harmless here, because rows and position
+  commit together and the log has the rest.
+- Untrusted schema: triggers and views call no function that isn't declared harmless. Cells are checked when pages load.
+  Temporary tables stay in memory: nothing unencrypted ever reaches the disk.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import sqlcipher3
+from sqlcipher3 import dbapi2
+
+from vdb.errors import DiskFailed, DiskFull, VerityError, WrongKey
+from vdb.ports import Connection
+
+KEY_SIZE = 32
+"""Bytes of a raw key."""
+
+SqliteError = dbapi2.Error
+"""What every failure inside SQLite derives from."""
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA cell_size_check = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA busy_timeout = 0",
+)
+
+_FULL = ("database or disk is full",)
+_FAILED = ("disk I/O error", "malformed", "unable to open database file")
+
+
+def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False) -> Connection:
+    """Open or create the encrypted file at `path`; usable from any one thread at a time.
+
+    Raises WrongKey when `key` isn't the file's, and DiskFailed or DiskFull when the disk fails. A read-only
+    connection refuses to write; the file must exist.
+    """
+    if len(key) != KEY_SIZE:
+        raise WrongKey(f"the key of a database has {KEY_SIZE} bytes; found {len(key)}")
+    try:
+        connection = sqlcipher3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+    except SqliteError as error:
+        raise storage_error(error, path) or error from None
+    try:
+        connection.execute("PRAGMA cipher_log_level = NONE")  # SQLCipher would write to standard error
+        connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
+        _check_key(connection, path)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+    except SqliteError as error:
+        connection.close()
+        raise storage_error(error, path) or error from None
+    except BaseException:
+        connection.close()
+        raise
+    return cast(Connection, connection)
+
+
+def open_plain_memory() -> Connection:
+    """An unencrypted database in memory: holds no data, computes SQL expressions."""
+    return cast(Connection, sqlcipher3.connect(":memory:", isolation_level=None, check_same_thread=False))
+
+
+def close_sqlcipher(connection: Connection) -> None:
+    """Close; a transaction that is open is rolled back."""
+    cast(sqlcipher3.Connection, connection).close()
+
+
+def in_transaction(connection: Connection) -> bool:
+    """Whether a transaction is open."""
+    return bool(cast(sqlcipher3.Connection, connection).in_transaction)
+
+
+def storage_error(error: BaseException, path: str) -> VerityError | None:
+    """The error of `vdb.errors` that says what a failure of SQLite's means; None if it is the statement's own fault."""
+    message = str(error)
+    if any(text in message for text in _FULL):
+        return DiskFull(f"no space left on the disk: {path}")
+    if any(text in message for text in _FAILED):
+        return DiskFailed(f"{path}: {message}")
+    return None
+
+
+def _check_key(connection: Connection, path: str) -> None:
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except dbapi2.DatabaseError as error:
+        if "not a database" not in str(error):
+            raise
+        raise WrongKey(f"{path}: the key doesn't fit, or the file isn't an encrypted database") from None
