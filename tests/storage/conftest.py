@@ -25,7 +25,7 @@ class Crashed(BaseException):
 class Inode:
     def __init__(self) -> None:
         self.cache = bytearray()
-        self.durable = b""
+        self.durable = bytearray()
         self.pending: list[tuple[int, bytes | None]] = []
 
     def apply(self, target: bytearray, offset: int, data: bytes | None) -> None:
@@ -53,13 +53,15 @@ class FakeFile:
         data = bytes(data)
         if self.path in self.disk.lose_writes:
             return
+        self.disk.check_room(self.path)
         self.inode.apply(self.inode.cache, offset, data)
         self.inode.pending.append((offset, data))
         self.disk.written += len(data)
 
     async def sync(self) -> None:
         await self.disk.step("sync", self.path)
-        self.inode.durable = bytes(self.inode.cache)
+        for offset, data in self.inode.pending:
+            self.inode.apply(self.inode.durable, offset, data)
         self.inode.pending.clear()
         self.disk.syncs += 1
 
@@ -91,6 +93,7 @@ class FakeDisk:
         self.stop_kinds: tuple[str, ...] = ("write", "sync", "truncate", "rename", "remove", "names")
         self.fail: dict[str, BaseException] = {}
         self.lose_writes: list[str] = []
+        self.full = False
         self.dead = False
         self.changes = 0
         self.written = 0
@@ -111,11 +114,12 @@ class FakeDisk:
         if f"{kind} {path}" in self.fail:
             raise self.fail[f"{kind} {path}"]
 
+    def check_room(self, path: str) -> None:
+        if self.full:
+            raise DiskFull(f"{path}: no space left")
+
     def fail_sync(self, path: str) -> None:
         self.fail[f"sync {path}"] = DiskFailed(f"{path}: fdatasync failed")
-
-    def fill_up(self, path: str) -> None:
-        self.fail[f"write {path}"] = DiskFull(f"{path}: no space left")
 
     def crash(self, choose: Choose = lambda _path, _index, _count: "drop", *, keep_names: bool = False) -> FakeDisk:
         """The disk after a power failure. `choose` returns keep, drop, left, right or garbage for each write."""
@@ -139,7 +143,7 @@ class FakeDisk:
                     inode.apply(platter, offset, b"\xa5" * len(data))
             survivor = Inode()
             survivor.cache = platter
-            survivor.durable = bytes(platter)
+            survivor.durable = bytearray(platter)
             fresh.names[path] = fresh.durable_names[path] = survivor
         return fresh
 
@@ -150,7 +154,7 @@ class FakeDisk:
     def damage(self, path: str, offset: int, flip: int = 1) -> None:
         inode = self.names[path]
         inode.cache[offset] ^= flip
-        inode.durable = bytes(inode.cache)
+        inode.durable[offset] ^= flip
 
     async def open(self, path: str, *, create: bool = False) -> FakeFile:
         await self.step("read", path)

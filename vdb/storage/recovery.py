@@ -1,0 +1,335 @@
+"""Recovery of the write-ahead log: what each slot of the two rings is worth after a crash. Pure; the table is data.
+
+Words
+- H is the slot's redundant header, P its prepare. Each reads as bad (its checksum fails, it belongs to another group
+  or to another slot), reserved (formatted, never written) or valid.
+- The ring holds the ops from checkpoint_op + 1 to op_max = checkpoint_op + wal_slots, so each slot has exactly one
+  *candidate* op in that range. What a slot holds at or below checkpoint_op is of an older lap and not needed.
+- clean: H and P agree. fix: trust P, rewrite H. faulty: it may have been acknowledged; never treat it as absent.
+  torn: P is damaged and certainly was never acknowledged. cut: P is whole, was never acknowledged, and can't be kept.
+
+The table (`ROWS`) is section 4 of the protocol page: exactly one row fits each combination of inputs. Two things
+are then decided for the ring as a whole.
+
+With peers (replica_count > 1): a slot of the row "rot or torn" becomes torn only if the highest op is certain, the
+slots lie right above it, their headers are from the lap before, there are at most pipeline_max of them, and nothing
+else above the highest op is damaged. In any doubt it stays faulty. The head is the highest op of a valid header; it
+is certain when no faulty slot could hold an op above it, and isn't faulty itself.
+
+Alone (replica_count == 1): nobody can repair, so each slot must be decided here.
+1. Ops are submitted in order, and the journal writes the header of an op only after its prepare, and so all
+   prepares before it, were synced. So each op up to `evidence` was synced, where evidence is the highest of: ops of
+   valid H, and `synced_op` of valid P (see `wal_layout`).
+2. The head is the end of the unbroken chain (P whole, parent = checksum of the op before) from checkpoint_op. If it
+   ends below evidence, the next op was synced and is lost: it is faulty, and the replica must not start.
+3. All above the head was never acknowledged, because an acknowledgement needs H synced: what is damaged there is torn,
+   what is whole is cut. One damaged sector besides the crash can't hide an acknowledged op: if H(x) is gone because
+   its sector was torn while a later op's header was written, then that later op's P is whole and its `synced_op`
+   is at least x.
+4. With nothing above checkpoint_op, the header of checkpoint_op itself is needed, as the parent of the next op.
+
+Recovery is idempotent: what it decides depends only on H and P; rewriting any subset of the headers it asks for, and
+clearing any subset of the slots it cuts, leads to the same head (I29).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import attrs
+from attrs import field, frozen
+
+from vdb.marks import mark
+from vdb.vsr.header import ZERO_CHECKSUM, Operation, PrepareHeader
+
+
+class Reading(Enum):
+    BAD = "bad"
+    RESERVED = "reserved"
+    VALID = "valid"
+
+
+class Relation(Enum):
+    """How H and P compare; NONE unless both are valid."""
+
+    NONE = "none"
+    EQUAL = "equal"
+    HEADER_LOWER = "op of H lower"
+    HEADER_HIGHER = "op of H higher"
+    OTHER_VIEW = "same op, other checksum"
+
+
+class Decision(Enum):
+    CLEAN = "clean"
+    FIX = "fix"
+    FAULTY = "faulty"
+    TORN = "torn"
+    CUT = "cut"
+
+
+@frozen(kw_only=True)
+class Inputs:
+    """What the table asks about a slot."""
+
+    header: Reading
+    prepare: Reading
+    relation: Relation = Relation.NONE
+    highest: bool = False
+    """P is valid, and no valid op within reach of the checkpoint, in either ring, is higher."""
+    beyond: bool = False
+    """H or P is valid with an op above op_max."""
+
+
+@frozen(kw_only=True)
+class Row:
+    """One line of the table. None matches anything; a row without `beyond` is for slots within reach."""
+
+    name: str
+    header: Reading | None = None
+    prepare: Reading | None = None
+    relation: Relation | None = None
+    highest: bool | None = None
+    beyond: bool = False
+    decision: Decision
+    alone: Decision | None = None
+    """The decision with replica_count 1, where it differs."""
+
+    def fits(self, inputs: Inputs) -> bool:
+        if self.beyond or inputs.beyond:
+            return self.beyond and inputs.beyond
+        return (
+            self.header in (None, inputs.header)
+            and self.prepare in (None, inputs.prepare)
+            and self.relation in (None, inputs.relation)
+            and self.highest in (None, inputs.highest)
+        )
+
+
+BAD, RESERVED, VALID = Reading.BAD, Reading.RESERVED, Reading.VALID
+CLEAN, FIX, FAULTY, TORN, CUT = Decision.CLEAN, Decision.FIX, Decision.FAULTY, Decision.TORN, Decision.CUT
+ROT_OR_TORN = "rot or torn"
+NEXT_LAP = "of the next lap"
+
+ROWS = (
+    Row(name="two faults", header=BAD, prepare=BAD, decision=FAULTY),
+    Row(name="torn in the first lap", header=RESERVED, prepare=BAD, decision=FAULTY),
+    Row(name=ROT_OR_TORN, header=VALID, prepare=BAD, decision=FAULTY),
+    Row(name="torn header write", header=BAD, prepare=RESERVED, decision=FAULTY, alone=FIX),
+    Row(name="header rotted", header=BAD, prepare=VALID, highest=False, decision=FAULTY, alone=FIX),
+    Row(name="crash between the two writes", header=BAD, prepare=VALID, highest=True, decision=FIX),
+    Row(name="crash between the two writes, first lap", header=RESERVED, prepare=VALID, decision=FIX),
+    Row(name="never written", header=RESERVED, prepare=RESERVED, decision=CLEAN),
+    Row(name=NEXT_LAP, beyond=True, decision=CUT, alone=FAULTY),
+    Row(name="prepare write lost or misdirected", header=VALID, prepare=RESERVED, decision=FAULTY),
+    Row(name="intact", header=VALID, prepare=VALID, relation=Relation.EQUAL, decision=CLEAN),
+    Row(name="header write lost", header=VALID, prepare=VALID, relation=Relation.HEADER_LOWER, decision=FIX),
+    Row(name="prepare write lost", header=VALID, prepare=VALID, relation=Relation.HEADER_HIGHER, decision=FAULTY),
+    Row(name="two versions of an op", header=VALID, prepare=VALID, relation=Relation.OTHER_VIEW, decision=FAULTY),
+)
+
+
+@frozen(kw_only=True)
+class SlotReading:
+    """A slot as read. None: bad. `prepare` is the header of a prepare whose body is whole as well."""
+
+    header: PrepareHeader | None
+    prepare: PrepareHeader | None
+    synced_op: int = 0
+
+
+@frozen(kw_only=True)
+class SlotRecovery:
+    """What became of a slot. `header` is the one to trust, or None; of a faulty slot it names what must be fetched."""
+
+    slot: int
+    row: str
+    decision: Decision
+    header: PrepareHeader | None = field(repr=False)
+
+
+@frozen(kw_only=True)
+class FaultyOp:
+    """An op that may have been acknowledged and isn't whole."""
+
+    op: int
+    slot: int
+    reason: str
+
+
+@frozen(kw_only=True)
+class Recovery:
+    """The outcome. `head` None: the log is empty (op 0), or unknown when `faulty` names the op that it would be."""
+
+    head: PrepareHeader | None
+    head_certain: bool
+    slots: tuple[SlotRecovery, ...] = field(repr=False)
+    faulty: tuple[FaultyOp, ...]
+
+
+def find_row(inputs: Inputs) -> Row:
+    """The one row for these inputs; a combination without exactly one is a bug in the table."""
+    rows = [row for row in ROWS if row.fits(inputs)]
+    assert len(rows) == 1, f"{inputs} fits {[row.name for row in rows]}"
+    return rows[0]
+
+
+def recover(readings: Sequence[SlotReading], *, checkpoint_op: int, replica_count: int, pipeline_max: int) -> Recovery:
+    """Decide every slot and find the head. `readings[s]` is slot s."""
+    ring = _Ring(readings, checkpoint_op)
+    slots = [ring.decide(slot, alone=replica_count == 1) for slot in range(len(readings))]
+    return _recover_alone(ring, slots) if replica_count == 1 else _recover_among_peers(ring, slots, pipeline_max)
+
+
+def _op(header: PrepareHeader | None) -> int:
+    """The op of a valid header; 0 for a bad or a reserved one."""
+    return header.op if header is not None and header.operation is not Operation.RESERVED else 0
+
+
+def _reading(header: PrepareHeader | None) -> Reading:
+    if header is None:
+        return BAD
+    return RESERVED if header.operation is Operation.RESERVED else VALID
+
+
+def _relation(header: PrepareHeader | None, prepare: PrepareHeader | None) -> Relation:
+    if header is None or prepare is None or not _op(header) or not _op(prepare):
+        return Relation.NONE
+    if header.op != prepare.op:
+        return Relation.HEADER_LOWER if header.op < prepare.op else Relation.HEADER_HIGHER
+    return Relation.EQUAL if header.checksum == prepare.checksum else Relation.OTHER_VIEW
+
+
+class _Ring:
+    """The readings with what can be said of the ring as a whole."""
+
+    def __init__(self, readings: Sequence[SlotReading], checkpoint_op: int) -> None:
+        self.readings = readings
+        self.checkpoint_op = checkpoint_op
+        self.op_max = checkpoint_op + len(readings)
+        seen = [op for reading in readings for op in (_op(reading.header), _op(reading.prepare)) if op <= self.op_max]
+        self.highest = max(seen, default=0)
+
+    def candidate(self, slot: int) -> int:
+        """The op of (checkpoint_op, op_max] that belongs in this slot."""
+        first = self.checkpoint_op + 1
+        return first + (slot - first) % len(self.readings)
+
+    def inputs(self, slot: int) -> Inputs:
+        reading = self.readings[slot]
+        header_op, prepare_op = _op(reading.header), _op(reading.prepare)
+        return Inputs(
+            header=_reading(reading.header),
+            prepare=_reading(reading.prepare),
+            relation=_relation(reading.header, reading.prepare),
+            highest=prepare_op > 0 and prepare_op == self.highest,
+            beyond=max(header_op, prepare_op) > self.op_max,
+        )
+
+    def decide(self, slot: int, *, alone: bool) -> SlotRecovery:
+        row = find_row(self.inputs(slot))
+        decision = row.alone if alone and row.alone is not None else row.decision
+        reading = self.readings[slot]
+        trusted = reading.prepare if decision in (CLEAN, FIX) else reading.header
+        return SlotRecovery(slot=slot, row=row.name, decision=decision, header=trusted if _op(trusted) else None)
+
+
+def _recover_alone(ring: _Ring, slots: list[SlotRecovery]) -> Recovery:
+    beyond = [
+        FaultyOp(op=ring.candidate(entry.slot), slot=entry.slot, reason=f"{entry.row}, above what a checkpoint allows")
+        for entry in slots
+        if entry.row == NEXT_LAP
+    ]
+    evidence = 0
+    for reading in ring.readings:
+        evidence = max(evidence, _op(reading.header), reading.synced_op)
+    head, gap = _follow_chain(ring, slots)
+    head_op = head.op if head is not None else ring.checkpoint_op
+    faulty = beyond
+    if (head is None and ring.checkpoint_op > 0) or evidence > head_op:
+        op = head_op + 1 if evidence > head_op else head_op
+        slot = op % len(slots)
+        faulty = [*beyond, FaultyOp(op=op, slot=slot, reason=f"{slots[slot].row}{gap}")]
+    decided = tuple(_settle_above_head(ring, entry, head_op) for entry in slots)
+    return Recovery(head=head, head_certain=not faulty, slots=decided, faulty=tuple(faulty))
+
+
+def _follow_chain(ring: _Ring, slots: list[SlotRecovery]) -> tuple[PrepareHeader | None, str]:
+    """The end of the unbroken chain from the checkpoint, and how it broke off."""
+    head = _checkpoint_header(ring)
+    for op in range(ring.checkpoint_op + 1, ring.op_max + 1):
+        entry = slots[op % len(slots)]
+        found = entry.header
+        if entry.decision not in (CLEAN, FIX) or found is None or found.op != op:
+            return head, ""
+        parent = head.checksum if head is not None else ZERO_CHECKSUM if op == 1 else found.parent
+        if found.parent != parent:
+            return head, f", and its parent isn't op {op - 1}"
+        head = found
+    return head, ""
+
+
+def _checkpoint_header(ring: _Ring) -> PrepareHeader | None:
+    """The header of checkpoint_op, if either ring still has it. A P that differs from its H isn't asked."""
+    if ring.checkpoint_op == 0:
+        return None
+    reading = ring.readings[ring.checkpoint_op % len(ring.readings)]
+    for header in (reading.header, reading.prepare):
+        if _op(header) == ring.checkpoint_op:
+            return header
+    return None
+
+
+def _settle_above_head(ring: _Ring, entry: SlotRecovery, head_op: int) -> SlotRecovery:
+    """Alone: what lies above the head was never acknowledged. Nothing older than the checkpoint is lost by this."""
+    if ring.candidate(entry.slot) <= head_op:
+        return entry
+    reading = ring.readings[entry.slot]
+    older = reading.header if 0 < _op(reading.header) <= ring.checkpoint_op else None
+    if _op(reading.prepare) > ring.checkpoint_op:
+        mark("wal.cut")
+        return attrs.evolve(entry, decision=CUT, header=older)
+    if entry.decision is FAULTY:
+        mark("wal.torn")
+        return attrs.evolve(entry, decision=TORN, header=older)
+    return entry
+
+
+def _recover_among_peers(ring: _Ring, slots: list[SlotRecovery], pipeline_max: int) -> Recovery:
+    highest = ring.highest
+    top = slots[highest % len(slots)]
+    top_sound = highest <= ring.checkpoint_op or top.decision in (CLEAN, FIX)
+    above = [entry for entry in slots if ring.candidate(entry.slot) > highest and entry.decision is FAULTY]
+    above.sort(key=lambda entry: ring.candidate(entry.slot))
+    torn = (
+        top_sound
+        and len(above) <= pipeline_max
+        and all(entry.row == ROT_OR_TORN for entry in above)
+        and [ring.candidate(entry.slot) for entry in above] == list(range(highest + 1, highest + 1 + len(above)))
+    )
+    if torn:
+        for entry in above:
+            mark("wal.torn_among_peers")
+            slots[entry.slot] = attrs.evolve(entry, decision=TORN)
+    _check_chain(ring, slots)
+    faulty = tuple(
+        FaultyOp(op=ring.candidate(entry.slot), slot=entry.slot, reason=entry.row)
+        for entry in slots
+        if entry.decision is FAULTY
+    )
+    headers = [header for reading in ring.readings for header in (reading.header, reading.prepare)]
+    head = next((header for header in headers if header is not None and 0 < _op(header) == highest), None)
+    return Recovery(head=head, head_certain=top_sound and (torn or not above), slots=tuple(slots), faulty=faulty)
+
+
+def _check_chain(ring: _Ring, slots: list[SlotRecovery]) -> None:
+    """Among peers: from the head down, an op that its successor doesn't name as parent is faulty."""
+    child: PrepareHeader | None = None
+    for op in range(ring.highest, ring.checkpoint_op, -1):
+        entry = slots[op % len(slots)]
+        found = entry.header if entry.decision in (CLEAN, FIX) and _op(entry.header) == op else None
+        if found is not None and child is not None and child.parent != found.checksum:
+            mark("wal.chain_broken")
+            slots[entry.slot] = attrs.evolve(entry, decision=FAULTY, row="not the parent of the op above", header=None)
+            found = None
+        child = found
