@@ -51,6 +51,7 @@ struct EventsRead {
   eventIds @5 :List(Data);
   schemaId @6 :UInt32;
   dataClass @7 :UInt8;
+  count @8 :UInt32;          # events in the run, also when only their ids were asked for
 }
 
 struct StreamInfo {

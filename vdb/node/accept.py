@@ -1,0 +1,67 @@
+"""Listens, and serves each connection with the RPC face.
+
+A bad connection ends alone. A broken invariant that a call meets ends the node, as one met anywhere else does.
+"""
+
+from __future__ import annotations
+
+import math
+
+import trio
+
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.config import NodeConfig
+from vdb.node.node_service import NodeService
+from vdb.node.rpc_face import RpcFace
+from vdb.ports import Network
+from vdb.rpc.interface import Interface
+from vdb.rpc.limits import RpcLimits
+from vdb.rpc.server import serve
+from vdb.wire.schema import verity
+
+INTERFACE = Interface.of(verity.VerityDb)
+
+
+async def serve_connections(
+    network: Network,
+    config: NodeConfig,
+    service: NodeService,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept until cancelled; reports the address. AddressInUse and NotLoopback before that."""
+    assert config.address is not None
+    face = RpcFace(service)
+    limits = RpcLimits()
+    slots = trio.CapacityLimiter(config.connections_max)
+    listener = await network.listen(config.address)
+    task_status.started(listener.address)
+
+    broken, broke = trio.open_memory_channel[BaseException](math.inf)
+
+    def report(error: BaseException) -> None:
+        log.warning("rpc.internal_error", kind=type(error).__name__)
+        if isinstance(error, AssertionError):
+            broken.send_nowait(error)
+
+    async def serve_one(stream: trio.abc.Stream, holder: object) -> None:
+        try:
+            await serve(stream, dispatch=face.dispatch, interface=INTERFACE, limits=limits, report=report)
+        finally:
+            slots.release_on_behalf_of(holder)
+
+    async def stop_when_broken() -> None:
+        raise await broke.receive()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_when_broken)
+            while True:
+                holder = object()
+                await slots.acquire_on_behalf_of(holder)
+                stream = await listener.accept()
+                mark("accept.connection")
+                nursery.start_soon(serve_one, stream, holder)
+    finally:
+        with trio.CancelScope(shield=True):
+            await listener.aclose()

@@ -1,0 +1,107 @@
+"""What the gate answers: values for the RPC server, the embedded face and the simulator."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from vdb.projections.source import OpenedRun
+from vdb.types import DataClass, GroupId, Position, StreamId, TenantId
+
+
+@frozen(kw_only=True)
+class StreamRange:
+    """Where the events of one append went: offsets first_offset to next_offset - 1."""
+
+    stream: str = field(repr=False)
+    first_offset: int
+    next_offset: int
+
+
+@frozen(kw_only=True)
+class AppendResult:
+    streams: tuple[StreamRange, ...]
+    group: GroupId
+    first_position: int
+    next_position: int
+    time: int
+    """Microseconds UTC."""
+
+    @property
+    def position(self) -> Position:
+        """What a projection must have applied up to, to show these events."""
+        return Position(self.group, self.next_position)
+
+
+@frozen(kw_only=True)
+class ReadResult:
+    runs: tuple[OpenedRun, ...]
+    next_offset: int
+    """Where to go on."""
+    head: int
+    """The stream's next offset when it was read."""
+
+
+@frozen(kw_only=True)
+class LogResult:
+    runs: tuple[OpenedRun, ...]
+    next_position: int
+    """Where to go on."""
+    head: int
+    """The group's next position when it was read."""
+
+
+@frozen(kw_only=True)
+class StreamInfo:
+    name: str = field(repr=False)
+    stream: StreamId
+    data_class: DataClass
+    placement: str
+    """A region's name, or 'global'."""
+    next_offset: int
+    created_at: int
+    """Microseconds UTC."""
+
+
+@frozen(kw_only=True)
+class GroupStatus:
+    group: GroupId
+    status: str
+    view: int
+    op: int
+    commit: int
+    checkpoint_op: int
+    next_position: int
+    tenants: int
+    streams: int
+    sessions: int
+    disk_full: bool
+    scrubbed_at: int
+    """Microseconds UTC of the end of the last full scrub; 0: none yet."""
+    scrub_faults: int
+
+
+@frozen(kw_only=True)
+class ProjectionStatus:
+    tenant: TenantId
+    name: str
+    position: str
+    lag: int
+    """Events not yet applied."""
+    error: str
+
+
+@frozen(kw_only=True)
+class NodeStatus:
+    node: str
+    region: str
+    version: str
+    groups: tuple[GroupStatus, ...]
+    projections: tuple[ProjectionStatus, ...]
+    uptime_seconds: float
+
+
+@frozen(kw_only=True)
+class RowsResult:
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...] = field(repr=False)
+    position: str

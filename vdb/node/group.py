@@ -1,0 +1,347 @@
+"""A group's member on this node: the shell around replica, kernel and storage.
+
+    submit -> queue -> preparer seals -> replica proposes -> journal writes -> gate -> replica commits
+           -> kernel applies -> event log, keyring, replies
+
+Rules
+- Requests that arrive while a prepare is being written travel together in the next one (group commit). No timer
+  delays a batch: a prepare is made as soon as the journal has none waiting.
+- Commits are applied without a suspension in between, and every reply equals the one predicted when it was sealed.
+- `state` is the committed state; `prepared` is it with the whole pipeline applied.
+- A request that is sent again while its first copy is in the pipeline waits for that copy's reply.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import trio
+from attrs import define
+
+from vdb.errors import DamagedData, DiskFull, Overloaded
+from vdb.kernel.apply import apply_request, stored_reply
+from vdb.kernel.command import Origin, Request
+from vdb.kernel.effect import AppendRecord, Effect, EvictSession, StoreKey, WakeProjection
+from vdb.kernel.reply import Reply
+from vdb.kernel.state import State
+from vdb.limits import Limits
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.checkpointer import Checkpointer, CheckpointPlan
+from vdb.node.group_storage import CheckpointHead, GroupStorage, group_hash
+from vdb.node.observer import Observer
+from vdb.node.preparer import Batch, Preparer, size_bound
+from vdb.node.request import Pending, PlainRequest
+from vdb.node.send_gate import SendGate
+from vdb.node.signals import Signals
+from vdb.ports import World
+from vdb.storage.event_log import EventLog
+from vdb.storage.superblock import Superblock
+from vdb.storage.wal import Journal
+from vdb.types import GroupId
+from vdb.vsr.header import PrepareHeader
+from vdb.vsr.message import CheckpointDurable, Message, Opened, PrepareDurable, Propose, ViewDurable
+from vdb.vsr.ready import Ready
+from vdb.vsr.replica import Replica
+from vdb.wire.command import decode_body, encode_body
+
+OnReply = Callable[[Reply], None]
+
+
+@define
+class _InFlight:
+    """A prepare of ours between proposal and commit."""
+
+    op: int
+    batch: Batch
+
+
+class Group:
+    """See the module's docstring. Open the storage first (`group_storage`), then `run`."""
+
+    def __init__(
+        self, *, name: GroupId, world: World, storage: GroupStorage, preparer: Preparer, observer: Observer
+    ) -> None:
+        durable = storage.superblock.state
+        self.name = name
+        self.world = world
+        self.storage = storage
+        self.preparer = preparer
+        self.keyring = preparer.keyring
+        self.limits: Limits = durable.limits
+        self.state: State = storage.state
+        self.prepared: State = storage.state
+        self.signals = Signals()
+        self.scrubbed_at = 0
+        """Microseconds UTC of the end of the last full scrub; 0: none yet."""
+        self.scrub_faults = 0
+        self.replica = Replica(
+            group=group_hash(durable.cluster, name),
+            replica=durable.replica,
+            replica_count=durable.replica_count,
+            limits=durable.limits,
+        )
+        self.checkpointer = Checkpointer(
+            group=name, storage=storage, observer=observer, on_durable=self._on_checkpoint_durable
+        )
+        self._observer = observer
+        self._gate = SendGate(
+            group=name,
+            superblock=storage.superblock,
+            journal=storage.journal,
+            deliver=self._deliver,
+            observer=observer,
+        )
+        self._inbox: deque[Message] = deque()
+        self._queue: deque[Pending] = deque()
+        self._in_flight: deque[_InFlight] = deque()
+        self._retries: dict[Origin, list[OnReply]] = {}
+        self._wake = trio.Event()
+
+    # What the node uses ----------------------------------------------------------------------------------------
+
+    @property
+    def superblock(self) -> Superblock:
+        return self.storage.superblock
+
+    @property
+    def journal(self) -> Journal:
+        return self.journal
+
+    @property
+    def event_log(self) -> EventLog:
+        return self.event_log
+
+    def submit(self, request: PlainRequest, on_reply: OnReply, origin: Origin) -> None:
+        """Queue a request; `on_reply` is called once, when its op has committed, or never if the node stops.
+
+        Raises Overloaded and DiskFull, both definite, without using up the origin's number.
+        """
+        if len(self._queue) >= self.limits.request_queue_max:
+            mark("group.overloaded")
+            raise Overloaded(f"group {self.name} has {len(self._queue)} requests waiting: try again later")
+        if self.disk_full:
+            raise DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
+        self._queue.append(Pending(request=request, on_reply=on_reply, size=size_bound(request), origin=origin))
+        self._wake.set()
+
+    async def execute(self, request: PlainRequest, origin: Origin) -> Reply:
+        """`submit` for a task that waits."""
+        replies: list[Reply] = []
+        done = trio.Event()
+
+        def on_reply(reply: Reply) -> None:
+            replies.append(reply)
+            done.set()
+
+        self.submit(request, on_reply, origin)
+        await done.wait()
+        return replies[0]
+
+    @property
+    def disk_full(self) -> bool:
+        return self.checkpointer.disk_full or self.journal.disk_full is not None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Recover, then serve until cancelled. Errors of the disk and broken invariants end it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.journal.run)
+            await self._recover()
+            nursery.start_soon(self.checkpointer.run)
+            nursery.start_soon(self._propose_when_woken)
+            task_status.started()
+
+    # Recovery --------------------------------------------------------------------------------------------------
+
+    async def _recover(self) -> None:
+        """Raise the view, durably, then commit what the WAL holds above the checkpoint."""
+        for row in self.state.keys():  # noqa: SIM118 - rows of the key store, not a dict's keys
+            self.keyring.add(row)
+        durable = self.superblock.state
+        self._observer.on_superblock(self.name, durable)
+        opened = Opened(
+            view=durable.view,
+            log_view=durable.log_view,
+            checkpoint_op=durable.checkpoint_op,
+            checkpoint_id=durable.checkpoint_id,
+            checkpoint_checksum=self.storage.head.checksum,
+            checkpoint_timestamp=self.storage.head.timestamp,
+            headers=self._headers_above(durable.checkpoint_op),
+        )
+        ready = self.replica.on(opened)
+        change = ready.view_change
+        assert change is not None
+        durable = await self.superblock.update(view=change.view, log_view=change.log_view)
+        self._observer.on_superblock(self.name, durable)
+        await self._commit_recovered(self.replica.on(ViewDurable(view=change.view, log_view=change.log_view)))
+        self.prepared = self.state
+        log.info(
+            "group.recovered",
+            group=self.name,
+            view=self.replica.view,
+            checkpoint_op=durable.checkpoint_op,
+            commit=self.replica.commit_number,
+        )
+        self._observer.on_recovered(self.name, self.replica.commit_number, self.state.digest())
+
+    def _headers_above(self, checkpoint_op: int) -> tuple[PrepareHeader, ...]:
+        """Headers of the ops that the WAL holds above the checkpoint, in order."""
+        head = self.journal.recovery.head
+        last = max(checkpoint_op, head.op if head is not None else 0)
+        headers = [self.journal.header(op) for op in range(checkpoint_op + 1, last + 1)]
+        assert None not in headers
+        return tuple(header for header in headers if header is not None)
+
+    async def _commit_recovered(self, ready: Ready) -> None:
+        """Ops of the WAL pass the gate as any op does; their bodies are read back one by one."""
+        headers: list[PrepareHeader] = []
+        for envelope in ready.messages:
+            self._gate.send(envelope)
+        while self._inbox:
+            headers.extend(self.replica.on(self._inbox.popleft()).commits)
+        for header in headers:
+            prepare = await self.journal.read(header.op)
+            if prepare is None or prepare.header.checksum != header.checksum:
+                raise DamagedData(f"{self.journal.path}: op {header.op} was whole at the start and can't be read now")
+            self._apply(header, decode_body(prepare.body), None)
+
+    # Proposing -------------------------------------------------------------------------------------------------
+
+    async def _propose_when_woken(self) -> None:
+        """Wait a turn of the loop, so that requests which arrived together are sealed together."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            self._pump()
+            self._drain()
+
+    def _pump(self) -> None:
+        """Make prepares while there are requests, places in the pipeline, and no prepare that waits for the journal."""
+        while self._queue and self.replica.can_propose() and not self.journal.has_waiting:
+            batch = self._make_batch()
+            if not batch.requests:
+                continue
+            body = encode_body(batch.requests)
+            self._in_flight.append(_InFlight(self.replica.op + 1, batch))
+            self.prepared = batch.state
+            self._do(self.replica.on(Propose(body=body, timestamp=batch.timestamp, request_count=len(batch.requests))))
+
+    def _make_batch(self) -> Batch:
+        timestamp = self.replica.next_timestamp(self.world.clock.wall_us())
+        batch = Batch(timestamp=timestamp, state=self.prepared)
+        while self._queue and len(batch.requests) < self.limits.requests_per_prepare_max:
+            pending = self._queue[0]
+            if batch.size and batch.size + pending.size > self.limits.body_size_max:
+                break
+            self._queue.popleft()
+            if not self._answer_duplicate(batch, pending):
+                self.preparer.add(batch, pending)
+        return batch
+
+    def _answer_duplicate(self, batch: Batch, pending: Pending) -> bool:
+        """Answer a request that was executed before; one that is still in the pipeline waits for its commit."""
+        origin = pending.origin
+        if not origin.session:
+            return False
+        waiting = self._retries.get(origin)
+        if waiting is not None:
+            mark("group.retry_in_pipeline")
+            waiting.append(pending.on_reply)
+            return True
+        reply = stored_reply(batch.state, origin)
+        if reply is not None:
+            mark("group.retry_answered")
+            pending.on_reply(reply)
+            return True
+        self._retries[origin] = []
+        return False
+
+    # Doing what the replica wants ------------------------------------------------------------------------------
+
+    def _do(self, ready: Ready) -> None:
+        assert ready.view_change is None, "a group of one changes its view at the start only"
+        for prepare in ready.persist:
+            self._observer.on_prepare(self.name, prepare)
+            self.journal.submit(prepare, self._on_prepare_durable)
+        for envelope in ready.messages:
+            self._gate.send(envelope)
+        for header in ready.commits:
+            self._commit(header)
+
+    def _deliver(self, to: int, message: Message) -> None:
+        assert to == self.replica.replica, "a group of one speaks to itself alone"
+        self._inbox.append(message)
+
+    def _drain(self) -> None:
+        while self._inbox:
+            self._do(self.replica.on(self._inbox.popleft()))
+
+    def _on_prepare_durable(self, header: PrepareHeader) -> None:
+        self._observer.on_durable(self.name, header)
+        self._do(self.replica.on(PrepareDurable(header=header)))
+        self._drain()
+        self._pump()
+
+    def _on_checkpoint_durable(self, op: int, checkpoint_id: bytes) -> None:
+        self.journal.release(op)
+        self._do(self.replica.on(CheckpointDurable(op=op, checkpoint_id=checkpoint_id)))
+        self._pump()
+
+    # Committing ------------------------------------------------------------------------------------------------
+
+    def _commit(self, header: PrepareHeader) -> None:
+        in_flight = self._in_flight.popleft()
+        assert in_flight.op == header.op
+        self._apply(header, in_flight.batch.requests, in_flight.batch)
+
+    def _apply(self, header: PrepareHeader, requests: Sequence[Request], batch: Batch | None) -> None:
+        """Apply one op: state, effects, checkpoint if one is due, then the replies."""
+        assert len(requests) == header.request_count
+        replies: list[Reply] = []
+        for index, request in enumerate(requests):
+            self.state, effects, reply = apply_request(self.state, request, header.timestamp + index)
+            replies.append(reply)
+            for effect in effects:
+                self._perform(effect)
+        assert batch is None or replies == batch.replies, f"op {header.op} doesn't do what was predicted"
+        if header.op % self.limits.checkpoint_interval == 0:
+            self._begin_checkpoint(header)
+        self._observer.on_commit(self.name, header, requests, replies)
+        if batch is not None:
+            self._reply(batch, replies)
+        if not self._in_flight:
+            self.prepared = self.state
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case AppendRecord():
+                self.event_log.append(effect)
+            case WakeProjection():
+                self.signals.notify(effect.tenant)
+            case StoreKey():
+                self.keyring.add(effect.row)
+            case EvictSession():
+                mark("group.session_evicted")
+
+    def _reply(self, batch: Batch, replies: Sequence[Reply]) -> None:
+        for index, pending in batch.waiters:
+            reply = replies[index]
+            pending.on_reply(reply)
+            if pending.origin.session:
+                for on_reply in self._retries.pop(pending.origin):
+                    on_reply(reply)
+
+    def _begin_checkpoint(self, header: PrepareHeader) -> None:
+        """Take what changed, now, at this op; the checkpointer writes it while later ops commit."""
+        changed, self.state = self.state.take_changed()
+        _, self.prepared = self.prepared.take_changed()
+        head = CheckpointHead(checksum=header.checksum, timestamp=header.timestamp + header.request_count - 1)
+        self.checkpointer.submit(
+            CheckpointPlan(
+                op=header.op,
+                head=head,
+                changed={int(table): rows for table, rows in changed.items()},
+                log=self.event_log.begin_checkpoint(),
+            )
+        )

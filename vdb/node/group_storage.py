@@ -1,0 +1,145 @@
+"""What a group has on disk, opened in the order that recovery needs.
+
+    groups/<group>/superblock     four copies; written last when a group is formatted
+    groups/<group>/wal            ring of headers and ring of prepares
+    groups/<group>/checkpoints/   kernel state and key store
+    groups/<group>/log/           event log: a directory per tenant
+
+Recovery: superblock, then the checkpoint that it names, then the WAL above that checkpoint. A group without a
+superblock was never formatted to its end, and is formatted again; whether that may happen, `identity` decides.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from hashlib import sha256
+
+from attrs import frozen
+
+from vdb.errors import DamagedData, WrongKey
+from vdb.kernel.state import State
+from vdb.kernel.tables import Table
+from vdb.limits import Limits
+from vdb.ports import Disk
+from vdb.storage.checkpoint import CheckpointStore
+from vdb.storage.event_log import EventLog
+from vdb.storage.superblock import FILE_NAME as SUPERBLOCK_FILE
+from vdb.storage.superblock import Superblock, SuperblockState
+from vdb.storage.wal import Journal
+from vdb.types import GroupId
+from vdb.vsr.header import ZERO_CHECKSUM
+
+CHECKPOINT_TABLE = 65
+"""One row: what the log's next header must chain to. Beside the kernel's and the event log's tables."""
+_CHECKPOINT_KEY = b"head"
+_CHECKPOINT_ROW = struct.Struct(">32sQ")
+
+
+@frozen(kw_only=True)
+class CheckpointHead:
+    """Checksum and last timestamp of the op that a checkpoint stands at."""
+
+    checksum: bytes
+    timestamp: int
+
+    def rows(self) -> dict[int, dict[bytes, bytes | None]]:
+        return {CHECKPOINT_TABLE: {_CHECKPOINT_KEY: _CHECKPOINT_ROW.pack(self.checksum, self.timestamp)}}
+
+
+START = CheckpointHead(checksum=ZERO_CHECKSUM, timestamp=0)
+
+
+@frozen(kw_only=True)
+class GroupStorage:
+    """All that is open of one group, and the state at its checkpoint."""
+
+    directory: str
+    superblock: Superblock
+    journal: Journal
+    checkpoints: CheckpointStore
+    event_log: EventLog
+    state: State
+    head: CheckpointHead
+
+    async def close(self) -> None:
+        await self.journal.close()
+        await self.event_log.close()
+        await self.superblock.close()
+
+
+def group_directory(group: GroupId) -> str:
+    return f"groups/{group}"
+
+
+def group_hash(cluster: bytes, group: GroupId) -> bytes:
+    """What stands in every prepare's header: a prepare of another cluster or group is foreign."""
+    return sha256(b"veritydb/v1/group" + cluster + group.encode()).digest()
+
+
+async def is_formatted(disk: Disk, group: GroupId) -> bool:
+    return await disk.exists(f"{group_directory(group)}/{SUPERBLOCK_FILE}")
+
+
+async def format_group(disk: Disk, group: GroupId, *, cluster: bytes, limits: Limits, root_key_id: bytes) -> None:
+    """Make an empty group. The superblock comes last, so a crash before it leaves a group to be formatted again."""
+    directory = group_directory(group)
+    await disk.make_directory(directory)
+    await Journal.format(disk, directory, limits, group_hash(cluster, group))
+    state = SuperblockState(
+        cluster=cluster, group=group, replica=0, replica_count=1, limits=limits, root_key_id=root_key_id
+    )
+    superblock = await Superblock.format(disk, directory, state)
+    await superblock.close()
+
+
+async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id: bytes) -> GroupStorage:
+    """Open and recover. WrongKey before anything is changed; DamagedData names what can't be trusted."""
+    directory = group_directory(group)
+    superblock = await Superblock.open(disk, directory)
+    durable = superblock.state
+    if durable.cluster != cluster or durable.group != group:
+        raise DamagedData(f"{directory}/superblock belongs to group {durable.group!r} of another cluster")
+    if durable.root_key_id != root_key_id:
+        raise WrongKey(
+            f"the root key given isn't the one that group {group!r} was created with: "
+            f"expected key id {durable.root_key_id.hex()}, found {root_key_id.hex()}"
+        )
+    checkpoints = await CheckpointStore.open(disk, f"{directory}/checkpoints", group)
+    rows = await checkpoints.load(durable.checkpoint_op, durable.checkpoint_id)
+    state, logs, head = _split_rows(rows, group, durable.limits)
+    event_log = await EventLog.open(disk, f"{directory}/log", durable.limits, group, logs)
+    journal = await Journal.open(
+        disk,
+        directory,
+        limits=durable.limits,
+        group_hash=group_hash(cluster, group),
+        replica_count=durable.replica_count,
+        checkpoint_op=durable.checkpoint_op,
+    )
+    return GroupStorage(
+        directory=directory,
+        superblock=superblock,
+        journal=journal,
+        checkpoints=checkpoints,
+        event_log=event_log,
+        state=state,
+        head=head,
+    )
+
+
+def _split_rows(
+    rows: Mapping[int, Mapping[bytes, bytes]], group: GroupId, limits: Limits
+) -> tuple[State, Mapping[bytes, bytes], CheckpointHead]:
+    kernel_tables = [Table(number) for number in rows if number < Table.EVENT_LOGS]
+    state = State.from_rows(
+        group,
+        limits.sessions_max,
+        ((table, key, value) for table in kernel_tables for key, value in rows[table].items()),
+    )
+    head = START
+    packed = rows.get(CHECKPOINT_TABLE, {}).get(_CHECKPOINT_KEY)
+    if packed is not None:
+        checksum, timestamp = _CHECKPOINT_ROW.unpack(packed)
+        head = CheckpointHead(checksum=checksum, timestamp=timestamp)
+    return state, rows.get(Table.EVENT_LOGS, {}), head

@@ -1,0 +1,143 @@
+"""A node: groups, projections and the RPC door on one world.
+
+Order of a start: lock the data directory, read its identity, format groups that never were, open and recover each
+group, start the projections, listen. Whatever fails before the node listens is a StartError (or DamagedData)
+whose message says what to do; whatever fails later ends the node, since a node that isn't sure of its disk or of its
+own invariants must not serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio
+
+from vdb.crypto.keyring import Keyring
+from vdb.errors import DamagedData, StartError, VerityError
+from vdb.node import log
+from vdb.node.accept import serve_connections
+from vdb.node.config import NodeConfig
+from vdb.node.group import Group
+from vdb.node.group_storage import format_group, is_formatted, open_group
+from vdb.node.identity import Identity, mark_ready, open_identity
+from vdb.node.node_service import NodeService
+from vdb.node.observer import SILENT, Observer
+from vdb.node.preparer import Preparer
+from vdb.node.projecting import ProjectionManager
+from vdb.node.reader import GroupReader
+from vdb.ports import World
+from vdb.types import GroupId
+from vdb.version import VERSION
+
+
+class Node:
+    """One node on one world. `run` it once; a node that ended is not run again."""
+
+    def __init__(self, world: World, config: NodeConfig, observer: Observer = SILENT) -> None:
+        self.world = world
+        self.config = config
+        self.observer = observer
+        self.groups: dict[GroupId, Group] = {}
+        self.address: str | None = None
+        self._service: NodeService | None = None
+
+    @property
+    def service(self) -> NodeService:
+        """The gate. There from the moment that `run` reports its start."""
+        assert self._service is not None, "the node hasn't started"
+        return self._service
+
+    async def run(self, task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start, report the address, and serve until cancelled. Raises one error of `vdb.errors`, not a group."""
+        if not __debug__:
+            raise StartError("VerityDB relies on its assertions: start Python without -O and PYTHONOPTIMIZE")
+        try:
+            await self._run(task_status)
+        except BaseExceptionGroup as errors:
+            raise first_cause(errors) from errors
+
+    async def _run(self, task_status: trio.TaskStatus[str | None]) -> None:
+        disk = self.world.disk
+        await disk.lock()
+        try:
+            await self._open_groups()
+            async with trio.open_nursery() as nursery:
+                for group in self.groups.values():
+                    await nursery.start(group.run)
+                readers = {name: GroupReader(group) for name, group in self.groups.items()}
+                projections = ProjectionManager(disk, readers, self.config.projections)
+                self._service = NodeService(
+                    readers=readers,
+                    region=self.config.region,
+                    projections=projections,
+                    clock=self.world.clock,
+                    name=self.config.name,
+                    version=VERSION,
+                )
+                await nursery.start(projections.run)
+                if self.config.address is not None:
+                    self.address = await nursery.start(
+                        serve_connections, self.world.network, self.config, self._service
+                    )
+                log.info("node.started", region=self.config.region.name, address=self.address, version=VERSION)
+                task_status.started(self.address)
+        finally:
+            with trio.CancelScope(shield=True):
+                for group in self.groups.values():
+                    await group.storage.close()
+                await disk.close()
+
+    async def _open_groups(self) -> None:
+        identity = await open_identity(
+            self.world.disk,
+            node=self.config.name,
+            region=self.config.region,
+            entropy=self.world.entropy,
+        )
+        if not identity.ready:
+            identity = await self._format(identity)
+        for name in identity.groups:
+            self.groups[name] = await self._open_group(identity, name)
+
+    async def _format(self, identity: Identity) -> Identity:
+        for name in identity.groups:
+            if not await is_formatted(self.world.disk, name):
+                await format_group(
+                    self.world.disk,
+                    name,
+                    cluster=identity.cluster,
+                    limits=self.config.limits,
+                    root_key_id=self.config.root_keys.for_group(name).key_id,
+                )
+        return await mark_ready(self.world.disk, identity)
+
+    async def _open_group(self, identity: Identity, name: GroupId) -> Group:
+        if not await is_formatted(self.world.disk, name):
+            raise DamagedData(f"group '{name}' has lost its superblock: the data directory isn't whole")
+        root = self.config.root_keys.for_group(name)
+        storage = await open_group(self.world.disk, name, cluster=identity.cluster, root_key_id=root.key_id)
+        preparer = Preparer(region=name, keyring=Keyring(group=name, root=root), entropy=self.world.entropy)
+        return Group(name=name, world=self.world, storage=storage, preparer=preparer, observer=self.observer)
+
+
+def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error that says why a node ended: a broken invariant before an operating error before the rest."""
+    leaves = [leaf for leaf in _leaves(errors) if not isinstance(leaf, trio.Cancelled)]
+    if not leaves:
+        return next(iter(_leaves(errors)))
+    interrupts = [leaf for leaf in leaves if not isinstance(leaf, Exception)]
+    if interrupts:
+        return interrupts[0]
+    for kind in (AssertionError, VerityError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,42 @@
+"""What a node tells an onlooker about itself, for checkers outside the replica. The default listens to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vdb.kernel.command import Request
+from vdb.kernel.reply import Reply
+from vdb.storage.superblock import SuperblockState
+from vdb.types import GroupId
+from vdb.vsr.header import Prepare, PrepareHeader
+from vdb.vsr.message import Message
+
+
+class Observer:
+    """Each method is called synchronously, right before (on_send) or right after what it reports."""
+
+    def on_prepare(self, group: GroupId, prepare: Prepare) -> None:
+        """The primary advanced its head to this op; nothing of it is written yet."""
+
+    def on_durable(self, group: GroupId, header: PrepareHeader) -> None:
+        """The journal says that prepare and redundant header of this op are synced."""
+
+    def on_send(self, group: GroupId, to: int, message: Message) -> None:
+        """The message passed the send gate and leaves now."""
+
+    def on_commit(
+        self, group: GroupId, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]
+    ) -> None:
+        """The op was applied to the kernel; its replies leave after this call."""
+
+    def on_checkpoint(self, group: GroupId, op: int, checkpoint_id: bytes) -> None:
+        """The superblock names this checkpoint durably."""
+
+    def on_superblock(self, group: GroupId, state: SuperblockState) -> None:
+        """The superblock was opened with, or changed to, this state."""
+
+    def on_recovered(self, group: GroupId, commit_number: int, digest: bytes) -> None:
+        """Recovery has ended: the WAL is replayed up to this op and the state has this digest."""
+
+
+SILENT = Observer()

@@ -1,0 +1,283 @@
+"""The primary's preparer: plain requests in, sealed requests with predicted replies out.
+
+It works on the *prepared state*: the kernel with the whole pipeline applied. Stream ids, offsets, refusals and the
+life of keys come from there, so that records can be sealed before they are replicated, and apply asserts that every
+prediction holds. A new key's request stands before the first record that it seals, in the same prepare.
+
+Request i of a prepare has the time `timestamp + i`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field, frozen
+
+from vdb.crypto.keyring import Keyring
+from vdb.crypto.record import RecordHeader, encode_record, seal
+from vdb.kernel.apply import apply_request
+from vdb.kernel.command import (
+    INTERNAL,
+    AppendBatch,
+    Command,
+    CreateStream,
+    Expected,
+    KeyRow,
+    KeyScope,
+    OpenSession,
+    PutKey,
+    Reject,
+    Request,
+    Run,
+    StreamAppend,
+)
+from vdb.kernel.predict import check_append, check_create
+from vdb.kernel.reply import Refusal, Reply, StreamCreated
+from vdb.kernel.state import State
+from vdb.kernel.streamid import CATALOGUE
+from vdb.kernel.streams import catalogue_class
+from vdb.node.request import (
+    Pending,
+    PlainAppend,
+    PlainBatch,
+    PlainCreate,
+    PlainKey,
+    PlainReject,
+    PlainRequest,
+    PlainRun,
+    PlainSession,
+)
+from vdb.ports import Entropy
+from vdb.types import U64_MAX, DataClass, GroupId, StreamId, TenantId
+
+SALT_SIZE = 32
+NO_STREAM = StreamId(U64_MAX)
+"""Stands for a name that isn't in the catalogue: the kernel refuses it as an unknown stream."""
+
+REQUEST_OVERHEAD = 1024
+"""Bytes that a request may take beside its runs: framing, and a tenant key and a catalogue key."""
+RUN_OVERHEAD = 640
+"""Bytes that a run may take beside payloads and ids: header, seal, framing, and a new key's row."""
+
+
+def size_bound(request: PlainRequest) -> int:
+    """At most so many bytes of a prepare's body does the request take once it is sealed."""
+    if isinstance(request, PlainBatch):
+        return REQUEST_OVERHEAD + sum(
+            64 + sum(RUN_OVERHEAD + len(run.batch) + len(run.event_ids) for run in append.runs)
+            for append in request.appends
+        )
+    if isinstance(request, PlainCreate):
+        return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
+    return REQUEST_OVERHEAD
+
+
+@define
+class Batch:
+    """One prepare in the making: its requests, the replies that apply must give, and who waits for which."""
+
+    timestamp: int
+    state: State
+    requests: list[Request] = field(factory=list)
+    replies: list[Reply] = field(factory=list)
+    waiters: list[tuple[int, Pending]] = field(factory=list)
+    size: int = 0
+
+    @property
+    def next_timestamp(self) -> int:
+        return self.timestamp + len(self.requests)
+
+    def add(self, request: Request) -> Reply:
+        """Apply the request to the prepared state and keep the reply as the prediction."""
+        self.state, _effects, reply = apply_request(self.state, request, self.next_timestamp)
+        self.requests.append(request)
+        self.replies.append(reply)
+        return reply
+
+
+@frozen(kw_only=True)
+class Preparer:
+    """See the module's docstring. One per group; it holds no state but the keyring's cache."""
+
+    region: str
+    """The group's region, or 'global': what stands in the header of its records."""
+    keyring: Keyring
+    entropy: Entropy
+
+    @property
+    def _catalogue_class(self) -> DataClass:
+        return catalogue_class(GroupId(self.region))
+
+    def add(self, batch: Batch, pending: Pending) -> None:
+        """Seal one request and add it, with the keys that it needs, to the batch."""
+        command = self._command(batch, pending.request)
+        batch.add(Request(pending.origin, command))
+        batch.size += pending.size
+        batch.waiters.append((len(batch.requests) - 1, pending))
+
+    def _command(self, batch: Batch, request: PlainRequest) -> Command:
+        match request:
+            case PlainBatch():
+                return self._append(batch, request)
+            case PlainCreate():
+                return self._create(batch, request)
+            case PlainSession():
+                return OpenSession()
+            case PlainReject():
+                return Reject(code=request.code, message=request.message)
+            case PlainKey():
+                return self._key(batch, request)
+
+    # Appends ---------------------------------------------------------------------------------------------------
+
+    def _append(self, batch: Batch, request: PlainBatch) -> Command:
+        tenant = request.tenant
+        wanted = [
+            (self.stream_id(batch.state, tenant, append.stream), append.expected, append.count)
+            for append in request.appends
+        ]
+        outcome = check_append(batch.state, tenant, wanted)
+        if isinstance(outcome, Refusal):
+            return _refused_append(tenant, request.appends, wanted)
+        rows = [
+            [self._run_key(batch, tenant, stream, append, run) for run in append.runs]
+            for (stream, _expected, _count), append in zip(wanted, request.appends, strict=True)
+        ]
+        # Keys are in the batch now, so the time of this request is known, and the records can be sealed.
+        return AppendBatch(
+            tenant=tenant,
+            appends=tuple(
+                StreamAppend(
+                    stream=stream,
+                    expected=append.expected,
+                    runs=self._seal_runs(batch, tenant, stream, first_offset, append.runs, keys),
+                )
+                for (stream, _, _), append, first_offset, keys in zip(
+                    wanted, request.appends, outcome, rows, strict=True
+                )
+            ),
+        )
+
+    def stream_id(self, state: State, tenant: TenantId, name: str) -> StreamId:
+        """The stream of this name in the prepared state, or NO_STREAM."""
+        if self.keyring.row(tenant, KeyScope.TENANT) is None:
+            return NO_STREAM
+        stream = state.stream_by_lookup(tenant, self.keyring.lookup(tenant, KeyScope.STREAM, name))
+        return NO_STREAM if stream is None else stream.stream
+
+    def _run_key(self, batch: Batch, tenant: TenantId, stream: StreamId, append: PlainAppend, run: PlainRun) -> KeyRow:
+        state = batch.state.stream(tenant, stream)
+        assert state is not None
+        if run.subject:
+            return self._ensure_key(batch, tenant, KeyScope.SUBJECT, run.subject, state.data_class)
+        return self._ensure_key(batch, tenant, KeyScope.STREAM, append.stream, state.data_class)
+
+    def _seal_runs(
+        self,
+        batch: Batch,
+        tenant: TenantId,
+        stream: StreamId,
+        first_offset: int,
+        runs: Sequence[PlainRun],
+        keys: Sequence[KeyRow],
+    ) -> tuple[Run, ...]:
+        state = batch.state.stream(tenant, stream)
+        assert state is not None
+        sealed: list[Run] = []
+        offset = first_offset
+        for run, key in zip(runs, keys, strict=True):
+            record = self._seal(batch, tenant, stream, offset, run, key, state.data_class)
+            sealed.append(Run(count=run.count, record=record))
+            offset += run.count
+        return tuple(sealed)
+
+    def _seal(
+        self,
+        batch: Batch,
+        tenant: TenantId,
+        stream: StreamId,
+        offset: int,
+        run: PlainRun,
+        key: KeyRow,
+        data_class: DataClass,
+    ) -> bytes:
+        header = RecordHeader(
+            tenant=tenant,
+            stream=stream,
+            offset=offset,
+            count=run.count,
+            data_class=data_class,
+            region=self.region,
+            subject_token=key.subject_token,
+            dek_id=key.dek_id,
+            schema_id=run.schema_id,
+            time=batch.next_timestamp,
+        ).encode()
+        body = seal(header, self.keyring.key(key.dek_id), run.batch, self.entropy.random_bytes(SALT_SIZE))
+        return encode_record(header, run.event_ids, body)
+
+    # Streams and keys ------------------------------------------------------------------------------------------
+
+    def _create(self, batch: Batch, request: PlainCreate) -> Command:
+        self._ensure_tenant_key(batch, request.tenant)
+        lookup = self.keyring.lookup(request.tenant, KeyScope.STREAM, request.name)
+        outcome = check_create(
+            batch.state, request.tenant, lookup, request.data_class, request.region, request.if_not_exists
+        )
+        stream, record = NO_STREAM, b""
+        if isinstance(outcome, StreamCreated):
+            stream = outcome.stream
+        elif not isinstance(outcome, Refusal):
+            stream, catalogue_offset = outcome
+            key = self._ensure_key(batch, request.tenant, KeyScope.CATALOGUE, "", self._catalogue_class)
+            name = PlainRun(count=1, batch=request.name.encode())
+            record = self._seal(batch, request.tenant, CATALOGUE, catalogue_offset, name, key, DataClass.NON_PHI)
+        return CreateStream(
+            tenant=request.tenant,
+            stream=stream,
+            data_class=request.data_class,
+            region=request.region,
+            lookup=lookup,
+            record=record,
+            if_not_exists=request.if_not_exists,
+        )
+
+    def _key(self, batch: Batch, request: PlainKey) -> Command:
+        """The key that is there already, or a new one: putting a row twice is harmless."""
+        self._ensure_tenant_key(batch, request.tenant)
+        row = self.keyring.row(request.tenant, request.scope, request.name)
+        if row is None:
+            row = self.keyring.make(request.tenant, request.scope, request.name, request.data_class, self.entropy)
+            self.keyring.add(row)
+        return PutKey(row=row)
+
+    def _ensure_tenant_key(self, batch: Batch, tenant: TenantId) -> None:
+        if self.keyring.row(tenant, KeyScope.TENANT) is None:
+            self._put_new_key(batch, tenant, KeyScope.TENANT, "", DataClass.NON_PHI)
+
+    def _ensure_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
+        row = self.keyring.row(tenant, scope, name)
+        return row if row is not None else self._put_new_key(batch, tenant, scope, name, data_class)
+
+    def _put_new_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
+        row = self.keyring.make(tenant, scope, name, data_class, self.entropy)
+        self.keyring.add(row)
+        batch.add(Request(INTERNAL, PutKey(row=row)))
+        return row
+
+
+def _refused_append(
+    tenant: TenantId, appends: Sequence[PlainAppend], wanted: Sequence[tuple[StreamId, Expected, int]]
+) -> AppendBatch:
+    """The command of an append that apply will refuse: its conditions and counts, without payloads."""
+    return AppendBatch(
+        tenant=tenant,
+        appends=tuple(
+            StreamAppend(
+                stream=stream,
+                expected=append.expected,
+                runs=tuple(Run(count=run.count, record=b"") for run in append.runs),
+            )
+            for (stream, _expected, _count), append in zip(wanted, appends, strict=True)
+        ),
+    )

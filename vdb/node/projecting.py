@@ -1,0 +1,190 @@
+"""The node's projections: a runner for each configured projection of each tenant that has a stream here.
+
+A projection's file is encrypted under a random key of the region's key store, put there (through the log) before the
+file is made. Its events come from all groups of this node, opened.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import trio
+
+from vdb.errors import InvalidArgument, ProjectionFailed, UnknownProjection, error_for_refusal
+from vdb.kernel.command import INTERNAL, KeyScope
+from vdb.kernel.reply import Refusal
+from vdb.node import log
+from vdb.node.answers import ProjectionStatus, RowsResult
+from vdb.node.group import Group
+from vdb.node.reader import GroupReader
+from vdb.node.request import PlainKey
+from vdb.ports import Disk
+from vdb.projections.config import ProjectionConfig, for_tenant
+from vdb.projections.runner import ProjectionRunner
+from vdb.projections.source import OpenedRun
+from vdb.projections.values import SqlValue
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Position, TenantId
+
+
+class NodeSource:
+    """The node's log as the projections see it (`vdb.projections.source.EventSource`)."""
+
+    def __init__(self, readers: Mapping[GroupId, GroupReader]) -> None:
+        self._readers = readers
+
+    def groups(self) -> Sequence[GroupId]:
+        return tuple(self._readers)
+
+    def head(self, tenant: TenantId, group: GroupId) -> int:
+        state = self._readers[group].group.state.tenant(tenant)
+        return 0 if state is None else state.next_position
+
+    async def read_log(
+        self, tenant: TenantId, group: GroupId, from_position: int, max_events: int
+    ) -> tuple[Sequence[OpenedRun], int]:
+        return await self._readers[group].read_log(tenant, from_position, max_events)
+
+    async def wait_for_events(self, tenant: TenantId, positions: Mapping[GroupId, int]) -> None:
+        """Return when a group holds an event of the tenant at or beyond its position here."""
+        signals = {group: reader.group.signals.next(tenant) for group, reader in self._readers.items()}
+        if any(self.head(tenant, group) > position for group, position in positions.items()):
+            return
+        async with trio.open_nursery() as nursery:
+
+            async def wait_for_one(signal: trio.Event) -> None:
+                await signal.wait()
+                nursery.cancel_scope.cancel()
+
+            for signal in signals.values():
+                nursery.start_soon(wait_for_one, signal)
+
+
+class ProjectionManager:
+    """Starts runners as tenants appear, and finds them for queries."""
+
+    def __init__(self, disk: Disk, readers: Mapping[GroupId, GroupReader], configs: Sequence[ProjectionConfig]) -> None:
+        self._disk = disk
+        self._readers = readers
+        self._configs = tuple(configs)
+        self._source = NodeSource(readers)
+        self._runners: dict[tuple[TenantId, str], ProjectionRunner] = {}
+        self._started: dict[tuple[TenantId, str], trio.Event] = {}
+        self._tenants: dict[TenantId, None] = {}
+        self._appear, self._appeared = trio.open_memory_channel[TenantId](math.inf)
+        for reader in readers.values():
+            reader.group.signals.on_notify = self._notice if self._configs else None
+        self._home = next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start a runner for each tenant there is, then for each that comes, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for group in self._groups():
+                for tenant_state in group.state.tenants():
+                    self._start(nursery, tenant_state.tenant)
+            task_status.started()
+            async for tenant in self._appeared:
+                self._start(nursery, tenant)
+
+    def runner(self, tenant: TenantId, name: str) -> ProjectionRunner | None:
+        """The runner of a tenant's projection, once its file is open."""
+        started = self._started.get((tenant, name))
+        return self._runners[tenant, name] if started is not None and started.is_set() else None
+
+    async def rows(
+        self,
+        tenant: TenantId,
+        name: str,
+        table: str,
+        where: Mapping[str, SqlValue],
+        order_by: Sequence[str],
+        limit: int,
+    ) -> RowsResult:
+        found = await (await self._opened(tenant, name)).rows(table, where, order_by, limit)
+        return RowsResult(
+            columns=tuple(found.columns),
+            rows=tuple(found.rows),
+            position=position_text(found.positions),
+        )
+
+    async def wait_for(self, tenant: TenantId, name: str, positions: Mapping[GroupId, int], timeout_s: float) -> bool:
+        """True once everything before the positions is applied; False after the timeout."""
+        with trio.move_on_after(timeout_s) as scope:
+            await (await self._opened(tenant, name)).wait_for(positions)
+        return not scope.cancelled_caught
+
+    def status(self) -> list[ProjectionStatus]:
+        found: list[ProjectionStatus] = []
+        for runner in self._runners.values():
+            status = runner.status()
+            found.append(
+                ProjectionStatus(
+                    tenant=status.tenant,
+                    name=status.name,
+                    position=position_text(status.positions),
+                    lag=status.lag,
+                    error=status.error,
+                )
+            )
+        return found
+
+    async def _opened(self, tenant: TenantId, name: str) -> ProjectionRunner:
+        """The runner, waiting for its file if it is just being opened."""
+        if (tenant, name) not in self._started:
+            names = [config.name for config in for_tenant(self._configs, tenant)]
+            if name in names:
+                raise UnknownProjection(f"projection '{name}' has no rows: tenant {tenant} has no stream on this node")
+            known = ", ".join(f"'{found}'" for found in names) or "none"
+            raise UnknownProjection(f"tenant {tenant} has no projection '{name}' on this node; it has {known}")
+        await self._started[tenant, name].wait()
+        return self._runners[tenant, name]
+
+    def _groups(self) -> list[Group]:
+        return [reader.group for reader in self._readers.values()]
+
+    def _notice(self, tenant: TenantId) -> None:
+        """An op of this tenant was applied. Called from the commit path: the runner is started by our own task."""
+        if tenant not in self._tenants:
+            self._tenants[tenant] = None
+            self._appear.send_nowait(tenant)
+
+    def _start(self, nursery: trio.Nursery, tenant: TenantId) -> None:
+        self._tenants[tenant] = None
+        for config in for_tenant(self._configs, tenant):
+            if (tenant, config.name) not in self._started:
+                self._started[tenant, config.name] = trio.Event()
+                nursery.start_soon(self._run_one, tenant, config)
+
+    async def _run_one(self, tenant: TenantId, config: ProjectionConfig) -> None:
+        runner = ProjectionRunner(
+            disk=self._disk, source=self._source, config=config, tenant=tenant, key_for=self._key_for, on_failed=_report
+        )
+        self._runners[tenant, config.name] = runner
+        async with trio.open_nursery() as nursery:
+            await nursery.start(runner.run)
+            self._started[tenant, config.name].set()
+
+    async def _key_for(self, tenant: TenantId, name: str) -> bytes:
+        """The key of a projection's file, put into the region's key store if it is new."""
+        keyring = self._home.keyring
+        row = None
+        if keyring.row(tenant, KeyScope.TENANT) is not None:
+            row = keyring.row(tenant, KeyScope.PROJECTION, name)
+        if row is None or self._home.state.key(row.dek_id) is None:
+            request = PlainKey(tenant=tenant, scope=KeyScope.PROJECTION, name=name, data_class=DataClass.PHI)
+            reply = await self._home.execute(request, INTERNAL)
+            if isinstance(reply, Refusal):
+                raise error_for_refusal(reply.code, reply.message)
+            row = keyring.row(tenant, KeyScope.PROJECTION, name)
+        if row is None:
+            raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
+        return keyring.key(row.dek_id)
+
+
+def _report(error: ProjectionFailed) -> None:
+    log.warning("projection.stopped", reason=str(error))
+
+
+def position_text(positions: Mapping[GroupId, int]) -> str:
+    """Positions of several groups as they travel: `group:number`, separated by spaces."""
+    return " ".join(str(Position(group, number)) for group, number in sorted(positions.items()))

@@ -1,0 +1,151 @@
+"""Reads of one group: streams, a tenant's log, and the catalogue of stream names.
+
+Everything served is committed: the event log holds nothing else. Names stand sealed in the tenant's catalogue
+stream, where the name of the stream with serial number n lies at offset n - 1.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from vdb.crypto.record import decode_record, open_body
+from vdb.errors import DamagedData, InvalidArgument
+from vdb.kernel.command import KeyScope
+from vdb.kernel.rows import StreamState
+from vdb.kernel.state import State
+from vdb.kernel.streamid import CATALOGUE, serial_of, stream_id
+from vdb.node.answers import StreamInfo
+from vdb.node.group import Group
+from vdb.node.records import cut_run, open_frame
+from vdb.projections.source import OpenedRun
+from vdb.storage.event_log import Frame
+from vdb.types import StreamId, TenantId
+
+CACHED_NAMES_MAX = 100_000
+
+
+class GroupReader:
+    """One per group. Holds a bounded cache of names; everything else is in the group."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+        self._names: OrderedDict[tuple[TenantId, StreamId], str] = OrderedDict()
+
+    # Streams by name -------------------------------------------------------------------------------------------
+
+    def has_tenant(self, tenant: TenantId) -> bool:
+        return self.group.prepared.tenant(tenant) is not None
+
+    def find(self, tenant: TenantId, name: str) -> StreamState | None:
+        """The committed stream of this name."""
+        return self._find_in(self.group.state, tenant, name)
+
+    def find_prepared(self, tenant: TenantId, name: str) -> StreamState | None:
+        """The stream of this name, also when its creation is still in the pipeline."""
+        return self._find_in(self.group.prepared, tenant, name)
+
+    def _find_in(self, state: State, tenant: TenantId, name: str) -> StreamState | None:
+        keyring = self.group.keyring
+        if state.tenant(tenant) is None or keyring.row(tenant, KeyScope.TENANT) is None:
+            return None
+        return state.stream_by_lookup(tenant, keyring.lookup(tenant, KeyScope.STREAM, name))
+
+    async def name_of(self, tenant: TenantId, stream: StreamId) -> str:
+        """The name of a stream of the catalogue."""
+        if stream == CATALOGUE:
+            return ""
+        name = self._names.get((tenant, stream))
+        if name is not None:
+            self._names.move_to_end((tenant, stream))
+            return name
+        frames = await self.group.storage.event_log.read_stream(tenant, CATALOGUE, serial_of(stream) - 1, 1)
+        if not frames or frames[0].offset != serial_of(stream) - 1:
+            raise DamagedData(f"the catalogue of tenant {tenant} has no name for stream {stream}")
+        return self._remember(tenant, stream, self._open_name(frames[0]))
+
+    async def list_streams(self, tenant: TenantId, after_serial: int, limit: int) -> tuple[list[StreamInfo], bool]:
+        """Streams in the order of creation, after a serial number; and whether there are more."""
+        tenant_state = self.group.state.tenant(tenant)
+        last = 0 if tenant_state is None else tenant_state.stream_count
+        infos: list[StreamInfo] = []
+        for serial in range(after_serial + 1, min(after_serial + limit, last) + 1):
+            state = self.group.state.stream(tenant, stream_id(self.group.name, serial))
+            assert state is not None
+            infos.append(
+                StreamInfo(
+                    name=await self.name_of(tenant, state.stream),
+                    stream=state.stream,
+                    data_class=state.data_class,
+                    placement=self.group.name,
+                    next_offset=state.next_offset,
+                    created_at=state.created_at,
+                )
+            )
+        return infos, after_serial + limit < last
+
+    def _open_name(self, frame: Frame) -> str:
+        sealed = decode_record(frame.record)
+        key = self.group.keyring.key(sealed.header.dek_id)
+        return open_body(sealed.header_bytes, key, sealed.body).decode()
+
+    def _remember(self, tenant: TenantId, stream: StreamId, name: str) -> str:
+        self._names[tenant, stream] = name
+        if len(self._names) > CACHED_NAMES_MAX:
+            self._names.popitem(last=False)
+        return name
+
+    # Events ----------------------------------------------------------------------------------------------------
+
+    async def read_stream(
+        self, tenant: TenantId, stream: StreamState, name: str, from_offset: int, max_events: int, *, ids_only: bool
+    ) -> list[OpenedRun]:
+        """Runs from `from_offset` on, at most `max_events` events and about `read_bytes_max` bytes, in order."""
+        if from_offset > stream.next_offset:
+            raise InvalidArgument(
+                f"stream '{name}' has {stream.next_offset} events: expected an offset up to that, found {from_offset}"
+            )
+        if from_offset == stream.next_offset or max_events == 0:
+            return []
+        frames = await self.group.storage.event_log.read_stream(
+            tenant, stream.stream, from_offset, self.group.limits.read_bytes_max
+        )
+        runs: list[OpenedRun] = []
+        left = max_events
+        for frame in frames:
+            run = open_frame(
+                frame,
+                tenant=tenant,
+                group=self.group.name,
+                stream_name=name,
+                keyring=self.group.keyring,
+                ids_only=ids_only,
+            )
+            runs.append(cut_run(run, skip=max(0, from_offset - run.first_offset), keep=left))
+            left -= runs[-1].count
+            if left == 0:
+                break
+        return runs
+
+    async def read_log(self, tenant: TenantId, from_position: int, max_events: int) -> tuple[list[OpenedRun], int]:
+        """A tenant's runs in commit order, from a position on, and the position to go on from.
+
+        The catalogue's own records are passed over. At the end of the log the position is the group's next one.
+        """
+        head = self.group.state.next_position
+        frames = await self.group.storage.event_log.read_log(tenant, from_position, self.group.limits.read_bytes_max)
+        runs: list[OpenedRun] = []
+        position = from_position
+        left = max_events
+        for frame in frames:
+            if left == 0:
+                return runs, position
+            position = frame.position + frame.count
+            if frame.stream == CATALOGUE:
+                continue
+            name = await self.name_of(tenant, frame.stream)
+            run = open_frame(frame, tenant=tenant, group=self.group.name, stream_name=name, keyring=self.group.keyring)
+            run = cut_run(run, skip=max(0, from_position - run.first_position), keep=left)
+            runs.append(run)
+            position = run.first_position + run.count
+            left -= run.count
+        return runs, position if frames else max(head, from_position)

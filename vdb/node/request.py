@@ -1,0 +1,95 @@
+"""Requests as they come through the gate, before the primary seals them: names and payloads in clear.
+
+They live in memory only, between the gate and the preparer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from vdb.errors import RefusalCode
+from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, Origin
+from vdb.kernel.reply import Reply
+from vdb.types import DataClass, TenantId
+
+
+@frozen(kw_only=True)
+class PlainRun:
+    """Consecutive events of one stream that concern one subject."""
+
+    subject: str = field(default="", repr=False)
+    """Whose data this is; empty: the stream's own key is used."""
+    count: int
+    batch: bytes = field(repr=False)
+    """An encoded EventBatch (event.capnp) of `count` payloads."""
+    event_ids: bytes = field(default=b"", repr=False)
+    """16 bytes an event, or empty."""
+    schema_id: int = 0
+
+
+@frozen(kw_only=True)
+class PlainAppend:
+    """What to append to one stream, and on which condition."""
+
+    stream: str = field(repr=False)
+    expected: Expected = ANY
+    runs: tuple[PlainRun, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return sum(run.count for run in self.runs)
+
+
+@frozen(kw_only=True)
+class PlainCreate:
+    tenant: TenantId
+    name: str = field(repr=False)
+    data_class: DataClass
+    region: str
+    if_not_exists: bool = False
+
+
+@frozen(kw_only=True)
+class PlainBatch:
+    """An atomic append to one or more streams of one group."""
+
+    tenant: TenantId
+    appends: tuple[PlainAppend, ...]
+
+
+@frozen(kw_only=True)
+class PlainSession:
+    """Open a session for the origin's client."""
+
+
+@frozen(kw_only=True)
+class PlainKey:
+    """See to it that this key exists."""
+
+    tenant: TenantId
+    scope: KeyScope
+    name: str = field(repr=False)
+    data_class: DataClass
+
+
+@frozen(kw_only=True)
+class PlainReject:
+    """A numbered request that the gate refused."""
+
+    code: RefusalCode
+    message: str
+
+
+PlainRequest = PlainCreate | PlainBatch | PlainSession | PlainKey | PlainReject
+
+
+@define(eq=False)
+class Pending:
+    """A request that waits for its place in a prepare, and who gets its reply. `size` is an upper bound in bytes."""
+
+    request: PlainRequest
+    on_reply: Callable[[Reply], None]
+    size: int
+    origin: Origin = INTERNAL

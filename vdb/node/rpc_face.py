@@ -1,0 +1,323 @@
+"""The RPC door: methods of `interface VerityDb` onto the gate.
+
+Calls that write are dispatched without a task of their own: the answer is built when the op commits. Calls that wait
+or read the disk get a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vdb.errors import DefiniteError, InvalidArgument, WireError
+from vdb.kernel.command import ANY, EMPTY, Expected, ExpectedKind, Origin
+from vdb.limits import SESSION_WINDOW
+from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
+from vdb.node.node_service import NodeService
+from vdb.node.request import PlainAppend, PlainRun
+from vdb.projections.source import OpenedRun
+from vdb.rpc.server import IncomingCall
+from vdb.types import DataClass
+from vdb.wire.api import batch_from, ids_from, ids_into, payloads_into, value_from, value_into
+
+Handler = Callable[[IncomingCall], None]
+
+
+class RpcFace:
+    """Dispatches the calls of all connections of a node. Synchronous: nothing in here waits."""
+
+    def __init__(self, service: NodeService) -> None:
+        self._service = service
+        self._handlers: dict[str, Handler] = {
+            "openSession": self._open_session,
+            "createStream": self._create_stream,
+            "publish": self._publish,
+            "append": self._append,
+            "read": self._read,
+            "readLog": self._read_log,
+            "listStreams": self._list_streams,
+            "getStream": self._get_stream,
+            "status": self._status,
+            "rows": self._rows,
+            "waitForProjection": self._wait_for_projection,
+        }
+
+    def dispatch(self, call: IncomingCall) -> None:
+        """Take one call. Its parameters are read before this returns."""
+        try:
+            self._handlers[call.method.name](call)
+        except (DefiniteError, WireError) as error:
+            call.fail(error)
+
+    # Writes ----------------------------------------------------------------------------------------------------
+
+    def _open_session(self, call: IncomingCall) -> None:
+        client, group = call.params.client, call.params.group
+
+        async def run() -> None:
+            session = await self._service.open_session(client, group)
+
+            def build(results: Any) -> None:
+                results.session = session
+                results.window = SESSION_WINDOW
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _create_stream(self, call: IncomingCall) -> None:
+        params = call.params
+        origin, tenant, name = _origin(params.origin), params.tenant, params.name
+        data_class, placement, if_not_exists = _data_class(params.dataClass), params.placement, params.ifNotExists
+
+        async def run() -> None:
+            created = await self._service.create_stream(
+                origin, tenant, name, data_class, placement, if_not_exists=if_not_exists
+            )
+
+            def build(results: Any) -> None:
+                results.id = created.stream
+                results.created = created.created
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _publish(self, call: IncomingCall) -> None:
+        params = call.params
+        payloads = params.payloads
+        count = len(payloads)
+        runs: tuple[PlainRun, ...] = ()
+        if count:
+            run = PlainRun(
+                subject=params.subject,
+                count=count,
+                batch=batch_from(payloads),
+                event_ids=ids_from(params.eventIds),
+                schema_id=params.schemaId,
+            )
+            runs = (run,)
+        append = PlainAppend(stream=params.stream, expected=_expected(params.expected), runs=runs)
+
+        def on_reply(result: AppendResult | DefiniteError) -> None:
+            if isinstance(result, DefiniteError):
+                call.fail(result)
+                return
+
+            def build(results: Any) -> None:
+                results.firstOffset = result.streams[0].first_offset
+                results.nextOffset = result.streams[0].next_offset
+                results.group = result.group
+                results.nextPosition = result.next_position
+                results.time = result.time
+
+            call.respond(build)
+
+        self._service.submit_append(_origin(params.origin), params.tenant, (append,), on_reply)
+
+    def _append(self, call: IncomingCall) -> None:
+        params = call.params
+        appends = tuple(_plain_append(append) for append in params.appends)
+
+        def on_reply(result: AppendResult | DefiniteError) -> None:
+            if isinstance(result, DefiniteError):
+                call.fail(result)
+                return
+
+            def build(results: Any) -> None:
+                ranges = results.init("ranges", len(result.streams))
+                for builder, part in zip(ranges, result.streams, strict=True):
+                    builder.stream = part.stream
+                    builder.firstOffset = part.first_offset
+                    builder.nextOffset = part.next_offset
+                results.group = result.group
+                results.nextPosition = result.next_position
+                results.time = result.time
+
+            call.respond(build)
+
+        self._service.submit_append(_origin(params.origin), params.tenant, appends, on_reply)
+
+    # Reads -----------------------------------------------------------------------------------------------------
+
+    def _read(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, stream, start = params.tenant, params.stream, params.fromOffset
+        maximum, wait_us, ids_only = params.maxEvents, params.waitMicros, params.idsOnly
+
+        async def run() -> None:
+            result = await self._service.read(
+                tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only
+            )
+            call.respond(lambda results: _fill_read(results, result))
+
+        call.start_soon(run)
+
+    def _read_log(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, group, start = params.tenant, params.group, params.fromPosition
+        maximum, wait_us = params.maxEvents, params.waitMicros
+
+        async def run() -> None:
+            result = await self._service.read_log(tenant, group, start, max_events=maximum, wait_us=wait_us)
+            call.respond(lambda results: _fill_log(results, result))
+
+        call.start_soon(run)
+
+    def _list_streams(self, call: IncomingCall) -> None:
+        tenant, after, maximum = call.params.tenant, call.params.after, call.params.max
+
+        async def run() -> None:
+            infos, more = await self._service.list_streams(tenant, after, maximum or 1000)
+
+            def build(results: Any) -> None:
+                for builder, info in zip(results.init("streams", len(infos)), infos, strict=True):
+                    _fill_info(builder, info)
+                results.more = more
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _get_stream(self, call: IncomingCall) -> None:
+        tenant, name = call.params.tenant, call.params.name
+
+        async def run() -> None:
+            info = await self._service.get_stream(tenant, name)
+            call.respond(lambda results: _fill_info(results.init("stream"), info))
+
+        call.start_soon(run)
+
+    def _status(self, call: IncomingCall) -> None:
+        async def run() -> None:
+            status = await self._service.status()
+
+            def build(results: Any) -> None:
+                results.node, results.region, results.version = status.node, status.region, status.version
+                results.uptimeSeconds = status.uptime_seconds
+                for builder, group in zip(results.init("groups", len(status.groups)), status.groups, strict=True):
+                    builder.group, builder.status, builder.view = group.group, group.status, group.view
+                    builder.op, builder.commit, builder.checkpointOp = group.op, group.commit, group.checkpoint_op
+                    builder.nextPosition, builder.tenants = group.next_position, group.tenants
+                    builder.streams, builder.sessions = group.streams, group.sessions
+                    builder.scrubbedAt, builder.scrubFaults = group.scrubbed_at, group.scrub_faults
+                projections = results.init("projections", len(status.projections))
+                for builder, found in zip(projections, status.projections, strict=True):
+                    builder.tenant, builder.name, builder.position = found.tenant, found.name, found.position
+                    builder.lag, builder.error = found.lag, found.error
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    # Projections -----------------------------------------------------------------------------------------------
+
+    def _rows(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, projection, table, limit = params.tenant, params.projection, params.table, params.limit
+        where = {condition.column: value_from(condition.value) for condition in params.where}
+        order_by = list(params.orderBy)
+
+        async def run() -> None:
+            found = await self._service.rows(tenant, projection, table, where, order_by, limit)
+
+            def build(results: Any) -> None:
+                results.columns = list(found.columns)
+                results.position = found.position
+                for row, builder in zip(found.rows, results.init("rows", len(found.rows)), strict=True):
+                    for value, cell in zip(row, builder.init("values", len(row)), strict=True):
+                        value_into(value, cell)
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _wait_for_projection(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, projection, position = params.tenant, params.projection, params.position
+        timeout_us = params.timeoutMicros
+
+        async def run() -> None:
+            reached = await self._service.wait_for_projection(tenant, projection, position, timeout_us)
+
+            def build(results: Any) -> None:
+                results.reached = reached
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+
+def _origin(reader: Any) -> Origin:
+    client = reader.client
+    return Origin(client, reader.session, reader.number) if client else Origin()
+
+
+def _expected(reader: Any) -> Expected:
+    match str(reader.which()):
+        case "exact":
+            return Expected(ExpectedKind.EXACT, reader.exact)
+        case "none":
+            return EMPTY
+        case _:
+            return ANY
+
+
+def _data_class(number: int) -> DataClass:
+    if number not in tuple(DataClass):
+        raise InvalidArgument(f"a data class is 0 (non-PHI), 1 (PHI) or 2 (deidentified); found {number}")
+    return DataClass(number)
+
+
+def _plain_append(reader: Any) -> PlainAppend:
+    return PlainAppend(
+        stream=reader.stream,
+        expected=_expected(reader.expected),
+        runs=tuple(
+            PlainRun(
+                subject=run.subject,
+                count=len(run.payloads),
+                batch=batch_from(run.payloads),
+                event_ids=ids_from(run.eventIds),
+                schema_id=run.schemaId,
+            )
+            for run in reader.runs
+        ),
+    )
+
+
+def _fill_run(builder: Any, run: OpenedRun) -> None:
+    builder.stream = run.stream
+    builder.firstOffset = run.first_offset
+    builder.firstPosition = run.first_position
+    builder.time = run.time
+    builder.schemaId = run.schema_id
+    builder.dataClass = int(run.data_class)
+    builder.count = run.count
+    if run.batch:
+        payloads_into(run.batch, builder)
+    if run.event_ids:
+        ids_into(run.event_ids, builder)
+
+
+def _fill_read(results: Any, result: ReadResult) -> None:
+    for builder, run in zip(results.init("runs", len(result.runs)), result.runs, strict=True):
+        _fill_run(builder, run)
+    results.nextOffset = result.next_offset
+    results.head = result.head
+
+
+def _fill_log(results: Any, result: LogResult) -> None:
+    for builder, run in zip(results.init("runs", len(result.runs)), result.runs, strict=True):
+        _fill_run(builder, run)
+    results.nextPosition = result.next_position
+    results.head = result.head
+
+
+def _fill_info(builder: Any, info: StreamInfo) -> None:
+    builder.name = info.name
+    builder.id = info.stream
+    builder.dataClass = int(info.data_class)
+    builder.placement = info.placement
+    builder.nextOffset = info.next_offset
+    builder.createdAt = info.created_at

@@ -1,0 +1,30 @@
+"""Wakes those who wait for new events of a tenant: followers, long reads, projections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from vdb.types import TenantId
+
+
+class Signals:
+    """One signal a tenant, made when somebody first waits, and one callback for all of them."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[TenantId, trio.Event] = {}
+        self.on_notify: Callable[[TenantId], None] | None = None
+        """Called at each notification, synchronously; it must not wait."""
+
+    def notify(self, tenant: TenantId) -> None:
+        """Wake all who wait for this tenant. Whoever asks next waits for the next one."""
+        event = self._tenants.pop(tenant, None)
+        if event is not None:
+            event.set()
+        if self.on_notify is not None:
+            self.on_notify(tenant)
+
+    def next(self, tenant: TenantId) -> trio.Event:
+        """The event of this tenant's next append. Take it before looking at the log, or an append may be missed."""
+        return self._tenants.setdefault(tenant, trio.Event())

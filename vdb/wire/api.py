@@ -1,0 +1,65 @@
+"""The parts of `schemas/verity.capnp` that move payloads, between RPC messages and sealed batches.
+
+Lists of payloads are copied inside C++, from message to message: no Python object is made for a payload.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vdb.errors import InvalidArgument
+from vdb.limits import EVENT_ID_SIZE
+from vdb.wire import schema
+
+SqlValue = int | float | str | bytes | None
+_EventBatch = schema.event.EventBatch
+
+
+def batch_from(payloads: Any) -> bytes:
+    """An encoded EventBatch with a copy of this list of payloads (a Cap'n Proto list reader)."""
+    message = _EventBatch.new_message()
+    message.payloads = payloads
+    encoded: bytes = message.to_bytes()
+    return encoded
+
+
+def payloads_into(batch: bytes, builder: Any) -> None:
+    """Copy the payloads of an encoded EventBatch into the field `payloads` of a builder."""
+    with _EventBatch.from_bytes(batch, traversal_limit_in_words=len(batch) // 8 + 8) as reader:
+        builder.payloads = reader.payloads
+
+
+def ids_from(event_ids: Any) -> bytes:
+    """A list of 16-byte event ids joined; InvalidArgument when one has another length."""
+    ids = list(event_ids)
+    for event_id in ids:
+        if len(event_id) != EVENT_ID_SIZE:
+            raise InvalidArgument(f"an event id has {EVENT_ID_SIZE} bytes; found {len(event_id)}")
+    return b"".join(ids)
+
+
+def ids_into(event_ids: bytes, builder: Any) -> None:
+    """Split joined event ids into the field `eventIds` of a builder."""
+    builder.eventIds = [event_ids[at : at + EVENT_ID_SIZE] for at in range(0, len(event_ids), EVENT_ID_SIZE)]
+
+
+def value_into(value: object, builder: Any) -> None:
+    """Fill a Value of the interface with what SQLite gave."""
+    match value:
+        case None:
+            builder.null = None
+        case int():
+            builder.integer = value
+        case float():
+            builder.real = value
+        case str():
+            builder.text = value
+        case _:
+            builder.blob = value
+
+
+def value_from(reader: Any) -> SqlValue:
+    """What a Value of the interface holds, as SQLite takes it."""
+    kind = reader.which()
+    value: SqlValue = None if kind == "null" else getattr(reader, str(kind))
+    return value
