@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vdb.version import VERSION
+
 if TYPE_CHECKING:
     from vdb.client.client import Client
     from vdb.client.connect import SyncClient, connect, connect_sync
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
         StreamInfo,
     )
     from vdb.crypto.root import RootKeys
-    from vdb.embedded.database import EmbeddedDatabase, open  # noqa: A004
+    from vdb.embedded.database import EmbeddedDatabase, open
     from vdb.errors import DefiniteError, IndefiniteError, VerityError
     from vdb.events import event
     from vdb.kernel.command import ANY, EMPTY, Expected
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from vdb.types import DataClass, Durability, GroupId, Placement, Position, Region
     from vdb.world.tls import TlsConfig
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "ANY",

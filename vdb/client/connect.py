@@ -15,6 +15,7 @@ from vdb.client.connection import Connector
 from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
 from vdb.errors import ConnectionLost, InvalidArgument
+from vdb.world.address import split_address
 from vdb.world.entropy import RealEntropy
 from vdb.world.tls import TlsConfig
 
@@ -23,15 +24,6 @@ T = TypeVar("T")
 DEFAULT_ADDRESS = "127.0.0.1:7140"
 CONNECT_SECONDS_MAX = 10.0
 """How long one attempt to connect may take."""
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """`host:port` as host and port; '[::1]:7140' for IPv6. InvalidArgument for anything else."""
-    host, separator, port = address.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not separator or not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise InvalidArgument(f"an address reads HOST:PORT, such as {DEFAULT_ADDRESS!r}; found {address!r}")
-    return host, int(port)
 
 
 def tcp_connector(address: str, tls: TlsConfig | None = None) -> Connector:
@@ -136,6 +128,4 @@ def connect_sync(
     with vdb.connect_sync() as client:
         client.publish("notes", b"hello")
     """
-    return SyncClient(
-        lambda: connect(address, tls=tls, tenant=tenant, retry_for=retry_for, connect_for=connect_for)
-    )
+    return SyncClient(lambda: connect(address, tls=tls, tenant=tenant, retry_for=retry_for, connect_for=connect_for))

@@ -2,90 +2,31 @@
 
 - `link` gives the live connection and makes one if there is none: one attempt at a time, with back-off. It waits as
   long as it must; callers bound it by their own deadline.
-- A link is lost when a call on it says so, or when a call's answer is overdue (a half-open link never says so).
 - Reads go through `ask`: they change nothing, so they are simply asked again on the next link.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from vdb.client.backoff import Backoff
-from vdb.errors import (
-    ConnectionLost,
-    IndefiniteError,
-    NotAvailable,
-    Overloaded,
-    RefusalCode,
-    Timeout,
-    Unreachable,
-    VerityError,
-    error_for_refusal,
-)
+from vdb.client.link import Link
+from vdb.errors import ConnectionLost, Overloaded, Timeout, Unreachable
 from vdb.ports import Entropy
-from vdb.rpc.client import RemoteError, open_client
-from vdb.wire import schema
+from vdb.rpc.client import ByteStream, open_client
+from vdb.rpc.interface import Interface
+from vdb.wire.schema import verity
 
 T = TypeVar("T")
 
-Connector = Callable[[], Awaitable[Any]]
+Connector = Callable[[], Awaitable[ByteStream]]
 """Opens a byte stream with trio's names: `send_all`, `receive_some`, `aclose`. Raises ConnectionLost."""
 
-ANSWER_SECONDS_MAX = 10.0
-"""A link whose node doesn't answer a call for so long is given up."""
-
-
-class RemoteFailure(Protocol):
-    @property
-    def kind(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-
-
-def error_from_remote(failure: RemoteFailure) -> VerityError:
-    """The exception for a failed call: by the code that the reason starts with, else by the failure's kind."""
-    word, colon, message = failure.reason.partition(": ")
-    if colon and word in RefusalCode.__members__:
-        return error_for_refusal(RefusalCode[word], message)
-    kind = str(failure.kind)
-    if kind == "overloaded":
-        return Overloaded(failure.reason)
-    if kind == "disconnected":
-        return ConnectionLost(failure.reason)
-    if kind == "unimplemented":
-        return NotAvailable(f"the node doesn't know this call: {failure.reason}")
-    return IndefiniteError(f"the node failed: {failure.reason}")
-
-
-class Link:
-    """One live connection."""
-
-    def __init__(self, rpc: Any, on_answer: Callable[[], None]) -> None:
-        self._rpc = rpc
-        self._on_answer = on_answer
-        self.lost = anyio.Event()
-
-    async def call(self, method: str, build: Callable[[Any], None], *, wait_seconds: float = 0.0) -> Any:
-        """The results of one call. ConnectionLost when the link breaks, or is `wait_seconds` and more overdue."""
-        try:
-            with anyio.move_on_after(wait_seconds + ANSWER_SECONDS_MAX):
-                results = await self._rpc.call(method, build)
-                self._on_answer()
-                return results
-        except RemoteError as failure:
-            error = error_from_remote(failure)
-            if isinstance(error, ConnectionLost):
-                self.lost.set()
-            raise error from None
-        except ConnectionLost:
-            self.lost.set()
-            raise
-        self.lost.set()
-        raise ConnectionLost(f"no answer to {method} within {wait_seconds + ANSWER_SECONDS_MAX:g} s")
+INTERFACE = Interface.of(verity.VerityDb)
 
 
 class Connection:
@@ -105,7 +46,8 @@ class Connection:
         deadline = anyio.current_time() + within
         while True:
             try:
-                return await self._open()
+                self._link = await self._open()
+                return
             except ConnectionLost as error:
                 delay = self._backoff.next_delay()
                 if anyio.current_time() + delay > deadline:
@@ -115,16 +57,18 @@ class Connection:
     async def link(self) -> Link:
         """The live link; waits until there is one."""
         async with self._lock:
-            while self._link is None or self._link.lost.is_set():
-                if self._link is not None:
-                    self._link = None
-                    await anyio.sleep(self._backoff.next_delay())
+            link, self._link = self._link, None
+            if link is not None and not link.usable:
+                link = None
+                await anyio.sleep(self._backoff.next_delay())
+            while link is None:
                 try:
-                    await self._open()
+                    link = await self._open()
                 except ConnectionLost as error:
                     self.last_error = str(error)
                     await anyio.sleep(self._backoff.next_delay())
-            return self._link
+            self._link = link
+            return link
 
     async def ask(
         self,
@@ -154,15 +98,14 @@ class Connection:
                     return parse(results)
         raise Timeout(f"no answer to {method} within {timeout + wait_seconds:g} s; last: {self.last_error}")
 
-    async def _open(self) -> None:
+    async def _open(self) -> Link:
         stream = await self._connector()
-        self._link = await self._tasks.start(self._hold, stream)
+        link: Link = await self._tasks.start(self._hold, stream)
+        return link
 
-    async def _hold(self, stream: Any, *, task_status: TaskStatus[Link]) -> None:
+    async def _hold(self, stream: ByteStream, *, task_status: TaskStatus[Link]) -> None:
         """Own a link's RPC client until the link is lost."""
-        async with open_client(stream, schema.verity.VerityDb) as rpc:
+        async with open_client(stream, INTERFACE) as rpc:
             link = Link(rpc, self._backoff.reset)
             task_status.started(link)
-            await link.lost.wait()
-
-
+            await link.watch()

@@ -107,9 +107,7 @@ class AsyncFace:
         `subject` names whose data it is: its key seals the payloads, and destroying the key erases them.
         """
         run = EventRun(payloads=payloads, subject=subject, event_ids=tuple(event_ids), schema_id=schema_id)
-        (published,) = await self.append(
-            [StreamAppend(stream=stream, runs=(run,), expected=expected)], timeout=timeout
-        )
+        (published,) = await self.append([StreamAppend(stream=stream, runs=(run,), expected=expected)], timeout=timeout)
         return published
 
     async def append(self, appends: Sequence[StreamAppend], *, timeout: float | None = None) -> tuple[Published, ...]:
@@ -175,7 +173,7 @@ class AsyncFace:
         return events
 
     async def event_ids(self, stream: str, from_offset: int = 0, *, timeout: float | None = None) -> list[bytes]:
-        """The event ids of a stream from an offset to its end, without the payloads. Events without one are left out."""
+        """The event ids of a stream from an offset to its end, without payloads. Events without an id are left out."""
         _check_start(from_offset)
         found: list[bytes] = []
         while True:
@@ -238,7 +236,7 @@ class AsyncFace:
     async def wait_for_projection(
         self, projection: str, position: Position | str, timeout: float | None = None
     ) -> bool:
-        """Wait until a projection has applied everything up to `position`; False if it hasn't after `timeout` seconds."""
+        """Wait until a projection has applied all up to `position`; False if it hasn't after `timeout` seconds."""
         return await self._gateway.wait_for_projection(
             self.tenant, projection, str(position), timeout=self._seconds(timeout)
         )

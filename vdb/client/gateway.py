@@ -24,7 +24,15 @@ class Gateway(Protocol):
     ) -> tuple[Published, ...]: ...
 
     async def read(
-        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+        self,
+        tenant: int,
+        stream: str,
+        from_offset: int,
+        *,
+        max_events: int,
+        wait: float,
+        ids_only: bool,
+        timeout: float,
     ) -> ReadPage:
         """Some events from an offset on. An empty answer waits up to `wait` seconds for the next event."""
 

@@ -53,9 +53,7 @@ class RpcGateway:
         writer = self._writer(GroupId(placement))
         return await writer.write("createStream", build, lambda results: bool(results.created), timeout)
 
-    async def append(
-        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
-    ) -> tuple[Published, ...]:
+    async def append(self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float) -> tuple[Published, ...]:
         groups = [await self._group_of(tenant, append.stream, timeout) for append in appends]
         if any(group != groups[0] for group in groups):
             raise CrossGroup(
@@ -74,7 +72,15 @@ class RpcGateway:
         )
 
     async def read(
-        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+        self,
+        tenant: int,
+        stream: str,
+        from_offset: int,
+        *,
+        max_events: int,
+        wait: float,
+        ids_only: bool,
+        timeout: float,
     ) -> ReadPage:
         def build(params: Any) -> None:
             params.tenant = tenant
@@ -84,9 +90,7 @@ class RpcGateway:
             params.waitMicros = int(wait * 1e6)
             params.idsOnly = ids_only
 
-        return await self._connection.ask(
-            "read", build, rpc_codec.read_stream_page, timeout=timeout, wait_seconds=wait
-        )
+        return await self._connection.ask("read", build, rpc_codec.read_stream_page, timeout=timeout, wait_seconds=wait)
 
     async def read_log(
         self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
@@ -98,9 +102,7 @@ class RpcGateway:
             params.maxEvents = max_events
             params.waitMicros = int(wait * 1e6)
 
-        return await self._connection.ask(
-            "readLog", build, rpc_codec.read_log_page, timeout=timeout, wait_seconds=wait
-        )
+        return await self._connection.ask("readLog", build, rpc_codec.read_log_page, timeout=timeout, wait_seconds=wait)
 
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, timeout: float
@@ -182,7 +184,6 @@ class RpcGateway:
                 group=group,
                 connection=self._connection,
                 entropy=self._entropy,
-                tasks=self._tasks,
             )
             self._writers[group] = writer
             self._tasks.start_soon(writer.run)

@@ -141,7 +141,7 @@ class Session(Generic[T]):
         return Verdict.UNKNOWN
 
     def take_moved(self) -> list[T]:
-        """The requests that go to the next session, in the order of their numbers here. Only once nothing is in flight."""
+        """The requests that go to the next session, in the order of their numbers. Only when idle."""
         assert self.idle
         moved = [self._moved[number] for number in sorted(self._moved)]
         self._moved.clear()

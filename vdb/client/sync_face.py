@@ -78,9 +78,7 @@ class SyncFace:
     ) -> bool:
         """Create a stream; True if it is new. See `AsyncFace.create_stream`."""
         return self._run(
-            partial(
-                self._face.create_stream, name, data_class, placement, if_not_exists=if_not_exists, timeout=timeout
-            )
+            partial(self._face.create_stream, name, data_class, placement, if_not_exists=if_not_exists, timeout=timeout)
         )
 
     def publish(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from attrs import field, frozen
 
@@ -32,11 +32,19 @@ class Event:
 
 
 def _payloads(value: bytes | Sequence[bytes]) -> tuple[bytes, ...]:
-    payloads = (value,) if isinstance(value, bytes | bytearray | memoryview) else tuple(value)
+    payloads = (bytes(value),) if isinstance(value, bytes | bytearray | memoryview) else tuple(value)
     for payload in payloads:
-        if not isinstance(payload, bytes | bytearray | memoryview):
+        if not isinstance(payload, bytes):
             raise InvalidArgument(f"a payload is bytes; found {type(payload).__name__}")
     return payloads
+
+
+def _ids(value: Iterable[bytes]) -> tuple[bytes, ...]:
+    return tuple(value)
+
+
+def _runs(value: Iterable[EventRun]) -> tuple[EventRun, ...]:
+    return tuple(value)
 
 
 def _expected(value: Expected | int | None) -> Expected:
@@ -52,7 +60,7 @@ class EventRun:
     payloads: tuple[bytes, ...] = field(converter=_payloads, repr=False)
     subject: str = field(default="", repr=False)
     """Whose data this is; empty: the stream's own."""
-    event_ids: tuple[bytes, ...] = field(default=(), converter=tuple)
+    event_ids: tuple[bytes, ...] = field(default=(), converter=_ids)
     """16 bytes for each payload, or empty."""
     schema_id: int = 0
 
@@ -75,7 +83,7 @@ class StreamAppend:
     """New events of one stream and a condition on its next offset: part of an atomic append."""
 
     stream: str
-    runs: tuple[EventRun, ...] = field(converter=tuple)
+    runs: tuple[EventRun, ...] = field(converter=_runs)
     """May be empty: then only the condition counts."""
     expected: Expected = field(default=ANY, converter=_expected)
     """`Expected`, or an int for exactly that next offset, or None for any."""
@@ -93,7 +101,7 @@ def check_appends(appends: Sequence[StreamAppend]) -> None:
     if len(appends) > STREAMS_PER_APPEND_MAX:
         raise TooLarge(f"an append has at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}")
     names = sorted(append.stream for append in appends)
-    for name, following in zip(names, names[1:], strict=False):
+    for name, following in pairwise(names):
         if name == following:
             raise InvalidArgument("an append names each stream once; found one twice")
     count = sum(append.count for append in appends)
@@ -228,4 +236,3 @@ class ReadPage:
 
 
 Where = Mapping[str, SqlValue]
-

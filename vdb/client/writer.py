@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 from attrs import define, field
 
 from vdb.client.backoff import Backoff
-from vdb.client.connection import Connection, Link
+from vdb.client.connection import Connection
+from vdb.client.link import Link
 from vdb.client.session import InFlight, Session, Verdict
 from vdb.errors import (
     ConnectionLost,
@@ -63,13 +63,10 @@ class WriteRequest(Generic[T]):
 class Writer:
     """The session of one client in one group."""
 
-    def __init__(
-        self, *, client: bytes, group: GroupId, connection: Connection, entropy: Entropy, tasks: TaskGroup
-    ) -> None:
+    def __init__(self, *, client: bytes, group: GroupId, connection: Connection, entropy: Entropy) -> None:
         self._client = client
         self._group = group
         self._connection = connection
-        self._tasks = tasks
         self._backoff = Backoff(entropy)
         self._waiting: deque[WriteRequest[Any]] = deque()
         self._session: Session[WriteRequest[Any]] | None = None
@@ -147,13 +144,13 @@ class Writer:
         if session is None:
             return
         for entry in session.to_send():
-            await self._send(link, session, entry)
+            self._send(link, session, entry)
         while self._waiting and session.has_room and not self._pause and self._usable(link):
-            await self._send(link, session, session.assign(self._waiting.popleft()))
+            self._send(link, session, session.assign(self._waiting.popleft()))
             self._drop_abandoned()
 
     def _usable(self, link: Link) -> bool:
-        return self._link is link and not link.lost.is_set()
+        return self._link is link and link.usable
 
     async def _open_session(self, link: Link) -> Session[WriteRequest[Any]] | None:
         if not self._waiting:
@@ -175,15 +172,22 @@ class Writer:
         self._session = Session(results.session, window=results.window)
         return self._session
 
-    async def _send(self, link: Link, session: Session[WriteRequest[Any]], entry: InFlight[WriteRequest[Any]]) -> None:
-        """Put one request on the link. Returns once its message is built, so that the next one comes behind it."""
+    def _send(self, link: Link, session: Session[WriteRequest[Any]], entry: InFlight[WriteRequest[Any]]) -> None:
+        """Queue one request on the link, behind all that were queued before."""
         if not self._usable(link):
             self._wake.set()
             return
-        entry.sent = entry.request.sent = True
-        built = anyio.Event()
-        self._tasks.start_soon(self._perform, link, session, entry, built)
-        await built.wait()
+        request = entry.request
+        origin = Origin(self._client, session.number, entry.number)
+
+        def on_done(results: Any, error: Exception | None) -> None:
+            self._on_done(link, session, entry, results, error)
+
+        entry.sent = request.sent = True
+        try:
+            link.start(request.method, lambda params: request.build(params, origin), on_done)
+        except VerityError as error:
+            self._on_done(link, session, entry, None, error)
 
     def _forget_link(self) -> None:
         self._link = None
@@ -196,34 +200,29 @@ class Writer:
 
     # -- the answering side
 
-    async def _perform(
-        self, link: Link, session: Session[WriteRequest[Any]], entry: InFlight[WriteRequest[Any]], built: anyio.Event
+    def _on_done(
+        self,
+        link: Link,
+        session: Session[WriteRequest[Any]],
+        entry: InFlight[WriteRequest[Any]],
+        results: Any,
+        error: Exception | None,
     ) -> None:
-        """One copy of a request, from its sending to its answer."""
-        request = entry.request
-        origin = Origin(self._client, session.number, entry.number)
-
-        def build(params: Any) -> None:
-            request.build(params, origin)
-            built.set()
-
-        try:
-            result = request.parse(await link.call(request.method, build))
-        except ConnectionLost:
+        """One copy of a request was answered, or its link is lost."""
+        self._wake.set()
+        if isinstance(error, ConnectionLost):
             if self._link is link:
                 self._forget_link()
-        except VerityError as error:
-            if session.holds(entry):
-                self._on_error(link, session, entry, error)
+        elif not session.holds(entry):
+            pass  # an answer to another copy came first
+        elif isinstance(error, VerityError):
+            self._on_error(link, session, entry, error)
         else:
-            if session.holds(entry):
-                session.answered(entry)
-                self._backoff.reset()
-                request.result = result
-                request.done.set()
-        finally:
-            built.set()
-            self._wake.set()
+            assert error is None, error
+            session.answered(entry)
+            self._backoff.reset()
+            entry.request.result = entry.request.parse(results)
+            entry.request.done.set()
 
     def _on_error(
         self, link: Link, session: Session[WriteRequest[Any]], entry: InFlight[WriteRequest[Any]], error: VerityError

@@ -52,7 +52,9 @@ Keys = RootKeys | str | os.PathLike[str] | None
 class EmbeddedDatabase(SyncFace):
     """A node in this process. Blocking methods here; `aio` has the same ones for coroutines. Thread-safe."""
 
-    def __init__(self, loop: LoopThread, gateway: ServiceGateway, *, data_dir: Path, tenant: int, scratch: bool) -> None:
+    def __init__(
+        self, loop: LoopThread, gateway: ServiceGateway, *, data_dir: Path, tenant: int, scratch: bool
+    ) -> None:
         super().__init__(AsyncFace(gateway, tenant=tenant), loop.call)
         self.data_dir = data_dir
         self.aio = AsyncFace(HopGateway(gateway, loop), tenant=tenant)
@@ -139,5 +141,3 @@ def _end(loop: LoopThread, scratch: Path | None) -> None:
     loop.stop()
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
-
-

@@ -33,13 +33,19 @@ class HopGateway:
             )
         )
 
-    async def append(
-        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
-    ) -> tuple[Published, ...]:
+    async def append(self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float) -> tuple[Published, ...]:
         return await self._loop.call_async(partial(self._inner.append, tenant, appends, timeout=timeout))
 
     async def read(
-        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+        self,
+        tenant: int,
+        stream: str,
+        from_offset: int,
+        *,
+        max_events: int,
+        wait: float,
+        ids_only: bool,
+        timeout: float,
     ) -> ReadPage:
         return await self._loop.call_async(
             partial(
@@ -66,9 +72,7 @@ class HopGateway:
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
-        return await self._loop.call_async(
-            partial(self._inner.list_streams, tenant, after, maximum, timeout=timeout)
-        )
+        return await self._loop.call_async(partial(self._inner.list_streams, tenant, after, maximum, timeout=timeout))
 
     async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
         return await self._loop.call_async(partial(self._inner.get_stream, tenant, name, timeout=timeout))

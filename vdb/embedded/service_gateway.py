@@ -46,9 +46,7 @@ class ServiceGateway:
             return reply.created
         raise _timed_out("create_stream", timeout)
 
-    async def append(
-        self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float
-    ) -> tuple[Published, ...]:
+    async def append(self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float) -> tuple[Published, ...]:
         with trio.move_on_after(timeout):
             result = await self._service.append(INTERNAL, tenant, [_plain(append) for append in appends])
             position = Position(result.group, result.next_position)
@@ -65,7 +63,15 @@ class ServiceGateway:
         raise _timed_out("append", timeout)
 
     async def read(
-        self, tenant: int, stream: str, from_offset: int, *, max_events: int, wait: float, ids_only: bool, timeout: float
+        self,
+        tenant: int,
+        stream: str,
+        from_offset: int,
+        *,
+        max_events: int,
+        wait: float,
+        ids_only: bool,
+        timeout: float,
     ) -> ReadPage:
         result = await self._service.read(
             tenant, stream, from_offset, max_events=max_events, wait_us=int(wait * 1e6), ids_only=ids_only
@@ -105,9 +111,7 @@ class ServiceGateway:
         limit: int,
         timeout: float,
     ) -> Rows:
-        result = await self._service.rows(
-            tenant, projection, table, where=where, order_by=order_by, limit=limit
-        )
+        result = await self._service.rows(tenant, projection, table, where=where, order_by=order_by, limit=limit)
         return Rows(columns=result.columns, rows=result.rows, position=parse_positions(result.position))
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:

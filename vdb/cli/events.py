@@ -1,0 +1,228 @@
+"""`vdb publish` and `vdb read`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+import trio
+from cyclopts import App, Parameter
+
+from vdb.cli.options import TENANT, TenantOptions
+from vdb.cli.output import print_json, print_text, time_text, visible
+from vdb.client.client import Client
+from vdb.client.follow import EventIterator
+from vdb.client.values import Event, Published
+from vdb.errors import ConfigError, WireError
+from vdb.types import Position
+from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
+
+_CHUNK = 256 * 1024
+_BATCH_BYTES_MAX = 256 * 1024
+
+
+def register(app: App) -> None:
+    """Add the commands of this module."""
+    app.command(publish)
+    app.command(read)
+
+
+async def publish(
+    *,
+    stream: str,
+    payload: Annotated[list[str] | None, Parameter(negative="")] = None,
+    stdin: Annotated[bool, Parameter(negative="")] = False,
+    subject: str = "",
+    expected: int | None = None,
+    batch: int = 100,
+    options: TenantOptions = TENANT,
+) -> None:
+    """Append events to a stream, and print their offsets once they are durable.
+
+    Example: `vdb publish --stream notes --payload hello`, or `vdb publish --stream notes --stdin < events.ndjson`
+
+    Parameters
+    ----------
+    stream
+        The stream's name.
+    payload
+        An event's payload; may be given several times, then all are appended together.
+    stdin
+        Append each line of standard input that isn't empty, in batches.
+    subject
+        Whose data it is: its key seals the payloads.
+    expected
+        Append only if the stream's next offset is this. With --stdin, for the first batch.
+    batch
+        Events in a batch, at most.
+    """
+    if stdin == bool(payload):
+        raise ConfigError("expected either --payload or --stdin")
+    if not 1 <= batch <= 10_000:
+        raise ConfigError(f"a batch has 1 to 10000 events; found {batch}")
+    async with options.tenant_client() as client:
+        if payload:
+            batches = _once([text.encode(errors="surrogateescape") for text in payload])
+        else:
+            batches = _line_batches(batch)
+        async for payloads in batches:
+            published = await client.publish(stream, payloads, subject=subject, expected=expected)
+            expected = None
+            _print_published(published, options.json)
+
+
+async def read(
+    *,
+    stream: str = "",
+    from_: Annotated[int, Parameter(name="--from")] = 0,
+    limit: int | None = None,
+    follow: Annotated[bool, Parameter(negative="")] = False,
+    group: str = "",
+    position: str = "",
+    options: TenantOptions = TENANT,
+) -> None:
+    """Read a stream from an offset on, or a group's log from a position on.
+
+    Example: `vdb read --stream notes --from 0 --limit 10`, or `vdb read --group ap-southeast-2 --position 0 --follow`
+
+    Parameters
+    ----------
+    stream
+        The stream's name.
+    from_
+        The first offset to read.
+    limit
+        Stop after so many events.
+    follow
+        Go on with what is appended from now on, until interrupted.
+    group
+        Read all the tenant's events in this group (a region's name, or 'global'), in commit order.
+    position
+        Where in the group's log to start: a number, or a position as it is printed (GROUP:NUMBER).
+    """
+    if ":" in position:
+        parsed = Position.parse(position)
+        group, start = group or parsed.group, parsed.number
+        if group != parsed.group:
+            raise ConfigError(f"--position is of group {parsed.group}, --group says {group}")
+    else:
+        start = _number(position)
+    if bool(stream) == bool(group):
+        raise ConfigError("expected either --stream, or --group with --position")
+    async with options.tenant_client() as client:
+        events = _events(client, stream, from_) if not group else client.log(group, start, follow=follow)
+        if stream and follow:
+            events = client.follow(stream, from_)
+        left = limit
+        while left is None or left > 0:
+            found = await events.next_batch()
+            if not found:
+                break
+            for event in found[:left]:
+                _print_event(event, options.json)
+            left = None if left is None else left - len(found)
+
+
+def _events(client: Client, stream: str, start: int) -> EventIterator:
+    return client.events(stream, start)
+
+
+def _number(position: str) -> int:
+    if position and not (position.isascii() and position.isdigit()):
+        raise ConfigError(f"--position reads NUMBER or GROUP:NUMBER; found {position!r}")
+    return int(position or 0)
+
+
+async def _once(payloads: Sequence[bytes]) -> AsyncIterator[list[bytes]]:
+    yield list(payloads)
+
+
+async def _line_batches(most: int) -> AsyncIterator[list[bytes]]:
+    """Lines of standard input: what has arrived is handed on at once, in batches of up to `most` lines."""
+    rest = b""
+    while True:
+        chunk = await trio.to_thread.run_sync(sys.stdin.buffer.raw.read, _CHUNK, abandon_on_cancel=True)
+        lines = (rest + (chunk or b"\n")).split(b"\n")
+        rest = lines.pop()
+        batch: list[bytes] = []
+        size = 0
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if not line:
+                continue
+            if batch and (len(batch) >= most or size + len(line) > _BATCH_BYTES_MAX):
+                yield batch
+                batch, size = [], 0
+            batch.append(line)
+            size += len(line)
+        if batch:
+            yield batch
+        if not chunk:
+            return
+
+
+def _print_published(published: Published, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "stream": published.stream,
+                "first_offset": published.first_offset,
+                "next_offset": published.next_offset,
+                "position": str(published.position),
+                "time": published.time,
+            }
+        )
+        return
+    last = published.next_offset - 1
+    offsets = f"offset {last}" if last == published.first_offset else f"offsets {published.first_offset} to {last}"
+    print_text(f"{visible(published.stream)}: {offsets}")
+
+
+def _print_event(event: Event, as_json: bool) -> None:
+    if as_json:
+        print_json(event_as_json(event))
+        return
+    shown = event_as_json(event)
+    content = shown.get("payload", shown.get("event", shown.get("payload_base64")))
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    print_text(f"{visible(event.stream)}\t{event.offset}\t{time_text(event.time)}\t{visible(text)}")
+
+
+def event_as_json(event: Event) -> dict[str, Any]:
+    """An event as the object that commands print.
+
+    Its content is in `event` (typed events), in `payload` (text), or in `payload_base64` (other bytes).
+    """
+    shown: dict[str, Any] = {
+        "stream": event.stream,
+        "offset": event.offset,
+        "position": str(event.position),
+        "time": event.time,
+        "data_class": event.data_class.label,
+    }
+    if event.event_id:
+        shown["event_id"] = event.event_id.hex()
+    if event.schema_id == ENVELOPE_SCHEMA:
+        try:
+            envelope = decode_envelope(event.payload)
+            body = json.loads(envelope.body)
+        except (WireError, ValueError):
+            pass
+        else:
+            shown["event"] = {
+                "type": envelope.type,
+                "version": envelope.version,
+                "time": envelope.time,
+                "actor": envelope.actor,
+                "subject": envelope.subject,
+                "body": body,
+            }
+            return shown
+    try:
+        shown["payload"] = event.payload.decode()
+    except UnicodeDecodeError:
+        shown["payload_base64"] = base64.b64encode(event.payload).decode()
+    return shown

@@ -1,0 +1,72 @@
+"""Options that many commands share, and the client that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vdb.client.client import Client
+from vdb.client.connect import connect
+from vdb.errors import ConfigError
+from vdb.world.tls import TlsConfig
+
+DEFAULT_ADDRESS = "127.0.0.1:7140"
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class NodeOptions:
+    """Where the node is, and how results are printed."""
+
+    address: Annotated[str, Parameter(env_var="VDB_ADDRESS")] = DEFAULT_ADDRESS
+    "host:port of the node."
+
+    tls_cert: Annotated[Path | None, Parameter(env_var="VDB_TLS_CERT")] = None
+    "Certificate chain of this client (PEM); with --tls-key and --tls-ca, for a node that asks for TLS."
+
+    tls_key: Annotated[Path | None, Parameter(env_var="VDB_TLS_KEY")] = None
+    "Private key of that certificate."
+
+    tls_ca: Annotated[Path | None, Parameter(env_var="VDB_TLS_CA")] = None
+    "Certificates of the authority that signed the node's certificate."
+
+    json: Json = False
+    "Print JSON: one object, or one object a line."
+
+    def client(self, tenant: int = 1) -> Client:
+        """A client for `async with`."""
+        return connect(self.address, tls=tls_config(self.tls_cert, self.tls_key, self.tls_ca), tenant=tenant)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TenantOptions(NodeOptions):
+    """Where the node is, whose data is meant, and how results are printed."""
+
+    tenant: Annotated[int, Parameter(env_var="VDB_TENANT")] = 1
+    "The tenant's number."
+
+    def tenant_client(self) -> Client:
+        """A client of this tenant, for `async with`."""
+        return self.client(self.tenant)
+
+
+NODE = NodeOptions()
+TENANT = TenantOptions()
+
+
+def tls_config(cert: Path | None, key: Path | None, ca: Path | None) -> TlsConfig | None:
+    """All three or none; ConfigError otherwise."""
+    given = [path for path in (cert, key, ca) if path is not None]
+    if not given:
+        return None
+    if cert is None or key is None or ca is None:
+        raise ConfigError(
+            f"TLS needs a certificate, its key and the authority's: expected three files, found {len(given)}"
+        )
+    return TlsConfig(certificate=cert, private_key=key, authority=ca)

@@ -1,0 +1,108 @@
+"""What a command prints: results on standard output, everything else on standard error.
+
+With `--json` standard output holds one object a line and nothing else; an error is an object on standard error.
+Without, text: colours and bars in a terminal only. Text from the database is shown with its control characters
+escaped, so that no event can drive a terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vdb.errors import DefiniteError, IndefiniteError, StartError, VerityError
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+"""Refused or failed."""
+EXIT_USAGE = 2
+"""Bad usage, or a node that can't start."""
+EXIT_INDEFINITE = 3
+"""It may have happened."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def out_console() -> Console:
+    """Standard output, as text. Piped, it has no colours and lines aren't folded."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def error_console() -> Console:
+    """Standard error, as text."""
+    return Console(file=sys.stderr, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One object on one line of standard output, at once."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.flush()
+
+
+def print_text(text: str = "") -> None:
+    """One line of text on standard output, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table: drawn in a terminal, tab-separated when piped."""
+    if not sys.stdout.isatty():
+        print_text("\t".join(columns))
+        for row in rows:
+            print_text("\t".join(visible(str(cell)) for cell in row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(visible(str(cell))) for cell in row))
+    out_console().print(table)
+
+
+def visible(text: str) -> str:
+    """Text with its control characters escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def time_text(micros: int) -> str:
+    """Microseconds UTC as ISO 8601."""
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def exit_code(error: Exception) -> int:
+    """The exit code that tells a script what an error means."""
+    if isinstance(error, StartError):
+        return EXIT_USAGE
+    if isinstance(error, IndefiniteError):
+        return EXIT_INDEFINITE
+    return EXIT_FAILED
+
+
+def print_error(error: VerityError | str, *, as_json: bool, code: str = "") -> None:
+    """One line on standard error, or one object `{"error": {code, message, definite}}`."""
+    message = str(error)
+    if isinstance(error, VerityError):
+        code = error.code.value if isinstance(error, DefiniteError) else _words(type(error).__name__)
+    if as_json:
+        definite = not isinstance(error, IndefiniteError)
+        detail = {"code": code, "message": message, "definite": definite}
+        sys.stderr.write(json.dumps({"error": detail}, ensure_ascii=False) + "\n")
+    else:
+        text = Text("error", style="bold red")
+        text.append(f": {visible(message)}", style="not bold default")
+        error_console().print(text)
+
+
+def _words(name: str) -> str:
+    """`WrongKey` as `WRONG_KEY`."""
+    return "".join(f"_{char}" if char.isupper() and index else char for index, char in enumerate(name)).upper()

@@ -1,0 +1,98 @@
+"""One live RPC connection, and the watch over its answers.
+
+A half-open connection never says that it is lost: an answer that is overdue ends the link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from vdb.errors import ConnectionLost
+from vdb.marks import mark
+from vdb.rpc.client import OnDone, RpcClient
+from vdb.rpc.questions import Question
+
+ANSWER_SECONDS_MAX = 10.0
+"""A link whose node doesn't answer a call for so long, beyond what the call may wait for, is given up."""
+
+_WATCH_SECONDS = 1.0
+
+
+class Link:
+    """Calls over one connection. `lost` is set once no call can succeed any more."""
+
+    def __init__(self, rpc: RpcClient, on_answer: Callable[[], None]) -> None:
+        self._rpc = rpc
+        self._on_answer = on_answer
+        self._deadlines: dict[int, float] = {}
+        """By serial number: when the answer to a call is overdue, in the loop's time."""
+        self._serial = 0
+        self.lost = anyio.Event()
+
+    @property
+    def usable(self) -> bool:
+        """A call may still succeed."""
+        if self._rpc.closed:
+            self.lost.set()
+        return not self.lost.is_set()
+
+    def start(
+        self, method: str, build: Callable[[Any], None] | None, on_done: OnDone, *, wait_seconds: float = 0.0
+    ) -> Question:
+        """Queue a call behind those started before. `on_done` gets the results or the error, and must not block.
+
+        Raises what says that nothing was sent: ConnectionLost, Overloaded, InvalidArgument.
+        """
+        self._serial += 1
+        serial = self._serial
+
+        def done(results: Any, error: Exception | None) -> None:
+            del self._deadlines[serial]
+            if isinstance(error, ConnectionLost):
+                self.lost.set()
+            else:
+                self._on_answer()
+            on_done(results, error)
+
+        try:
+            question = self._rpc.call_nowait(method, build, done)
+        except ConnectionLost:
+            self.lost.set()
+            raise
+        self._deadlines[serial] = anyio.current_time() + wait_seconds + ANSWER_SECONDS_MAX
+        return question
+
+    async def call(self, method: str, build: Callable[[Any], None] | None = None, *, wait_seconds: float = 0.0) -> Any:
+        """The results of one call. ConnectionLost when the link breaks or the answer is overdue."""
+        outcome: list[Any] = []
+        done = anyio.Event()
+
+        def on_done(results: Any, error: Exception | None) -> None:
+            outcome.extend((results, error))
+            done.set()
+
+        question = self.start(method, build, on_done, wait_seconds=wait_seconds)
+        serial = self._serial
+        try:
+            await done.wait()
+        except BaseException:
+            self._deadlines.pop(serial, None)
+            self._rpc.cancel(question)
+            raise
+        results, error = outcome
+        if error is not None:
+            raise error
+        return results
+
+    async def watch(self) -> None:
+        """Returns when the link is lost, or when an answer is overdue."""
+        while self.usable:
+            with anyio.move_on_after(_WATCH_SECONDS):
+                await self.lost.wait()
+            now = anyio.current_time()
+            if any(deadline < now for deadline in self._deadlines.values()):
+                mark("client.answer_overdue")
+                self.lost.set()
