@@ -149,14 +149,14 @@ def test_a_list_that_claims_half_a_billion_requests_is_refused() -> None:
 
 
 def test_pointers_that_overlap_are_refused() -> None:
-    """Each of 500 runs claims the same record: decoded they would be 500 times the message."""
-    runs = (Run(count=1, record=bytes(4096)),) + (Run(count=1, record=b""),) * 499
+    """Each of 100 runs claims the same record: decoded they would be 60 times the message."""
+    runs = (Run(count=1, record=bytes(4096)),) + (Run(count=1, record=b""),) * 99
     append = StreamAppend(stream=2, expected=Expected(), runs=runs)
     body = encode_body([Request(Origin(), AppendBatch(tenant=1, appends=(append,)))])
-    record = body.index((2 | 4096 << 3).to_bytes(8, "little")[4:], 8) - 4
+    record = body.index((2 | 4096 << 3).to_bytes(4, "little")) - 4
     offset = int.from_bytes(body[record : record + 4], "little") >> 2
     overlapping = bytearray(body)
-    for index in range(1, 500):
+    for index in range(1, 100):
         at = record + 16 * index
         pointer = (1 | (offset - 2 * index) << 2) | (2 | 4096 << 3) << 32
         overlapping[at : at + 8] = pointer.to_bytes(8, "little")
