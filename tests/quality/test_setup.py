@@ -90,3 +90,11 @@ def test_a_missing_python_is_refused_with_what_to_do(root: Path, tmp_path: Path)
     run = make(root, tmp_path, "python-that-is-not-here")
     assert run.returncode != 0
     assert "VerityDB needs Python 3.11 or newer, and there is no 'python-that-is-not-here'" in run.stderr
+
+
+def test_ci_runs_from_a_fresh_clone(root: Path) -> None:
+    script = root / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    steps = re.findall(r"^ *step make ([a-z]+)", script.read_text(), re.MULTILINE)
+    assert steps == ["setup", "lint", "test", "corpus", "sweep"]
