@@ -1,18 +1,18 @@
-"""Fakes for the projection tests: a log in memory, and a disk whose databases are plain SQLite files."""
+"""Fakes for the projection tests: a log in memory, and a disk whose databases are used inline."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from vdb.errors import WrongKey
 from vdb.events import encode_event
 from vdb.projections.source import OpenedRun
+from vdb.projections.store import close_sqlcipher, in_transaction, open_sqlcipher
 from vdb.types import DataClass, GroupId, StreamId, TenantId
 from vdb.wire.event import EventEnvelope, encode_batch, encode_envelope
 
@@ -86,12 +86,12 @@ class FakeLog:
             await self._changed.wait()
 
 
-class FakeDatabase:
-    def __init__(self, path: Path) -> None:
-        self._writer = sqlite3.connect(path, isolation_level=None)
-        self._writer.execute("PRAGMA journal_mode = WAL")
-        self._reader = sqlite3.connect(path, isolation_level=None)
-        self._reader.execute("PRAGMA query_only = 1")
+class InlineDatabase:
+    """A `ports.Database` over a real SQLCipher file, without threads."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._writer = open_sqlcipher(str(path), key)
+        self._reader = open_sqlcipher(str(path), key, read_only=True)
         self.closed = False
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
@@ -99,35 +99,32 @@ class FakeDatabase:
         try:
             return work(self._writer)
         finally:
-            assert not self._writer.in_transaction, "work left a transaction open"
+            assert not in_transaction(self._writer), "work left a transaction open"
 
     async def read(self, work: Callable[[Any], Any]) -> Any:
         await trio.lowlevel.checkpoint()
         return work(self._reader)
 
     async def close(self) -> None:
+        assert not self.closed
         self.closed = True
-        self._writer.close()
-        self._reader.close()
+        close_sqlcipher(self._writer)
+        close_sqlcipher(self._reader)
 
 
-class FakeDisk:
-    """The part of `ports.Disk` that projections use. Remembers each file's key, and refuses another."""
+class InlineDisk:
+    """The part of `ports.Disk` that projections use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.keys: dict[str, bytes] = {}
-        self.databases: list[FakeDatabase] = []
+        self.databases: list[InlineDatabase] = []
 
     async def make_directory(self, path: str) -> None:
         (self.root / path).mkdir(parents=True, exist_ok=True)
 
-    async def open_database(self, path: str, key: bytes) -> FakeDatabase:
-        if self.keys.setdefault(path, key) != key:
-            raise WrongKey(f"{path}: the key doesn't fit")
-        database = FakeDatabase(self.root / path)
-        self.databases.append(database)
-        return database
+    async def open_database(self, path: str, key: bytes) -> InlineDatabase:
+        self.databases.append(InlineDatabase(self.root / path, key))
+        return self.databases[-1]
 
 
 def make_envelope(
@@ -144,8 +141,8 @@ def log() -> FakeLog:
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> FakeDisk:
-    return FakeDisk(tmp_path)
+def disk(tmp_path: Path) -> InlineDisk:
+    return InlineDisk(tmp_path)
 
 
 @pytest.fixture
@@ -160,7 +157,7 @@ def typed() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def memory_database() -> sqlite3.Connection:
+def memory_database() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     yield connection
     connection.close()

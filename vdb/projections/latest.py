@@ -49,6 +49,8 @@ class LatestById:
     tables: tuple[Table, ...] = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.key in self.columns:
+            raise ConfigError(f"table {self.table!r}: a column stands twice: {self.key!r} is the key")
         for name in (*self.types, *(name for constants in self.constants.values() for name in constants)):
             if name != self.key and name not in self.columns and not self._is_constant(name):
                 raise ConfigError(f"table {self.table!r}: {name!r} has a type or a value, but isn't a column")

@@ -120,7 +120,7 @@ def _check_frame(data: bytes, what: str) -> int:
     """Refuse what can't be a message; the words that reading it may touch."""
     if len(data) < 8 or len(data) % 8:
         raise WireError(f"{what} of {len(data)} bytes: expected a positive multiple of 8")
-    segments = _SEGMENTS.unpack_from(data)[0] + 1
-    if segments > _SEGMENTS_MAX:
-        raise WireError(f"{what} of {segments} segments: expected at most {_SEGMENTS_MAX}")
+    if _SEGMENTS.unpack_from(data)[0] >= _SEGMENTS_MAX:
+        # What was found isn't told: in bytes that are no message the number is a piece of the payload.
+        raise WireError(f"{what}: expected at most {_SEGMENTS_MAX} segments, found more")
     return len(data) // 8
