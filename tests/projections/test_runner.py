@@ -143,7 +143,7 @@ async def test_the_culprit_is_named_and_all_before_it_is_in(log: Any, disk: Any,
 @pytest.mark.parametrize(
     ("payload", "cause"),
     [
-        (b"garbage!", r"\(an event without a type\): WireError: an event envelope: its bytes don't follow"),
+        (b"garbage!", r"\(an event without a type\): WireError: an event envelope: expected at most 512"),
         (None, r"\(an event without a type\): WireError: an event envelope of 0 bytes"),
     ],
 )
