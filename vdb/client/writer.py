@@ -3,7 +3,8 @@
 `session` keeps the books; this module drives it. Promises
 
 1. A number is given in the moment of its first sending, and numbers leave in order on each link.
-2. A request whose caller gave up (timeout, cancellation) stays in flight until it is answered.
+2. A request whose caller gave up (timeout, cancellation) stays in flight until it is answered, if it was ever sent;
+   if not, it never is.
 3. After a lost link all that is in flight goes again, before anything new.
 4. The caller gets a result, a definite error (nothing happened), or an IndefiniteError (it may have happened).
 """
@@ -92,6 +93,8 @@ class Writer:
                 await request.done.wait()
         finally:
             request.abandoned = True
+            if request in self._waiting:  # it has no number, so nobody misses it
+                self._waiting.remove(request)
         if not request.done.is_set():
             raise self._timed_out(request, timeout)
         if request.error is not None:
@@ -101,7 +104,6 @@ class Writer:
     async def run(self) -> None:
         """Send what is to be sent, for as long as the client lives."""
         while True:
-            self._drop_abandoned()
             if self._work_is_left():
                 await self._turn()
             await self._wake.wait()
@@ -147,7 +149,6 @@ class Writer:
             self._send(link, session, entry)
         while self._waiting and session.has_room and not self._pause and self._usable(link):
             self._send(link, session, session.assign(self._waiting.popleft()))
-            self._drop_abandoned()
 
     def _usable(self, link: Link) -> bool:
         return self._link is link and link.usable
@@ -247,13 +248,6 @@ class Writer:
         else:
             session.answered(entry)
             entry.request.fail(error)
-
-    # -- callers that gave up
-
-    def _drop_abandoned(self) -> None:
-        """Forget requests at the front that were never sent and that nobody waits for."""
-        while self._waiting and self._waiting[0].abandoned:
-            self._waiting.popleft()
 
     def _timed_out(self, request: WriteRequest[Any], timeout: float) -> VerityError:
         last = self._connection.last_error

@@ -23,17 +23,17 @@ from vdb.errors import Timeout
 from vdb.kernel.command import INTERNAL
 from vdb.limits import EVENT_ID_SIZE
 from vdb.node import answers
+from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
-from vdb.node.service import Service
 from vdb.projections.source import OpenedRun
 from vdb.types import DataClass, GroupId, Position
 from vdb.wire.event import decode_batch, encode_batch
 
 
 class ServiceGateway:
-    """Implements `vdb.client.gateway.Gateway` over a `Service`."""
+    """Implements `vdb.client.gateway.Gateway` over a `NodeService`."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: NodeService) -> None:
         self._service = service
 
     async def create_stream(
@@ -111,7 +111,7 @@ class ServiceGateway:
         limit: int,
         timeout: float,
     ) -> Rows:
-        result = await self._service.rows(tenant, projection, table, where=where, order_by=order_by, limit=limit)
+        result = await self._service.rows(tenant, projection, table, where, order_by, limit)
         return Rows(columns=result.columns, rows=result.rows, position=parse_positions(result.position))
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
