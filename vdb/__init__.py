@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vdb.kernel.command import ANY, EMPTY, Expected
     from vdb.limits import Limits
     from vdb.types import DataClass, Durability, GroupId, Placement, Position, Region
-    from vdb.world.tls import TlsConfig
+    from vdb.world.network import TlsConfig
 
 __version__ = VERSION
 
@@ -92,7 +92,7 @@ _HOMES = {
     "vdb.kernel.command": ("ANY", "EMPTY", "Expected"),
     "vdb.limits": ("Limits",),
     "vdb.types": ("DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
-    "vdb.world.tls": ("TlsConfig",),
+    "vdb.world.network": ("TlsConfig",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -70,6 +70,7 @@ class FakeNode:
         """Answers nothing."""
         self._nursery: trio.Nursery | None = None
         self._ends: list[Any] = []
+        self._appended = trio.Event()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as self._nursery:
@@ -157,9 +158,7 @@ class FakeNode:
                 stream.ids += [b""] * len(payloads)
 
             def build(results: Any) -> None:
-                for builder, (name, first, following) in zip(
-                    results.init("ranges", len(ranges)), ranges, strict=True
-                ):
+                for builder, (name, first, following) in zip(results.init("ranges", len(ranges)), ranges, strict=True):
                     builder.stream, builder.firstOffset, builder.nextOffset = name, first, following
                 results.group = self.streams[ranges[0][0]].placement
 
@@ -184,6 +183,8 @@ class FakeNode:
             self.executions += 1
             try:
                 replies[number] = execute()
+                self._appended.set()
+                self._appended = trio.Event()
             except DefiniteError as error:
                 replies[number] = error
         if self.evict_before_answer:
@@ -232,7 +233,7 @@ class FakeNode:
             stream = self.streams[name]
             with trio.move_on_after(wait):
                 while start >= len(stream.payloads) and wait:
-                    await trio.sleep(0.01)
+                    await self._appended.wait()
             if start > len(stream.payloads):
                 raise InvalidArgument("expected an offset up to the stream's end")
             found = stream.payloads[start : start + min(most, 3)]

@@ -67,16 +67,19 @@ async def test_following_goes_from_history_into_live(node: Any, make_client: Mak
         await client.publish("notes", [b"0", b"1"])
         seen: list[bytes] = []
 
+        at_head = trio.Event()
+
         async def follow() -> None:
             async for event in client.follow("notes"):
                 seen.append(event.payload)
+                if len(seen) == 2:
+                    at_head.set()
                 if len(seen) == 4:
                     return
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(follow)
-            while len(seen) < 2:
-                await trio.sleep(0.01)
+            await at_head.wait()
             await client.publish("notes", b"2")
             node.cut()
             await client.publish("notes", b"3")
@@ -94,9 +97,7 @@ async def test_an_atomic_append_over_streams(node: Any, make_client: MakeClient)
         assert (second.stream, second.next_offset) == ("visits", 4)
         await client.create_stream("rooms", "non-phi", "global")
         with pytest.raises(CrossGroup, match="found ap-southeast-2, global"):
-            await client.append(
-                [StreamAppend(stream="notes", runs=(run,)), StreamAppend(stream="rooms", runs=(run,))]
-            )
+            await client.append([StreamAppend(stream="notes", runs=(run,)), StreamAppend(stream="rooms", runs=(run,))])
 
 
 async def test_other_calls(node: Any, make_client: MakeClient) -> None:
@@ -210,7 +211,7 @@ async def test_a_timeout_of_a_write_is_indefinite(node: Any, make_client: MakeCl
     async with running(node, make_client) as client:
         await client.publish("notes", b"0")
         node.mute = True
-        with pytest.raises(Timeout, match="no answer to publish within 0.05 s; it may have happened"):
+        with pytest.raises(Timeout, match=r"no answer to publish within 0.05 s; it may have happened"):
             await client.publish("notes", b"1", timeout=0.05)
         node.mute = False
 
@@ -221,7 +222,7 @@ async def test_what_was_never_sent_is_definite(node: Any, make_client: MakeClien
         node.refuse_connections = 10_000
         node.cut()
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(Unreachable, match="publish could not be sent within 0.2 s; last: nobody answers here"):
+        with pytest.raises(Unreachable, match=r"publish could not be sent within 0.2 s; last: nobody answers here"):
             await client.publish("notes", b"1", timeout=0.2)
         node.refuse_connections = 0
         assert (await client.publish("notes", b"2")).first_offset == 1

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from vdb.client.client import Client
 from vdb.client.connect import connect
 from vdb.errors import ConfigError
-from vdb.world.tls import TlsConfig
+from vdb.world.network import TlsConfig
 
 DEFAULT_ADDRESS = "127.0.0.1:7140"
 
@@ -69,4 +69,4 @@ def tls_config(cert: Path | None, key: Path | None, ca: Path | None) -> TlsConfi
         raise ConfigError(
             f"TLS needs a certificate, its key and the authority's: expected three files, found {len(given)}"
         )
-    return TlsConfig(certificate=cert, private_key=key, authority=ca)
+    return TlsConfig(cert=cert, key=key, ca=ca)

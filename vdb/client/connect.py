@@ -14,10 +14,11 @@ from vdb.client.client import Client
 from vdb.client.connection import Connector
 from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
-from vdb.errors import ConnectionLost, InvalidArgument
-from vdb.world.address import split_address
+from vdb.errors import ConnectionLost, InvalidArgument, NotLoopback
+from vdb.world.address import is_loopback, split_address
+from vdb.world.client_tls import client_context
 from vdb.world.entropy import RealEntropy
-from vdb.world.tls import TlsConfig
+from vdb.world.network import TlsConfig
 
 T = TypeVar("T")
 
@@ -27,9 +28,13 @@ CONNECT_SECONDS_MAX = 10.0
 
 
 def tcp_connector(address: str, tls: TlsConfig | None = None) -> Connector:
-    """Opens connections to `host:port`; with `tls`, both sides show certificates."""
+    """Opens connections to `host:port`; with `tls`, both sides show certificates. NotLoopback without, off loopback."""
     host, port = split_address(address)
-    context = None if tls is None else tls.client_context()
+    if tls is None and not is_loopback(host):
+        raise NotLoopback(
+            f"{address} is not on this machine, and no TLS is configured: give a certificate, its key and the authority"
+        )
+    context = None if tls is None else client_context(tls)
 
     async def connect() -> TrioNames:
         try:

@@ -17,7 +17,6 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,11 +25,12 @@ import trio
 
 from vdb.client.face import AsyncFace
 from vdb.client.sync_face import SyncFace
-from vdb.crypto.root import RootKeys, parse_root_key
+from vdb.crypto.root import RootKeys
 from vdb.embedded.hop_gateway import HopGateway
+from vdb.embedded.keys import Keys, find_root_keys
 from vdb.embedded.loop_thread import LoopThread
 from vdb.embedded.service_gateway import ServiceGateway
-from vdb.errors import ConfigError, DataDirectoryInUse
+from vdb.errors import DataDirectoryInUse
 from vdb.limits import Limits
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node
@@ -38,15 +38,12 @@ from vdb.projections.config import ProjectionConfig
 from vdb.types import Region
 from vdb.world import make_world
 from vdb.world.entropy import RealEntropy
-from vdb.world.keys import read_key_file, root_keys_from_environment
 
 MEMORY = ":memory:"
 DEFAULT_REGION = "ap-southeast-2"
 
 EMBEDDED_LIMITS = Limits(message_size_max=256 * 1024, wal_slots=96, checkpoint_interval=64)
 """A data directory of a program starts at some 48 MB for both groups, not at the half gigabyte of a server's."""
-
-Keys = RootKeys | str | os.PathLike[str] | None
 
 
 class EmbeddedDatabase(SyncFace):
@@ -91,7 +88,7 @@ def open(
     Raises StartError's kin: KeysMissing, WrongKey, DataDirectoryInUse, DamagedData, ...
     """
     scratch = os.fspath(data_dir) == MEMORY
-    root_keys = RootKeys(RealEntropy().random_bytes(32)) if scratch and keys is None else _root_keys(keys)
+    root_keys = RootKeys(RealEntropy().random_bytes(32)) if scratch and keys is None else find_root_keys(keys)
     place = Path(tempfile.mkdtemp(prefix="vdb-")) if scratch else Path(data_dir)
     config = NodeConfig(
         region=region if isinstance(region, Region) else Region(region),
@@ -123,18 +120,6 @@ def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], Non
             ready(ServiceGateway(node.service))
 
     return main
-
-
-def _root_keys(keys: Keys) -> RootKeys:
-    if keys is None:
-        return root_keys_from_environment()
-    if isinstance(keys, RootKeys):
-        return keys
-    text = os.fspath(keys)
-    if isinstance(keys, str) and not Path(text).exists():
-        with suppress(ConfigError):
-            return RootKeys(parse_root_key(text))
-    return RootKeys(read_key_file(Path(text)))
 
 
 def _end(loop: LoopThread, scratch: Path | None) -> None:
