@@ -60,8 +60,10 @@ class Path:
 
     def find(self, body: Any, event: StoredEvent, context: Context) -> Any:
         """The value, null as None, or MISSING."""
-        if self._context is not None:
-            return self._context(event, context)
+        return self.find_in_body(body) if self._context is None else self._context(event, context)
+
+    def find_in_body(self, body: Any) -> Any:
+        """The same for a path that isn't one of `CONTEXT_FIELDS`."""
         found: Any = MISSING
         for steps in self._alternatives:
             value = _walk(body, steps)
