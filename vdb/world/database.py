@@ -1,0 +1,115 @@
+"""The Database port over SQLCipher, in worker threads.
+
+One writer connection, which one call at a time may use; up to READERS_MAX reading connections, made when needed and
+used again. SQLite lets readers go on beside the writer (WAL). Files are made with mode 0600; their -wal and -shm files
+inherit it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from vdb.ports import Connection
+from vdb.projections.store import (
+    SqliteError,
+    close_sqlcipher,
+    in_transaction,
+    open_sqlcipher,
+    storage_error,
+)
+from vdb.world.guard import ForkGuard
+
+T = TypeVar("T")
+
+READERS_MAX = 4
+
+
+class RealDatabase:
+    """The Database port. Call `open` first."""
+
+    def __init__(self, location: Path, key: bytes, guard: ForkGuard) -> None:
+        self._location = location
+        self._key = key
+        self._guard = guard
+        self._closed = False
+        self._writer: Connection | None = None
+        self._turn = trio.Lock()
+        self._idle_readers: list[Connection] = []
+        self._reading = trio.CapacityLimiter(READERS_MAX)
+
+    async def open(self) -> None:
+        """Open or create the file; WrongKey when the key isn't its own."""
+        await trio.lowlevel.checkpoint()
+        os.close(os.open(self._location, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        self._writer = await trio.to_thread.run_sync(open_sqlcipher, str(self._location), self._key)
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        self._check()
+        async with self._turn:
+            self._check()
+            assert self._writer is not None
+            return await trio.to_thread.run_sync(partial(work_on, self._writer, work, str(self._location)))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        self._check()
+        async with self._reading:
+            self._check()
+            reader = self._idle_readers.pop() if self._idle_readers else None
+            if reader is None:
+                reader = await trio.to_thread.run_sync(
+                    partial(open_sqlcipher, str(self._location), self._key, read_only=True)
+                )
+            try:
+                return await trio.to_thread.run_sync(partial(work_on, reader, work, str(self._location)))
+            finally:
+                self._give_back(reader)
+
+    async def close(self) -> None:
+        self._guard.check()
+        if self._closed:
+            return
+        self._closed = True
+        with trio.CancelScope(shield=True):
+            async with self._turn:
+                while self._idle_readers:
+                    close_sqlcipher(self._idle_readers.pop())
+                if self._writer is not None:
+                    await trio.to_thread.run_sync(close_sqlcipher, self._writer)
+
+    def _give_back(self, reader: Connection) -> None:
+        if self._closed:
+            close_sqlcipher(reader)
+        else:
+            self._idle_readers.append(reader)
+
+    def _check(self) -> None:
+        self._guard.check()
+        if self._closed:
+            raise trio.ClosedResourceError(f"{self._location.name} is closed")
+
+
+def work_on(connection: Connection, work: Callable[[Connection], T], path: str) -> T:
+    """Call `work`; a transaction that it leaves open is rolled back, and a bug if it didn't raise.
+
+    Failures of the disk become DiskFull and DiskFailed; other errors of SQLite pass as they are.
+    """
+    try:
+        result = work(connection)
+    except BaseException as error:
+        if in_transaction(connection):
+            connection.execute("ROLLBACK")
+        meaning = storage_error(error, path) if isinstance(error, SqliteError) else None
+        if meaning is not None:
+            raise meaning from error
+        raise
+    left_open = in_transaction(connection)
+    if left_open:
+        connection.execute("ROLLBACK")
+    assert not left_open, "the work left a transaction open"
+    return result

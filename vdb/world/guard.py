@@ -1,0 +1,56 @@
+"""Guards of the real disk: errors of the system in our words, and handles that don't survive a fork.
+
+A forked child has copies of the parent's file descriptors, but neither its loop nor its threads nor its lock. Using a
+handle there would write into the parent's files behind its back: so it raises `ForkedHandle`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vdb.errors import DiskFailed, DiskFull, FileMissing, ForkedHandle
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603  the one thing that a fork changes
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+class ForkGuard:
+    """Made in the process that owns the handle; `check` raises ForkedHandle in any child of it."""
+
+    __slots__ = ("_forks",)
+
+    def __init__(self) -> None:
+        self._forks = _forks
+
+    def check(self) -> None:
+        """One comparison: cheap enough for every call."""
+        if self._forks != _forks:
+            raise ForkedHandle(
+                "this handle was opened before a fork and belongs to the parent process: "
+                "open or connect anew in the child"
+            )
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turn OSError into DiskFull, FileMissing or DiskFailed; `what` says what was being done to which file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFull(f"no space left on the disk: {what}") from error
+        if error.errno == errno.ENOENT:
+            raise FileMissing(f"no such file or directory: {what}") from error
+        raise DiskFailed(f"{what}: {os.strerror(error.errno or errno.EIO)}") from error

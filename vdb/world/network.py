@@ -1,0 +1,126 @@
+"""The Network port over TCP, with mutual TLS 1.3 when it is configured.
+
+- Off loopback, TLS is a must: `NotLoopback` otherwise. With TLS every connection uses it, loopback too, and both sides
+  show certificates of the one authority in `TlsConfig.ca`.
+- A server's handshake happens at the first use of the stream, so that a slow client doesn't hold up `accept`; a
+  client's inside `connect`, so that a wrong certificate is an error of `connect`.
+- Small messages leave at once (TCP_NODELAY, which trio sets).
+"""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import trio
+from attrs import frozen
+
+from vdb.errors import AddressInUse, ConfigError, ConnectionLost, NotLoopback
+from vdb.world.address import (
+    address_in_use_message,
+    is_loopback,
+    join_address,
+    not_loopback_message,
+    split_address,
+)
+
+
+@frozen(kw_only=True)
+class TlsConfig:
+    """Paths of PEM files: this side's certificate chain, its private key, and the authority of the other side's."""
+
+    cert: Path
+    key: Path
+    ca: Path
+
+
+class RealNetwork:
+    """The Network port. Without `tls`, loopback only."""
+
+    def __init__(self, tls: TlsConfig | None = None) -> None:
+        self._server_tls = None if tls is None else _context(tls, ssl.PROTOCOL_TLS_SERVER)
+        self._client_tls = None if tls is None else _context(tls, ssl.PROTOCOL_TLS_CLIENT)
+
+    async def listen(self, address: str) -> RealListener:
+        host, port = split_address(address)
+        self._check_reach(host, address)
+        try:
+            first, *others = await trio.open_tcp_listeners(port, host=_numeric(host))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(address_in_use_message(address)) from None
+            raise ConfigError(f"can't listen on {address}: {error.strerror or error}") from error
+        for other in others:
+            await other.aclose()
+        return RealListener(first, join_address(host, first.socket.getsockname()[1]), self._server_tls)
+
+    async def connect(self, address: str) -> trio.abc.Stream:
+        host, port = split_address(address)
+        self._check_reach(host, address)
+        try:
+            stream = await trio.open_tcp_stream(_numeric(host), port)
+        except OSError as error:
+            raise ConnectionLost(f"nobody answers at {address}: {error.strerror or error}") from None
+        if self._client_tls is None:
+            return stream
+        secured = trio.SSLStream(stream, self._client_tls, server_hostname=host)
+        try:
+            await secured.do_handshake()
+        except trio.BrokenResourceError as error:
+            await trio.aclose_forcefully(secured)
+            raise ConnectionLost(f"the TLS handshake with {address} failed: {error.__cause__ or error}") from error
+        except BaseException:
+            await trio.aclose_forcefully(secured)
+            raise
+        return secured
+
+    def _check_reach(self, host: str, address: str) -> None:
+        if self._server_tls is None and not is_loopback(host):
+            raise NotLoopback(not_loopback_message(address))
+
+
+class RealListener:
+    """The Listener port."""
+
+    def __init__(self, listener: trio.SocketListener, address: str, tls: ssl.SSLContext | None) -> None:
+        self._listener = listener
+        self._address = address
+        self._tls = tls
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    async def accept(self) -> trio.abc.Stream:
+        stream = await self._listener.accept()
+        return stream if self._tls is None else trio.SSLStream(stream, self._tls, server_side=True)
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
+def _numeric(host: str) -> str:
+    """One address for 'localhost': a name with two would need two listeners on two ports."""
+    return "127.0.0.1" if host == "localhost" else host
+
+
+def _context(tls: TlsConfig, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    with _config_errors(f"authority {tls.ca}"):
+        context.load_verify_locations(tls.ca)
+    with _config_errors(f"certificate {tls.cert} and key {tls.key}"):
+        context.load_cert_chain(tls.cert, tls.key)
+    return context
+
+
+@contextmanager
+def _config_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"TLS can't be set up with {what}: {error.strerror or error}") from error
