@@ -27,6 +27,7 @@ GROUP = GroupId("eu-west-1")
         record_count=u64,
         event_count=u64,
         stream_count=u64,
+        next_position=u64,
     )
 )
 def test_tenant_round_trip(tenant: TenantState) -> None:

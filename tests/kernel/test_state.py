@@ -77,11 +77,11 @@ def test_from_rows_gives_the_same_state(primary) -> None:
     again = rebuilt(primary.state)
     assert again == primary.state
     assert again.digest() == primary.state.digest()
-    assert len(again.changed) == 0
+    assert not any(again.changed)
 
 
 def test_from_rows_refuses_two_rows_with_one_key() -> None:
-    with pytest.raises(AssertionError, match="two rows of table KEYS"):
+    with pytest.raises(AssertionError, match="two rows of one table"):
         State.from_rows(GROUP, 4, [(Table.KEYS, b"k", b"1"), (Table.KEYS, b"k", b"2")])
 
 

@@ -33,3 +33,7 @@ def test_a_serial_lies_in_48_bits(serial: int) -> None:
 
 def test_the_catalogue_is_no_stream() -> None:
     assert stream_id(GLOBAL_GROUP, 1) > streamid.CATALOGUE
+
+
+def test_a_serial_is_found_in_its_id() -> None:
+    assert streamid.serial_of(stream_id(GroupId("eu-west-1"), 7)) == 7

@@ -7,10 +7,8 @@ that made it. It exists because a frozen value per row set would cost more than 
 from __future__ import annotations
 
 from vdb.kernel.effect import Effect
-from vdb.kernel.state import Rows, State
-from vdb.kernel.tables import ROW_TABLES, Table
-
-_PREFIX = {int(table): bytes((table,)) for table in ROW_TABLES}
+from vdb.kernel.state import Keys, Rows, State
+from vdb.kernel.tables import Table
 
 
 class Draft:
@@ -26,7 +24,7 @@ class Draft:
         self.last_timestamp = timestamp
         self.next_session = base.next_session
         self.rows: list[Rows] = list(base.rows)
-        self.changed = base.changed
+        self.changed: list[Keys] = list(base.changed)
         self.effects: list[Effect] = []
 
     def put(self, table: Table, key: bytes, value: bytes) -> None:
@@ -40,9 +38,9 @@ class Draft:
         self._note(table, key)
 
     def _note(self, table: Table, key: bytes) -> None:
-        change = _PREFIX[table] + key
-        if change not in self.changed:
-            self.changed = self.changed.set(change, None)
+        keys = self.changed[table]
+        if key not in keys:
+            self.changed[table] = keys.set(key, None)
 
     def freeze(self) -> State:
         base = self.base
@@ -53,5 +51,5 @@ class Draft:
             last_timestamp=self.last_timestamp,
             next_session=self.next_session,
             rows=tuple(self.rows),
-            changed=self.changed,
+            changed=tuple(self.changed),
         )

@@ -2,7 +2,7 @@
 
 Layouts (big-endian):
 
-    TenantState   chain 32, record_count u64, event_count u64, stream_count u64
+    TenantState   chain 32, record_count u64, event_count u64, stream_count u64, next_position u64
     StreamState   data_class u8, next_offset u64, created_at u64, last_position u64
     SessionState  client 16, last_number u64, last_used u64
     KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
@@ -28,7 +28,7 @@ DEK_ID_SIZE = 16
 WRAPPED_SIZE = 40
 """A key of 32 bytes under AES-256 key wrap (RFC 3394)."""
 
-TENANT_ROW = struct.Struct(">32sQQQ")
+TENANT_ROW = struct.Struct(">32sQQQQ")
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
 KEY_ROW = struct.Struct(">QBB32s32s16sI40s")
@@ -46,6 +46,8 @@ class TenantState:
     event_count: int
     """Positions that the tenant has taken: its events, and one for each record of the catalogue."""
     stream_count: int
+    next_position: int
+    """The position after the tenant's last one, in the group's log."""
 
     @property
     def next_stream(self) -> StreamId:
@@ -53,11 +55,13 @@ class TenantState:
         return stream_id(self.group, self.stream_count + 1)
 
     def pack(self) -> bytes:
-        return TENANT_ROW.pack(self.chain, self.record_count, self.event_count, self.stream_count)
+        return TENANT_ROW.pack(
+            self.chain, self.record_count, self.event_count, self.stream_count, self.next_position
+        )
 
 
 def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
-    chain, record_count, event_count, stream_count = TENANT_ROW.unpack(row)
+    chain, record_count, event_count, stream_count, next_position = TENANT_ROW.unpack(row)
     return TenantState(
         tenant=tenant,
         group=group,
@@ -65,6 +69,7 @@ def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
         record_count=record_count,
         event_count=event_count,
         stream_count=stream_count,
+        next_position=next_position,
     )
 
 

@@ -50,10 +50,12 @@ from vdb.kernel.tables import (
 from vdb.types import GroupId, StreamId, TenantId
 
 Rows = Map[bytes, bytes]
+Keys = Map[bytes, None]
 _NO_ROWS: Rows = Map()
-_NOTHING_CHANGED: Map[bytes, None] = Map()
+_META = (META_LAST_TIMESTAMP, META_NEXT_POSITION, META_NEXT_SESSION)
 _ROW_SLOTS = max(ROW_TABLES) + 1
 """Maps are found by their table's number; the place of META stays empty."""
+_NOTHING_CHANGED: tuple[Keys, ...] = (Map(),) * _ROW_SLOTS
 
 
 @frozen(kw_only=True)
@@ -67,8 +69,8 @@ class State:
     next_session: int
     rows: tuple[Rows, ...] = field(repr=False)
     """Indexed by `Table`."""
-    changed: Map[bytes, None] = field(repr=False, eq=False)
-    """Keys, each behind the byte of its table."""
+    changed: tuple[Keys, ...] = field(repr=False, eq=False)
+    """Indexed by `Table`."""
 
     @classmethod
     def empty(cls, group: GroupId, sessions_max: int) -> State:
@@ -87,22 +89,25 @@ class State:
     @classmethod
     def from_rows(cls, group: GroupId, sessions_max: int, rows: Iterable[tuple[Table, bytes, bytes]]) -> State:
         """The state of which these are all rows, META's included, in any order. Its `changed` is empty."""
-        found: list[dict[bytes, bytes]] = [{} for _ in range(_ROW_SLOTS)]
+        building = [_NO_ROWS.mutate() for _ in range(_ROW_SLOTS)]
+        count = 0
         for table, key, value in rows:
             assert table < _ROW_SLOTS, f"table {Table(table).name} is not the kernel's"
-            assert key not in found[table], f"two rows of table {Table(table).name} have one key"
-            found[table][key] = value
-        meta = found[Table.META]
-        empty = cls.empty(group, sessions_max)
-        if not meta:
-            assert not any(found), "rows without META are not a state"
-            return empty
-        return evolve(
-            empty,
+            building[table][key] = value
+            count += 1
+        meta, *found = (table.finish() for table in building)
+        assert count == len(meta) + sum(map(len, found)), "two rows of one table have the same key"
+        if not count:
+            return cls.empty(group, sessions_max)
+        assert len(meta) == len(_META), f"a state has {len(_META)} rows of META; found {len(meta)}"
+        return cls(
+            group=group,
+            sessions_max=sessions_max,
             next_position=U64.unpack(meta[META_NEXT_POSITION])[0],
             last_timestamp=U64.unpack(meta[META_LAST_TIMESTAMP])[0],
             next_session=U64.unpack(meta[META_NEXT_SESSION])[0],
-            rows=(_NO_ROWS, *(Map(table) for table in found[1:])),
+            rows=(_NO_ROWS, *found),
+            changed=_NOTHING_CHANGED,
         )
 
     # What is in it
@@ -191,7 +196,8 @@ class State:
         META is always whole in it. Tables without a change are absent.
         """
         taken: dict[Table, dict[bytes, bytes | None]] = {Table.META: dict(self.meta())}
-        for change in sorted(self.changed):
-            table, key = Table(change[0]), change[1:]
-            taken.setdefault(table, {})[key] = self.rows[table].get(key)
+        for table in ROW_TABLES:
+            if self.changed[table]:
+                row = self.rows[table].get
+                taken[table] = {key: row(key) for key in sorted(self.changed[table])}
         return taken, evolve(self, changed=_NOTHING_CHANGED)

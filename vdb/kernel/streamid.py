@@ -14,7 +14,7 @@ from vdb.types import GLOBAL_GROUP, GroupId, StreamId
 
 CATALOGUE = StreamId(0)
 SERIAL_BITS = 48
-SERIAL_MAX = 2**SERIAL_BITS - 1
+SERIAL_MAX: int = 2**SERIAL_BITS - 1
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,7 @@ from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, U64, stream_key, stream_name_key, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId
 
-_NEW_TENANT = TENANT_ROW.pack(bytes(CHAIN_SIZE), 0, 0, 0)
+_NEW_TENANT = TENANT_ROW.pack(bytes(CHAIN_SIZE), 0, 0, 0, 0)
 
 
 def catalogue_class(group: GroupId) -> DataClass:
@@ -55,7 +55,7 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
     """Take the catalogue's record into the tenant's log and chain."""
     tenant = command.tenant
     row = draft.rows[TENANTS].get(tenant_key(tenant), _NEW_TENANT)
-    chain, record_count, event_count, stream_count = TENANT_ROW.unpack(row)
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(row)
     assert offset == stream_count
     leaf = check_record(
         draft, tenant, CATALOGUE, catalogue_class(draft.base.group), offset, count=1, record=command.record
@@ -63,7 +63,9 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
     draft.put(
         TENANTS,
         tenant_key(tenant),
-        TENANT_ROW.pack(chain_hash(chain, leaf), record_count + 1, event_count + 1, stream_count + 1),
+        TENANT_ROW.pack(
+            chain_hash(chain, leaf), record_count + 1, event_count + 1, stream_count + 1, draft.next_position + 1
+        ),
     )
     draft.effects.append(AppendRecord(tenant, CATALOGUE, offset, draft.next_position, 1, command.record))
 
@@ -76,7 +78,7 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
         assert not sealed, f"the primary sealed an append that is refused: {first_offsets.message}"
         return first_offsets
     owner = tenant_key(tenant)
-    chain, record_count, event_count, stream_count = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
     first_position = position = draft.next_position
     ranges: list[AppendedStream] = []
     for one, first_offset in zip(appends, first_offsets, strict=True):
@@ -95,7 +97,7 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
             draft.put(STREAMS, key, STREAM_ROW.pack(data_class, offset, created_at, position - 1))
         ranges.append(AppendedStream(stream, first_offset, offset))
     event_count += position - first_position
-    draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count, event_count, stream_count))
+    draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count, event_count, stream_count, position))
     draft.next_position = position
     draft.effects.append(WakeProjection(tenant))
     return Appended(tuple(ranges), first_position, position, draft.last_timestamp)
