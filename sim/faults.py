@@ -1,25 +1,28 @@
-"""The kinds of fault, by the names that counts and reports use."""
+"""The kinds of fault that a sweep must see, by the names that counts and reports use."""
 
 from __future__ import annotations
 
+CRASH = "node.crash"
+CRASH_IN_RECOVERY = "node.crash_in_recovery"
+
 FAULT_KINDS: tuple[str, ...] = (
-    "crash",
-    "crash_in_recovery",
-    "unsynced_kept",
-    "unsynced_dropped",
-    "unsynced_torn",
-    "unsynced_reordered",
-    "bit_rot",
-    "misdirected_write",
-    "lost_write",
-    "read_error",
-    "write_error",
-    "sync_failed",
-    "disk_full",
-    "slow_disk",
-    "connection_cut",
-    "connection_stalled",
-    "half_open",
-    "clock_jump",
-    "clock_skew",
+    CRASH,
+    CRASH_IN_RECOVERY,
+    "disk.kept_unsynced",
+    "disk.lost_unsynced",
+    "disk.torn",
+    "disk.reordered",
+    "disk.bit_rot",
+    "disk.misdirected_write",
+    "disk.lost_write",
+    "disk.eio_read",
+    "disk.eio_write",
+    "disk.fsync_failed",
+    "disk.full",
+    "disk.slow",
+    "net.cut",
+    "net.stalled",
+    "net.half_open",
+    "clock.jump",
+    "clock.skew",
 )

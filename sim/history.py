@@ -65,6 +65,14 @@ class Call:
     refused_at: int = -1
     refusal: str = ""
     next_position: int = -1
+    log: tuple[tuple[int, str, bytes], ...] = ()
+    """What a read_log saw: (position, stream's name, payload); complete up to `next_position`."""
+
+    @property
+    def group(self) -> str:
+        """The group of the streams that it names; '' for none."""
+        stream = self.parts[0].stream if self.parts else self.stream
+        return stream.group if stream is not None else ""
 
 
 @define
@@ -82,7 +90,13 @@ class History:
                from_offset: int = 0, once: bool = True) -> Call:  # fmt: skip
         """Record that a client sends a request."""
         call = Call(
-            client=client, kind=kind, invoked=self.tick(), parts=parts, stream=stream, from_offset=from_offset, once=once
+            client=client,
+            kind=kind,
+            invoked=self.tick(),
+            parts=parts,
+            stream=stream,
+            from_offset=from_offset,
+            once=once,
         )
         self.calls.append(call)
         return call
@@ -98,3 +112,7 @@ class History:
     def acknowledged(self) -> int:
         """Requests that were answered, refusals included: the node did its work for each."""
         return sum(call.outcome in (Outcome.OK, Outcome.REFUSED) for call in self.calls)
+
+    def of_group(self, group: str) -> History:
+        """The calls on streams of one group."""
+        return History(calls=[call for call in self.calls if call.group == group])

@@ -42,7 +42,7 @@ class Sweep:
 
     @property
     def faults(self) -> Counter[str]:
-        total: Counter[str] = Counter({kind: 0 for kind in FAULT_KINDS})
+        total: Counter[str] = Counter(dict.fromkeys(FAULT_KINDS, 0))
         for result in self.results:
             total.update(result.faults)
         return total
@@ -86,7 +86,9 @@ class Sweep:
                 if seen[name] < least:
                     found.append(f"the median of {name} is {seen[name]:g}; at least {least} are expected")
             if seen["idle"] > IDLE_MAX:
-                found.append(f"the median seed is idle for {seen['idle']:.0%} of its time; at most {IDLE_MAX:.0%} may be")
+                found.append(
+                    f"the median seed is idle for {seen['idle']:.0%} of its time; at most {IDLE_MAX:.0%} may be"
+                )
         if len(self.results) >= SEEDS_FOR_EVERY_KIND:
             found += [f"the fault {kind!r} never fired" for kind in FAULT_KINDS if not self.faults[kind]]
         return found

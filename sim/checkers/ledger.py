@@ -20,8 +20,7 @@ from vdb.errors import RefusalCode
 from vdb.kernel.command import AppendBatch, CreateStream, OpenSession, Origin, Request, StreamAppend
 from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
-from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.wire.command import decode_body
+from vdb.vsr.header import PrepareHeader
 
 CATALOGUE = 0
 Stream = tuple[int, int]
@@ -33,11 +32,15 @@ class Frame:
     """One sealed record, where the event log must hold it."""
 
     op: int
+    request: int
+    """Index of its request in the op."""
     position: int
     stream: int
     offset: int
     count: int
     record: bytes
+    created: int = 0
+    """The id that a catalogue record gives a name to."""
 
 
 @define
@@ -61,6 +64,7 @@ class Ledger:
     """The op up to which the node's present incarnation has committed."""
     sessions: SessionTable = field(init=False)
     _next_offset: dict[Stream, int] = field(factory=dict)
+    _place: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
         self.sessions = SessionTable(self.limits.sessions_max)
@@ -73,20 +77,21 @@ class Ledger:
     def on_start(self, commit: int) -> None:
         """A new incarnation starts with the ops up to `commit` already in its state."""
         self.verdict.check(
-            "I2", commit <= self.head, f"{self.group}: started from op {commit}, of {self.head} that were ever committed"
+            "I2",
+            commit <= self.head,
+            f"{self.group}: started from op {commit}, of {self.head} that were ever committed",
         )
         self.at = commit
 
-    def on_commit(self, prepare: Prepare, replies: Sequence[Reply]) -> None:
-        """One op was committed and applied, for the first time or in a replay."""
-        header = prepare.header
+    def on_commit(self, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]) -> bool:
+        """One op was committed and applied; True when for the first time, False in a replay."""
         check = self.verdict.check
         check("I2", header.op == self.at + 1, f"{self.group}: op {header.op} was committed after op {self.at}")
         self.at = header.op
         known = self.ops.get(header.op)
         if known is None:
-            self._commit_first(prepare, tuple(replies))
-            return
+            self._commit_first(header, requests, tuple(replies))
+            return True
         if check(
             "I1",
             known.header.checksum == header.checksum,
@@ -98,15 +103,17 @@ class Ledger:
                 known.replies == tuple(replies),
                 f"{self.group}: op {header.op} was answered {known.replies}, and in a replay {tuple(replies)}",
             )
+        return False
 
-    def _commit_first(self, prepare: Prepare, replies: tuple[Reply, ...]) -> None:
-        header = prepare.header
+    def _commit_first(self, header: PrepareHeader, requests: Sequence[Request], replies: tuple[Reply, ...]) -> None:
         check = self.verdict.check
         if not check("I2", header.op == self.head + 1, f"{self.group}: op {header.op} follows op {self.head}"):
             return
         if header.op > 1:
             before = self.ops[header.op - 1].header
-            check("I3", header.parent == before.checksum, f"{self.group}: op {header.op} isn't chained to the op before")
+            check(
+                "I3", header.parent == before.checksum, f"{self.group}: op {header.op} isn't chained to the op before"
+            )
             check(
                 "I4",
                 header.view >= before.view,
@@ -120,7 +127,6 @@ class Ledger:
             )
         else:
             check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
-        requests = decode_body(prepare.body)
         check(
             "I32",
             len(requests) <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
@@ -132,14 +138,14 @@ class Ledger:
             len(requests) == len(replies) == header.request_count,
             f"{self.group}: op {header.op} has {len(requests)} requests and {len(replies)} replies",
         ):
-            for request, reply in zip(requests, replies, strict=True):
+            for index, (request, reply) in enumerate(zip(requests, replies, strict=True)):
+                self._place = (header.op, index)
                 self._execute(header.op, request, reply)
 
     def _execute(self, op: int, request: Request, reply: Reply) -> None:
         origin = request.origin
         if isinstance(request.command, OpenSession):
-            if self.verdict.check("one-reply", isinstance(reply, SessionOpened), f"op {op}: a session got {reply}"):
-                assert isinstance(reply, SessionOpened)
+            if isinstance(reply, SessionOpened):
                 self._open(op, origin, reply.session)
             return
         if origin.session:
@@ -177,7 +183,7 @@ class Ledger:
         command = request.command
         if isinstance(command, CreateStream) and isinstance(reply, StreamCreated):
             if reply.created:
-                self._append(op, command.tenant, CATALOGUE, 1, command.record)
+                self._append(command.tenant, CATALOGUE, 1, command.record, created=reply.stream)
                 self._next_offset.setdefault((command.tenant, reply.stream), 0)
         elif isinstance(command, AppendBatch):
             if isinstance(reply, Appended):
@@ -209,13 +215,13 @@ class Ledger:
                 f"{told.get(append.stream)}",
             )
             for run in append.runs:
-                self._append(op, command.tenant, append.stream, run.count, run.record)
+                self._append(command.tenant, append.stream, run.count, run.record)
         check("gap-free", reply.next_position == self.next_position,
               f"{name}: the log is at {self.next_position}, the reply says {reply.next_position}")  # fmt: skip
 
-    def _append(self, op: int, tenant: int, stream: int, count: int, record: bytes) -> None:
+    def _append(self, tenant: int, stream: int, count: int, record: bytes, *, created: int = 0) -> None:
         offset = self._next_offset.get((tenant, stream), 0)
-        frame = Frame(op, self.next_position, stream, offset, count, bytes(record))
+        frame = Frame(*self._place, self.next_position, stream, offset, count, bytes(record), created)
         self.frames.setdefault(tenant, []).append(frame)
         self._next_offset[tenant, stream] = offset + count
         self.next_position += count

@@ -84,9 +84,7 @@ def _owners(history: History) -> Mapping[bytes, tuple[Call, AppendedTo]]:
     return owners
 
 
-def _build(
-    verdict: Verdict, log: Sequence[Entry], owners: Mapping[bytes, tuple[Call, AppendedTo]]
-) -> _Log | None:
+def _build(verdict: Verdict, log: Sequence[Entry], owners: Mapping[bytes, tuple[Call, AppendedTo]]) -> _Log | None:
     built = _Log()
     copies: dict[tuple[int, StreamKey], int] = {}
     previous: tuple[Call, tuple[StreamKey, ...]] | None = None

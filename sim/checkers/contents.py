@@ -1,0 +1,109 @@
+"""What the log holds, opened: the ledger's sealed records as payloads, by stream and position.
+
+The records are opened with the node's keyring and named by its catalogue records; what they hold is then compared with
+what clients sent, were told and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import define, field, frozen
+
+from sim.checkers.ledger import CATALOGUE, Frame, Ledger
+from sim.checkers.linearizable import Entry
+from sim.history import Call, History, Outcome, StreamKey
+from sim.verdict import Verdict
+from vdb.crypto.keyring import Keyring
+from vdb.crypto.record import decode_record, open_body
+from vdb.wire.event import decode_batch
+
+
+@frozen
+class Opened:
+    """One event of the log."""
+
+    position: int
+    stream: StreamKey
+    offset: int
+    payload: bytes
+
+
+@define
+class Contents:
+    """One group's log, opened as far as `catch_up` has gone."""
+
+    ledger: Ledger
+    verdict: Verdict
+    events: dict[int, list[Opened]] = field(factory=dict)
+    """Per tenant, in position order."""
+    _entries: list[tuple[int, int, int, Entry]] = field(factory=list)
+    _names: dict[tuple[int, int], str] = field(factory=dict)
+    _done: dict[int, int] = field(factory=dict)
+    _offsets: dict[StreamKey, int] = field(factory=dict)
+
+    def catch_up(self, keyring: Keyring) -> None:
+        """Open what was committed since the last time."""
+        for tenant, frames in self.ledger.frames.items():
+            start = self._done.get(tenant, 0)
+            for frame in frames[start:]:
+                self._open(tenant, frame, keyring)
+            self._done[tenant] = len(frames)
+
+    def entries(self) -> list[Entry]:
+        """Appends in position order, the records of one append to one stream joined."""
+        ordered = sorted(self._entries, key=lambda item: item[0])
+        joined: list[Entry] = []
+        previous: tuple[int, int] | None = None
+        for _, op, request, entry in ordered:
+            if joined and previous == (op, request) and joined[-1].stream == entry.stream:
+                last = joined.pop()
+                entry = Entry(entry.stream, last.first_offset, last.payloads + entry.payloads)
+            joined.append(entry)
+            previous = (op, request)
+        return joined
+
+    def _open(self, tenant: int, frame: Frame, keyring: Keyring) -> None:
+        sealed = decode_record(frame.record)
+        header = sealed.header
+        self.verdict.check(
+            "records",
+            (header.tenant, header.stream, header.offset, header.count)
+            == (tenant, frame.stream, frame.offset, frame.count),
+            f"{self.ledger.group} position {frame.position}: the record was sealed for another place",
+        )
+        plain = open_body(sealed.header_bytes, keyring.key(header.dek_id), sealed.body)
+        if frame.stream == CATALOGUE:
+            self._names[tenant, frame.created] = plain.decode()
+            return
+        stream = StreamKey(tenant, self.ledger.group, self._names[tenant, frame.stream])
+        payloads = tuple(decode_batch(plain))
+        self.verdict.check(
+            "records", len(payloads) == frame.count, f"position {frame.position}: {len(payloads)} events"
+        )
+        self._entries.append((frame.position, frame.op, frame.request, Entry(stream, frame.offset, payloads)))
+        events = self.events.setdefault(tenant, [])
+        for index, payload in enumerate(payloads):
+            events.append(Opened(frame.position + index, stream, frame.offset + index, payload))
+
+
+def check_log_reads(verdict: Verdict, history: History, contents: Contents) -> None:
+    """Each read of a tenant's log saw just the tenant's events from its start to where it says it ended."""
+    for call in history.calls:
+        if call.kind == "read_log" and call.outcome is Outcome.OK and call.stream is not None:
+            if call.stream.group == contents.ledger.group:
+                _check_log_read(verdict, call, contents.events.get(call.stream.tenant, []))
+
+
+def _check_log_read(verdict: Verdict, call: Call, events: Sequence[Opened]) -> None:
+    expected = tuple(
+        (event.position, event.stream.name, event.payload)
+        for event in events
+        if call.from_offset <= event.position < call.next_position
+    )
+    verdict.check(
+        "read-log",
+        call.log == expected,
+        f"client {call.client} read {len(call.log)} events of tenant {call.stream.tenant if call.stream else 0}'s log "
+        f"from position {call.from_offset} to {call.next_position}; the log has {len(expected)} there, or others",
+    )

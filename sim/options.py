@@ -1,0 +1,175 @@
+"""Options of a run: everything that a seed draws (swarm testing).
+
+Most faults are off in most runs and some options are extreme, because a run in which everything happens a little never
+gets deep anywhere. Limits are tiny, so that the ring laps, checkpoints follow each other and sessions are evicted
+within seconds. A story of the corpus, or a scenario, may override any field by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from sim.world.entropy import draws
+from sim.world.faults import DiskFaults, NetworkFaults
+from vdb.limits import SECTOR_SIZE, Limits
+
+WORK_KINDS = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
+DISTURBANCES = (
+    "crash",
+    "crash_in_recovery",
+    "bit_rot",
+    "misdirected_write",
+    "lost_write",
+    "read_error",
+    "write_error",
+    "sync_failed",
+    "disk_full",
+    "slow_disk",
+    "connection_cut",
+    "connection_stalled",
+    "half_open",
+    "clock_jump",
+)
+"""What the nemesis does at drawn moments."""
+
+US = 1_000_000
+
+
+@frozen(kw_only=True)
+class Options:
+    """One run. Times are microseconds of virtual time."""
+
+    limits: Limits
+    tenants: int
+    clients: int
+    session_clients: int
+    """How many of the clients send in a session; the others may see an append run twice."""
+    requests: int
+    """Of all clients together."""
+    in_flight: int
+    """Requests that one client has under way at once."""
+    streams: int
+    """Per tenant, made before the others may be made by clients."""
+    payload_size: int
+    events_per_run: int
+    think_us: int
+    """Between an answer and the next request of a client, at most."""
+    mix: Mapping[str, int]
+    """Weight of each kind of work."""
+    disturbances: tuple[str, ...]
+    """What the nemesis does, in order, spread over the run."""
+    beyond_repair: bool
+    """Whether the last disturbance destroys what one replica can't repair. The node must then stop, or never notice."""
+    projections: tuple[str, ...]
+    """Templates that run on each tenant: 'latest', 'timeline'."""
+    disk: DiskFaults
+    """Times of the disk, and what a crash does to unsynced writes."""
+    network: NetworkFaults
+    clock_skew_us: int
+    clock_drift_ppm: int
+    scrub_period_s: float
+    heal_bound_us: int = field(default=120 * US)
+    """After the faults every request is answered within this time."""
+
+    @classmethod
+    def draw(cls, seed: int) -> Options:
+        """The options of a seed."""
+        random = draws(seed, "options")
+        clients = random.choice((1, 2, 2, 3, 4, 6, 8))
+        return cls(
+            limits=draw_limits(random),
+            tenants=random.choice((1, 1, 2, 3)),
+            clients=clients,
+            session_clients=random.choice((clients, clients, (clients + 1) // 2, 0)),
+            requests=random.randrange(260, 480),
+            in_flight=random.choice((1, 1, 2, 4, 16)),
+            streams=random.choice((1, 2, 4, 8)),
+            payload_size=random.choice((40, 40, 200, 900)),
+            events_per_run=random.choice((1, 1, 3, 8)),
+            think_us=random.choice((0, 0, 200, 2_000)),
+            mix=draw_mix(random),
+            disturbances=draw_disturbances(random),
+            beyond_repair=random.random() < 0.12,
+            projections=tuple(name for name in ("latest", "timeline") if random.random() < 0.4),
+            disk=draw_disk(random),
+            network=draw_network(random),
+            clock_skew_us=random.choice((0, 0, -3_600 * US, 3_600 * US)),
+            clock_drift_ppm=random.choice((0, 0, -200, 200)),
+            scrub_period_s=random.choice((2.0, 20.0, 86_400.0)),
+        )
+
+    def override(self, changes: Mapping[str, Any]) -> Options:
+        """The same run with some fields changed. `limits`, `disk` and `network` may be tables; lists become tuples."""
+        fields: dict[str, Any] = {}
+        for name, value in changes.items():
+            if name in ("limits", "disk", "network") and isinstance(value, Mapping):
+                value = attrs.evolve(getattr(self, name), **value)
+            fields[name] = tuple(value) if isinstance(value, list) else value
+        return attrs.evolve(self, **fields)
+
+
+def draw_limits(random: Random) -> Limits:
+    """Tiny limits that keep the relations which `Limits` asserts."""
+    pipeline = random.choice((2, 3, 4))
+    interval = random.randrange(8, 21)
+    least = interval + 2 * pipeline
+    message_size = SECTOR_SIZE * random.choice((4, 4, 8, 16))
+    requests = random.choice((1, 2, 8, 32))
+    return Limits(
+        message_size_max=message_size,
+        wal_slots=max(least, random.choice((least, 16, 24, 32))),
+        pipeline_max=pipeline,
+        requests_per_prepare_max=requests,
+        request_queue_max=random.choice((64, 128)),
+        checkpoint_interval=interval,
+        sessions_max=random.choice((3, 6, 16, 64)),
+        segment_size=random.choice((1, 4, 16, 256)) * 1024,
+        read_bytes_max=SECTOR_SIZE * random.choice((1, 2, 16)),
+        open_files_max=random.choice((4, 8, 64)),
+    )
+
+
+def draw_disk(random: Random) -> DiskFaults:
+    """What is unsynced at a crash may be lost, torn or kept out of order; in a few runs it is always kept."""
+    return DiskFaults(
+        read_us=random.choice((5, 60, 400)),
+        write_us=random.choice((5, 15, 200)),
+        sync_us=random.choice((50, 250, 2_000)),
+        lose_unsynced=random.choice((0.0, 0.5, 1.0, 1.0)),
+        reorder=random.choice((0.0, 0.3, 1.0)),
+        tear=random.choice((0.0, 0.5, 1.0)),
+        tear_garbage=random.choice((0.0, 0.5)),
+        lose_names=random.choice((0.0, 0.5, 1.0)),
+    )
+
+
+def draw_network(random: Random) -> NetworkFaults:
+    return NetworkFaults(
+        latency_us=random.choice((20, 100, 1_000)),
+        jitter_us=random.choice((0, 50, 2_000)),
+        split=random.choice((0.0, 0.0, 0.3)),
+        half_open=random.choice((0.0, 0.3)),
+    )
+
+
+def draw_mix(random: Random) -> dict[str, int]:
+    """A few kinds of work are left out, one may dominate; appends are always there."""
+    mix = {kind: random.choice((0, 1, 2, 4)) for kind in WORK_KINDS}
+    mix["append"] = random.choice((4, 8, 16))
+    mix["read"] = max(1, mix["read"])
+    return mix
+
+
+def draw_disturbances(random: Random) -> tuple[str, ...]:
+    """Some kinds, some often; a crash nearly always."""
+    chosen = [kind for kind in DISTURBANCES if random.random() < 0.3]
+    found = [kind for kind in chosen for _ in range(random.choice((1, 1, 2, 4)))]
+    if random.random() < 0.95:
+        found += ["crash"] * random.choice((1, 2, 3))
+    random.shuffle(found)
+    return tuple(found)

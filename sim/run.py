@@ -1,0 +1,74 @@
+"""One run of one seed: build the world, let clients and nemesis loose, heal, read everything back, check.
+
+Phases
+1. safety: clients work, the nemesis disturbs, checkers watch each step;
+2. liveness: the nemesis mends everything; every request that is under way is answered within a bound (I36);
+3. in some runs: something is destroyed beyond repair, and the node must refuse or stay truthful (I40);
+4. the power is cut once more, or not; a fresh client reads every stream and every log; the whole history is checked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sim.bugs.patch import Bug, planted
+from sim.options import Options
+from sim.result import Result
+from sim.revision import revision
+from sim.runner import RunFailed, run
+from sim.simulation import Simulation
+from sim.verdict import Violation
+from vdb.marks import COUNTS
+
+BUDGET_SECONDS = 3600.0
+"""Virtual time after which a run counts as hung."""
+
+
+def run_seed(
+    seed: int,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    bug: Bug | None = None,
+    trace_lines: list[str] | None = None,
+) -> Result:
+    """Run a seed, with some options overridden or a bug planted. Everything that goes wrong is in the result."""
+    options = Options.draw(seed).override(overrides or {})
+    simulations: list[Simulation] = []
+    COUNTS.clear()
+    started = time.perf_counter()
+    failure: Violation | None = None
+    with planted(bug):
+
+        async def main() -> None:
+            simulations.append(Simulation(seed, options, trace_lines))
+            await simulations[0].run()
+
+        try:
+            run(seed, main, budget_s=BUDGET_SECONDS)
+        except RunFailed as error:
+            failure = Violation("I36", f"{type(error).__name__}: {error}")
+        finally:
+            for simulation in simulations:
+                simulation.close()
+    simulation = simulations[0]
+    return Result(
+        seed=seed,
+        digest=simulation.trace.digest(),
+        commit=revision(),
+        virtual_seconds=simulation.virtual_ns / 1e9,
+        wall_seconds=time.perf_counter() - started,
+        events=simulation.trace.events,
+        ops_committed=simulation.watch.ops_committed,
+        faults=Counter(simulation.counts),
+        checks=Counter(simulation.verdict.checks),
+        marks=tuple(sorted(COUNTS)),
+        violation=simulation.verdict.violation or failure,
+        acknowledged=simulation.history.acknowledged,
+        crashes=simulation.cluster.crashes,
+        idle=simulation.idle,
+        stopped=simulation.stopped,
+        last_events=tuple(simulation.trace.last_lines()),
+    )
