@@ -1,0 +1,234 @@
+"""The event log of one group: a log of segments per tenant, under `<directory>/log/t_<tenant>/`.
+
+Rules
+- `append` is called for each AppendRecord of a committed op, in order, and does no IO: records wait in memory, where
+  readers see them at once. The WAL keeps them durable until a checkpoint has them.
+- A checkpoint writes and syncs the segments of the tenants that changed since the one before, a bounded number at
+  a time, while appends and reads go on. It returns rows for the checkpoint's tables; with those, the log opens again.
+- Past TAIL_BYTES_MAX of waiting records, `run` writes them early, without a sync. What a crash leaves of that is cut.
+- No file is opened until its tenant is touched. Files and indexes in memory are bounded, whatever the tenants.
+- One writer at a time: a checkpoint and an early write exclude each other.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+
+import trio
+from attrs import define, field
+
+from vdb.errors import DiskFull, VerityError
+from vdb.kernel.effect import AppendRecord
+from vdb.limits import Limits
+from vdb.marks import mark
+from vdb.ports import Disk
+from vdb.storage.segment import Frame
+from vdb.storage.tables import StorageTable
+from vdb.storage.tenant_log import (
+    ClosedSegment,
+    Cursor,
+    LogFiles,
+    TenantLog,
+    decode_segment_key,
+    segment_key,
+    tenant_key,
+)
+from vdb.storage.tenant_reader import read_log, read_stream
+from vdb.types import StreamId, TenantId
+
+__all__ = ["EventLog", "Frame", "LogCheckpoint"]
+
+TAIL_BYTES_MAX = 8 * 1024 * 1024
+DISK_FULL_RETRY_SECONDS = 0.25
+WRITERS = 8
+"""Tenants whose files a checkpoint writes and syncs at once."""
+WARM_TENANTS_MAX = 256
+"""Tenants whose open segment's index is kept in memory between checkpoints."""
+
+Rows = dict[int, dict[bytes, bytes | None]]
+
+
+@define(eq=False)
+class LogCheckpoint:
+    """What a checkpoint covers: the tenants that changed, each up to a number of records."""
+
+    waiting: dict[int, tuple[TenantLog, int]] = field(repr=False)
+    """By tenant; shrinks while the checkpoint is written."""
+    rows: Rows = field(repr=False)
+
+
+class EventLog:
+    """See the module's docstring."""
+
+    def __init__(self, shared: LogFiles, cursors: dict[int, bytes], closed: dict[int, list[ClosedSegment]]) -> None:
+        self._shared = shared
+        self._cursors = cursors
+        self._closed = closed
+        self._logs: dict[int, TenantLog] = {}
+        self._dirty: dict[int, TenantLog] = {}
+        self._warm: OrderedDict[int, TenantLog] = OrderedDict()
+        self._writer = trio.Lock()
+        self._checkpoint: LogCheckpoint | None = None
+        self._wake = trio.Event()
+
+    @classmethod
+    async def open(
+        cls,
+        disk: Disk,
+        directory: str,
+        limits: Limits,
+        tables: Mapping[int, Mapping[bytes, bytes]],
+        *,
+        group_hash: bytes,
+    ) -> EventLog:
+        """The log as the checkpoint's rows describe it; `tables` holds those of `StorageTable`, others are ignored.
+
+        The ops after the checkpoint are appended again by the replay of the WAL. Touches no tenant's file.
+        """
+        await disk.make_directory(f"{directory}/log")
+        shared = LogFiles(disk, f"{directory}/log", group_hash, limits.segment_size, limits.open_files_max)
+        cursors = {
+            int.from_bytes(key, "big"): bytes(row) for key, row in tables.get(StorageTable.EVENT_LOGS, {}).items()
+        }
+        closed: dict[int, list[ClosedSegment]] = {}
+        for key, row in sorted(tables.get(StorageTable.SEGMENTS, {}).items()):
+            tenant, number = decode_segment_key(key)
+            closed.setdefault(tenant, []).append(ClosedSegment.decode(number, row))
+        return cls(shared, cursors, closed)
+
+    @property
+    def tail_bytes(self) -> int:
+        """Bytes of records that aren't in a file yet."""
+        return self._shared.waiting_bytes
+
+    def tenants(self) -> list[int]:
+        """All tenants that have records, sorted."""
+        return sorted(self._cursors.keys() | self._logs.keys())
+
+    def next_position(self, tenant: TenantId) -> int:
+        """One above the position of the tenant's last event; 0 without any."""
+        return self._log(tenant).next_position
+
+    def append(self, effect: AppendRecord) -> None:
+        """Add a committed record. No IO, no suspension."""
+        log = self._log(effect.tenant)
+        log.append(effect)
+        self._logs[effect.tenant] = log
+        self._dirty[effect.tenant] = log
+        if self._shared.waiting_bytes > TAIL_BYTES_MAX:
+            self._wake.set()
+
+    async def read_stream(self, tenant: TenantId, stream: StreamId, from_offset: int, max_bytes: int) -> list[Frame]:
+        """Records of a stream from the one that holds `from_offset`: at least one if there is any, then as many as fit.
+
+        DamagedData names file and byte of a frame that the disk has damaged.
+        """
+        log = self._log(tenant)
+        frames = await read_stream(log, stream, from_offset, max_bytes)
+        self._keep_warm(log)
+        return frames
+
+    async def read_log(self, tenant: TenantId, from_position: int, max_bytes: int) -> list[Frame]:
+        """Records of all the tenant's streams in commit order, from the one that holds `from_position` or the next."""
+        log = self._log(tenant)
+        frames = await read_log(log, from_position, max_bytes)
+        self._keep_warm(log)
+        return frames
+
+    def begin_checkpoint(self) -> LogCheckpoint:
+        """Fix what the checkpoint covers: all that was appended so far. No suspension. One checkpoint at a time."""
+        assert self._checkpoint is None, "a checkpoint is under way"
+        plan = LogCheckpoint(
+            {tenant: (log, log.records) for tenant, log in sorted(self._dirty.items())},
+            {StorageTable.EVENT_LOGS: {}, StorageTable.SEGMENTS: {}},
+        )
+        self._dirty = {}
+        self._checkpoint = plan
+        return plan
+
+    async def write_checkpoint(self, plan: LogCheckpoint) -> Rows:
+        """Make durable what `plan` covers; returns the changed rows of the tables of `StorageTable`.
+
+        DiskFull: nothing is lost, call it again with the same plan. DiskFailed is final.
+        """
+        assert plan is self._checkpoint
+        async with self._writer:
+            await self._write_all(iter(list(plan.waiting.values())), plan)
+            self._checkpoint = None
+        return plan.rows
+
+    async def run(self) -> None:
+        """Write waiting records early when they outgrow TAIL_BYTES_MAX. Runs until cancelled; DiskFailed ends it.
+
+        While the disk is full the records stay in memory; the next append or checkpoint tries again.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            try:
+                await self.flush()
+            except DiskFull:
+                mark("event_log.disk_full")
+                await trio.sleep(DISK_FULL_RETRY_SECONDS)
+
+    async def flush(self) -> None:
+        """Write what waits in memory to the segments, unsynced. During a checkpoint, which does it too, do nothing."""
+        async with self._writer:
+            if self._checkpoint is not None:
+                return
+            mark("event_log.early_write")
+            waiting = [(log, log.records) for _tenant, log in sorted(self._dirty.items()) if log.tail]
+            await self._write_all(iter(waiting), None)
+
+    async def close(self) -> None:
+        await self._shared.files.close()
+
+    def _log(self, tenant: int) -> TenantLog:
+        log = self._logs.get(tenant)
+        if log is None:
+            row = self._cursors.get(tenant)
+            cursor = Cursor.decode(row) if row is not None else Cursor()
+            log = TenantLog(tenant=tenant, shared=self._shared, cursor=cursor, closed=self._closed.get(tenant, []))
+            if row is not None:
+                self._logs[tenant] = log
+        return log
+
+    async def _write_all(self, work: Iterator[tuple[TenantLog, int]], plan: LogCheckpoint | None) -> None:
+        """Let a few tasks share the work. The first error ends all of them and is raised as it is."""
+        errors: list[VerityError] = []
+
+        async def worker() -> None:
+            for log, upto in work:
+                try:
+                    await self._write_one(log, upto, plan)
+                except VerityError as error:
+                    errors.append(error)
+                    nursery.cancel_scope.cancel()
+                    return
+
+        async with trio.open_nursery() as nursery:
+            for _worker in range(WRITERS):
+                nursery.start_soon(worker)
+        if errors:
+            raise errors[0]
+
+    async def _write_one(self, log: TenantLog, upto: int, plan: LogCheckpoint | None) -> None:
+        await log.write(upto)
+        self._keep_warm(log)
+        if plan is None:
+            return
+        await log.sync()
+        plan.rows[StorageTable.EVENT_LOGS][tenant_key(log.tenant)] = log.cursor.encode()
+        for closed in log.newly_closed:
+            plan.rows[StorageTable.SEGMENTS][segment_key(log.tenant, closed.segment)] = closed.encode()
+        log.newly_closed = []
+        del plan.waiting[log.tenant]
+
+    def _keep_warm(self, log: TenantLog) -> None:
+        """Note that this tenant's index was used; drop the index of the one not used for longest."""
+        self._warm[log.tenant] = log
+        self._warm.move_to_end(log.tenant)
+        while len(self._warm) > WARM_TENANTS_MAX:
+            _tenant, oldest = self._warm.popitem(last=False)
+            oldest.forget_index()
