@@ -1,14 +1,14 @@
 """Writes checkpoints while the pipeline goes on.
 
-At the commit of every `checkpoint_interval`-th op the group hands over what changed since the last checkpoint; this
+There is one at a time. At the commit of every `checkpoint_interval`-th op the group hands over what changed since the last checkpoint; this
 task writes it, in order, data first, superblock last. Only then may WAL slots be written again. A full disk makes it
 try again: no op is lost, since the WAL keeps them, and the group refuses writes meanwhile.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import trio
 from attrs import frozen
@@ -19,6 +19,8 @@ from vdb.node.group_storage import CheckpointHead, GroupStorage
 from vdb.node.observer import Observer
 from vdb.storage.event_log import LogCheckpoint
 from vdb.types import GroupId
+
+T = TypeVar("T")
 
 RETRY_SECONDS = 1.0
 
@@ -48,42 +50,49 @@ class Checkpointer:
         self._storage = storage
         self._observer = observer
         self._on_durable = on_durable
-        self._plans: deque[CheckpointPlan] = deque()
+        self._plan: CheckpointPlan | None = None
         self._wake = trio.Event()
         self.disk_full = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is being written: the op that would begin the next one has to wait."""
+        return self._plan is not None
+
     def submit(self, plan: CheckpointPlan) -> None:
-        assert not self._plans or self._plans[-1].op < plan.op
-        self._plans.append(plan)
+        assert self._plan is None, "one checkpoint at a time"
+        self._plan = plan
         self._wake.set()
 
     async def run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            while self._plans:
-                await self._write_until_done(self._plans[0])
-                self._plans.popleft()
+            assert self._plan is not None
+            plan = self._plan
+            await self._write(plan)
+            await self._storage.checkpoints.prune(plan.op)
 
-    async def _write_until_done(self, plan: CheckpointPlan) -> None:
+    async def _write(self, plan: CheckpointPlan) -> None:
+        storage = self._storage
+        log_rows = await self._until_there_is_room(lambda: storage.event_log.write_checkpoint(plan.log))
+        changed = {**plan.changed, **plan.head.rows(), **log_rows}
+        checkpoint_id = await self._until_there_is_room(lambda: storage.checkpoints.write(plan.op, changed))
+        state = await storage.superblock.update(checkpoint_op=plan.op, checkpoint_id=checkpoint_id, commit=plan.op)
+        self._observer.on_superblock(self._group, state)
+        self._observer.on_checkpoint(self._group, plan.op, checkpoint_id)
+        self._plan = None
+        self._on_durable(plan.op, checkpoint_id)
+
+    async def _until_there_is_room(self, step: Callable[[], Awaitable[T]]) -> T:
+        """A step of storage can be tried again after DiskFull: it picks up where it was."""
         while True:
             try:
-                await self._write(plan)
+                result = await step()
             except DiskFull:
                 mark("checkpointer.disk_full")
                 self.disk_full = True
                 await trio.sleep(RETRY_SECONDS)
             else:
                 self.disk_full = False
-                return
-
-    async def _write(self, plan: CheckpointPlan) -> None:
-        storage = self._storage
-        log_rows = await storage.event_log.write_checkpoint(plan.log)
-        changed = {**plan.changed, **plan.head.rows(), **log_rows}
-        checkpoint_id = await storage.checkpoints.write(plan.op, changed)
-        state = await storage.superblock.update(checkpoint_op=plan.op, checkpoint_id=checkpoint_id, commit=plan.op)
-        self._observer.on_superblock(self._group, state)
-        self._observer.on_checkpoint(self._group, plan.op, checkpoint_id)
-        self._on_durable(plan.op, checkpoint_id)
-        await storage.checkpoints.prune(plan.op)
+                return result

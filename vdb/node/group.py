@@ -149,6 +149,7 @@ class Group:
             nursery.start_soon(self.journal.run)
             await self._recover()
             nursery.start_soon(self.checkpointer.run)
+            nursery.start_soon(self.event_log.run)
             nursery.start_soon(self._propose_when_woken)
             task_status.started()
 
@@ -218,7 +219,7 @@ class Group:
 
     def _pump(self) -> None:
         """Make prepares while there are requests, places in the pipeline, and no prepare that waits for the journal."""
-        while self._queue and self.replica.can_propose() and not self.journal.has_waiting:
+        while self._queue and self._can_propose() and not self.journal.has_waiting:
             batch = self._make_batch()
             if not batch.requests:
                 continue
@@ -226,6 +227,11 @@ class Group:
             self._in_flight.append(_InFlight(self.replica.op + 1, batch))
             self.prepared = batch.state
             self._do(self.replica.on(Propose(body=body, timestamp=batch.timestamp, request_count=len(batch.requests))))
+
+    def _can_propose(self) -> bool:
+        """The op at which a checkpoint begins waits until the one before is durable: there is one at a time."""
+        at_checkpoint = (self.replica.op + 1) % self.limits.checkpoint_interval == 0
+        return self.replica.can_propose() and not (at_checkpoint and self.checkpointer.busy)
 
     def _make_batch(self) -> Batch:
         timestamp = self.replica.next_timestamp(self.world.clock.wall_us())

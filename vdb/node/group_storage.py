@@ -19,7 +19,7 @@ from attrs import frozen
 
 from vdb.errors import DamagedData, WrongKey
 from vdb.kernel.state import State
-from vdb.kernel.tables import Table
+from vdb.kernel.tables import KERNEL_TABLES
 from vdb.limits import Limits
 from vdb.ports import Disk
 from vdb.storage.checkpoint import CheckpointStore
@@ -105,15 +105,16 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
             f"the root key given isn't the one that group {group!r} was created with: "
             f"expected key id {durable.root_key_id.hex()}, found {root_key_id.hex()}"
         )
-    checkpoints = await CheckpointStore.open(disk, f"{directory}/checkpoints", group)
+    hashed = group_hash(cluster, group)
+    checkpoints = await CheckpointStore.open(disk, directory, group_hash=hashed)
     rows = await checkpoints.load(durable.checkpoint_op, durable.checkpoint_id)
-    state, logs, head = _split_rows(rows, group, durable.limits)
-    event_log = await EventLog.open(disk, f"{directory}/log", durable.limits, group, logs)
+    state, head = _split_rows(rows, group, durable.limits)
+    event_log = await EventLog.open(disk, directory, durable.limits, rows, group_hash=hashed)
     journal = await Journal.open(
         disk,
         directory,
         limits=durable.limits,
-        group_hash=group_hash(cluster, group),
+        group_hash=hashed,
         replica_count=durable.replica_count,
         checkpoint_op=durable.checkpoint_op,
     )
@@ -130,16 +131,14 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
 
 def _split_rows(
     rows: Mapping[int, Mapping[bytes, bytes]], group: GroupId, limits: Limits
-) -> tuple[State, Mapping[bytes, bytes], CheckpointHead]:
-    kernel_tables = [Table(number) for number in rows if number < Table.EVENT_LOGS]
+) -> tuple[State, CheckpointHead]:
     state = State.from_rows(
         group,
         limits.sessions_max,
-        ((table, key, value) for table in kernel_tables for key, value in rows[table].items()),
+        ((table, key, value) for table in KERNEL_TABLES for key, value in rows.get(table, {}).items()),
     )
-    head = START
     packed = rows.get(CHECKPOINT_TABLE, {}).get(_CHECKPOINT_KEY)
-    if packed is not None:
-        checksum, timestamp = _CHECKPOINT_ROW.unpack(packed)
-        head = CheckpointHead(checksum=checksum, timestamp=timestamp)
-    return state, rows.get(Table.EVENT_LOGS, {}), head
+    if packed is None:
+        return state, START
+    checksum, timestamp = _CHECKPOINT_ROW.unpack(packed)
+    return state, CheckpointHead(checksum=checksum, timestamp=timestamp)

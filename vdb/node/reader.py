@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from vdb.crypto.record import decode_record, open_body
+from vdb.crypto.record import open_body
 from vdb.errors import DamagedData, InvalidArgument
 from vdb.kernel.command import KeyScope
 from vdb.kernel.rows import StreamState
@@ -16,7 +16,7 @@ from vdb.kernel.state import State
 from vdb.kernel.streamid import CATALOGUE, serial_of, stream_id
 from vdb.node.answers import StreamInfo
 from vdb.node.group import Group
-from vdb.node.records import cut_run, open_frame
+from vdb.node.records import checked_record, cut_run, open_frame
 from vdb.projections.source import OpenedRun
 from vdb.storage.event_log import Frame
 from vdb.types import StreamId, TenantId
@@ -61,7 +61,7 @@ class GroupReader:
         frames = await self.group.storage.event_log.read_stream(tenant, CATALOGUE, serial_of(stream) - 1, 1)
         if not frames or frames[0].offset != serial_of(stream) - 1:
             raise DamagedData(f"the catalogue of tenant {tenant} has no name for stream {stream}")
-        return self._remember(tenant, stream, self._open_name(frames[0]))
+        return self._remember(tenant, stream, self._open_name(tenant, frames[0]))
 
     async def list_streams(self, tenant: TenantId, after_serial: int, limit: int) -> tuple[list[StreamInfo], bool]:
         """Streams in the order of creation, after a serial number; and whether there are more."""
@@ -83,8 +83,8 @@ class GroupReader:
             )
         return infos, after_serial + limit < last
 
-    def _open_name(self, frame: Frame) -> str:
-        sealed = decode_record(frame.record)
+    def _open_name(self, tenant: TenantId, frame: Frame) -> str:
+        sealed = checked_record(frame, tenant=tenant, group=self.group.name)
         key = self.group.keyring.key(sealed.header.dek_id)
         return open_body(sealed.header_bytes, key, sealed.body).decode()
 

@@ -7,7 +7,7 @@ swapped or changed on disk is an error here, never an answer.
 from __future__ import annotations
 
 from vdb.crypto.keyring import Keyring
-from vdb.crypto.record import decode_record, open_body
+from vdb.crypto.record import SealedRecord, decode_record, open_body
 from vdb.errors import DamagedData
 from vdb.limits import EVENT_ID_SIZE
 from vdb.projections.source import OpenedRun
@@ -20,19 +20,8 @@ def open_frame(
     frame: Frame, *, tenant: TenantId, group: GroupId, stream_name: str, keyring: Keyring, ids_only: bool = False
 ) -> OpenedRun:
     """The events of one frame. RecordTampered, KeyUnavailable and DamagedData name no payload."""
-    sealed = decode_record(frame.record)
+    sealed = checked_record(frame, tenant=tenant, group=group)
     header = sealed.header
-    if (header.tenant, header.stream, header.offset, header.count) != (
-        tenant,
-        frame.stream,
-        frame.offset,
-        frame.count,
-    ):
-        raise DamagedData(
-            f"the record at position {group}:{frame.position} of tenant {tenant} belongs elsewhere: expected stream "
-            f"{frame.stream} offset {frame.offset} count {frame.count}, found stream {header.stream} "
-            f"offset {header.offset} count {header.count} of tenant {header.tenant}"
-        )
     batch = b"" if ids_only else open_body(sealed.header_bytes, keyring.key(header.dek_id), sealed.body)
     return OpenedRun(
         tenant=tenant,
@@ -48,6 +37,20 @@ def open_frame(
         event_ids=bytes(sealed.event_ids),
         count=frame.count,
     )
+
+
+def checked_record(frame: Frame, *, tenant: TenantId, group: GroupId) -> SealedRecord:
+    """The record of a frame, if its header says that it belongs just there; DamagedData otherwise."""
+    sealed = decode_record(frame.record)
+    header = sealed.header
+    expected = (group, tenant, frame.stream, frame.offset, frame.count)
+    found = (header.region, header.tenant, header.stream, header.offset, header.count)
+    if found != expected:
+        raise DamagedData(
+            f"the record at position {group}:{frame.position} belongs elsewhere: expected (group, tenant, stream, "
+            f"offset, count) {expected}, found {found}"
+        )
+    return sealed
 
 
 def cut_run(run: OpenedRun, *, skip: int, keep: int) -> OpenedRun:
