@@ -161,9 +161,11 @@ class _Session:
     async def run(self) -> None:
         async with trio.open_nursery() as self.nursery:
             self.nursery.start_soon(self._write_late_answers)
-            with self._reading:
-                await self._read()
-            self._cancel_calls()
+            try:
+                with self._reading:
+                    await self._read()
+            finally:
+                self._cancel_calls()
             await self._linger()
             self.nursery.cancel_scope.cancel()
 
