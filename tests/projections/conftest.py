@@ -93,9 +93,13 @@ class InlineDatabase:
         self._writer = open_sqlcipher(str(path), key)
         self._reader = open_sqlcipher(str(path), key, read_only=True)
         self.closed = False
+        self.faults: list[Exception] = []
+        """What the next calls of `run` raise instead of working."""
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
         await trio.lowlevel.checkpoint()
+        if self.faults:
+            raise self.faults.pop(0)
         try:
             return work(self._writer)
         finally:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdb.errors import ConfigError, InvalidArgument, NodeStopped, ProjectionFailed, WrongKey
+from vdb.errors import ConfigError, DiskFailed, DiskFull, InvalidArgument, NodeStopped, ProjectionFailed, WrongKey
 from vdb.projections.apply import fold
 from vdb.projections.config import ProjectionConfig, for_tenant
 from vdb.projections.handler import Handlers
@@ -187,6 +188,31 @@ async def test_rows_and_position_share_one_transaction(log: Any, disk: Any, star
         await runner.wait_for({LOCAL: 3})
         assert (await runner.rows("counts")).rows == [("a", 3)]
     assert seen == [([], [(0,)])] * 3
+
+
+async def test_a_full_disk_only_holds_it_up(log: Any, disk: Any, start: Start, envelope: Any) -> None:
+    async with start(disk_full_pause=0.01) as runner:
+        disk.databases[-1].faults = [DiskFull("no space left")] * 3
+        end = log.publish("a", [envelope("e", b"1")])
+        while not runner.status().error:
+            await trio.lowlevel.checkpoint()
+        assert runner.status().error == "projection 'counter' of tenant 1 waits: the disk is full"
+        await runner.wait_for({LOCAL: end})
+        assert runner.status().error == ""
+        assert (await runner.rows("counts")).rows == [("a", 1)]
+
+
+async def test_a_failed_disk_is_the_nodes_matter(log: Any, disk: Any, start: Start, envelope: Any) -> None:
+    async def fail() -> None:
+        async with start():
+            disk.databases[-1].faults = [DiskFailed("EIO")]
+            log.publish("a", [envelope("e", b"1")])
+            await trio.sleep_forever()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await fail()
+    assert caught.group_contains(DiskFailed)
+    assert disk.databases[-1].closed
 
 
 async def test_a_wrong_key_is_refused(log: Any, start: Start) -> None:

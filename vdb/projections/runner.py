@@ -7,7 +7,8 @@ Promises
    one, so everything before the culprit is in, and the status names projection, position, event type and cause. It
    goes no further until the node starts again; the node and its other projections go on.
 4. What fails beneath (the disk, a record that doesn't open, a wrong key) isn't the handler's: it is raised to the node.
-5. Neither status nor errors hold a payload, a name or a subject: of foreign exceptions only the class is told.
+5. A full disk only holds it up: it tries again until there is room, and the status says so.
+6. Neither status nor errors hold a payload, a name or a subject: of foreign exceptions only the class is told.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from enum import Enum
 import trio
 from attrs import frozen
 
-from vdb.errors import InvalidArgument, NodeStopped, ProjectionFailed, StorageError, VerityError
+from vdb.errors import DiskFull, InvalidArgument, NodeStopped, ProjectionFailed, StorageError, VerityError
 from vdb.marks import mark
 from vdb.ports import Connection, Database, Disk
 from vdb.projections.apply import Culprit, Span, commit_span, prepare_database
@@ -52,7 +53,7 @@ class ProjectionStatus:
     lag: int
     """Positions between there and the tenant's last events, over all groups; 0 when all is applied."""
     error: str
-    """Why it stopped, or ""."""
+    """Why it stopped, or what holds it up, or ""."""
 
 
 def database_path(tenant: TenantId, name: str) -> str:
@@ -72,6 +73,7 @@ class ProjectionRunner:
         tenant: TenantId,
         key_for: KeyFor,
         batch_events: int = BATCH_EVENTS,
+        disk_full_pause: float = 1.0,
         on_failed: Callable[[ProjectionFailed], None] | None = None,
     ) -> None:
         assert batch_events >= 1
@@ -81,12 +83,14 @@ class ProjectionRunner:
         self._source = source
         self._key_for = key_for
         self._batch_events = batch_events
+        self._disk_full_pause = disk_full_pause  # seconds between two attempts
         self._on_failed = on_failed
         self._database: Database | None = None
         self._committed: dict[GroupId, int] = {}
         # Read up to here: ahead of `_committed` only where the log holds nothing more of this tenant in between.
         self._read: dict[GroupId, int] = {}
         self._failed: ProjectionFailed | None = None
+        self._held_up = ""
         self._state = _State.NEW
         self._progress = trio.Event()
 
@@ -137,7 +141,7 @@ class ProjectionRunner:
             version=self.config.version,
             positions=dict(self._read),
             lag=lag,
-            error=str(self._failed) if self._failed is not None else "",
+            error=str(self._failed) if self._failed is not None else self._held_up,
         )
 
     # The loop --------------------------------------------------------------------------------------------------
@@ -197,7 +201,7 @@ class ProjectionRunner:
             commit_span(db, self.config, span, culprit)
 
         try:
-            await self._opened().run(work)
+            await self._run(work)
         except StorageError:
             raise
         except Exception as error:
@@ -206,6 +210,18 @@ class ProjectionRunner:
             return self._failure(Position(group, culprit.number), culprit.event_type, error)
         self._committed[group] = end
         return None
+
+    async def _run(self, work: Callable[[Connection], None]) -> None:
+        while True:
+            try:
+                await self._opened().run(work)
+            except DiskFull:
+                mark("projection.disk_full")
+                self._held_up = f"projection {self.config.name!r} of tenant {self.tenant} waits: the disk is full"
+                await trio.sleep(self._disk_full_pause)
+            else:
+                self._held_up = ""
+                return
 
     def _failure(self, position: Position, event_type: str, error: Exception) -> ProjectionFailed:
         # Our own errors keep to the rule about messages; what others say may quote the event.
