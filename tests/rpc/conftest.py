@@ -73,6 +73,10 @@ class EchoService:
         child = params.label
         call.respond(lambda results: setattr(results, "before", child), {(1,): self.capability(child)})
 
+    def _repeat(self, _label: str, call: IncomingCall, params: Any) -> None:
+        times = params.times
+        call.respond(lambda results: setattr(results, "text", "x" * times))
+
     def _label(self, label: str, call: IncomingCall, _params: Any) -> None:
         call.respond(lambda results: setattr(results, "label", label))
 

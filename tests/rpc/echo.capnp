@@ -8,6 +8,7 @@ interface Echo {
   wait @3 (label :Text) -> (label :Text);       # answers when the test says so
   child @4 (label :Text) -> (before :Text, child :Echo);
   label @5 () -> (label :Text);
+  repeat @6 (times :UInt32) -> (text :Text);
 }
 
 interface Other {

@@ -12,7 +12,16 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdb.errors import ConnectionLost, NotAvailable, Overloaded, RemoteError, UnknownStream, VerityError
+from vdb.errors import (
+    ConnectionLost,
+    InvalidArgument,
+    NotAvailable,
+    Overloaded,
+    RemoteError,
+    TooLarge,
+    UnknownStream,
+    VerityError,
+)
 from vdb.rpc import encode
 from vdb.rpc.client import open_client
 from vdb.rpc.interface import Interface
@@ -190,6 +199,35 @@ async def test_more_calls_than_may_be_in_flight(connected: Any, echo: Any) -> No
     assert len(echo.seen) == 10
 
 
+async def test_sizes_are_bounded_both_ways(connected: Any) -> None:
+    async with connected(RpcLimits(message_size_max=100_000)) as client:
+        with pytest.raises(TooLarge, match=r"echo: parameters of .* bytes are above the limit of 2096896"):
+            await client.call("echo", field("data", bytes(2_097_000)))
+        assert len((await client.call("echo", field("data", bytes(90_000)))).data) == 90_000
+        with pytest.raises(RemoteError, match=r"the answer of .* bytes is above the limit of 99744: ask for less"):
+            await client.call("repeat", field("times", 100_000))
+        with pytest.raises(ConnectionLost, match=r"a message of .* bytes is above the limit of 100000"):
+            await client.call("echo", field("data", bytes(200_000)))
+
+
+async def test_parameters_that_do_not_fit_the_schema(connected: Any) -> None:
+    async with connected() as client:
+        with pytest.raises(InvalidArgument, match="repeat: a parameter doesn't fit the schema"):
+            await client.call("repeat", field("times", 2**40))
+
+
+async def test_a_call_is_answered_once(connected: Any, echo: Any) -> None:
+    async with connected() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(client.call, "wait")
+        await trio.testing.wait_all_tasks_blocked()
+        call = echo.waiting.pop("")
+        call.respond()
+        with pytest.raises(AssertionError, match="a call is answered once"):
+            call.respond()
+        with pytest.raises(AssertionError, match="a call is answered once"):
+            call.fail(Overloaded("again"))
+
+
 async def test_a_method_that_the_node_does_not_have(interface: Interface, echo: Any) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
@@ -333,3 +371,31 @@ def test_error_mapping_is_total() -> None:
         if "code" in vars(kind):
             assert str(back) == "why"
     assert fault_from_error(KeyError("Jane")).reason == "internal error"
+
+
+async def test_a_peer_that_does_not_read_is_not_asked_for_more(interface: Interface, echo: Any) -> None:
+    method = interface.by_name["repeat"]
+    params = method.params.new_message()
+    params.times = 10_000
+    segments = params.to_segments()
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            limits = RpcLimits(unsent_bytes_max=50_000, read_size=1024)
+            await serve(theirs, dispatch=echo.dispatch, interface=interface, limits=limits)
+
+        async def send() -> None:
+            await ours.send_all(encode.bootstrap(0))
+            await ours.send_all(b"".join(encode.call(number, 0, method, segments) for number in range(1, 1000)))
+
+        nursery.start_soon(run)
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(echo.seen) <= 16, "what one read brings, at most"
+        received = 0
+        while received < 999 * 10_000:
+            received += len(await ours.receive_some())
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(echo.seen) == 999
+        nursery.cancel_scope.cancel()

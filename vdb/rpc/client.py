@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import anyio
 import trio
 
-from vdb.errors import ConnectionLost, InvalidArgument, Overloaded
+from vdb.errors import ConnectionLost, InvalidArgument, Overloaded, TooLarge
 from vdb.ports import Buffer
 from vdb.rpc.connection import Answered, Connection, Ended
 from vdb.rpc.faults import error_from_exception
@@ -92,7 +92,7 @@ class RpcClient:
     def call_nowait(self, name: str, build: Callable[[Any], None] | None, on_done: OnDone) -> Question:
         """Queue a call and return at once. `on_done` runs in the client's task; it must not raise or block.
 
-        Raises InvalidArgument, Overloaded (nothing was sent) or ConnectionLost.
+        Raises InvalidArgument, TooLarge, Overloaded or ConnectionLost; then nothing was sent.
         """
         if self._lost is not None:
             raise ConnectionLost(str(self._lost))
@@ -105,8 +105,12 @@ class RpcClient:
             try:
                 build(params)
             except CapnpError as error:
-                raise InvalidArgument(f"{name}: a parameter doesn't fit the schema: {error}") from None
-        question = connection.ask(method, params.to_segments(), on_done)
+                raise InvalidArgument(f"{name}: a parameter doesn't fit the schema") from error
+        segments = params.to_segments()
+        size, size_max = sum(map(len, segments)), self._limits.content_size_max
+        if size > size_max:
+            raise TooLarge(f"{name}: parameters of {size} bytes are above the limit of {size_max}")
+        question = connection.ask(method, segments, on_done)
         self._wake()
         return question
 

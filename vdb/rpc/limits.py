@@ -22,6 +22,11 @@ class RpcLimits:
     reason_size_max: int = 1024
     """Of an exception's reason; longer ones are cut."""
 
+    @property
+    def content_size_max(self) -> int:
+        """Of parameters or results: a message's size without what lies around them."""
+        return self.message_size_max - 256
+
     def __attrs_post_init__(self) -> None:
         assert self.message_size_max % 8 == 0
         assert self.message_size_max >= 4096

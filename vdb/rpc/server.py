@@ -16,13 +16,14 @@ from typing import Any
 
 import trio
 
+from vdb.errors import VerityError
 from vdb.marks import mark
 from vdb.rpc.answers import NO_CAPABILITIES, Answer
 from vdb.rpc.connection import CallArrived, CallCanceled, Connection
 from vdb.rpc.faults import INTERNAL, fault_from_dispatch, fault_from_error
 from vdb.rpc.interface import Capability, Interface, Method
 from vdb.rpc.limits import RpcLimits
-from vdb.rpc.message import Path
+from vdb.rpc.message import Fault, Path
 
 LINGER_SECONDS = 1.0
 """How long the peer has to take the last bytes, an Abort as a rule, before the stream is closed."""
@@ -86,6 +87,7 @@ class IncomingCall:
 
         An error in `build` is answered and reported as an internal one.
         """
+        assert not self.answered, "a call is answered once"
         if self.cancelled:
             self._answer_nobody()
             return
@@ -97,6 +99,11 @@ class IncomingCall:
         except Exception as error:
             self._fail(error, INTERNAL)
             return
+        size, size_max = sum(map(len, segments)), self._session.limits.content_size_max
+        if size > size_max:
+            # No refusal with a code: the call was executed.
+            self.fail(VerityError(f"the answer of {size} bytes is above the limit of {size_max}: ask for less"))
+            return
         self.answered = True
         self._session.connection.return_results(self._answer, segments, capabilities)
 
@@ -104,7 +111,8 @@ class IncomingCall:
         """Answer with an exception: code and message of a DefiniteError, or as little as the error's kind allows."""
         self._fail(error, fault_from_error(error))
 
-    def _fail(self, error: BaseException, fault: Any) -> None:
+    def _fail(self, error: BaseException, fault: Fault) -> None:
+        assert not self.answered, "a call is answered once"
         if fault is INTERNAL:
             self._session.report(error)
         self.answered = True
@@ -139,7 +147,10 @@ class IncomingCall:
         self.cancelled = True
         on_cancel, self.on_cancel = self.on_cancel, None
         if on_cancel is not None:
-            on_cancel()
+            try:
+                on_cancel()
+            except Exception as error:
+                self._session.report(error)
 
 
 class _Session:
