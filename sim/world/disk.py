@@ -21,11 +21,18 @@ from sim.world.platter import PAGE, Change, Inode, Platter
 from vdb.errors import DiskFailed, DiskFull
 
 NS_PER_US = 1000
+_ZEROS = bytes(PAGE)
 
 
 def _always(kind: str, path: str, offset: int, size: int) -> bool:
     """No atlas: every fault is permitted."""
     return True
+
+
+def _pages_with_data(content: bytearray) -> list[int]:
+    """Where the pages begin that aren't all zeros."""
+    view = memoryview(content)
+    return [at for at in range(0, len(content), PAGE) if view[at : at + PAGE] != _ZEROS[: len(content) - at]]
 
 
 class SimDisk:
@@ -70,17 +77,16 @@ class SimDisk:
         self.counts["disk.bit_rot"] += 1
 
     def rot_any(self, matches: Callable[[str], bool]) -> tuple[str, int] | None:
-        """Rot one byte of one file that matches, in a page that isn't all zeros; returns (path, offset), None if none.
+        """Rot one byte of one file that matches, in a page that isn't all zeros if it has one.
 
-        Asks `permit("disk.bit_rot", path, offset, 1)`.
+        Returns (path, offset), or None where there is no such place. Asks `permit("disk.bit_rot", path, offset, 1)`.
         """
         paths = [path for path in self.paths() if matches(path) and self.platter.find(path).cached]
         for _ in range(32 if paths else 0):
             path = self._random.choice(paths)
-            content = self.platter.find(path).cached
-            offset = self._random.randrange(len(content))
-            start = offset // PAGE * PAGE
-            if any(content[start : start + PAGE]) and self.permit("disk.bit_rot", path, offset, 1):
+            offset = self._random.choice(_pages_with_data(self.platter.find(path).cached) or [0])
+            offset += self._random.randrange(min(PAGE, len(self.platter.find(path).cached) - offset))
+            if self.permit("disk.bit_rot", path, offset, 1):
                 self.rot(path, offset)
                 return path, offset
         return None
