@@ -393,9 +393,6 @@ async def test_a_peer_that_does_not_read_is_not_asked_for_more(interface: Interf
         nursery.start_soon(send)
         await trio.testing.wait_all_tasks_blocked()
         assert len(echo.seen) <= 16, "what one read brings, at most"
-        received = 0
-        while received < 999 * 10_000:
-            received += len(await ours.receive_some())
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(echo.seen) == 999
+        while len(echo.seen) < 999:
+            assert await ours.receive_some()
         nursery.cancel_scope.cancel()
