@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
@@ -144,7 +145,7 @@ async def _line_batches(most: int) -> AsyncIterator[list[bytes]]:
     """Lines of standard input: what has arrived is handed on at once, in batches of up to `most` lines."""
     rest = b""
     while True:
-        chunk = await trio.to_thread.run_sync(sys.stdin.buffer.raw.read, _CHUNK, abandon_on_cancel=True)
+        chunk = await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), _CHUNK, abandon_on_cancel=True)
         lines = (rest + (chunk or b"\n")).split(b"\n")
         rest = lines.pop()
         batch: list[bytes] = []

@@ -1,14 +1,17 @@
-"""`vdb projection status`."""
+"""`vdb projection status|rows`."""
 
 from __future__ import annotations
 
-from cyclopts import App
+from typing import Annotated
 
-from vdb.cli.options import NODE, NodeOptions
-from vdb.cli.output import print_json, print_text
+from cyclopts import App, Parameter
+
+from vdb.cli.options import NODE, TENANT, NodeOptions, TenantOptions
+from vdb.cli.output import print_json, print_table, print_text
 from vdb.cli.status import print_projections, projection_as_json
+from vdb.errors import ConfigError
 
-app = App(name="projection", help="Look at projections.")
+app = App(name="projection", help="Look at projections: encrypted tables that the node builds from events.")
 
 
 @app.command
@@ -23,6 +26,48 @@ async def status(*, options: NodeOptions = NODE) -> None:
         for projection in found.projections:
             print_json(projection_as_json(projection))
     elif not found.projections:
-        print_text("no projections: name some in the node's configuration file")
+        print_text("no projections yet: they appear with their tenant's first events")
     else:
         print_projections(found.projections)
+
+
+@app.command
+async def rows(
+    *,
+    projection: str,
+    table: str | None = None,
+    where: Annotated[list[str] | None, Parameter(negative="")] = None,
+    order_by: Annotated[list[str] | None, Parameter(negative="")] = None,
+    limit: int = 100,
+    options: TenantOptions = TENANT,
+) -> None:
+    """Print rows of a projection's table.
+
+    Example: `vdb projection rows --projection patient_timeline --where patient=p-00001 --order-by time_us`
+
+    Parameters
+    ----------
+    projection
+        The projection's name.
+    table
+        Its table; by default the one of the same name.
+    where
+        COLUMN=TEXT: only rows that have this. May be given several times.
+    order_by
+        A column; '-column' for downwards. May be given several times.
+    limit
+        Rows, at most.
+    """
+    conditions: dict[str, str] = {}
+    for word in where or []:
+        column, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"--where reads COLUMN=TEXT; found {word!r}")
+        conditions[column] = value
+    async with options.tenant_client() as client:
+        found = await client.rows(projection, table or projection, conditions, order_by or (), limit)
+    if options.json:
+        for row in found.dicts():
+            print_json({key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()})
+    else:
+        print_table(found.columns, [["" if cell is None else cell for cell in row] for row in found.rows])

@@ -174,22 +174,29 @@ class AsyncFace:
 
     async def event_ids(self, stream: str, from_offset: int = 0, *, timeout: float | None = None) -> list[bytes]:
         """The event ids of a stream from an offset to its end, without payloads. Events without an id are left out."""
-        _check_start(from_offset)
         found: list[bytes] = []
         while True:
-            page = await self._gateway.read(
-                self.tenant,
-                stream,
-                from_offset,
-                max_events=EVENTS_PER_APPEND_MAX,
-                wait=0.0,
-                ids_only=True,
-                timeout=self._seconds(timeout),
-            )
-            found += [event_id for run in page.runs for event_id in run.event_ids]
-            if page.next <= from_offset or page.next >= page.head:
+            ids, following = await self.read_event_ids(stream, from_offset, timeout=timeout)
+            found += ids
+            if following <= from_offset:
                 return found
-            from_offset = page.next
+            from_offset = following
+
+    async def read_event_ids(
+        self, stream: str, from_offset: int, *, timeout: float | None = None
+    ) -> tuple[list[bytes], int]:
+        """Ids of the next events, and the offset to go on from: `from_offset` itself at the stream's end."""
+        _check_start(from_offset)
+        page = await self._gateway.read(
+            self.tenant,
+            stream,
+            from_offset,
+            max_events=EVENTS_PER_APPEND_MAX,
+            wait=0.0,
+            ids_only=True,
+            timeout=self._seconds(timeout),
+        )
+        return [event_id for run in page.runs for event_id in run.event_ids], max(page.next, from_offset)
 
     async def list_streams(self, *, timeout: float | None = None) -> list[StreamInfo]:
         """All streams of the tenant, group by group, in the order of their creation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import trio
 
@@ -14,6 +15,7 @@ from vdb.client.values import (
     ReadPage,
     ReadRun,
     Rows,
+    SqlValue,
     StreamAppend,
     StreamInfo,
     Where,
@@ -112,7 +114,8 @@ class ServiceGateway:
         timeout: float,
     ) -> Rows:
         result = await self._service.rows(tenant, projection, table, where, order_by, limit)
-        return Rows(columns=result.columns, rows=result.rows, position=parse_positions(result.position))
+        rows = cast("tuple[tuple[SqlValue, ...], ...]", result.rows)
+        return Rows(columns=result.columns, rows=rows, position=parse_positions(result.position))
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
         return await self._service.wait_for_projection(tenant, projection, position, int(timeout * 1e6))

@@ -1,0 +1,105 @@
+"""A node's configuration file: TOML, strict. An unknown key is an error that names the file and the key.
+
+builtin-projections = ["notebar", "fhir"]  # the default; [] for none
+
+[node]
+name = "node-1"
+region = "ap-southeast-2"
+data-dir = "data"                      # relative paths count from the file's own directory
+address = "127.0.0.1:7140"
+key-file = "root.key"                  # mode 0600; without it, VDB_ROOT_KEY
+scrub-period-days = 7.0
+connections-max = 1024
+
+[tls]                                  # all three or none; needed off loopback
+cert = "node.pem"
+key = "node.key"
+ca = "ca.pem"
+
+[limits]                               # fields of vdb.limits.Limits; they count when the directory is created
+message-size-max = 1048576
+
+[[projection]]                         # see vdb.projections.toml
+name = "beds"
+streams = ["wards", "beds.*"]
+...
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from vdb.errors import ConfigError
+from vdb.fhir.projections import FHIR_PROJECTIONS
+from vdb.limits import Limits
+from vdb.notebar.projections import NOTEBAR_PROJECTIONS
+from vdb.projections.config import ProjectionConfig, joined
+from vdb.projections.toml import parse_projections
+
+BUILTIN = {"notebar": NOTEBAR_PROJECTIONS, "fhir": FHIR_PROJECTIONS}
+
+
+class _Section(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename="kebab"):
+    """A table of the file."""
+
+
+class NodeSection(_Section, frozen=True):
+    name: str | None = None
+    region: str | None = None
+    data_dir: str | None = None
+    address: str | None = None
+    key_file: str | None = None
+    scrub_period_days: float = 7.0
+    connections_max: int = 1024
+
+
+class TlsSection(_Section, frozen=True):
+    cert: str
+    key: str
+    ca: str
+
+
+class ConfigFile(_Section, frozen=True):
+    """What a file says; the defaults where it says nothing."""
+
+    node: NodeSection = NodeSection()
+    tls: TlsSection | None = None
+    limits: dict[str, int] = {}
+    builtin_projections: tuple[Literal["notebar", "fhir"], ...] = ("notebar", "fhir")
+    projection: list[dict[str, Any]] = []
+
+    def limits_value(self) -> Limits:
+        """ConfigError for an unknown name, or for values that don't go together."""
+        for name in self.limits:
+            if "_" in name or name.replace("-", "_") not in Limits.__annotations__:
+                raise ConfigError(f"unknown key `{name}` - at `$.limits`")
+        try:
+            return Limits(**{name.replace("-", "_"): value for name, value in self.limits.items()})
+        except AssertionError as error:
+            raise ConfigError(f"the values of [limits] don't go together: {error or 'see vdb.limits'}") from None
+
+    def projections(self) -> tuple[ProjectionConfig, ...]:
+        """The built-in ones and the file's own; timelines of one name are joined. ConfigError."""
+        builtin = [config for name in dict.fromkeys(self.builtin_projections) for config in BUILTIN[name]]
+        return joined([*builtin, *parse_projections(self.projection)])
+
+
+def read_config_file(path: Path) -> ConfigFile:
+    """Read and check a file. ConfigError names the file and what is wrong in it."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} isn't TOML: {error}") from None
+    try:
+        config = msgspec.convert(raw, ConfigFile)
+        config.limits_value()
+        config.projections()
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return config

@@ -1,0 +1,118 @@
+"""`vdb start`: run a node until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+import trio
+from cyclopts import App, Parameter
+
+from vdb.cli.config_file import ConfigFile, read_config_file
+from vdb.cli.logs import LogFormat, set_up_logs
+from vdb.cli.options import DEFAULT_ADDRESS, Json, tls_config
+from vdb.cli.output import print_json, print_text
+from vdb.embedded.keys import find_root_keys
+from vdb.errors import ConfigError
+from vdb.node.config import NodeConfig
+from vdb.node.node import Node, first_cause
+from vdb.types import Region
+from vdb.world import make_world
+
+_DAY_SECONDS = 24 * 3600.0
+
+
+def register(app: App) -> None:
+    """Add the command of this module."""
+    app.command(start)
+
+
+async def start(
+    *,
+    data_dir: Path | None = None,
+    region: str | None = None,
+    config: Path | None = None,
+    address: Annotated[str | None, Parameter(env_var="VDB_ADDRESS")] = None,
+    key_file: Path | None = None,
+    name: str | None = None,
+    log_format: LogFormat = "text",
+    json: Json = False,
+) -> None:
+    """Start a node; stops cleanly on SIGTERM and Ctrl-C.
+
+    Prints one line on standard output when it serves, with its address; its log goes to standard error. The root key
+    comes from --key-file, or from VDB_ROOT_KEY.
+
+    Example: `vdb start --data-dir data --region ap-southeast-2 --key-file root.key`
+
+    Parameters
+    ----------
+    data_dir
+        Where the node keeps its data; made if it is missing.
+    region
+        The region that the node belongs to: PHI placed there is kept here.
+    config
+        A TOML file with settings; flags win over it.
+    address
+        host:port to listen on (default 127.0.0.1:7140); port 0 takes a free one.
+    key_file
+        A file with the root key, of mode 0600.
+    name
+        The node's name.
+    log_format
+        'text' or 'json'.
+    json
+        Print the ready line as JSON.
+    """
+    file = ConfigFile() if config is None else read_config_file(config)
+    beside = Path() if config is None else config.parent
+    place = data_dir or _path(beside, file.node.data_dir)
+    if place is None:
+        raise ConfigError("no data directory: expected --data-dir, or node.data-dir in the configuration file")
+    wanted_region = region or file.node.region
+    if wanted_region is None:
+        raise ConfigError("no region: expected --region NAME, or node.region in the configuration file")
+    node_config = NodeConfig(
+        region=Region(wanted_region),
+        root_keys=find_root_keys(key_file or _path(beside, file.node.key_file), option="--key-file"),
+        name=name or file.node.name or "node-1",
+        address=address or file.node.address or DEFAULT_ADDRESS,
+        limits=file.limits_value(),
+        projections=file.projections(),
+        scrub_period_s=file.node.scrub_period_days * _DAY_SECONDS,
+        connections_max=file.node.connections_max,
+    )
+    tls = None
+    if file.tls is not None:
+        tls = tls_config(beside / file.tls.cert, beside / file.tls.key, beside / file.tls.ca)
+    logger = set_up_logs(log_format)
+    node = Node(make_world(place, node_config.region, tls=tls), node_config)
+    try:
+        await _run(node, place, logger, json)
+    except BaseExceptionGroup as errors:
+        raise first_cause(errors) from None
+
+
+async def _run(node: Node, place: Path, logger: logging.Logger, as_json: bool) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope, logger)
+            address = await nursery.start(node.run)
+            if as_json:
+                print_json({"ready": True, "address": address})
+            else:
+                print_text(f"VerityDB is ready at {address} (region {node.config.region}, data in {place})")
+
+
+async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope, logger: logging.Logger) -> None:
+    async for number in signals:
+        logger.info("stopping", extra={"fields": {"signal": signal.Signals(number).name}})
+        scope.cancel()
+        return
+
+
+def _path(beside: Path, text: str | None) -> Path | None:
+    return None if text is None else beside / text
