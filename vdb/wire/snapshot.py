@@ -58,7 +58,7 @@ def decode_rows(data: Buffer) -> RowBlock:
                 values=_unpack(reader.values, reader.valueSize, reader.valueSizes, count),
                 removed=_unpack_removed(reader.removed),
             )
-    except CapnpError as error:
+    except (CapnpError, ValueError) as error:
         raise WireError(f"a block of rows is malformed: {error}") from error
 
 
