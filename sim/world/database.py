@@ -17,7 +17,8 @@ from sim.world.fence import Fence
 from sim.world.scratch import Scratch, count_frames, salts
 from vdb.errors import WrongKey
 from vdb.ports import Connection
-from vdb.projections.store import close_sqlcipher, in_transaction, open_sqlcipher
+from vdb.projections.store import close_sqlcipher, open_sqlcipher
+from vdb.world.database import work_on
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class SimDatabase:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         await self._spend("db.run", RUN_NS)
-        result = work_in_transaction(self._writer, work)
+        result = work_on(self._writer, work, self.path)
         if self._scratch.random.random() < CHECKPOINT_PROBABILITY:
             self._checkpoint()
         self._fence.reach("db.ran")
@@ -60,7 +61,7 @@ class SimDatabase:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         await self._spend("db.read", READ_NS)
-        return work_in_transaction(self._reader, work)
+        return work_on(self._reader, work, self.path)
 
     async def close(self) -> None:
         self._fence.check()
@@ -100,18 +101,3 @@ class SimDatabase:
 
     def _now_us(self) -> int:
         return self._scratch.now_us() if self.op_time_us is None else self.op_time_us
-
-
-def work_in_transaction(connection: Connection, work: Callable[[Connection], T]) -> T:
-    """Call `work`; a transaction that it leaves open is rolled back, and a bug if it didn't raise."""
-    try:
-        result = work(connection)
-    except BaseException:
-        if in_transaction(connection):
-            connection.execute("ROLLBACK")
-        raise
-    left_open = in_transaction(connection)
-    if left_open:
-        connection.execute("ROLLBACK")
-    assert not left_open, "the work left a transaction open"
-    return result

@@ -91,7 +91,7 @@ class Inode:
         cached = bytearray(self.stable)
         for change in self.dirty:
             fate = random.randrange(3)
-            if fate == 0:
+            if fate == 0 and not change.lost:
                 change.apply(self.stable)
             if fate != 1:
                 change.apply(cached)

@@ -130,6 +130,28 @@ def test_runs_go_one_at_a_time(in_world: InWorld) -> None:
     in_world(body)
 
 
+def test_reads_go_on_beside_writes(in_world: InWorld) -> None:
+    async def body(world: World) -> None:
+        database = await world.disk.open_database("x.db", KEY)
+        await database.run(create)
+
+        async def write() -> None:
+            for n in range(0, 60, 2):
+                await database.run(lambda c, n=n: c.execute("INSERT INTO t (a) VALUES (?), (?)", (n, n + 1)))
+
+        async def read() -> None:
+            for _ in range(30):
+                assert await database.read(count) % 2 == 0
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write)
+            for _ in range(6):
+                nursery.start_soon(read)
+        assert await database.read(count) == 60
+
+    in_world(body)
+
+
 def test_a_database_is_renamed_and_removed_when_closed(in_world: InWorld) -> None:
     async def body(world: World) -> None:
         database = await world.disk.open_database("x.db", KEY)

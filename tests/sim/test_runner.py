@@ -12,10 +12,12 @@ import anyio.to_thread
 import pytest
 import trio
 
+from sim import runner
 from sim.runner import (
     NS,
     BudgetExceeded,
     Deadlocked,
+    Livelocked,
     RealWorldRefused,
     run,
     virtual_clock,
@@ -144,6 +146,16 @@ def test_virtual_time_is_bounded() -> None:
 
     with pytest.raises(BudgetExceeded, match=r"10\.0 virtual seconds"):
         run(1, main, budget_s=10.0)
+
+
+def test_spinning_without_time_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(runner, "SPIN_MAX", 1000)
+    with pytest.raises(Livelocked, match="1000 readings"):
+        run(1, main)
 
 
 def test_threads_are_refused() -> None:

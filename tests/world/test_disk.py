@@ -126,6 +126,36 @@ async def test_a_throwaway_world_leaves_nothing() -> None:
     assert not directory.exists()
 
 
+async def test_a_file_that_is_closed_under_a_read_lets_it_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = RealDisk(tmp_path)
+    file = await disk.open("a", create=True)
+    await file.write_at(0, b"right")
+    read = os.pread
+
+    def read_late(descriptor: int, size: int, offset: int) -> bytes:
+        time.sleep(0.05)
+        return read(descriptor, size, offset)
+
+    def not_cached(*arguments: object) -> int:
+        raise OSError(errno.EAGAIN, "not in the page cache")
+
+    monkeypatch.setattr(os, "preadv", not_cached)
+    monkeypatch.setattr(os, "pread", read_late)
+    found = []
+
+    async def reader() -> None:
+        found.append(await file.read_at(0, 5))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader)
+        await trio.sleep(0.01)
+        await file.close()
+        other = await disk.open("b", create=True)
+        await other.write_at(0, b"wrong")
+    assert found == [b"right"]
+    await disk.close()
+
+
 async def test_closing_the_disk_closes_what_is_open(tmp_path: Path) -> None:
     disk = RealDisk(tmp_path)
     file = await disk.open("a", create=True)

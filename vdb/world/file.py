@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,23 +36,24 @@ class RealFile:
     def __init__(self, disk: RealDisk, path: str, descriptor: int) -> None:
         self._disk = disk
         self._path = path
-        self._descriptor: int | None = descriptor
+        self._descriptor = descriptor
+        self._closed = False
+        self._calls = 0
 
     async def read_at(self, offset: int, size: int) -> bytes:
         assert offset >= 0
         assert size >= 0
-        descriptor = self._check()
-        await trio.lowlevel.checkpoint()
-        cached = _read_cached(descriptor, offset, size)
-        if cached is not None:
-            return cached
-        with disk_errors(f"reading {size} bytes at {offset} of {self._path}"):
+        with self._use(f"reading {size} bytes at {offset}") as descriptor:
+            await trio.lowlevel.checkpoint()
+            cached = _read_cached(descriptor, offset, size)
+            if cached is not None:
+                return cached
             return await self._disk.pace.run_in_thread(partial(_read_all, descriptor, offset, size))
 
     async def write_at(self, offset: int, data: Buffer) -> None:
         assert offset >= 0
-        work = partial(_write_all, self._check(), offset, data)
-        with disk_errors(f"writing {len(data)} bytes at {offset} of {self._path}"):
+        with self._use(f"writing {len(data)} bytes at {offset}") as descriptor:
+            work = partial(_write_all, descriptor, offset, data)
             if len(data) <= INLINE_WRITE_MAX:
                 await self._disk.pace.run_quick(work)
             else:
@@ -58,29 +61,28 @@ class RealFile:
                 await self._disk.pace.run_in_thread(work)
 
     async def sync(self) -> None:
-        descriptor = self._check()
-        self._disk.check_syncs()
-        try:
-            await self._disk.pace.run(partial(os.fdatasync, descriptor))
-        except OSError as error:
-            self._disk.sync_failed = True
-            reason = os.strerror(error.errno or errno.EIO)
-            raise DiskFailed(f"the sync of {self._path} failed ({reason}): what was written may be gone") from error
-        self._disk.check_syncs()
+        with self._use("syncing") as descriptor:
+            self._disk.check_syncs()
+            try:
+                await self._disk.pace.run(partial(os.fdatasync, descriptor))
+            except OSError as error:
+                self._disk.sync_failed = True
+                reason = os.strerror(error.errno or errno.EIO)
+                raise DiskFailed(f"the sync of {self._path} failed ({reason}): what was written may be gone") from error
+            self._disk.check_syncs()
 
     async def truncate(self, size: int) -> None:
-        with disk_errors(f"truncating {self._path} to {size} bytes"):
-            await self._disk.pace.run(partial(os.ftruncate, self._check(), size))
+        with self._use(f"setting the length to {size} bytes") as descriptor:
+            await self._disk.pace.run(partial(os.ftruncate, descriptor, size))
 
     async def allocate(self, size: int) -> None:
-        with disk_errors(f"allocating {size} bytes for {self._path}"):
+        with self._use(f"allocating {size} bytes") as descriptor:
             await trio.lowlevel.checkpoint()
-            await self._disk.pace.run_in_thread(partial(_allocate, self._check(), size))
+            await self._disk.pace.run_in_thread(partial(_allocate, descriptor, size))
 
     async def size(self) -> int:
-        descriptor = self._check()
-        await trio.lowlevel.checkpoint()
-        with disk_errors(self._path):
+        with self._use("asking the size") as descriptor:
+            await trio.lowlevel.checkpoint()
             return os.fstat(descriptor).st_size
 
     async def close(self) -> None:
@@ -89,21 +91,34 @@ class RealFile:
         await trio.lowlevel.checkpoint()
 
     def close_now(self) -> None:
-        """Close without a checkpoint; harmless twice."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
+        """Close without a checkpoint; harmless twice. The descriptor goes when the last call under way has ended."""
+        if not self._closed:
+            self._closed = True
             self._disk.forget(self)
-            os.close(descriptor)
+            self._close_when_idle()
 
-    def _check(self) -> int:
+    def _close_when_idle(self) -> None:
+        """A descriptor that a thread still uses must not be closed: its number could be another file's by then."""
+        if self._closed and self._calls == 0:
+            os.close(self._descriptor)
+
+    @contextmanager
+    def _use(self, doing: str) -> Iterator[int]:
+        """The descriptor, for the time of one call."""
         self._disk.guard.check()
-        if self._descriptor is None:
+        if self._closed:
             raise trio.ClosedResourceError(f"{self._path} is closed")
-        return self._descriptor
+        self._calls += 1
+        try:
+            with disk_errors(f"{doing} of {self._path}"):
+                yield self._descriptor
+        finally:
+            self._calls -= 1
+            self._close_when_idle()
 
 
 def _read_cached(descriptor: int, offset: int, size: int) -> bytes | None:
-    """The bytes, if all of them are in the page cache and before the end of the file."""
+    """The bytes up to the end of the file, if all of them are in the page cache."""
     if not _NOWAIT:
         return None
     buffer = bytearray(size)
@@ -113,7 +128,10 @@ def _read_cached(descriptor: int, offset: int, size: int) -> bytes | None:
         if error.errno in _NOT_CACHED:
             return None
         raise
-    return bytes(buffer) if count == size else None
+    if count == size:
+        return bytes(buffer)
+    at_end = offset + count >= os.fstat(descriptor).st_size
+    return bytes(memoryview(buffer)[:count]) if at_end else None
 
 
 def _read_all(descriptor: int, offset: int, size: int) -> bytes:
