@@ -1,0 +1,169 @@
+"""Commands against a real node: what they print, as text and as JSON, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Vdb = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def streams(node: Any, run_vdb: Vdb) -> None:
+    at = {"VDB_ADDRESS": node.address}
+    for stream, more in (("notes", ()), ("rooms", ("--data-class", "non-phi", "--placement", "global"))):
+        found = run_vdb("stream", "create", "--stream", stream, *more, env=at)
+        assert found.code == 0, found.err
+        assert found.out.startswith(f"created: {stream} (")
+
+
+def test_a_stream_that_exists(vdb_at: Vdb) -> None:
+    found = vdb_at("stream", "create", "--stream", "notes")
+    assert found.code == 1
+    assert found.out == ""
+    assert found.err.startswith("error: ")
+    assert len(found.err.splitlines()) == 1
+    found = vdb_at("stream", "create", "--stream", "notes", "--if-not-exists", "--json")
+    assert found.code == 0
+    assert found.object["created"] is False
+    assert found.object["placement"] == "ap-southeast-2"
+
+
+def test_listing_and_showing_streams(vdb_at: Vdb) -> None:
+    names = [info["stream"] for info in vdb_at("stream", "list", "--json").objects]
+    assert "notes" in names
+    assert "rooms" in names
+    lines = vdb_at("stream", "list").out.splitlines()
+    assert lines[0] == "stream\tclass\tplacement\tevents\tcreated"
+    assert vdb_at("stream", "show", "--stream", "rooms", "--json").object["data_class"] == "non-phi"
+    assert "placement    global" in vdb_at("stream", "show", "--stream", "rooms").out
+
+
+def test_publishing_and_reading(vdb_at: Vdb) -> None:
+    vdb_at("stream", "create", "--stream", "p")
+    found = vdb_at("publish", "--stream", "p", "--payload", "hello", "--payload", "wörld", "--json")
+    assert (found.object["first_offset"], found.object["next_offset"]) == (0, 2)
+    assert vdb_at("publish", "--stream", "p", "--payload", "\x1b[2J").out == "p: offset 2\n"
+    events = vdb_at("read", "--stream", "p", "--json").objects
+    assert [event["payload"] for event in events] == ["hello", "wörld", "\x1b[2J"]
+    assert [event["offset"] for event in events] == [0, 1, 2]
+    text = vdb_at("read", "--stream", "p", "--from", "1", "--limit", "2").out.splitlines()
+    assert [line.split("\t")[-1] for line in text] == ["wörld", "\\x1b[2J"]
+    position = found.object["position"]
+    after = vdb_at("read", "--position", position, "--limit", "1", "--json").object
+    assert after["payload"] == "\x1b[2J"
+
+
+def test_publishing_lines_of_standard_input(vdb_at: Vdb) -> None:
+    vdb_at("stream", "create", "--stream", "lines")
+    lines = b"\n".join(b"line %d" % index for index in range(250)) + b"\n\nlast without an end"
+    found = vdb_at("publish", "--stream", "lines", "--stdin", "--batch", "100", "--json", stdin=lines)
+    assert found.code == 0
+    assert found.objects[-1]["next_offset"] == 251
+    assert all(part["next_offset"] - part["first_offset"] <= 100 for part in found.objects)
+    events = vdb_at("read", "--stream", "lines", "--json").objects
+    assert [event["payload"] for event in events[-2:]] == ["line 249", "last without an end"]
+
+
+def test_a_condition_that_does_not_hold(vdb_at: Vdb) -> None:
+    vdb_at("stream", "create", "--stream", "c")
+    found = vdb_at("publish", "--stream", "c", "--payload", "x", "--expected", "5", "--json")
+    assert found.code == 1
+    assert found.out == ""
+    assert found.error["code"] == "WRONG_EXPECTED_OFFSET"
+    assert found.error["definite"] is True
+    assert vdb_at("publish", "--stream", "c", "--payload", "x", "--expected", "0").code == 0
+
+
+def test_unknown_stream_and_tenant(vdb_at: Vdb) -> None:
+    assert vdb_at("read", "--stream", "nots", "--json").error["code"] == "UNKNOWN_STREAM"
+    found = vdb_at("read", "--stream", "notes", "--tenant", "99", "--json")
+    assert found.code == 1
+    assert found.error["code"] == "UNKNOWN_TENANT"
+
+
+def test_phi_without_a_region(vdb_at: Vdb) -> None:
+    found = vdb_at("stream", "create", "--stream", "x", "--placement", "global")
+    assert found.code == 1
+    assert "PHI needs a region" in found.err
+
+
+def test_status(vdb_at: Vdb) -> None:
+    status = vdb_at("status", "--json").object
+    assert {group["group"] for group in status["groups"]} == {"ap-southeast-2", "global"}
+    assert "node-1 in ap-southeast-2" in vdb_at("status").out
+    assert vdb_at("projection", "status").code == 0
+    for projection in vdb_at("projection", "status", "--json").objects:
+        assert projection["error"] is None
+
+
+def test_version_and_help(run_vdb: Vdb) -> None:
+    version = run_vdb("version").out.strip()
+    assert run_vdb("version", "--json").object == {"version": version}
+    commands = [
+        ["start"],
+        ["stream", "create"],
+        ["stream", "list"],
+        ["stream", "show"],
+        ["publish"],
+        ["read"],
+        ["status"],
+        ["projection", "status"],
+        ["projection", "rows"],
+        ["import", "fhir"],
+        ["demo"],
+        ["version"],
+    ]
+    for command in commands:
+        found = run_vdb(*command, "--help")
+        assert found.code == 0
+        assert "Example" in found.out, command
+        assert "--json" in found.out, command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["publish", "--stream", "notes"], "expected either --payload or --stdin"),
+        (["read"], "expected either --stream, or --group"),
+        (["read", "--position", "x:y"], "a position reads GROUP:NUMBER"),
+        (["bogus"], "bogus"),
+        (["status", "--address", "nowhere"], "an address reads HOST:PORT"),
+        (["projection", "rows", "--projection", "x", "--where", "y"], "--where reads COLUMN=TEXT"),
+    ],
+)
+def test_bad_usage(run_vdb: Vdb, arguments: list[str], message: str) -> None:
+    found = run_vdb(*arguments)
+    assert found.code in (1, 2)
+    assert message in found.err
+    assert "Traceback" not in found.err
+
+
+def test_no_node_at_the_address(run_vdb: Vdb, free_tcp_port: int) -> None:
+    found = run_vdb("status", "--address", f"127.0.0.1:{free_tcp_port}", "--json")
+    assert found.code == 1
+    assert found.error["code"] == "UNREACHABLE"
+    assert found.error["definite"] is True
+
+
+def test_importing_fhir_twice(vdb_at: Vdb, tmp_path: Path) -> None:
+    patients = [{"resourceType": "Patient", "id": f"p{n}", "birthDate": "1970-01-01"} for n in range(3)]
+    (tmp_path / "Patient.ndjson").write_text("".join(json.dumps(patient) + "\n" for patient in patients) + "{bad\n")
+    rooms = [{"resourceType": "Location", "id": "l1", "name": "Ward"}]
+    (tmp_path / "Location.ndjson").write_text("".join(json.dumps(room) + "\n" for room in rooms))
+    first = vdb_at("import", "fhir", str(tmp_path), "--json")
+    assert first.code == 0, first.err
+    assert {key: first.object[key] for key in ("resources", "appended", "duplicates", "rejected")} == {
+        "resources": 4,
+        "appended": 4,
+        "duplicates": 0,
+        "rejected": 1,
+    }
+    assert "Patient.ndjson:4: " in first.err
+    second = vdb_at("import", "fhir", str(tmp_path))
+    assert second.out.strip() == "4 resources, 0 appended, 4 duplicates, 1 rejected"
+    assert vdb_at("import", "fhir", str(tmp_path / "none")).code == 2
