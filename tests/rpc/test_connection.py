@@ -285,6 +285,21 @@ def test_unfinished_answers_are_bounded(make_peer: Any) -> None:
     assert peer.ended.fault.reason == "3 answers are unfinished"
 
 
+def test_bytes_of_waiting_calls_are_bounded(make_peer: Any, call: Any) -> None:
+    peer = make_peer(RpcLimits(message_size_max=4096, queued_bytes_max=4096))
+    waiting = [call(question, "label", (1, (1,))) for question in range(2, 100)]
+    peer.feed(encode.bootstrap(0) + call(1, "child") + b"".join(waiting))
+    sent = peer.sent()[1:]
+    assert {str(getattr(each, "return").exception.type) for each in sent} == {"overloaded"}
+    assert len(sent) == 98 - 4096 // (len(waiting[0]) - 8)
+    peer.feed(encode.finish(2, release_capabilities=True))
+    peer.feed(call(2, "label", (1, (1,))))
+    assert kinds(peer.sent()) == ["canceled"]
+    peer.connection.return_fault(peer.arrived[0], FAULT)
+    assert peer.connection.queued_bytes == 0
+    assert peer.connection.calls_in_flight == 0
+
+
 def test_exports_are_bounded(make_peer: Any, call: Any) -> None:
     peer = make_peer(RpcLimits(exports_max=1))
     peer.feed(encode.bootstrap(0) + call(1, "child"))

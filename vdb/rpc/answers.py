@@ -45,6 +45,7 @@ class Answer:
         "method",
         "method_id",
         "question",
+        "size",
         "source",
         "state",
         "target",
@@ -55,7 +56,10 @@ class Answer:
     method: Method
     """Set, with `target`, when the call is delivered."""
     target: Capability
-    content: Content
+    content: Content | None
+    """The parameters. The driver drops them when it has dispatched the call: an answer may live long."""
+    size: int
+    """Bytes of the call's message; set while QUEUED."""
 
     def __init__(self, question: int, state: AnswerState, interface_id: int = 0, method_id: int = 0) -> None:
         self.question = question

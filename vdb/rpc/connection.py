@@ -97,6 +97,8 @@ class Connection:
         self.questions = QuestionTable()
         self.calls_in_flight = 0
         """Delivered or queued calls without a result, canceled ones included: their work goes on."""
+        self.queued_bytes = 0
+        """Of calls that wait for an earlier answer."""
         self.unsent_bytes = 0
         self.ended: Ended | None = None
         self.wake: Callable[[], None] = _nothing
@@ -132,13 +134,14 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The next thing to act on; None when more bytes are needed, while stalled, or once the end was reported."""
+        next_frame = self._splitter.next_frame
         while True:
             if self._events:
                 return self._events.popleft()
             if self.ended is not None or self.stalled:
                 return None
             try:
-                segments = self._splitter.next_frame()
+                segments = next_frame()
                 if segments is None:
                     return None
                 message = decode(segments)
@@ -245,7 +248,7 @@ class Connection:
         while todo and self.ended is None:
             dependent, target = todo.popleft()
             assert dependent.state is AnswerState.QUEUED
-            dependent.source = None
+            self._leave_queue(dependent)
             refusal = self._deliver(dependent, target, fault)
             if refusal is None:
                 self._events.append(CallArrived(dependent))
@@ -254,6 +257,11 @@ class Connection:
             self._refuse(dependent, refusal)
             fault = fault or refusal
             todo.extend((later, None) for later, _ in waiting or ())
+
+    def _leave_queue(self, answer: Answer) -> None:
+        answer.source = None
+        self.queued_bytes -= answer.size
+        assert self.queued_bytes >= 0
 
     def _deliver(self, answer: Answer, target: Capability | None, fault: Fault | None) -> Fault | None:
         """Hand a call to its target, which may turn out to be none; then return why."""
@@ -348,7 +356,12 @@ class Connection:
             raise WireError(f"the question {answer.question} is a call on its own answer")
         if source.state is AnswerState.RETURNED:
             return self._arrived(answer, source.capabilities.get(target.path), source.fault)
+        if self.queued_bytes + self._splitter.frame_size > self.limits.queued_bytes_max:
+            self._refuse(answer, Fault(FaultKind.OVERLOADED, "too many bytes wait for an earlier answer"))
+            return None
         answer.source = source
+        answer.size = self._splitter.frame_size
+        self.queued_bytes += answer.size
         if source.waiting is None:
             source.waiting = []
         source.waiting.append((answer, target.path))
@@ -406,6 +419,7 @@ class Connection:
             self.calls_in_flight -= 1
             assert answer.source is not None
             answer.source.forget_waiting(answer)
+            self._leave_queue(answer)
             return None
         return CallCanceled(answer)
 

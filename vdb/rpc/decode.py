@@ -50,11 +50,14 @@ TRAVERSAL_FACTOR = 8
 """How many times over a reader may go through the words of its message; more is a sign of pointers in circles."""
 
 _SMALL = struct.Struct("<QQQ II")
-_CALL = struct.Struct("<QQQ IHH QQ QQQ")
+_CALL = struct.Struct("<QQQ IHH QQ QQQ QQ")
 _RETURN = struct.Struct("<QQQ IHH QQ Q")
 _TARGET_SIZE, _PAYLOAD_SIZES = 1 << 32 | 1 << 48, (1 << 48, 2 << 48)
 _POINTER_LOW = 0xFFFF_FFFF
+_POINTER_OFFSET = _POINTER_LOW & ~3
 _TARGET_POINTER_AT, _PAYLOAD_POINTER_AT, _RETURN_PAYLOAD_POINTER_AT = 6, 7, 5
+_FIRST_PAYLOAD, _FIRST_PAYLOAD_AT = 1 << 2 | 2 << 48, 9
+"""Where Cap'n Proto's own client puts the payload: right behind the call."""
 
 
 class RootedContent:
@@ -102,24 +105,28 @@ def decode(segments: list[bytearray]) -> Message:
 def _usual_call(segments: list[bytearray]) -> Call | None:
     """A call on an export, to be answered to its caller, without capabilities; None for any other."""
     first = segments[0]
+    words = len(first) // WORD
     if len(first) < _CALL.size:
         return None
-    _, _, _, question, method_id, send_to, interface_id, flags, target, payload, _ = _CALL.unpack_from(first)
-    if send_to or target & ~_POINTER_LOW != _TARGET_SIZE or payload & ~_POINTER_LOW not in _PAYLOAD_SIZES:
+    (_, _, _, question, method_id, send_to, interface_id, flags, target, payload, _, content, table) = (
+        _CALL.unpack_from(first)
+    )
+    # Target and payload lie behind the call's own words; a pointer back is left to pycapnp's judgement.
+    target_at = _TARGET_POINTER_AT + 1 + ((target & _POINTER_LOW) >> 2)
+    if send_to or target & ~_POINTER_OFFSET != _TARGET_SIZE or target_at + 2 > words:
         return None
-    words = len(first) // WORD
-    target_at = target_of(target, _TARGET_POINTER_AT)
-    content_at = target_of(payload, _PAYLOAD_POINTER_AT)
-    pointers = payload >> 48
-    # Both must lie behind the call's own words: a target elsewhere is left to pycapnp's judgement.
-    if target & 3 or payload & 3 or not _inside(target_at, 2, words) or not _inside(content_at, pointers, words):
-        return None
+    content_at = _FIRST_PAYLOAD_AT
+    if payload != _FIRST_PAYLOAD:
+        content_at = _PAYLOAD_POINTER_AT + 1 + ((payload & _POINTER_LOW) >> 2)
+        pointers = payload >> 48
+        if payload & ~_POINTER_OFFSET not in _PAYLOAD_SIZES or content_at + pointers > words:
+            return None
+        (content,) = U64.unpack_from(first, content_at * WORD)
+        table = U64.unpack_from(first, (content_at + 1) * WORD)[0] if pointers == 2 else 0
     (imported,) = U64.unpack_from(first, target_at * WORD)
-    if imported >> 32 & 0xFFFF:
+    if table or imported >> 32 & 0xFFFF:
         return None
-    if pointers == 2 and U64.unpack_from(first, (content_at + 1) * WORD)[0]:
-        return None
-    reroot(first, U64.unpack_from(first, content_at * WORD)[0], content_at)
+    reroot(first, content, content_at)
     return Call(
         question, imported & _POINTER_LOW, interface_id, method_id, RootedContent(segments), flags & NO_PIPELINING != 0
     )

@@ -16,6 +16,8 @@ class RpcLimits:
     answers_max: int = 8192
     """Answers sent whose Finish hasn't come; one more ends the connection."""
     exports_max: int = 1024
+    queued_bytes_max: int = 8 * 1024 * 1024
+    """Calls that wait for an earlier answer's capability; those beyond are answered with `overloaded`."""
     unsent_bytes_max: int = 8 * 1024 * 1024
     """Answers that wait for the peer to read; at this many bytes no further call is taken."""
     read_size: int = 128 * 1024
@@ -34,6 +36,7 @@ class RpcLimits:
         assert self.calls_in_flight_max >= 1
         assert self.answers_max > self.calls_in_flight_max
         assert self.exports_max >= 1
+        assert self.queued_bytes_max >= self.message_size_max
         assert self.unsent_bytes_max >= 1
         assert self.read_size >= 8
         assert self.reason_size_max >= 64

@@ -40,13 +40,15 @@ def encode_frame(segments: Sequence[Buffer]) -> bytes:
 class FrameSplitter:
     """Cuts what `feed` was given into messages. Sizes are bytes; `size_max` counts the segments alone."""
 
-    __slots__ = ("_buffer", "_position", "segments_max", "size_max")
+    __slots__ = ("_buffer", "_position", "frame_size", "segments_max", "size_max")
 
     def __init__(self, *, size_max: int, segments_max: int) -> None:
         assert size_max >= WORD
         assert 1 <= segments_max <= 512
         self.size_max = size_max
         self.segments_max = segments_max
+        self.frame_size = 0
+        """Of the frame that `next_frame` returned last."""
         self._buffer = bytearray()
         self._position = 0
 
@@ -78,6 +80,7 @@ class FrameSplitter:
         if end > len(buffer):
             return None
         self._position = end
+        self.frame_size = size
         return [buffer[body:end]]
 
     def _next_of_several(self, count: int, start: int) -> list[bytearray] | None:
@@ -93,6 +96,7 @@ class FrameSplitter:
             raise WireError(f"a message of {size} bytes is above the limit of {self.size_max}")
         if body + size > len(buffer):
             return None
+        self.frame_size = size
         segments = []
         for size in sizes:
             segments.append(buffer[body : body + size])
