@@ -30,6 +30,7 @@ from vdb.types import Region
 __all__ = [
     "Crashed",
     "DiskFaults",
+    "Fence",
     "NetworkFaults",
     "SimDisk",
     "SimNetwork",

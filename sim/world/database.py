@@ -14,7 +14,7 @@ import trio
 
 from sim.world import sql_functions
 from sim.world.fence import Fence
-from sim.world.scratch import Scratch, count_frames, salts
+from sim.world.scratch import Scratch, count_committed, salts
 from vdb.errors import WrongKey
 from vdb.ports import Connection
 from vdb.projections.store import close_sqlcipher, open_sqlcipher
@@ -47,7 +47,7 @@ class SimDatabase:
             sql_functions.install(connection, scratch.random, self._now_us)
         self._writer.execute("PRAGMA wal_autocheckpoint = 0")
         wal = self._wal()
-        self._synced = (salts(wal), count_frames(wal))  # what was found is durable
+        self._synced = (salts(wal), count_committed(wal))  # what was found is durable
         scratch.add(path)
         scratch.open_databases.append(self)
 
@@ -85,7 +85,7 @@ class SimDatabase:
         busy, _, _ = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if not busy:
             wal = self._wal()
-            self._synced = (salts(wal), count_frames(wal))
+            self._synced = (salts(wal), count_committed(wal))
 
     def _wal(self) -> bytes:
         file = Path(self._file + "-wal")

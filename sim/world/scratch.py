@@ -149,6 +149,14 @@ def count_frames(wal: bytes) -> int:
     return count
 
 
+def count_committed(wal: bytes) -> int:
+    """Frames up to the last one that ends a transaction: what follows will be overwritten."""
+    size, count = _frame_size(wal) if len(wal) >= _WAL_HEADER else 0, count_frames(wal)
+    while count and not any(wal[_WAL_HEADER + (count - 1) * size + 4 : _WAL_HEADER + (count - 1) * size + 8]):
+        count -= 1
+    return count
+
+
 def _frame_size(wal: bytes) -> int:
     page_size: int = struct.unpack_from(">I", wal, 8)[0]
     return _FRAME_HEADER + page_size
