@@ -5,6 +5,7 @@ from vdb.kernel.apply import stored_reply
 from vdb.kernel.command import ANY, INTERNAL, OpenSession, Origin
 from vdb.kernel.effect import EvictSession
 from vdb.kernel.reply import Appended, Refusal, SessionOpened
+from vdb.kernel.streamid import first_session, group_tag
 from vdb.limits import SESSION_WINDOW
 
 CLIENT = b"c" * 16
@@ -19,8 +20,11 @@ def notes(primary):
     return primary.create(1, "notes")
 
 
-def test_sessions_count_from_one(primary) -> None:
-    assert [primary.open(client(number)) for number in (1, 2, 3)] == [1, 2, 3]
+def test_sessions_count_up_from_one_under_their_groups_tag(primary) -> None:
+    first = first_session(primary.state.group)
+    assert first >> 48 == group_tag(primary.state.group) != 0
+    assert first & 0xFFFF_FFFF_FFFF == 1
+    assert [primary.open(client(number)) for number in (1, 2, 3)] == [first, first + 1, first + 2]
 
 
 def test_a_retry_gets_the_first_answer_and_changes_nothing(primary, notes) -> None:
@@ -105,7 +109,7 @@ def test_the_session_used_longest_ago_makes_room(primary, notes) -> None:
         primary.append(1, (notes, ANY, [1]), origin=Origin(client(1), sessions[0], number))
     effects, reply = primary.apply(OpenSession(), Origin(client(5)))
     assert effects == (EvictSession(sessions[1]),)
-    assert reply == SessionOpened(5)
+    assert reply == SessionOpened(sessions[0] + 4)
     primary.append(1, (notes, ANY, [1]), origin=Origin(client(3), sessions[2], 1))
     primary.append(1, (notes, ANY, [1]), origin=Origin(client(4), sessions[3], 1))
     effects, _ = primary.apply(OpenSession(), Origin(client(6)))

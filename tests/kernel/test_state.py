@@ -1,9 +1,13 @@
+import os
+import subprocess
+import sys
 from itertools import permutations
 
 import pytest
 
 from vdb.kernel.command import ANY, KeyScope, PutKey
 from vdb.kernel.state import State
+from vdb.kernel.streamid import first_session
 from vdb.kernel.tables import KERNEL_TABLES, Table, stream_key, tenant_key
 from vdb.types import DataClass, GroupId
 
@@ -19,7 +23,7 @@ def test_an_empty_state_is_a_state_without_rows() -> None:
     empty = State.empty(GROUP, 4)
     assert State.from_rows(GROUP, 4, []) == empty
     assert rebuilt(empty) == empty
-    assert (empty.next_position, empty.last_timestamp, empty.next_session) == (0, 0, 1)
+    assert (empty.next_position, empty.last_timestamp, empty.next_session) == (0, 0, first_session(GROUP))
     assert (empty.tenant_count, empty.stream_count, empty.session_count) == (0, 0, 0)
 
 
@@ -144,3 +148,26 @@ def test_take_changed_names_removed_rows(primary) -> None:
 
 def test_tables_are_those_of_the_kernel(primary) -> None:
     assert tuple(primary.state.tables()) == KERNEL_TABLES
+
+
+HASHES_STATE = """
+from vdb.kernel.apply import apply_request
+from vdb.kernel.command import OpenSession, Origin, Request
+from vdb.kernel.state import State
+state = State.empty("eu-west-1", 8)
+for number in range(1, 40):
+    state, effects, _ = apply_request(state, Request(Origin(bytes([number]) * 16), OpenSession()), number)
+changed, state = state.take_changed()
+print(state.digest().hex(), effects, [list(rows) for rows in changed.values()])
+"""
+
+
+def test_a_state_is_the_same_in_a_process_with_another_hash_seed() -> None:
+    """Maps are walked in the order of hashes, which differ from process to process."""
+
+    def run(seed: str) -> str:
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", HASHES_STATE]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    assert run("1") == run("2")

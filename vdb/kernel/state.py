@@ -34,7 +34,7 @@ from vdb.kernel.rows import (
     unpack_stream,
     unpack_tenant,
 )
-from vdb.kernel.streamid import stream_id
+from vdb.kernel.streamid import first_session, stream_id
 from vdb.kernel.tables import (
     META_LAST_TIMESTAMP,
     META_NEXT_POSITION,
@@ -81,7 +81,7 @@ class State:
             sessions_max=sessions_max,
             next_position=0,
             last_timestamp=0,
-            next_session=1,
+            next_session=first_session(group),
             rows=(_NO_ROWS,) * _ROW_SLOTS,
             changed=_NOTHING_CHANGED,
         )

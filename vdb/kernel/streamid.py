@@ -33,3 +33,8 @@ def stream_id(group: GroupId, serial: int) -> StreamId:
 def serial_of(stream: StreamId) -> int:
     """The number of a stream among its tenant's streams of one group, from 1."""
     return stream & SERIAL_MAX
+
+
+def first_session(group: GroupId) -> int:
+    """The id of a group's first session. It carries the group's tag as stream ids do, so an id tells its group."""
+    return (group_tag(group) << SERIAL_BITS) | 1

@@ -28,7 +28,7 @@ from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node import log
-from vdb.node.checkpointer import Checkpointer, CheckpointPlan
+from vdb.node.checkpointer import RETRY_SECONDS, Checkpointer, CheckpointPlan
 from vdb.node.group_storage import CheckpointHead, GroupStorage, group_hash
 from vdb.node.observer import Observer
 from vdb.node.preparer import Batch, Preparer, size_bound
@@ -107,11 +107,11 @@ class Group:
 
     @property
     def journal(self) -> Journal:
-        return self.journal
+        return self.storage.journal
 
     @property
     def event_log(self) -> EventLog:
-        return self.event_log
+        return self.storage.event_log
 
     def submit(self, request: PlainRequest, on_reply: OnReply, origin: Origin) -> None:
         """Queue a request; `on_reply` is called once, when its op has committed, or never if the node stops.
@@ -149,9 +149,18 @@ class Group:
             nursery.start_soon(self.journal.run)
             await self._recover()
             nursery.start_soon(self.checkpointer.run)
-            nursery.start_soon(self.event_log.run)
+            nursery.start_soon(self._write_early)
             nursery.start_soon(self._propose_when_woken)
             task_status.started()
+
+    async def _write_early(self) -> None:
+        """Keep the event log's tail short. A full disk is the checkpointer's to report; here it can wait."""
+        while True:
+            try:
+                await self.event_log.run()
+            except DiskFull:
+                mark("group.early_write_disk_full")
+                await trio.sleep(RETRY_SECONDS)
 
     # Recovery --------------------------------------------------------------------------------------------------
 

@@ -231,7 +231,7 @@ class Preparer:
             stream, catalogue_offset = outcome
             key = self._ensure_key(batch, request.tenant, KeyScope.CATALOGUE, "", self._catalogue_class)
             name = PlainRun(count=1, batch=request.name.encode())
-            record = self._seal(batch, request.tenant, CATALOGUE, catalogue_offset, name, key, DataClass.NON_PHI)
+            record = self._seal(batch, request.tenant, CATALOGUE, catalogue_offset, name, key, self._catalogue_class)
         return CreateStream(
             tenant=request.tenant,
             stream=stream,

@@ -1,0 +1,50 @@
+"""Nodes in this process, on throw-away directories of the real disk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from vdb.crypto.root import RootKeys
+from vdb.limits import Limits
+from vdb.node.config import NodeConfig
+from vdb.node.node import Node
+from vdb.node.observer import SILENT, Observer
+from vdb.types import Region
+from vdb.world import make_world
+
+REGION = Region("ap-southeast-2")
+KEYS = RootKeys(bytes(range(32)))
+SMALL = Limits(
+    message_size_max=64 * 1024, wal_slots=24, checkpoint_interval=8, pipeline_max=3, segment_size=4096, sessions_max=4
+)
+
+Start = Callable[..., AbstractAsyncContextManager[Node]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """`async with start() as node`: again and again on the same data directory."""
+
+    @asynccontextmanager
+    async def run(
+        *,
+        limits: Limits = SMALL,
+        keys: RootKeys = KEYS,
+        region: Region = REGION,
+        folder: Path | None = None,
+        observer: Observer = SILENT,
+        **settings: object,
+    ) -> AsyncIterator[Node]:
+        config = NodeConfig(region=region, root_keys=keys, address=None, limits=limits, **settings)
+        node = Node(make_world(folder or tmp_path / "data", region), config, observer)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.run)
+            yield node
+            nursery.cancel_scope.cancel()
+
+    return run
