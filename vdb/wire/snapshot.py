@@ -36,7 +36,7 @@ def encode_rows(table: int, keys: Sequence[bytes], values: Sequence[bytes], remo
     """One block. The bytes are a function of the rows in their order."""
     assert len(keys) == len(values)
     message: Any = snapshot.RowBlock.new_message()
-    message.table = table
+    message.table = int(table)  # pycapnp takes no IntEnum
     message.count = len(keys)
     message.keySize, message.keySizes = _pack_sizes(keys)
     message.valueSize, message.valueSizes = _pack_sizes(values)
