@@ -26,7 +26,8 @@ Alone (replica_count == 1): nobody can repair, so each slot must be decided here
    what is whole is cut. One damaged sector besides the crash can't hide an acknowledged op: if H(x) is gone because
    its sector was torn while a later op's header was written, then that later op's P is whole and its `synced_op`
    is at least x.
-4. With nothing above checkpoint_op, the header of checkpoint_op itself is needed, as the parent of the next op.
+4. With nothing above checkpoint_op, the head is the header of checkpoint_op if a ring still has it, else None: the
+   checkpoint itself says what its op's checksum is.
 
 Recovery is idempotent: what it decides depends only on H and P; rewriting any subset of the headers it asks for, and
 clearing any subset of the slots it cuts, leads to the same head (I29).
@@ -159,7 +160,7 @@ class FaultyOp:
 
 @frozen(kw_only=True)
 class Recovery:
-    """The outcome. `head` None: the log is empty (op 0), or unknown when `faulty` names the op that it would be."""
+    """The outcome. `head` None: the ring holds no op from the checkpoint's on."""
 
     head: PrepareHeader | None
     head_certain: bool
@@ -246,10 +247,9 @@ def _recover_alone(ring: _Ring, slots: list[SlotRecovery]) -> Recovery:
     head, gap = _follow_chain(ring, slots)
     head_op = head.op if head is not None else ring.checkpoint_op
     faulty = beyond
-    if (head is None and ring.checkpoint_op > 0) or evidence > head_op:
-        op = head_op + 1 if evidence > head_op else head_op
-        slot = op % len(slots)
-        faulty = [*beyond, FaultyOp(op=op, slot=slot, reason=f"{slots[slot].row}{gap}")]
+    if evidence > head_op:
+        slot = (head_op + 1) % len(slots)
+        faulty = [*beyond, FaultyOp(op=head_op + 1, slot=slot, reason=f"{slots[slot].row}{gap}")]
     decided = tuple(_settle_above_head(ring, entry, head_op) for entry in slots)
     return Recovery(head=head, head_certain=not faulty, slots=decided, faulty=tuple(faulty))
 
