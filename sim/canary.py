@@ -1,7 +1,8 @@
 """Canaries: words that stand in every payload, stream name and subject, and must never be seen in clear on a disk.
 
-A payload is JSON, unique in its run: `{"id": ..., "by": ..., "n": ..., "pad": ...}`. `id` is the entity that a projection keeps
-a row for (of one group, since groups have no order between them), `by` says which client sent it, as which of its events.
+A payload is JSON, unique in its run: `{"id": ..., "by": ..., "n": ..., "pad": ...}`. `id` is the entity that a
+projection keeps a row for (of one group, since groups have no order between them), `by` says which client sent it, and
+`n` as which of its events.
 """
 
 from __future__ import annotations

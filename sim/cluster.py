@@ -154,7 +154,7 @@ class Cluster:
         with trio.CancelScope() as self._scope:
             try:
                 with absorb_crash():
-                    await node.run(task_status=_Started(self))  # type: ignore[arg-type]
+                    await node.run(task_status=_Started(self))
             except Exception as raised:
                 error = raised
         self._up = trio.Event()

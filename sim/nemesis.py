@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from random import Random
+from typing import Any
 
 import trio
 from attrs import define, evolve, field
@@ -16,22 +17,22 @@ from sim.atlas import Atlas
 from sim.cluster import NODE, Cluster
 from sim.options import Options
 from sim.trace import Trace
+from sim.workload import Workload
 
 PATIENCE_SECONDS = 4.0
 """At most so long does the nemesis wait for progress before its next disturbance."""
-POLL_SECONDS = 0.002
 
 
 @define
 class Nemesis:
-    """`progress` tells which share of the requests is done, 0 to 1."""
+    """See the module's docstring."""
 
     cluster: Cluster
     atlas: Atlas
     options: Options
     random: Random
     trace: Trace
-    progress: Callable[[], float]
+    workload: Workload
     _repairs: list[Callable[[], None]] = field(factory=list)
 
     async def run(self) -> None:
@@ -90,8 +91,7 @@ class Nemesis:
 
     async def _wait_for_progress(self, point: float) -> None:
         with trio.move_on_after(PATIENCE_SECONDS):
-            while self.progress() < point:
-                await trio.sleep(POLL_SECONDS)
+            await self.workload.wait_until(lambda: self.workload.progress >= point)
 
     async def _crash(self) -> None:
         """At the n-th port call from now: at any await of the node."""
@@ -117,11 +117,13 @@ class Nemesis:
         """Let a fault of the disk fire, where the atlas permits it, within some time."""
         disk = self.cluster.disk
         self.atlas.armed[f"disk.{kind}"] = shots
-        disk.faults = evolve(disk.faults, **{kind: 0.3 if shots == 1 else 1.0})
+        chances: dict[str, Any] = {kind: 0.3 if shots == 1 else 1.0}
+        disk.faults = evolve(disk.faults, **chances)
 
         def disarm() -> None:
             self.atlas.armed.pop(f"disk.{kind}", None)
-            disk.faults = evolve(disk.faults, **{kind: 0.0})
+            never: dict[str, Any] = {kind: 0.0}
+            disk.faults = evolve(disk.faults, **never)
 
         self._repairs.append(disarm)
 
@@ -172,7 +174,7 @@ class Nemesis:
 
     def _pause(self, least: float, most: float) -> float:
         """Seconds; short ones are as likely as long ones."""
-        return least * (most / least) ** self.random.random()
+        return float(least * (most / least) ** self.random.random())
 
     def _later(self, seconds: float, repair: Callable[[], None]) -> None:
         """Mend after a while, or when everything is mended."""

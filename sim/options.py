@@ -65,8 +65,8 @@ class Options:
     """What the nemesis does, in order, spread over the run."""
     beyond_repair: bool
     """Whether the last disturbance destroys what one replica can't repair. The node must then stop, or never notice."""
-    projections: tuple[str, ...]
-    """Templates that run on each tenant: 'latest', 'timeline'."""
+    projection: bool
+    """Whether each tenant has a projection."""
     disk: DiskFaults
     """Times of the disk, and what a crash does to unsynced writes."""
     network: NetworkFaults
@@ -95,7 +95,7 @@ class Options:
             mix=draw_mix(random),
             disturbances=draw_disturbances(random),
             beyond_repair=random.random() < 0.12,
-            projections=tuple(name for name in ("latest", "timeline") if random.random() < 0.4),
+            projection=random.random() < 0.6,
             disk=draw_disk(random),
             network=draw_network(random),
             clock_skew_us=random.choice((0, 0, -3_600 * US, 3_600 * US)),

@@ -1,4 +1,4 @@
-"""The last phase: a fresh client reads every log and every stream, and they hold what the ledger says, byte for byte."""
+"""The last phase: a fresh client reads every log and every stream; they hold what the ledger says, byte for byte."""
 
 from __future__ import annotations
 

@@ -101,9 +101,7 @@ class Simulation:
             entropy=lambda number: SimEntropy(draws(seed, f"client {number}"), self._client_fence),
             now_ns=self.clock.now_ns,
         )
-        self.nemesis = Nemesis(
-            self.cluster, self.atlas, options, draws(seed, "nemesis"), self.trace, lambda: self.workload.progress
-        )
+        self.nemesis = Nemesis(self.cluster, self.atlas, options, draws(seed, "nemesis"), self.trace, self.workload)
 
     def _config(self) -> NodeConfig:
         keys = draws(self._seed, "root keys")
@@ -113,7 +111,7 @@ class Simulation:
             name=NODE,
             address=ADDRESS,
             limits=self.options.limits,
-            projections=(projection_config(NAME_CANARY.decode()),) if self.options.projections else (),
+            projections=(projection_config(NAME_CANARY.decode()),) if self.options.projection else (),
             scrub_period_s=self.options.scrub_period_s,
         )
 
@@ -161,6 +159,7 @@ class Simulation:
         async def work() -> None:
             await self.workload.run()
             done.set()
+            self.workload.tell()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(work)
@@ -168,8 +167,7 @@ class Simulation:
             while self.workload.calls_left > 0 and not done.is_set():
                 before = self.history.acknowledged
                 with trio.move_on_after(self.options.heal_bound_us / 1e6):
-                    while self.history.acknowledged < before + 1 and not done.is_set():
-                        await trio.sleep(0.05)
+                    await self.workload.wait_until(lambda: self.history.acknowledged > before + 20 or done.is_set())  # noqa: B023
                 self._check_progress(done.is_set() or self.history.acknowledged > before)
             with trio.move_on_after(self.options.heal_bound_us / 1e6):
                 await done.wait()

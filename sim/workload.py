@@ -74,6 +74,7 @@ class Workload:
     now_ns: Callable[[], int]
     retry_for: float = 60.0
     _idle_since: int = 0
+    _answered: trio.Event = field(factory=trio.Event)
     _numbers: dict[int, int] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -82,6 +83,11 @@ class Workload:
     @property
     def progress(self) -> float:
         return 1.0 - self.calls_left / max(1, self.options.requests)
+
+    async def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds; it is looked at whenever a request has ended."""
+        while not holds():
+            await self._answered.wait()
 
     async def run(self) -> None:
         """All clients until all requests are answered."""
@@ -100,6 +106,11 @@ class Workload:
             async with trio.open_nursery() as nursery:
                 for _ in range(self.options.in_flight):
                     nursery.start_soon(actor.work)
+
+    def tell(self) -> None:
+        """Something has changed: wake who waits in `wait_until`."""
+        answered, self._answered = self._answered, trio.Event()
+        answered.set()
 
     def next_payload(self, client: int, group: str, random: Random) -> bytes:
         number = self._numbers[client] = self._numbers.get(client, 0) + 1
@@ -127,6 +138,7 @@ class Workload:
             self.busy -= 1
             if self.busy == 0:
                 self._idle_since = self.now_ns()
+        self.tell()
         self.trace.add(f"c{call.client}", call.kind, call.outcome.value, call.refusal, call.head, len(call.seen))
 
     def _note_refusal(self, call: Call, error: DefiniteError) -> None:
@@ -165,16 +177,17 @@ class Actor:
         }
 
     async def create_first_streams(self) -> None:
-        """What the others start with."""
+        """What the others start with. A refusal (a full disk, say) isn't the end: the next attempt has a new name."""
         for tenant in range(1, self.load.options.tenants + 1):
-            for _ in range(self.load.options.streams):
+            wanted = len(self.known.streams) + self.load.options.streams
+            while len(self.known.streams) < wanted:
                 await self._create(tenant)
+                await trio.sleep(0.001)
 
     async def work(self) -> None:
         """Requests until the run has had enough."""
         load, mix = self.load, self.load.options.mix
-        while not self.known.streams:
-            await trio.sleep(0.001)
+        await load.wait_until(lambda: bool(self.known.streams))
         while load.calls_left > 0:
             load.calls_left -= 1
             kind = self.random.choices(list(mix), list(mix.values()))[0]
@@ -229,6 +242,7 @@ class Actor:
         if call.outcome is Outcome.OK and stream not in known.created:
             known.created[stream] = self.load.history.tick()
             known.streams.append(stream)
+            self.load.tell()
 
     async def _append(self) -> None:
         stream = self._stream()

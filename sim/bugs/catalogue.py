@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from sim.bugs.consensus import CONSENSUS_BUGS
 from sim.bugs.patch import Bug
+from sim.bugs.storage import STORAGE_BUGS
 
-BUGS: tuple[Bug, ...] = ()
+BUGS: tuple[Bug, ...] = (*CONSENSUS_BUGS, *STORAGE_BUGS)
+assert len({bug.id for bug in BUGS}) == len(BUGS)

@@ -90,9 +90,11 @@ class Contents:
 def check_log_reads(verdict: Verdict, history: History, contents: Contents) -> None:
     """Each read of a tenant's log saw just the tenant's events from its start to where it says it ended."""
     for call in history.calls:
-        if call.kind == "read_log" and call.outcome is Outcome.OK and call.stream is not None:
-            if call.stream.group == contents.ledger.group:
-                _check_log_read(verdict, call, contents.events.get(call.stream.tenant, []))
+        stream = call.stream
+        if call.kind != "read_log" or call.outcome is not Outcome.OK or stream is None:
+            continue
+        if stream.group == contents.ledger.group:
+            _check_log_read(verdict, call, contents.events.get(stream.tenant, []))
 
 
 def _check_log_read(verdict: Verdict, call: Call, events: Sequence[Opened]) -> None:

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from sim.checkers.sessions import Due, SessionTable, refused_as
 from sim.verdict import Verdict
 from vdb.errors import RefusalCode
-from vdb.kernel.command import AppendBatch, CreateStream, OpenSession, Origin, Request, StreamAppend
+from vdb.kernel.command import AppendBatch, CreateStream, OpenSession, Origin, PutKey, Request, StreamAppend
 from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
 from vdb.vsr.header import PrepareHeader
@@ -127,10 +127,11 @@ class Ledger:
             )
         else:
             check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
+        asked = sum(not isinstance(request.command, PutKey) for request in requests)
         check(
             "I32",
-            len(requests) <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
-            f"{self.group}: op {header.op} has {len(requests)} requests in {header.size} bytes",
+            asked <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
+            f"{self.group}: op {header.op} has {asked} requests beside its keys, in {header.size} bytes",
         )
         self.ops[header.op] = Committed(header, replies)
         if check(

@@ -1,4 +1,4 @@
-"""I22: the clients' history of one group is linearizable, with unknown outcomes allowed; I5: nothing acknowledged is lost.
+"""I22: the clients' history of one group is linearizable, unknown outcomes allowed; I5: nothing acknowledged is lost.
 
 The object is the group's log: a list that only grows, of appends that touch one or several streams at once. What
 order the appends took is not searched: the log itself tells (`Entry`, in position order, read back at the end). An
@@ -104,7 +104,7 @@ def _build(verdict: Verdict, log: Sequence[Entry], owners: Mapping[bytes, tuple[
         ):
             return None
         assert owner is not None
-        call, part = owner
+        call, _part = owner
         content.extend(entry.payloads)
         copy = copies[call.invoked, entry.stream] = copies.get((call.invoked, entry.stream), 0) + 1
         if not verdict.check(
@@ -157,13 +157,12 @@ def _bound_read(verdict: Verdict, call: Call, built: _Log) -> None:
         f"from the log's",
     ):
         _bound_seen(call, call.stream, call.from_offset + len(call.seen), built)
-        if call.head >= 0:
-            if verdict.check(
-                "I22",
-                call.head in _lengths(call.stream, built),
-                f"{call.stream}: client {call.client} read the head {call.head}, where no append ended",
-            ):
-                _bound_length(call, call.stream, call.head, built)
+        if call.head >= 0 and verdict.check(
+            "I22",
+            call.head in _lengths(call.stream, built),
+            f"{call.stream}: client {call.client} read the head {call.head}, where no append ended",
+        ):
+            _bound_length(call, call.stream, call.head, built)
 
 
 def _lengths(stream: StreamKey, built: _Log) -> list[int]:
