@@ -6,7 +6,6 @@ away when its disk is closed.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from vdb.ports import World
@@ -29,8 +28,7 @@ def make_world(data_dir: Path, region: Region, *, tls: TlsConfig | None = None) 
 
 def make_throwaway_world(region: Region) -> World:
     """A world on a temporary directory, removed when its disk is closed. Loopback only."""
-    directory = Path(tempfile.mkdtemp(prefix="veritydb-"))
-    return _world(RealDisk(directory, remove_at_close=True), region, None)
+    return _world(RealDisk.throwaway(), region, None)
 
 
 def _world(disk: RealDisk, region: Region, tls: TlsConfig | None) -> World:

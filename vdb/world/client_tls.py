@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 
-from vdb.world.network import TlsConfig, _context
+from vdb.world.network import TlsConfig, tls_context
 
 
 def client_context(tls: TlsConfig) -> ssl.SSLContext:
     """TLS 1.3, both sides with certificates; ConfigError for files that can't be used."""
-    return _context(tls, ssl.PROTOCOL_TLS_CLIENT)
+    return tls_context(tls, ssl.PROTOCOL_TLS_CLIENT)

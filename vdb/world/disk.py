@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,11 @@ class RealDisk:
         self._lock = DirectoryLock(directory)
         self._files: dict[RealFile, None] = {}
         self._databases: list[RealDatabase] = []
+
+    @classmethod
+    def throwaway(cls) -> RealDisk:
+        """A disk on a new temporary directory, which is removed at `close`."""
+        return cls(Path(tempfile.mkdtemp(prefix="veritydb-")), remove_at_close=True)
 
     async def open(self, path: str, *, create: bool = False) -> RealFile:
         location = self._locate(path)

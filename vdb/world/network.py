@@ -41,8 +41,8 @@ class RealNetwork:
     """The Network port. Without `tls`, loopback only."""
 
     def __init__(self, tls: TlsConfig | None = None) -> None:
-        self._server_tls = None if tls is None else _context(tls, ssl.PROTOCOL_TLS_SERVER)
-        self._client_tls = None if tls is None else _context(tls, ssl.PROTOCOL_TLS_CLIENT)
+        self._server_tls = None if tls is None else tls_context(tls, ssl.PROTOCOL_TLS_SERVER)
+        self._client_tls = None if tls is None else tls_context(tls, ssl.PROTOCOL_TLS_CLIENT)
 
     async def listen(self, address: str) -> RealListener:
         host, port = split_address(address)
@@ -107,7 +107,8 @@ def _numeric(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
 
 
-def _context(tls: TlsConfig, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+def tls_context(tls: TlsConfig, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    """TLS 1.3 with certificates on both sides, for one side; ConfigError names the file that can't be used."""
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
