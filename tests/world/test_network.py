@@ -97,7 +97,7 @@ async def test_a_client_that_never_speaks_does_not_hold_up_the_next(tmp_path: Pa
 def test_bad_tls_files_are_named(tmp_path: Path) -> None:
     config = make_tls(tmp_path, trustme.CA(), "node")
     config.key.unlink()
-    with pytest.raises(ConfigError, match=r"TLS can't be set up with certificate .*node\.pem and key .*node\.key"):
+    with pytest.raises(ConfigError, match=r"set up from the certificate .*node\.pem and the key .*node\.key"):
         make_world(tmp_path / "data", Region("us-east-1"), tls=config)
 
 

@@ -112,9 +112,9 @@ def tls_context(tls: TlsConfig, protocol: ssl._SSLMethod) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    with _config_errors(f"authority {tls.ca}"):
+    with _config_errors(f"the authority {tls.ca}"):
         context.load_verify_locations(tls.ca)
-    with _config_errors(f"certificate {tls.cert} and key {tls.key}"):
+    with _config_errors(f"the certificate {tls.cert} and the key {tls.key}"):
         context.load_cert_chain(tls.cert, tls.key)
     return context
 
@@ -124,4 +124,4 @@ def _config_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"TLS can't be set up with {what}: {error.strerror or error}") from error
+        raise ConfigError(f"TLS can't be set up from {what}: {error.strerror or error}") from error
