@@ -17,11 +17,15 @@ import pytest
 CONFIG = """
 [[projection]]
 name = "latest"
-template = "latest_by_id"
 streams = ["chaos-*"]
-payload = "json"
+
+[projection.latest-by-id]
+table = "latest"
 key = "id"
-columns = ["value"]
+payload = "json"
+
+[projection.latest-by-id.columns]
+value = "value"
 """
 
 
@@ -41,7 +45,7 @@ class RealNode:
     def start(self) -> None:
         """Start, and return when the node says that it is ready."""
         assert self.process is None
-        command = [sys.executable, "-m", "vdb.cli.main", "start", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", "vdb.cli", "start", "--data-dir", str(self.data_dir)]
         command += ["--region", "ap-southeast-2", "--address", self.address, "--config", str(self.config), "--json"]
         self.process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,8 +1,8 @@
 """Writes checkpoints while the pipeline goes on.
 
-There is one at a time. At the commit of every `checkpoint_interval`-th op the group hands over what changed since the last checkpoint; this
-task writes it, in order, data first, superblock last. Only then may WAL slots be written again. A full disk makes it
-try again: no op is lost, since the WAL keeps them, and the group refuses writes meanwhile.
+There is one at a time. At the commit of every `checkpoint_interval`-th op the group hands over what changed since the
+last checkpoint; this task writes it, data first, superblock last. Only then may WAL slots be written again. A full
+disk makes it try again: no op is lost, since the WAL keeps them, and the group refuses writes meanwhile.
 """
 
 from __future__ import annotations

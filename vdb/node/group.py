@@ -6,7 +6,7 @@
 Rules
 - Requests that arrive while a prepare is being written travel together in the next one (group commit). No timer
   delays a batch: a prepare is made as soon as the journal has none waiting.
-- Commits are applied without a suspension in between, and every reply equals the one predicted when it was sealed.
+- Commits are applied in order, without a suspension in between.
 - `state` is the committed state; `prepared` is it with the whole pipeline applied.
 - A request that is sent again while its first copy is in the pipeline waits for that copy's reply.
 """
@@ -14,24 +14,24 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import trio
-from attrs import define
 
 from vdb.errors import DamagedData, DiskFull, Overloaded
-from vdb.kernel.apply import apply_request, stored_reply
-from vdb.kernel.command import Origin, Request
+from vdb.kernel.apply import stored_reply
+from vdb.kernel.command import Origin
 from vdb.kernel.effect import AppendRecord, Effect, EvictSession, StoreKey, WakeProjection
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node import log
+from vdb.node.batch import Batch, Changed
 from vdb.node.checkpointer import RETRY_SECONDS, Checkpointer, CheckpointPlan
 from vdb.node.group_storage import CheckpointHead, GroupStorage, group_hash
 from vdb.node.observer import Observer
-from vdb.node.preparer import Batch, Preparer, size_bound
+from vdb.node.preparer import Preparer, size_bound
 from vdb.node.request import Pending, PlainRequest
 from vdb.node.send_gate import SendGate
 from vdb.node.signals import Signals
@@ -47,14 +47,6 @@ from vdb.vsr.replica import Replica
 from vdb.wire.command import decode_body, encode_body
 
 OnReply = Callable[[Reply], None]
-
-
-@define
-class _InFlight:
-    """A prepare of ours between proposal and commit."""
-
-    op: int
-    batch: Batch
 
 
 class Group:
@@ -95,7 +87,7 @@ class Group:
         )
         self._inbox: deque[Message] = deque()
         self._queue: deque[Pending] = deque()
-        self._in_flight: deque[_InFlight] = deque()
+        self._in_flight: deque[Batch] = deque()
         self._retries: dict[Origin, list[OnReply]] = {}
         self._wake = trio.Event()
 
@@ -214,7 +206,11 @@ class Group:
             prepare = await self.journal.read(header.op)
             if prepare is None or prepare.header.checksum != header.checksum:
                 raise DamagedData(f"{self.journal.path}: op {header.op} was whole at the start and can't be read now")
-            self._apply(header, decode_body(prepare.body), None)
+            batch = Batch(timestamp=header.timestamp, base=self.state)
+            for request in decode_body(prepare.body):
+                batch.add(request)
+            batch.close(checkpoint_due=self._is_checkpoint_op(header.op))
+            self._commit(header, batch)
 
     # Proposing -------------------------------------------------------------------------------------------------
 
@@ -233,18 +229,22 @@ class Group:
             if not batch.requests:
                 continue
             body = encode_body(batch.requests)
-            self._in_flight.append(_InFlight(self.replica.op + 1, batch))
+            batch.close(checkpoint_due=self._is_checkpoint_op(self.replica.op + 1))
+            self._in_flight.append(batch)
             self.prepared = batch.state
             self._do(self.replica.on(Propose(body=body, timestamp=batch.timestamp, request_count=len(batch.requests))))
 
     def _can_propose(self) -> bool:
         """The op at which a checkpoint begins waits until the one before is durable: there is one at a time."""
-        at_checkpoint = (self.replica.op + 1) % self.limits.checkpoint_interval == 0
+        at_checkpoint = self._is_checkpoint_op(self.replica.op + 1)
         return self.replica.can_propose() and not (at_checkpoint and self.checkpointer.busy)
+
+    def _is_checkpoint_op(self, op: int) -> bool:
+        return op % self.limits.checkpoint_interval == 0
 
     def _make_batch(self) -> Batch:
         timestamp = self.replica.next_timestamp(self.world.clock.wall_us())
-        batch = Batch(timestamp=timestamp, state=self.prepared)
+        batch = Batch(timestamp=timestamp, base=self.prepared)
         while self._queue and len(batch.requests) < self.limits.requests_per_prepare_max:
             pending = self._queue[0]
             if batch.size and batch.size + pending.size > self.limits.body_size_max:
@@ -282,7 +282,7 @@ class Group:
         for envelope in ready.messages:
             self._gate.send(envelope)
         for header in ready.commits:
-            self._commit(header)
+            self._commit(header, self._in_flight.popleft())
 
     def _deliver(self, to: int, message: Message) -> None:
         assert to == self.replica.replica, "a group of one speaks to itself alone"
@@ -305,28 +305,17 @@ class Group:
 
     # Committing ------------------------------------------------------------------------------------------------
 
-    def _commit(self, header: PrepareHeader) -> None:
-        in_flight = self._in_flight.popleft()
-        assert in_flight.op == header.op
-        self._apply(header, in_flight.batch.requests, in_flight.batch)
-
-    def _apply(self, header: PrepareHeader, requests: Sequence[Request], batch: Batch | None) -> None:
-        """Apply one op: state, effects, checkpoint if one is due, then the replies."""
-        assert len(requests) == header.request_count
-        replies: list[Reply] = []
-        for index, request in enumerate(requests):
-            self.state, effects, reply = apply_request(self.state, request, header.timestamp + index)
-            replies.append(reply)
-            for effect in effects:
-                self._perform(effect)
-        assert batch is None or replies == batch.replies, f"op {header.op} doesn't do what was predicted"
-        if header.op % self.limits.checkpoint_interval == 0:
-            self._begin_checkpoint(header)
-        self._observer.on_commit(self.name, header, requests, replies)
-        if batch is not None:
-            self._reply(batch, replies)
-        if not self._in_flight:
-            self.prepared = self.state
+    def _commit(self, header: PrepareHeader, batch: Batch) -> None:
+        """Take the batch's state, do what it asks for, begin a checkpoint if one is due, then reply."""
+        assert batch.base is self.state, f"op {header.op} was executed on another state than the one before it"
+        assert (header.timestamp, header.request_count) == (batch.timestamp, len(batch.requests))
+        self.state = batch.state
+        for effect in batch.effects:
+            self._perform(effect)
+        if batch.changed is not None:
+            self._begin_checkpoint(header, batch.changed)
+        self._observer.on_commit(self.name, header, batch.requests, batch.replies)
+        self._reply(batch)
 
     def _perform(self, effect: Effect) -> None:
         match effect:
@@ -339,18 +328,16 @@ class Group:
             case EvictSession():
                 mark("group.session_evicted")
 
-    def _reply(self, batch: Batch, replies: Sequence[Reply]) -> None:
+    def _reply(self, batch: Batch) -> None:
         for index, pending in batch.waiters:
-            reply = replies[index]
+            reply = batch.replies[index]
             pending.on_reply(reply)
             if pending.origin.session:
                 for on_reply in self._retries.pop(pending.origin):
                     on_reply(reply)
 
-    def _begin_checkpoint(self, header: PrepareHeader) -> None:
-        """Take what changed, now, at this op; the checkpointer writes it while later ops commit."""
-        changed, self.state = self.state.take_changed()
-        _, self.prepared = self.prepared.take_changed()
+    def _begin_checkpoint(self, header: PrepareHeader, changed: Changed) -> None:
+        """Fix what the checkpoint at this op holds; the checkpointer writes it while later ops commit."""
         head = CheckpointHead(checksum=header.checksum, timestamp=header.timestamp + header.request_count - 1)
         self.checkpointer.submit(
             CheckpointPlan(

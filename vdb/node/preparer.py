@@ -4,18 +4,17 @@ It works on the *prepared state*: the kernel with the whole pipeline applied. St
 life of keys come from there, so that records can be sealed before they are replicated, and apply asserts that every
 prediction holds. A new key's request stands before the first record that it seals, in the same prepare.
 
-Request i of a prepare has the time `timestamp + i`.
+See `Batch` for what becomes of the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from vdb.crypto.keyring import Keyring
 from vdb.crypto.record import RecordHeader, encode_record, seal
-from vdb.kernel.apply import apply_request
 from vdb.kernel.command import (
     INTERNAL,
     AppendBatch,
@@ -32,10 +31,11 @@ from vdb.kernel.command import (
     StreamAppend,
 )
 from vdb.kernel.predict import check_append, check_create
-from vdb.kernel.reply import Refusal, Reply, StreamCreated
+from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.state import State
 from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.streams import catalogue_class
+from vdb.node.batch import Batch
 from vdb.node.request import (
     Pending,
     PlainAppend,
@@ -70,29 +70,6 @@ def size_bound(request: PlainRequest) -> int:
     if isinstance(request, PlainCreate):
         return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
     return REQUEST_OVERHEAD
-
-
-@define
-class Batch:
-    """One prepare in the making: its requests, the replies that apply must give, and who waits for which."""
-
-    timestamp: int
-    state: State
-    requests: list[Request] = field(factory=list)
-    replies: list[Reply] = field(factory=list)
-    waiters: list[tuple[int, Pending]] = field(factory=list)
-    size: int = 0
-
-    @property
-    def next_timestamp(self) -> int:
-        return self.timestamp + len(self.requests)
-
-    def add(self, request: Request) -> Reply:
-        """Apply the request to the prepared state and keep the reply as the prediction."""
-        self.state, _effects, reply = apply_request(self.state, request, self.next_timestamp)
-        self.requests.append(request)
-        self.replies.append(reply)
-        return reply
 
 
 @frozen(kw_only=True)
