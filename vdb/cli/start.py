@@ -94,6 +94,7 @@ async def start(
         await _run(node, place, logger, json)
     except BaseExceptionGroup as errors:
         raise first_cause(errors) from None
+    logger.info("stopped")
 
 
 async def _run(node: Node, place: Path, logger: logging.Logger, as_json: bool) -> None:

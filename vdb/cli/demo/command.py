@@ -22,6 +22,7 @@ from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, time_text
 from vdb.client.client import Client
 from vdb.client.connect import connect
 from vdb.client.values import Rows
+from vdb.node.node import first_cause
 from vdb.notebar.events import APPOINTMENTS, NOTES, PATIENTS, PROVIDERS, PatientCreated
 from vdb.world.keys import generate_root_key
 
@@ -91,6 +92,7 @@ class Demo:
     results: dict[str, Any] = field(factory=dict)
     checks: dict[str, bool] = field(factory=dict)
     address: str = "127.0.0.1:0"
+    node: NodeProcess | None = None
 
     @property
     def config(self) -> Path:
@@ -101,21 +103,34 @@ class Demo:
         return self.place / "node.log"
 
     async def run(self) -> None:
+        """Raises NodeStopped when the node ends by itself, and StartError when it doesn't start."""
         self._prepare()
-        node = await NodeProcess.start(self.config, self.address, self.log)
         try:
-            self.address = node.address
-            self.story.say(f"A node runs at {self.address}, region {REGION}, process log in {self.log}.")
-            node = await self._day(node)
-            async with connect(self.address) as client:
-                await self._read_back(client)
-                await self._timeline(client)
-            stopped = await node.stop()
+            async with trio.open_nursery() as watching:
+                await self._start_node(watching)
+                self.story.say(f"A node runs at {self.address}, region {REGION}, its log is {self.log}.")
+                await self._day(watching)
+                async with connect(self.address) as client:
+                    await self._read_back(client)
+                    await self._timeline(client)
+                stopped = await self._node().stop()
+        except BaseExceptionGroup as errors:
+            raise first_cause(errors) from None
         finally:
-            await node.end()
+            if self.node is not None:
+                await self.node.end()
         self._search()
         self._check("stops_cleanly", stopped == 0, "SIGTERM stopped the node cleanly")
         self._summary()
+
+    def _node(self) -> NodeProcess:
+        assert self.node is not None
+        return self.node
+
+    async def _start_node(self, watching: trio.Nursery) -> None:
+        self.node = await NodeProcess.start(self.config, self.address, self.log)
+        self.address = self.node.address
+        watching.start_soon(self.node.watch)
 
     def _check(self, name: str, holds: bool, text: str) -> None:
         self.checks[name] = self.story.check(holds, text)
@@ -130,7 +145,7 @@ class Demo:
         self.config.write_text(_CONFIG.format(config=self.config, region=REGION))
         self.story.say(f"Made a throw-away development key in {key}: never use it for real data.")
 
-    async def _day(self, node: NodeProcess) -> NodeProcess:
+    async def _day(self, watching: trio.Nursery) -> None:
         await create_streams(self.address, REGION)
         total = len(self.events)
         self.story.section("2. A day at the clinic, and a kill -9 at half time")
@@ -149,9 +164,9 @@ class Demo:
                 nursery.start_soon(publish_day, self.address, self.events, self.ledger)
                 await half.wait()
                 before = len(self.ledger.acknowledged)
-                await node.kill()
+                await self._node().kill()
                 killed = trio.current_time()
-                node = await NodeProcess.start(self.config, self.address, self.log)
+                await self._start_node(watching)
                 recovery = trio.current_time() - killed
         seconds = trio.current_time() - started
         self.results |= {
@@ -165,7 +180,6 @@ class Demo:
         }
         self.story.say(f"SIGKILL after {before} acknowledged events; a new process served after {recovery:.2f} s.")
         self.story.say("The clients noticed nothing but a delay: they sent again what was in flight.")
-        return node
 
     async def _read_back(self, client: Client) -> None:
         self.story.section("3. Everything acknowledged is there, once")

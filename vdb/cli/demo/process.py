@@ -13,7 +13,7 @@ from typing import BinaryIO
 import trio
 
 import vdb
-from vdb.errors import StartError
+from vdb.errors import NodeStopped, StartError
 
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
@@ -25,8 +25,10 @@ _COMMAND = (sys.executable, "-m", "vdb.cli", "start", "--log-format", "json", "-
 class NodeProcess:
     """One run of the node. Its log goes to `log`."""
 
-    def __init__(self, process: trio.Process, address: str) -> None:
+    def __init__(self, process: trio.Process, address: str, log: Path) -> None:
         self._process = process
+        self._log = log
+        self._ending = False
         self.address = address
 
     @classmethod
@@ -39,19 +41,26 @@ class NodeProcess:
             line = await _first_line(process)
         try:
             ready = json.loads(line)
-            return cls(process, ready["address"])
+            return cls(process, ready["address"], log)
         except (ValueError, KeyError):
             process.kill()
-            tail = (await trio.Path(log).read_text(errors="replace")).strip().splitlines()[-1:]
-            raise StartError(f"the node didn't start: {tail[0] if tail else 'it said nothing'}") from None
+            raise StartError(f"the node didn't start: {await _last_line(log)}") from None
+
+    async def watch(self) -> None:
+        """Wait for its end. NodeStopped if nobody here ended it."""
+        await self._process.wait()
+        if not self._ending:
+            raise NodeStopped(f"the node ended by itself: {await _last_line(self._log)}")
 
     async def kill(self) -> None:
         """SIGKILL: no goodbye."""
+        self._ending = True
         self._process.kill()
         await self._process.wait()
 
     async def stop(self) -> int:
         """SIGTERM; the exit code."""
+        self._ending = True
         self._process.send_signal(signal.SIGTERM)
         with trio.move_on_after(STOP_SECONDS_MAX):
             return await self._process.wait()
@@ -60,6 +69,7 @@ class NodeProcess:
 
     async def end(self) -> None:
         """See that it is gone, whatever happened."""
+        self._ending = True
         if self._process.returncode is None:
             with trio.CancelScope(shield=True):
                 await self.kill()
@@ -75,6 +85,11 @@ async def _spawn(config: Path, address: str, log: BinaryIO) -> trio.Process:
         stderr=log,
         env=environment,
     )
+
+
+async def _last_line(log: Path) -> str:
+    lines = (await trio.Path(log).read_text(errors="replace")).strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 async def _first_line(process: trio.Process) -> bytes:
