@@ -54,7 +54,7 @@ class Model:
     chains: dict[int, bytes] = field(factory=dict)
     sessions: dict[int, Session] = field(factory=dict)
     """In order of use, least recently used first."""
-    opened: int = 0
+    next_session: int = 0
     time: int = 0
 
 
@@ -64,7 +64,7 @@ class KernelMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.primary = self.primary_class(sessions_max=SESSIONS_MAX)
-        self.model = Model()
+        self.model = Model(next_session=first_session(self.primary.group))
         self.fork: tuple[State, Model] | None = None
         self.disk: dict[tuple[int, bytes], bytes] = {}
 
@@ -137,10 +137,9 @@ class KernelMachine(RuleBasedStateMachine):
         assert effects == tuple(EvictSession(number) for number in evicted)
         for number in evicted:
             del sessions[number]
-        number = first_session(self.primary.state.group) + self.model.opened
-        self.model.opened += 1
-        assert reply == SessionOpened(number)
-        sessions[number] = Session(client)
+        assert reply == SessionOpened(self.model.next_session)
+        sessions[self.model.next_session] = Session(client)
+        self.model.next_session += 1
 
     @precondition(lambda self: self.model.sessions)
     @rule(data=st.data(), times=st.integers(SESSION_WINDOW - 1, SESSION_WINDOW + 2))
@@ -228,6 +227,8 @@ class KernelMachine(RuleBasedStateMachine):
     def tenants_are_the_models(self) -> None:
         for tenant in self.primary.state.tenants():
             log = [stream for owner, stream, _ in self.model.log if owner == tenant.tenant]
+            position = max(at for at, (owner, _, _) in enumerate(self.model.log) if owner == tenant.tenant)
+            assert tenant.next_position == position + 1
             assert (tenant.event_count, tenant.stream_count) == (len(log), log.count(0))
             assert tenant.chain == self.model.chains[tenant.tenant]
 
@@ -245,7 +246,7 @@ class KernelMachine(RuleBasedStateMachine):
         """No session, or the next request of one, or a retry, or one of a session that isn't there."""
         kind = data.draw(st.sampled_from(["none", "next", "next", "retry", "unknown"]))
         if kind == "unknown":
-            return Origin(b"?" * 16, 1, 1)
+            return Origin(b"?" * 16, first_session(self.primary.group), 1)
         if kind == "none" or not self.model.sessions:
             return INTERNAL
         session, held = data.draw(st.sampled_from(list(self.model.sessions.items())))

@@ -77,9 +77,9 @@ def test_the_window_slides(primary, notes) -> None:
     assert len(primary.state.tables()[6]) == SESSION_WINDOW
 
 
-@pytest.mark.parametrize("origin", [Origin(CLIENT, 9, 1), Origin(b"d" * 16, 1, 1), Origin(b"c", 1, 1)])
-def test_a_session_is_its_clients_alone(primary, origin) -> None:
-    primary.open(CLIENT)
+@pytest.mark.parametrize(("name", "later"), [(CLIENT, 1), (b"d" * 16, 0), (b"c", 0)])
+def test_a_session_is_its_clients_alone(primary, name, later) -> None:
+    origin = Origin(name, primary.open(CLIENT) + later, 1)
     assert stored_reply(primary.state, origin) == Refusal(
         RefusalCode.SESSION_EXPIRED,
         f"session {origin.session} isn't open for this client: it expired or never was",
