@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vdb.errors import DamagedData, DiskFailed, ForeignData, NewerFormat
 from vdb.limits import PREPARE_HEADER_SIZE, Limits
 from vdb.storage.recovery import Decision
-from vdb.storage.wal import Journal
+from vdb.storage.wal import Journal, SlotFault
 from vdb.storage.wal_layout import header_offset, prepare_offset
 from vdb.vsr.header import ZERO_CHECKSUM, Prepare, PrepareHeader
 
@@ -368,8 +368,14 @@ async def test_scrubbing_finds_and_mends(new_disk: Any) -> None:
     assert [await journal.scrub_slot(slot) for slot in range(LIMITS.wal_slots)] == [None] * LIMITS.wal_slots
     disk.damage(PATH, header_offset(3) + 5)
     disk.damage(PATH, prepare_offset(LIMITS, 4) + 300)
-    assert await journal.scrub_slot(3) == "op 3: the redundant header in slot 3 is damaged, and is being rewritten"
-    assert await journal.scrub_slot(4) == "op 4: the prepare in slot 4 is damaged"
+    assert await journal.scrub_slot(3) == SlotFault(
+        offset=header_offset(3),
+        message="op 3: the redundant header in slot 3 was damaged, and is rewritten",
+        repaired=True,
+    )
+    assert await journal.scrub_slot(4) == SlotFault(
+        offset=prepare_offset(LIMITS, 4), message="op 4: the prepare in slot 4 is damaged", repaired=False
+    )
     with trio.move_on_after(0.05):
         await journal.run()
     assert await journal.scrub_slot(3) is None

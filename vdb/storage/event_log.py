@@ -29,6 +29,7 @@ from vdb.storage.tenant_log import (
     ClosedSegment,
     Cursor,
     LogFiles,
+    Stretch,
     TenantLog,
     decode_segment_key,
     segment_key,
@@ -158,6 +159,19 @@ class EventLog:
             self._checkpoint = None
         return plan.rows
 
+    def stretches(self, tenant: int) -> list[Stretch]:
+        """What the tenant has on disk now. For the scrubber; keeps nothing of the tenant in memory."""
+        return self._look(tenant).stretches()
+
+    async def find_damage(self, tenant: int, stretch: Stretch) -> int:
+        """The byte offset of a stretch's first damaged frame; 0 when the frames are sound."""
+        return await self._look(tenant).find_damage(stretch.segment, stretch.length)
+
+    async def read_raw(self, stretch: Stretch, start: int, size: int) -> bytes:
+        """Bytes of a segment's file, unchecked."""
+        async with self._shared.files.use(stretch.path) as file:
+            return await file.read_at(start, size)
+
     async def run(self) -> None:
         """Write waiting records early when they outgrow TAIL_BYTES_MAX. Runs until cancelled; DiskFailed ends it.
 
@@ -185,14 +199,19 @@ class EventLog:
         await self._shared.files.close()
 
     def _log(self, tenant: int) -> TenantLog:
-        log = self._logs.get(tenant)
-        if log is None:
-            row = self._cursors.get(tenant)
-            cursor = Cursor.decode(row) if row is not None else Cursor()
-            log = TenantLog(tenant=tenant, shared=self._shared, cursor=cursor, closed=self._closed.get(tenant, []))
-            if row is not None:
-                self._logs[tenant] = log
+        """The tenant's log; kept from here on if it has records."""
+        log = self._look(tenant)
+        if tenant in self._cursors:
+            self._logs[tenant] = log
         return log
+
+    def _look(self, tenant: int) -> TenantLog:
+        log = self._logs.get(tenant)
+        if log is not None:
+            return log
+        row = self._cursors.get(tenant)
+        cursor = Cursor.decode(row) if row is not None else Cursor()
+        return TenantLog(tenant=tenant, shared=self._shared, cursor=cursor, closed=self._closed.setdefault(tenant, []))
 
     async def _write_all(self, work: Iterator[tuple[TenantLog, int]], plan: LogCheckpoint | None) -> None:
         """Let a few tasks share the work. The first error ends all of them and is raised as it is."""

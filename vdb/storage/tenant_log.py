@@ -99,6 +99,16 @@ class ClosedSegment:
         )
 
 
+@frozen
+class Stretch:
+    """The first `length` bytes of a segment's file, and their CRC-32."""
+
+    segment: int
+    path: str
+    length: int
+    crc: int
+
+
 def tenant_key(tenant: int) -> bytes:
     return _TENANT_KEY.pack(tenant)
 
@@ -241,8 +251,29 @@ class TenantLog:
     async def scan(self, number: int, length: int) -> FrameIndex:
         """Read a segment from its start, checking each frame. DamagedData names the file and the byte."""
         index = FrameIndex(segment.HEADER_SIZE)
-        if length == 0:
-            return index
+        if length > 0:
+            await self._scan_into(index, number, length)
+        return index
+
+    async def find_damage(self, number: int, length: int) -> int:
+        """The byte offset of the first frame that doesn't fit its checksum; 0 when all frames do."""
+        index = FrameIndex(segment.HEADER_SIZE)
+        try:
+            await self._scan_into(index, number, length)
+        except DamagedData:
+            return index.end
+        return 0
+
+    def stretches(self) -> list[Stretch]:
+        """What the log has on disk now, in order; its bytes never change."""
+        found = [Stretch(entry.segment, self.path(entry.segment), entry.length, entry.crc) for entry in self.closed]
+        if self.cursor.length:
+            found.append(
+                Stretch(self.cursor.segment, self.path(self.cursor.segment), self.cursor.length, self.cursor.crc)
+            )
+        return found
+
+    async def _scan_into(self, index: FrameIndex, number: int, length: int) -> None:
         path = self.path(number)
         async with self._use(number) as file:
             await self._check_header(file, number)
@@ -257,7 +288,6 @@ class TenantLog:
                     raise segment.damaged_frame(path, start)
                 size = SCAN_SIZE if index.end > start else 2 * size
                 await trio.lowlevel.checkpoint()
-        return index
 
     async def read_range(self, number: int, start: int, size: int) -> bytes:
         """Bytes of a segment; FileMissing becomes DamagedData, because the checkpoint names the file."""

@@ -51,6 +51,15 @@ DISK_FULL_RETRY_SECONDS = 0.25
 OnDurable = Callable[[PrepareHeader], None]
 
 
+@frozen(kw_only=True)
+class SlotFault:
+    """What the scrubber found in a slot. `offset` is a byte of the file."""
+
+    offset: int
+    message: str
+    repaired: bool
+
+
 @frozen
 class _Pending:
     prepare: Prepare
@@ -215,7 +224,7 @@ class Journal:
         assert checkpoint_op >= self._released
         self._released = checkpoint_op
 
-    async def scrub_slot(self, slot: int) -> str | None:
+    async def scrub_slot(self, slot: int) -> SlotFault | None:
         """Check one slot that is needed and at rest, in both rings. Returns what is wrong, or None.
 
         A damaged redundant header is rewritten from memory. A slot that changes meanwhile counts as sound.
@@ -229,17 +238,15 @@ class Journal:
         if self._headers[slot] is not header or self._failed is not None:
             return None
         if prepare is None or prepare.header.checksum != header.checksum:
-            return f"op {header.op}: the prepare in slot {slot} is damaged"
+            message = f"op {header.op}: the prepare in slot {slot} is damaged"
+            return SlotFault(offset=prepare_offset(self._limits, slot), message=message, repaired=False)
         if raw != header.encode():
             mark("wal.header_scrubbed")
             self._sectors_due.append(slot // HEADERS_PER_SECTOR)
             self._wake.set()
-            return f"op {header.op}: the redundant header in slot {slot} is damaged, and is being rewritten"
+            message = f"op {header.op}: the redundant header in slot {slot} was damaged, and is rewritten"
+            return SlotFault(offset=header_offset(slot), message=message, repaired=True)
         return None
-
-    def prepare_place(self, slot: int) -> int:
-        """The byte offset of a slot's prepare in the file, for reports."""
-        return prepare_offset(self._limits, slot)
 
     @property
     def path(self) -> str:
