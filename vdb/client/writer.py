@@ -24,6 +24,7 @@ from vdb.client.link import Link
 from vdb.client.session import InFlight, Session, Verdict
 from vdb.errors import (
     ConnectionLost,
+    DiskFull,
     IndefiniteError,
     InvalidArgument,
     Overloaded,
@@ -245,6 +246,9 @@ class Writer:
         elif isinstance(error, RequestTooOld):
             session.on_too_old(entry)
             entry.request.fail(IndefiniteError(f"the request was executed, but its answer isn't kept: {error}"))
+        elif isinstance(error, DiskFull) and entry.lost:
+            session.answered(entry)
+            entry.request.fail(IndefiniteError(f"an earlier copy of the request may have been executed; now: {error}"))
         else:
             session.answered(entry)
             entry.request.fail(error)
