@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import trio
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_text, time_text, visible
@@ -23,12 +23,6 @@ from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
 
 _CHUNK = 256 * 1024
 _BATCH_BYTES_MAX = 256 * 1024
-
-
-def register(app: App) -> None:
-    """Add the commands of this module."""
-    app.command(publish)
-    app.command(read)
 
 
 async def publish(

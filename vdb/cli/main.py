@@ -11,25 +11,36 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from vdb.cli import demo, events, importing, projection, start, status, stream
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, EXIT_USAGE, exit_code, print_error
 from vdb.errors import VerityError
 from vdb.version import VERSION
 
-app = App(
-    name="vdb",
-    help="VerityDB: a replicated, encrypted, tamper-evident database for clinics. Try `vdb demo`.",
-    version=VERSION,
-    backend="trio",
-    help_format="markdown",
+# Loaded by need: `vdb status` shouldn't wait for the imports of a whole node.
+_COMMANDS = (
+    ("start", "vdb.cli.start:start", "Start a node."),
+    ("stream", "vdb.cli.stream:app", "Create, list and show streams."),
+    ("publish", "vdb.cli.events:publish", "Append events to a stream."),
+    ("read", "vdb.cli.events:read", "Read a stream, or a group's log."),
+    ("status", "vdb.cli.status:status", "Show the node, its groups and its projections."),
+    ("projection", "vdb.cli.projection:app", "Look at projections."),
+    ("import", "vdb.cli.importing:app", "Import data."),
+    ("demo", "vdb.cli.demo.command:demo", "Watch a node take a clinic's day, be killed, and keep every promise."),
+    ("version", "vdb.cli.status:version", "Print the version."),
 )
-start.register(app)
-app.command(stream.app)
-events.register(app)
-status.register(app)
-app.command(projection.app)
-app.command(importing.app)
-demo.register(app)
+
+
+def make_app(arguments: Sequence[str]) -> App:
+    """All commands. The one that is called speaks for itself; the others have a line in the list."""
+    app = App(
+        name="vdb",
+        help="VerityDB: a replicated, encrypted, tamper-evident database for clinics. Try: vdb demo",
+        version=VERSION,
+        backend="trio",
+        help_format="markdown",
+    )
+    for name, home, summary in _COMMANDS:
+        app.command(home, name=name, help=None if name in arguments[:1] else summary)
+    return app
 
 
 def main() -> None:
@@ -41,7 +52,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
     as_json = "--json" in arguments
     try:
-        result = app(list(arguments), exit_on_error=False, print_error=False, result_action="return_value")
+        result = make_app(arguments)(
+            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
+        )
         sys.stdout.flush()
     except CycloptsError as error:
         message = str(error).strip().splitlines()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import trio
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from vdb.cli.config_file import ConfigFile, read_config_file
 from vdb.cli.logs import LogFormat, set_up_logs
@@ -23,11 +23,6 @@ from vdb.types import Region
 from vdb.world import make_world
 
 _DAY_SECONDS = 24 * 3600.0
-
-
-def register(app: App) -> None:
-    """Add the command of this module."""
-    app.command(start)
 
 
 async def start(

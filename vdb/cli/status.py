@@ -5,18 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import asdict
-from cyclopts import App
 
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_table, print_text
 from vdb.client.values import NodeStatus, ProjectionStatus
 from vdb.version import VERSION
-
-
-def register(app: App) -> None:
-    """Add the commands of this module."""
-    app.command(status)
-    app.command(version)
 
 
 async def status(*, options: NodeOptions = NODE) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 from vdb.crypto.root import RootKeys, parse_root_key
 from vdb.errors import ConfigError, KeysMissing
 from vdb.world.keys import root_keys_from_environment, root_keys_from_file
+
+_MAYBE_A_KEY = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+/=]{19,99}")
 
 Keys = RootKeys | str | os.PathLike[str] | None
 """RootKeys, the base64 text of 32 bytes, the path of a protected file, or None for the environment."""
@@ -31,7 +34,7 @@ def find_root_keys(keys: Keys, *, option: str = "`keys`") -> RootKeys:
     if isinstance(keys, str) and not Path(keys).exists():
         with suppress(ConfigError):
             return RootKeys(parse_root_key(keys))
-        if "/" not in keys and "." not in keys:
+        if _MAYBE_A_KEY.fullmatch(keys):
             # It may be a key with a typing error: the message mustn't quote it.
             raise KeysMissing(f"`keys` is neither a root key nor a file that exists; {HOW_TO_MAKE_A_KEY}")
     return root_keys_from_file(Path(keys))

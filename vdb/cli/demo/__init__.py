@@ -3,7 +3,3 @@
 `day` makes the events and publishes them, `process` runs the node, `checks` tests what the node promises, `story`
 tells it, `command` joins them.
 """
-
-from vdb.cli.demo.command import register
-
-__all__ = ["register"]

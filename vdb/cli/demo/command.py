@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import trio
 from attrs import define, field
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from vdb.cli.demo.checks import ReadBack, Search, compare, read_all, search
 from vdb.cli.demo.day import Ledger, PlannedEvent, create_streams, plan_day, publish_day
@@ -23,7 +23,7 @@ from vdb.client.client import Client
 from vdb.client.connect import connect
 from vdb.client.values import Rows
 from vdb.node.node import first_cause
-from vdb.notebar.events import APPOINTMENTS, NOTES, PATIENTS, PROVIDERS, PatientCreated
+from vdb.notebar.events import APPOINTMENTS, NOTES, PATIENTS, PROVIDERS, NoteCreated, PatientCreated
 from vdb.world.keys import generate_root_key
 
 REGION = "ap-southeast-2"
@@ -43,11 +43,6 @@ message-size-max = 262144
 wal-slots = 96
 checkpoint-interval = 64
 """
-
-
-def register(app: App) -> None:
-    """Add the command of this module."""
-    app.command(demo)
 
 
 async def demo(
@@ -209,7 +204,7 @@ class Demo:
         )
         entries = rows.dicts()
         self.story.table(
-            ("time", "kind", "summary", "status"),
+            ("time (UTC)", "kind", "summary", "status"),
             [
                 (
                     "" if entry["time_us"] is None else time_text(int(entry["time_us"]))[:16].replace("T", " "),
@@ -237,7 +232,12 @@ class Demo:
         patient = self._patient()
         self.story.section("5. Nothing readable on the disk")
         data = self.place / "data"
-        names = {"the patient's name": patient.family_name, **{f"the stream name '{s}'": s for s in _STREAMS}}
+        note = self._note_of(patient)
+        names = {
+            "the patient's name": patient.family_name,
+            "a note's text": note,
+            **{f"the stream name '{s}'": s for s in _STREAMS},
+        }
         words = {label: name.encode() for label, name in names.items()}
         ours = next(ack for ack in self.ledger.acknowledged if ack.event.day.subject == patient.patient_id)
         found: Search = search(data, {**words, _CONTROL: ours.event.day.event_id})
@@ -292,6 +292,11 @@ class Demo:
             f" --where patient={results['patient']} --order-by time_us"
         )
         self.story.say(f"rm -r {shlex.quote(str(self.place))}        (removes everything)")
+
+    def _note_of(self, patient: PatientCreated) -> str:
+        """The beginning of a note's text."""
+        notes = (event.day.event for event in self.events if event.day.subject == patient.patient_id)
+        return next(note.text[:24] for note in notes if isinstance(note, NoteCreated))
 
     def _patient(self) -> PatientCreated:
         """The patient with the most events among those whose family name is long enough to search for."""
