@@ -1,39 +1,39 @@
-"""`python -m tests.benchmarks [NAME ...] [--json]`: all benchmarks, or those named."""
+"""`python -m tests.benchmarks [NAME ...] [--quick] [--json]`: all benchmarks, or those named."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import sys
+
+from tests.benchmarks.report import Reporter
 
 NAMES = {
     "rpc": "rpc_rate",
+    "publish": "publish_rate",
+    "read": "read_rate",
+    "restart": "restart_time",
+    "streams": "idle_streams",
+    "tenants": "many_tenants",
 }
-"""Name on the command line: module in this package with `run(report)`."""
+"""Name on the command line: module in this package with `run(report, scale)`."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; all by default")
-    parser.add_argument("--json", action="store_true", help="one object a line: benchmark, name, value, unit")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repetitions")
+    parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--json", action="store_true", help="one object a line: benchmark, name, value, unit, bounds")
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    for benchmark in options.names or NAMES:
-        module = importlib.import_module(f"tests.benchmarks.{NAMES[benchmark]}")
-
-        def report(name: str, value: float, unit: str, *, benchmark: str = benchmark) -> None:
-            if options.json:
-                line = json.dumps({"benchmark": benchmark, "name": name, "value": value, "unit": unit})
-            else:
-                shown = f"{value:,.0f}" if value >= 100 else f"{value:,.2f}"
-                line = f"{benchmark:12} {name:60} {shown:>14} {unit}"
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
-
-        module.run(report)
+    reporter = Reporter(as_json=options.json)
+    scale = "tiny" if options.tiny else "quick" if options.quick else "full"
+    for name in options.names or NAMES:
+        module = importlib.import_module(f"tests.benchmarks.{NAMES[name]}")
+        about = (module.__doc__ or "").strip().splitlines()[0]
+        module.run(reporter.begin(name, about), scale)
     return 0
 
 

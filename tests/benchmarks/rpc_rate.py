@@ -13,28 +13,36 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import capnp
+from attrs import frozen
 
+from tests.benchmarks.report import Report
 from vdb.wire.schema import verity
 
-PAIRS = 5
-SECONDS = 1.0
+
+@frozen
+class Sizes:
+    pairs: int
+    seconds: float
+
+
+SIZES = {"full": Sizes(5, 1.0), "quick": Sizes(3, 0.5), "tiny": Sizes(1, 0.05)}
 DEPTHS = (1, 64)
 SERVERS = ("pycapnp", "ours")
 
 
-def run(report: Callable[[str, float, str], None]) -> None:
+def run(report: Report, scale: str) -> None:
+    sizes = SIZES[scale]
     servers = {name: _start(name) for name in SERVERS}
     try:
         ports = {name: _port(process) for name, process in servers.items()}
         for depth in DEPTHS:
             rates: dict[str, list[float]] = {name: [] for name in SERVERS}
-            for _ in range(PAIRS):
+            for _ in range(sizes.pairs):
                 for name in SERVERS:
-                    rates[name].append(_measure(ports[name], depth))
+                    rates[name].append(_measure(ports[name], depth, sizes.seconds))
             for name in SERVERS:
                 report(f"{name} server, {depth} in flight", statistics.median(rates[name]), "calls/s")
             ratios = [ours / theirs for theirs, ours in zip(rates["pycapnp"], rates["ours"], strict=True)]
@@ -60,8 +68,9 @@ def _port(process: subprocess.Popen[str]) -> int:
     return int(process.stdout.readline())
 
 
-def _measure(port: int, depth: int) -> float:
-    done = subprocess.run(_command("client", str(port), str(depth)), stdout=subprocess.PIPE, text=True, check=True)
+def _measure(port: int, depth: int, seconds: float) -> float:
+    command = _command("client", str(port), str(depth), str(seconds))
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return float(done.stdout)
 
 
@@ -104,7 +113,7 @@ def serve_pycapnp() -> None:
     asyncio.run(capnp.run(main()))
 
 
-def client(port: int, depth: int) -> None:
+def client(port: int, depth: int, seconds: float) -> None:
     """Print the calls per second with `depth` calls in flight on one connection."""
 
     async def caller(database: Any, until: float) -> int:
@@ -119,7 +128,7 @@ def client(port: int, depth: int) -> None:
         database = capnp.TwoPartyClient(connection).bootstrap().cast_as(verity.VerityDb)
         await database.publish(tenant=1, stream="notes")
         start = time.perf_counter()
-        counts = await asyncio.gather(*[caller(database, start + SECONDS) for _ in range(depth)])
+        counts = await asyncio.gather(*[caller(database, start + seconds) for _ in range(depth)])
         _announce(sum(counts) / (time.perf_counter() - start))
 
     asyncio.run(capnp.run(main()))
@@ -136,10 +145,10 @@ def main(arguments: list[str]) -> None:
             serve_ours()
         case ["pycapnp"]:
             serve_pycapnp()
-        case ["client", port, depth]:
-            client(int(port), int(depth))
+        case ["client", port, depth, seconds]:
+            client(int(port), int(depth), float(seconds))
         case _:
-            raise SystemExit("usage: python -m tests.benchmarks.rpc_rate ours|pycapnp|client PORT DEPTH")
+            raise SystemExit("usage: python -m tests.benchmarks.rpc_rate ours|pycapnp|client PORT DEPTH SECONDS")
 
 
 if __name__ == "__main__":
