@@ -35,6 +35,13 @@ class File(Protocol):
     async def sync(self) -> None:
         """Make every write that returned before this call durable (fdatasync). A failure is final: DiskFailed."""
 
+    async def drop_cache(self) -> None:
+        """Forget what the system has cached of this file and believes to be written: reads ask the medium again.
+
+        After a sync that failed in an earlier life of this process, cached pages may be all that there is of what
+        they say, marked as written. Whoever trusts what it reads at a start calls `sync` and this first.
+        """
+
     async def truncate(self, size: int) -> None:
         """Cut the file, or extend it with zeros. Durable after `sync`."""
 

@@ -55,6 +55,10 @@ class SimFile:
         await self._fence.sleep(self._disk.delay_ns(self._disk.faults.sync_us), shielded=True)
         self._disk.sync(self._path, self._inode, sequence)
 
+    async def drop_cache(self) -> None:
+        await self._spend("disk.drop_cache", self._disk.faults.write_us)
+        self._inode.drop_cache()
+
     async def truncate(self, size: int) -> None:
         await self._spend("disk.truncate", self._disk.faults.write_us)
         self._disk.check_space(self._path, self._inode, size)

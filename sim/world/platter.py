@@ -98,6 +98,12 @@ class Inode:
         self.cached = cached
         self.dirty.clear()
 
+    def drop_cache(self) -> None:
+        """Reads see the platter, and on it what is still dirty."""
+        self.cached = bytearray(self.stable)
+        for change in self.dirty:
+            change.apply(self.cached)
+
     def crash(self, random: Random, faults: DiskFaults, counts: Counter[str]) -> None:
         """Power is lost: decide what of the unsynced changes is on the platter."""
         changes = [change for change in self.dirty + self.in_flight if not change.lost]

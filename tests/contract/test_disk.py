@@ -75,6 +75,18 @@ def test_truncate_cuts_and_extends(in_world: InWorld) -> None:
     in_world(body)
 
 
+def test_dropping_the_cache_loses_nothing(in_world: InWorld) -> None:
+    async def body(world: World) -> None:
+        file = await world.disk.open("a", create=True)
+        await file.write_at(0, b"synced")
+        await file.sync()
+        await file.write_at(6, b" and not")
+        await file.drop_cache()
+        assert await file.read_at(0, 100) == b"synced and not"
+
+    in_world(body)
+
+
 def test_allocate_never_shrinks(in_world: InWorld) -> None:
     async def body(world: World) -> None:
         file = await world.disk.open("a", create=True)

@@ -65,6 +65,9 @@ class FakeFile:
         self.inode.pending.clear()
         self.disk.syncs += 1
 
+    async def drop_cache(self) -> None:
+        await self.disk.step("read", self.path)
+
     async def truncate(self, size: int) -> None:
         await self.disk.step("truncate", self.path)
         self.inode.apply(self.inode.cache, size, None)

@@ -86,6 +86,8 @@ class Superblock:
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
+        await file.sync()
+        await file.drop_cache()
         copies = [await file.read_at(copy * COPY_SIZE, COPY_SIZE) for copy in range(SUPERBLOCK_COPIES)]
         state = _choose(copies)
         if state is None:

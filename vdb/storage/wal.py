@@ -15,8 +15,9 @@ turn travels in the next.
 Failures. A failed write or sync (DiskFailed) ends `run` and this journal for good. A full disk doesn't: the turn is
 repeated until there is room, nothing is acknowledged meanwhile, and `disk_full` lets the gate refuse new requests.
 
-At open, the file is synced before recovery rewrites anything: what a process wrote before it was killed may lie in the
-system's cache alone, and must not be vouched for by a header that is newer on the disk than its prepare.
+At open, the file is synced and read back from the medium before recovery decides anything: what a process wrote before
+it was killed may lie in the system's cache alone, and after a failed sync the cache may hold, marked as written, what
+never reached the disk.
 """
 
 from __future__ import annotations
@@ -128,6 +129,8 @@ class Journal:
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
+        await file.sync()
+        await file.drop_cache()
         image = bytearray(await file.read_at(0, limits.wal_headers_size))
         if len(image) < limits.wal_headers_size:
             raise DamagedData(f"{path}: expected {limits.wal_size} bytes, found {len(image)}: the file was cut")
@@ -139,7 +142,6 @@ class Journal:
         if replica_count == 1 and recovery.faulty:
             await file.close()
             raise _refusal(path, limits, recovery)
-        await file.sync()
         await _rewrite(file, image, recovery, limits, group_hash)
         return cls(file, path, limits, image, recovery, checkpoint_op)
 

@@ -71,6 +71,10 @@ class RealFile:
                 raise DiskFailed(f"the sync of {self._path} failed ({reason}): what was written may be gone") from error
             self._disk.check_syncs()
 
+    async def drop_cache(self) -> None:
+        with self._use("dropping the cache") as descriptor:
+            await self._disk.pace.run(partial(os.posix_fadvise, descriptor, 0, 0, os.POSIX_FADV_DONTNEED))
+
     async def truncate(self, size: int) -> None:
         with self._use(f"setting the length to {size} bytes") as descriptor:
             await self._disk.pace.run(partial(os.ftruncate, descriptor, size))
