@@ -7,7 +7,7 @@ file is made. Its events come from all groups of this node, opened.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
@@ -28,10 +28,11 @@ from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Position, TenantId
 
 
 class NodeSource:
-    """The node's log as the projections see it (`vdb.projections.source.EventSource`)."""
+    """The node's log as one projection sees it (`vdb.projections.source.EventSource`): the streams that it reads."""
 
-    def __init__(self, readers: Mapping[GroupId, GroupReader]) -> None:
+    def __init__(self, readers: Mapping[GroupId, GroupReader], wants: Callable[[str], bool]) -> None:
         self._readers = readers
+        self._wants = wants
 
     def groups(self) -> Sequence[GroupId]:
         return tuple(self._readers)
@@ -43,7 +44,7 @@ class NodeSource:
     async def read_log(
         self, tenant: TenantId, group: GroupId, from_position: int, max_events: int
     ) -> tuple[Sequence[OpenedRun], int]:
-        return await self._readers[group].read_log(tenant, from_position, max_events)
+        return await self._readers[group].read_log(tenant, from_position, max_events, self._wants)
 
     async def wait_for_events(self, tenant: TenantId, positions: Mapping[GroupId, int]) -> None:
         """Return when a group holds an event of the tenant at or beyond its position here."""
@@ -67,7 +68,6 @@ class ProjectionManager:
         self._disk = disk
         self._readers = readers
         self._configs = tuple(configs)
-        self._source = NodeSource(readers)
         self._runners: dict[tuple[TenantId, str], ProjectionRunner] = {}
         self._started: dict[tuple[TenantId, str], trio.Event] = {}
         self._tenants: dict[TenantId, None] = {}
@@ -157,7 +157,12 @@ class ProjectionManager:
 
     async def _run_one(self, tenant: TenantId, config: ProjectionConfig) -> None:
         runner = ProjectionRunner(
-            disk=self._disk, source=self._source, config=config, tenant=tenant, key_for=self._key_for, on_failed=_report
+            disk=self._disk,
+            source=NodeSource(self._readers, config.streams.wants),
+            config=config,
+            tenant=tenant,
+            key_for=self._key_for,
+            on_failed=_report,
         )
         self._runners[tenant, config.name] = runner
         async with trio.open_nursery() as nursery:

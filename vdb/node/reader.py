@@ -7,6 +7,7 @@ stream, where the name of the stream with serial number n lies at offset n - 1.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from vdb.crypto.record import open_body
 from vdb.errors import DamagedData, InvalidArgument
@@ -126,10 +127,17 @@ class GroupReader:
                 break
         return runs
 
-    async def read_log(self, tenant: TenantId, from_position: int, max_events: int) -> tuple[list[OpenedRun], int]:
+    async def read_log(
+        self,
+        tenant: TenantId,
+        from_position: int,
+        max_events: int,
+        wants: Callable[[str], bool] | None = None,
+    ) -> tuple[list[OpenedRun], int]:
         """A tenant's runs in commit order, from a position on, and the position to go on from.
 
-        The catalogue's own records are passed over. At the end of the log the position is the group's next one.
+        The catalogue's own records are passed over, and so are, unopened, those of streams whose name isn't wanted.
+        At the end of the log the position is the group's next one.
         """
         head = self.group.state.next_position
         frames = await self.group.storage.event_log.read_log(tenant, from_position, self.group.limits.read_bytes_max)
@@ -143,6 +151,8 @@ class GroupReader:
             if frame.stream == CATALOGUE:
                 continue
             name = await self.name_of(tenant, frame.stream)
+            if wants is not None and not wants(name):
+                continue
             run = open_frame(frame, tenant=tenant, group=self.group.name, stream_name=name, keyring=self.group.keyring)
             run = cut_run(run, skip=max(0, from_position - run.first_position), keep=left)
             runs.append(run)

@@ -32,6 +32,10 @@ from vdb.types import GroupId, Position, TenantId
 BATCH_EVENTS = 500
 """Events that are read, and committed, at once."""
 
+AHEAD_MAX = 50_000
+"""Positions without an event for this projection after which the file takes the position nevertheless: a start reads
+them again, which costs microseconds each."""
+
 
 class _State(Enum):
     NEW = "new"
@@ -87,7 +91,7 @@ class ProjectionRunner:
         self._on_failed = on_failed
         self._database: Database | None = None
         self._committed: dict[GroupId, int] = {}
-        # Read up to here: ahead of `_committed` only where the log holds nothing more of this tenant in between.
+        # Read up to here: ahead of `_committed` only where the log holds nothing for this projection in between.
         self._read: dict[GroupId, int] = {}
         self._failed: ProjectionFailed | None = None
         self._held_up = ""
@@ -171,6 +175,8 @@ class ProjectionRunner:
         runs, next_position = await self._source.read_log(self.tenant, group, self._read[group], self._batch_events)
         if runs:
             await self._apply(group, runs, next_position)
+        elif next_position - self._committed[group] >= AHEAD_MAX:
+            await self._commit(group, (), self._committed[group], next_position)
         moved = bool(runs) or next_position > self._read[group]
         self._read[group] = max(next_position, self._read[group])
         self._announce()
