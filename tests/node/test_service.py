@@ -7,6 +7,7 @@ import trio
 
 from vdb.errors import (
     CrossGroup,
+    DamagedData,
     InvalidArgument,
     PlacementViolation,
     SessionGap,
@@ -229,3 +230,24 @@ async def test_subjects_have_keys_of_their_own(start) -> None:
         scopes = [row.scope.name for row in state.keys()]  # noqa: SIM118 - rows of the key store
         assert sorted(scopes) == ["CATALOGUE", "STREAM", "SUBJECT", "SUBJECT", "TENANT"]
         assert payloads_of(await node.service.read(1, "notes", 0, max_events=10)) == [b"a", b"b", b"c", b"d"]
+
+
+async def test_the_scrubber_reports_rot_in_a_segment_and_reads_refuse_it(start, tmp_path) -> None:
+    async with start() as node:
+        await with_notes(node.service)
+        for number in range(60):
+            await node.service.append(NOBODY, 1, [append_to("notes", bytes(200) + b"%d" % number)])
+        while node.groups[REGION].checkpointer.busy:
+            await trio.sleep(0.01)
+    segment = tmp_path / "data" / "groups" / REGION / "log" / "t_1" / "000001.seg"
+    damaged = bytearray(segment.read_bytes())
+    damaged[1000] ^= 1
+    segment.write_bytes(damaged)
+    async with start(scrub_period_s=0.01) as node:
+        while not node.groups[REGION].scrubber.passes:
+            await trio.sleep(0.01)
+        status = await node.service.status()
+        assert [group.scrub_faults for group in status.groups] == [1, 0]
+        assert status.groups[0].scrubbed_at > 0
+        with pytest.raises(DamagedData, match=r"000001\.seg"):
+            await node.service.read(1, "notes", 0, max_events=100)

@@ -37,6 +37,7 @@ from vdb.node.send_gate import SendGate
 from vdb.node.signals import Signals
 from vdb.ports import World
 from vdb.storage.event_log import EventLog
+from vdb.storage.scrubber import Scrubber, ScrubFault
 from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
@@ -53,7 +54,14 @@ class Group:
     """See the module's docstring. Open the storage first (`group_storage`), then `run`."""
 
     def __init__(
-        self, *, name: GroupId, world: World, storage: GroupStorage, preparer: Preparer, observer: Observer
+        self,
+        *,
+        name: GroupId,
+        world: World,
+        storage: GroupStorage,
+        preparer: Preparer,
+        observer: Observer,
+        scrub_period_s: float,
     ) -> None:
         durable = storage.superblock.state
         self.name = name
@@ -67,7 +75,16 @@ class Group:
         self.signals = Signals()
         self.scrubbed_at = 0
         """Microseconds UTC of the end of the last full scrub; 0: none yet."""
-        self.scrub_faults = 0
+        self.scrubber = Scrubber(
+            disk=world.disk,
+            superblock=storage.superblock,
+            journal=storage.journal,
+            checkpoints=storage.checkpoints,
+            event_log=storage.event_log,
+            period_seconds=scrub_period_s,
+            on_fault=self._on_scrub_fault,
+            on_pass=self._on_scrub_pass,
+        )
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
             replica=durable.replica,
@@ -142,6 +159,7 @@ class Group:
             await self._recover()
             nursery.start_soon(self.checkpointer.run)
             nursery.start_soon(self._write_early)
+            nursery.start_soon(self.scrubber.run)
             nursery.start_soon(self._propose_when_woken)
             task_status.started()
 
@@ -153,6 +171,24 @@ class Group:
             except DiskFull:
                 mark("group.early_write_disk_full")
                 await trio.sleep(RETRY_SECONDS)
+
+    @property
+    def scrub_faults(self) -> int:
+        """Faults that the last full scrub found."""
+        return len(self.scrubber.faults)
+
+    def _on_scrub_fault(self, fault: ScrubFault) -> None:
+        log.warning(
+            "scrub.fault",
+            group=self.name,
+            path=fault.path,
+            offset=fault.offset,
+            reason=fault.message,
+            repaired=fault.repaired,
+        )
+
+    def _on_scrub_pass(self) -> None:
+        self.scrubbed_at = self.world.clock.wall_us()
 
     # Recovery --------------------------------------------------------------------------------------------------
 

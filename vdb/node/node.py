@@ -117,7 +117,14 @@ class Node:
         root = self.config.root_keys.for_group(name)
         storage = await open_group(self.world.disk, name, cluster=identity.cluster, root_key_id=root.key_id)
         preparer = Preparer(region=name, keyring=Keyring(group=name, root=root), entropy=self.world.entropy)
-        return Group(name=name, world=self.world, storage=storage, preparer=preparer, observer=self.observer)
+        return Group(
+            name=name,
+            world=self.world,
+            storage=storage,
+            preparer=preparer,
+            observer=self.observer,
+            scrub_period_s=self.config.scrub_period_s,
+        )
 
 
 def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
