@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ import pytest
 from attrs import define, frozen
 
 import vdb
+from vdb.cli import main
 from vdb.world.keys import generate_root_key
 
 HOME = Path(vdb.__file__).resolve().parent.parent
@@ -147,10 +150,25 @@ def node(start_node: StartNode, tmp_path_factory: pytest.TempPathFactory) -> Nod
 
 
 @pytest.fixture
-def vdb_at(node: NodeProcess, run_vdb: RunVdb) -> RunVdb:
+def run_here(monkeypatch: pytest.MonkeyPatch) -> RunVdb:
+    """As `run_vdb`, in this process: no standard input, and much faster."""
+
+    def run(*arguments: str, env: Mapping[str, str] | None = None) -> Ran:
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main.run(arguments)
+        return Ran(code, out.getvalue(), err.getvalue())
+
+    return run
+
+
+@pytest.fixture
+def vdb_at(node: NodeProcess, run_here: RunVdb) -> RunVdb:
     """Run a command against the module's node."""
 
-    def run(*arguments: str, **options: Any) -> Ran:
-        return run_vdb(*arguments, env={"VDB_ADDRESS": node.address}, **options)
+    def run(*arguments: str) -> Ran:
+        return run_here(*arguments, env={"VDB_ADDRESS": node.address})
 
     return run

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vdb.errors import DefiniteError, IndefiniteError, StartError, VerityError
+from vdb.errors import DefiniteError, IndefiniteError, InvalidArgument, StartError, VerityError
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -81,7 +81,7 @@ def time_text(micros: int) -> str:
 
 def exit_code(error: Exception) -> int:
     """The exit code that tells a script what an error means."""
-    if isinstance(error, StartError):
+    if isinstance(error, StartError) or type(error) is InvalidArgument:
         return EXIT_USAGE
     if isinstance(error, IndefiniteError):
         return EXIT_INDEFINITE
