@@ -86,7 +86,7 @@ class Options:
             tenants=random.choice((1, 1, 2, 3)),
             clients=clients,
             session_clients=random.choice((clients, clients, (clients + 1) // 2, 0)),
-            requests=random.randrange(260, 480),
+            requests=random.randrange(220, 340),
             in_flight=random.choice((1, 1, 2, 4, 16)),
             streams=random.choice((1, 2, 4, 8)),
             payload_size=random.choice((40, 40, 200, 900)),

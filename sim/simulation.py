@@ -9,7 +9,7 @@ import trio
 from sim.atlas import Atlas
 from sim.canary import NAME_CANARY
 from sim.checkers.contents import Contents, check_log_reads
-from sim.checkers.leaks import check_no_leak
+from sim.checkers.leaks import FORMS, PLAIN, check_no_leak
 from sim.checkers.linearizable import check_linearizable
 from sim.checkers.projected import NAME, check_projection, projection_config
 from sim.checkers.segments import check_segments
@@ -219,7 +219,7 @@ class Simulation:
             if found is not None:
                 self.contents[group].catch_up(found.keyring)
         self._check_projections(node)
-        self._check_leaks()
+        self._check_leaks(PLAIN)
 
     def _catch_up_contents(self) -> None:
         assert self.cluster.node is not None
@@ -257,7 +257,7 @@ class Simulation:
             check_linearizable(self.verdict, self.history.of_group(contents.ledger.group), contents.entries())
             check_log_reads(self.verdict, self.history, contents)
 
-    def _check_leaks(self) -> None:
+    def _check_leaks(self, forms: tuple[bytes, ...] = FORMS) -> None:
         disk = self.cluster.disk
-        check_no_leak(self.verdict, ((path, disk.content(path)) for path in disk.paths()))
-        check_no_leak(self.verdict, self.scratch.files().items())
+        check_no_leak(self.verdict, ((path, disk.content(path)) for path in disk.paths()), forms)
+        check_no_leak(self.verdict, self.scratch.files().items(), forms)

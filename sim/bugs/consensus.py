@@ -95,18 +95,26 @@ def replies_in_memory_only() -> tuple[Replacement, ...]:
     return (Replacement(State, "take_changed", make),)
 
 
+class AlwaysEmpty(dict[Any, Any]):
+    """A table of retries that knows of none."""
+
+    def pop(self, _key: Any, _default: Any = None) -> Any:
+        return ()
+
+
 def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
     from vdb.kernel import apply
     from vdb.kernel.draft import Draft
     from vdb.kernel.rows import SESSION_ROW
     from vdb.kernel.tables import SESSIONS, session_key
-    from vdb.node import group, preparer
+    from vdb.node import batch as batches
+    from vdb.node import group
 
     def make_answer(_answer: Any) -> Any:
         def look_at_committed_only(self: Any, _batch: Any, pending: Any) -> bool:
             reply = apply.stored_reply(self.state, pending.origin)
             if reply is None:
-                self._retries.setdefault(pending.origin, [])
+                self._retries = AlwaysEmpty()
                 return False
             pending.on_reply(reply)
             return True
@@ -127,8 +135,7 @@ def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
 
     return (
         Replacement(group.Group, "_answer_duplicate", make_answer),
-        Replacement(group, "apply_request", make_apply),
-        Replacement(preparer, "apply_request", make_apply),
+        Replacement(batches, "apply_request", make_apply),
     )
 
 
@@ -149,13 +156,12 @@ def reply_before_commit() -> tuple[Replacement, ...]:
 
     def make_reply(reply: Any) -> Any:
         replies.append(reply)
-        return lambda self, batch, found: None
+        return lambda self, batch: None
 
     def make_do(do: Any) -> Any:
         def reply_then_do(self: Any, ready: Any) -> None:
             if ready.persist and self._in_flight:
-                batch = self._in_flight[-1].batch
-                replies[0](self, batch, batch.replies)
+                replies[0](self, self._in_flight[-1])
             do(self, ready)
 
         return reply_then_do

@@ -19,10 +19,12 @@ def _forms() -> tuple[bytes, ...]:
 
 
 FORMS = _forms()
+PLAIN = FORMS[:1]
+"""For scans in the middle of a run, of which there are many."""
 
 
-def check_no_leak(verdict: Verdict, files: Iterable[tuple[str, bytes]]) -> None:
+def check_no_leak(verdict: Verdict, files: Iterable[tuple[str, bytes]], forms: tuple[bytes, ...] = FORMS) -> None:
     """`files` are names and contents."""
     for path, content in files:
-        leaked = WORD in path or any(form in content for form in FORMS)
+        leaked = WORD in path or any(form in content for form in forms)
         verdict.check("no-plaintext", not leaked, f"a canary stands in clear in {path}")

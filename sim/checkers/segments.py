@@ -59,11 +59,11 @@ def check_segments(verdict: Verdict, platter: Platter, ledger: Ledger, checkpoin
                 return
             body = found[HEADER_SIZE:]
             same = body == expected.content if expected.closed else body.startswith(expected.content)
+            at = 0 if same else HEADER_SIZE + _first_difference(body, expected.content)
             verdict.check(
                 "segments",
                 same,
-                f"{path} differs from what the ops up to {checkpoint_op} give, from byte "
-                f"{HEADER_SIZE + _first_difference(body, expected.content)} on",
+                f"{path} differs from what the ops up to {checkpoint_op} give, from byte {at} on",
             )
 
 

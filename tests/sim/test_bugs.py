@@ -1,0 +1,57 @@
+"""Planted bugs: a patch applies for one run and leaves nothing; one that is quick to find is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.bugs.catalogue import BUGS
+from sim.bugs.patch import Bug, Replacement, planted
+from sim.run import run_seed
+
+OF_THE_PROTOCOL = ("1", "13", "16", "17", "18", "19", "20", "22", "23", "26", "27", "29")
+
+
+class Target:
+    @staticmethod
+    def still() -> int:
+        return 1
+
+    def moving(self) -> int:
+        return 1
+
+
+def test_a_patch_is_taken_back_even_when_the_run_raises() -> None:
+    bug = Bug(
+        id="t",
+        what="",
+        expected=(),
+        replacements=lambda: (
+            Replacement(Target, "still", lambda old: lambda: old() + 1),
+            Replacement(Target, "moving", lambda old: lambda self: old(self) + 1),
+        ),
+    )
+    with pytest.raises(ValueError, match="stop"), planted(bug):
+        assert (Target.still(), Target().moving()) == (2, 2)
+        raise ValueError("stop")
+    assert (Target.still(), Target().moving()) == (1, 1)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
+def test_every_patch_fits_the_product_and_names_its_invariants(bug: Bug) -> None:
+    assert bug.expected
+    with planted(bug):
+        pass
+
+
+def test_the_catalogue_is_complete() -> None:
+    ids = [bug.id for bug in BUGS]
+    assert [number for number in ids if number.isdigit()] == list(OF_THE_PROTOCOL)
+    assert len(ids) - len(OF_THE_PROTOCOL) >= 5
+
+
+def test_an_early_ack_is_found() -> None:
+    bug = next(bug for bug in BUGS if bug.id == "1")
+    violation = run_seed(2, bug=bug).violation
+    assert violation is not None
+    assert violation.invariant in bug.expected
+    assert run_seed(2).ok

@@ -1,0 +1,45 @@
+"""Options: drawn from the seed alone, always within the limits' relations, and open to overrides by name."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.nemesis import Nemesis
+from sim.options import DISTURBANCES, WORK_KINDS, Options
+from sim.workload import Actor
+
+
+@given(st.integers(0, 10**9))
+def test_a_seed_draws_the_same_options_again(seed: int) -> None:
+    options = Options.draw(seed)
+    assert options == Options.draw(seed)
+    assert options.mix["append"] > 0
+    assert 0 <= options.session_clients <= options.clients
+
+
+def test_swarm_leaves_faults_out_and_repeats_others() -> None:
+    drawn = [Options.draw(seed) for seed in range(200)]
+    for kind in DISTURBANCES:
+        with_it = sum(kind in options.disturbances for options in drawn)
+        assert 20 <= with_it <= 199, kind
+    assert any(options.beyond_repair for options in drawn)
+    assert sum(options.beyond_repair for options in drawn) < 60
+
+
+def test_overrides_reach_into_tables() -> None:
+    options = Options.draw(1).override({"clients": 2, "limits": {"sessions_max": 5}, "disturbances": ["crash"]})
+    assert (options.clients, options.limits.sessions_max, options.disturbances) == (2, 5, ("crash",))
+    assert options.limits.wal_slots == Options.draw(1).limits.wal_slots
+
+
+def test_unknown_override_is_refused() -> None:
+    with pytest.raises(TypeError, match="cleints"):
+        Options.draw(1).override({"cleints": 2})
+
+
+def test_every_kind_has_its_act() -> None:
+    nemesis = Nemesis.__new__(Nemesis)
+    assert sorted(nemesis._acts()) == sorted(DISTURBANCES)
+    assert all(hasattr(Actor, f"_{kind}") for kind in WORK_KINDS)
