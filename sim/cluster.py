@@ -63,8 +63,6 @@ class Cluster:
     node: Node | None = None
     fence: Fence | None = None
     stopping: bool = False
-    down_ns: int = 0
-    """Virtual time without a serving node."""
     _scope: trio.CancelScope | None = None
     _up: trio.Event = field(factory=trio.Event)
     _crash_in: int = 0
@@ -85,7 +83,9 @@ class Cluster:
         return self._up.is_set()
 
     async def wait_until_up(self) -> None:
-        await self._up.wait()
+        """Wait until an incarnation serves; one that has crashed since doesn't count."""
+        while not self._up.is_set():
+            await self._up.wait()
 
     # Orders ----------------------------------------------------------------------------------------------------
 
@@ -111,6 +111,7 @@ class Cluster:
         if not self.is_up:
             self.counts[CRASH_IN_RECOVERY] += 1
         self.trace.add(self.who, "crash")
+        self._note_down()
         fence.trip()
         self.disk.crash()
         self.scratch.crash(self.disk.faults)
@@ -134,13 +135,11 @@ class Cluster:
     async def run(self) -> None:
         """Start the node again and again, until `stop`, or until it may not be started any more."""
         while not self.stopping:
-            started = self.clock.now_ns()
             if not await self._live():
                 return
             if self._failures >= ATTEMPTS_BEFORE_MENDING:
                 self.mend_bad_pages()
             await trio.sleep(0.001 * 10 ** (2.5 * self.random.random()))
-            self.down_ns += 0 if self.is_up else self.clock.now_ns() - started
 
     async def _live(self) -> bool:
         """One incarnation. False when there must be no other."""
@@ -157,7 +156,7 @@ class Cluster:
                     await node.run(task_status=_Started(self))
             except Exception as raised:
                 error = raised
-        self._up = trio.Event()
+        self._note_down()
         crashed = fence.tripped
         if not crashed:
             fence.trip()
@@ -198,6 +197,11 @@ class Cluster:
             if self._crash_in == 0:
                 self.trace.add(self.who, "crash at", kind)
                 self.crash()
+
+    def _note_down(self) -> None:
+        """Who waits from now on waits for the next incarnation."""
+        if self._up.is_set():
+            self._up = trio.Event()
 
     def started(self) -> None:
         """The node serves."""

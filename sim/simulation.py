@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -59,7 +60,7 @@ class Simulation:
         self._random = draws(seed, "run")
         self._seed = seed
         self._over = trio.Event()
-        self._client_fence = Fence("clients", self.clock)
+        self.client_fence = Fence("clients", self.clock)
         disk = SimDisk(NODE, draws(seed, "disk"), self.counts, options.disk)
         host_clock = HostClock(
             self.clock, self.counts, skew_us=options.clock_skew_us, drift_ppm=options.clock_drift_ppm
@@ -98,7 +99,7 @@ class Simulation:
             verdict=self.verdict,
             trace=self.trace,
             connector=self.connector,
-            entropy=lambda number: SimEntropy(draws(seed, f"client {number}"), self._client_fence),
+            entropy=lambda number: SimEntropy(draws(seed, f"client {number}"), self.client_fence),
             now_ns=self.clock.now_ns,
         )
         self.nemesis = Nemesis(self.cluster, self.atlas, options, draws(seed, "nemesis"), self.trace, self.workload)
@@ -117,7 +118,7 @@ class Simulation:
 
     def connector(self, number: int):  # type: ignore[no-untyped-def]
         """How client `number` reaches the node."""
-        port = self.cluster.network.port(f"c{number}", self._client_fence)
+        port = self.cluster.network.port(f"c{number}", self.client_fence)
         return lambda: port.connect(ADDRESS)
 
     def close(self) -> None:
@@ -126,14 +127,14 @@ class Simulation:
 
     # The phases ------------------------------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """All phases; ends early when an invariant broke or the node may not go on."""
+    async def run(self, act: Callable[[], Awaitable[None]] | None = None) -> None:
+        """All phases; ends early when an invariant broke or the node may not go on. A scenario acts in its own way."""
         self.trace.add("run", "options", repr(self.options))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._end_when_broken, nursery.cancel_scope)
             nursery.start_soon(self._end_when_over, nursery.cancel_scope)
             nursery.start_soon(self.cluster.run)
-            await self._work()
+            await (act or self._work)()
             await self._read_back()
             await self.cluster.stop()
             await trio.sleep(0.01)
@@ -194,7 +195,7 @@ class Simulation:
             await self.cluster.wait_until_up()
             self._catch_up_contents()
             readback = Readback(
-                self.verdict, self.contents, self.connector(99), draws(self._seed, "readback"), self._client_fence,
+                self.verdict, self.contents, self.connector(99), draws(self._seed, "readback"), self.client_fence,
                 forgiving=bool(self.atlas.beyond),
             )  # fmt: skip
             await readback.run([f"{tenant}" for tenant in range(1, self.options.tenants + 1)])

@@ -30,9 +30,14 @@ def test_a_patch_is_taken_back_even_when_the_run_raises() -> None:
             Replacement(Target, "moving", lambda old: lambda self: old(self) + 1),
         ),
     )
-    with pytest.raises(ValueError, match="stop"), planted(bug):
-        assert (Target.still(), Target().moving()) == (2, 2)
-        raise ValueError("stop")
+
+    def run() -> None:
+        with planted(bug):
+            assert (Target.still(), Target().moving()) == (2, 2)
+            raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        run()
     assert (Target.still(), Target().moving()) == (1, 1)
 
 
