@@ -211,7 +211,7 @@ class EventLog:
             return log
         row = self._cursors.get(tenant)
         cursor = Cursor.decode(row) if row is not None else Cursor()
-        return TenantLog(tenant=tenant, shared=self._shared, cursor=cursor, closed=self._closed.setdefault(tenant, []))
+        return TenantLog(tenant=tenant, shared=self._shared, cursor=cursor, closed=self._closed.get(tenant, []))
 
     async def _write_all(self, work: Iterator[tuple[TenantLog, int]], plan: LogCheckpoint | None) -> None:
         """Let a few tasks share the work. The first error ends all of them and is raised as it is."""
