@@ -105,7 +105,7 @@ interface VerityDb {
   # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
   # executed in order. Which group a stream lies in: getStream's placement.
 
-  createStream @1 (origin :Origin, tenant :UInt64, name :Text, dataClass :UInt8, placement :Text,
+  createStream @1 (origin :Origin, tenant :UInt64, stream :Text, dataClass :UInt8, placement :Text,
                    ifNotExists :Bool) -> (id :UInt64, created :Bool);
 
   publish @2 (origin :Origin, tenant :UInt64, stream :Text, payloads :List(Data), expected :Expected,
@@ -125,7 +125,7 @@ interface VerityDb {
   # All events of a tenant in one group, in commit order.
 
   listStreams @6 (tenant :UInt64, after :Text, max :UInt32) -> (streams :List(StreamInfo), more :Bool);
-  getStream @7 (tenant :UInt64, name :Text) -> (stream :StreamInfo);
+  getStream @7 (tenant :UInt64, stream :Text) -> (stream :StreamInfo);
 
   status @8 () -> (node :Text, region :Text, version :Text, groups :List(GroupStatus),
                    projections :List(ProjectionStatus), uptimeSeconds :Float64);

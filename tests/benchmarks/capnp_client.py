@@ -39,9 +39,8 @@ def run(body: Callable[[Any], Awaitable[float]], port: int) -> None:
 
 
 async def ensure_stream(database: Any) -> None:
-    # A parameter called `name` can't be given as a keyword: pycapnp keeps that one for itself.
     request = database.createStream_request(tenant=TENANT, dataClass=1, placement=REGION, ifNotExists=True)
-    request.name = STREAM
+    request.stream = STREAM
     await request.send()
 
 

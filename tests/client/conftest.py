@@ -115,7 +115,7 @@ class FakeNode:
         call.respond(build)
 
     def on_createStream(self, call: IncomingCall, params: Any) -> None:
-        name, placement, data_class, lenient = params.name, params.placement, params.dataClass, params.ifNotExists
+        name, placement, data_class, lenient = params.stream, params.placement, params.dataClass, params.ifNotExists
 
         def execute() -> Callable[[Any], None]:
             created = name not in self.streams
@@ -200,11 +200,11 @@ class FakeNode:
             call.respond(replies[number])
 
     def on_getStream(self, call: IncomingCall, params: Any) -> None:
-        stream = self.streams.get(params.name)
+        stream = self.streams.get(params.stream)
         if stream is None:
-            call.fail(UnknownStream(f"tenant {params.tenant} has no stream '{params.name}'"))
+            call.fail(UnknownStream(f"tenant {params.tenant} has no stream '{params.stream}'"))
             return
-        name = params.name
+        name = params.stream
 
         def build(results: Any) -> None:
             info = results.init("stream")

@@ -45,7 +45,7 @@ class RpcGateway:
         def build(params: Any, origin: Origin) -> None:
             rpc_codec.write_origin(params.origin, origin)
             params.tenant = tenant
-            params.name = name
+            params.stream = name
             params.dataClass = int(data_class)
             params.placement = placement
             params.ifNotExists = if_not_exists
@@ -117,7 +117,7 @@ class RpcGateway:
     async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
         def build(params: Any) -> None:
             params.tenant = tenant
-            params.name = name
+            params.stream = name
 
         def parse(results: Any) -> StreamInfo:
             return rpc_codec.read_stream_info(results.stream)

@@ -67,7 +67,7 @@ class RpcFace:
 
     def _create_stream(self, call: IncomingCall) -> None:
         params = call.params
-        origin, tenant, name = _origin(params.origin), params.tenant, params.name
+        origin, tenant, name = _origin(params.origin), params.tenant, params.stream
         data_class, placement, if_not_exists = _data_class(params.dataClass), params.placement, params.ifNotExists
 
         async def run() -> None:
@@ -180,7 +180,7 @@ class RpcFace:
         call.start_soon(run)
 
     def _get_stream(self, call: IncomingCall) -> None:
-        tenant, name = call.params.tenant, call.params.name
+        tenant, name = call.params.tenant, call.params.stream
 
         async def run() -> None:
             info = await self._service.get_stream(tenant, name)

@@ -1,0 +1,135 @@
+"""pycapnp's own asyncio client against `vdb start`: create, publish, read, refusals, and garbage on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import capnp
+import pytest
+
+from vdb.wire.schema import verity
+
+REGION = "ap-southeast-2"
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """A real node in a process of its own."""
+    command = [sys.executable, "-m", "vdb.cli", "start", "--data-dir", str(tmp_path / "data"), "--region", REGION]
+    environment = {**os.environ, "VDB_ROOT_KEY": b64encode(bytes(32)).decode()}
+    with subprocess.Popen(
+        [*command, "--address", "127.0.0.1:0", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as node:
+        assert node.stdout is not None
+        yield json.loads(node.stdout.readline())["address"]
+        node.terminate()
+
+
+def with_their_client(address: str, use: Callable[[Any], Awaitable[None]]) -> None:
+    async def main() -> None:
+        host, port = address.split(":")
+        stream = await capnp.AsyncIoStream.create_connection(host=host, port=int(port))
+        client = capnp.TwoPartyClient(stream)
+        await use(client.bootstrap().cast_as(verity.VerityDb))
+
+    asyncio.run(capnp.run(main()))
+
+
+async def create(db: Any, name: str = "notes", data_class: int = 1, placement: str = REGION) -> Any:
+    return await db.createStream(tenant=1, stream=name, dataClass=data_class, placement=placement)
+
+
+async def publish(db: Any, payloads: list[bytes], **more: Any) -> Any:
+    return await db.publish(tenant=1, stream="notes", payloads=payloads, **more)
+
+
+def test_create_publish_read(address: str) -> None:
+    async def use(db: Any) -> None:
+        assert (await create(db)).created
+        published = await publish(db, [b"one", b"two"], subject="Patient/1")
+        assert (published.firstOffset, published.nextOffset, published.group) == (0, 2, REGION)
+        await publish(db, [b"three"])
+        answer = await db.read(tenant=1, stream="notes", fromOffset=1, maxEvents=100)
+        assert [payload for run in answer.runs for payload in run.payloads] == [b"two", b"three"]
+        assert (answer.nextOffset, answer.head) == (3, 3)
+        streams = await db.listStreams(tenant=1)
+        assert [info.name for info in streams.streams] == ["notes"]
+        status = await db.status()
+        assert [group.group for group in status.groups] == [REGION, "global"]
+
+    with_their_client(address, use)
+
+
+def test_a_session_makes_a_retry_safe(address: str) -> None:
+    async def use(db: Any) -> None:
+        await create(db)
+        client = bytes(range(16))
+        session = (await db.openSession(client=client, group=REGION)).session
+        origin = {"client": client, "session": session, "number": 1}
+        first = await publish(db, [b"once"], origin=origin)
+        again = await publish(db, [b"once"], origin=origin)
+        assert (first.firstOffset, first.time) == (again.firstOffset, again.time)
+        assert (await db.read(tenant=1, stream="notes", maxEvents=10)).head == 1
+
+    with_their_client(address, use)
+
+
+def test_64_calls_in_flight_are_answered_in_their_order_in_the_log(address: str) -> None:
+    async def use(db: Any) -> None:
+        await create(db)
+        answers = await asyncio.gather(*(publish(db, [b"%d" % number]) for number in range(64)))
+        assert [answer.firstOffset for answer in answers] == list(range(64))
+
+    with_their_client(address, use)
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda db: db.publish(tenant=9, stream="notes", payloads=[b"x"]), "UNKNOWN_TENANT: tenant 9"),
+        (lambda db: db.publish(tenant=1, stream="nope", payloads=[b"x"]), "UNKNOWN_STREAM: .*'nope'"),
+        (lambda db: create(db, "x", 1, "global"), "PLACEMENT_VIOLATION: PHI needs a region"),
+        (lambda db: create(db, "x", 1, "eu-west-1"), "PLACEMENT_VIOLATION: this node holds"),
+        (lambda db: create(db, "x", 7), "INVALID_ARGUMENT: a data class is"),
+        (lambda db: create(db), "STREAM_EXISTS"),
+        (lambda db: publish(db, [b"x"], expected={"exact": 3}), "WRONG_EXPECTED_OFFSET: expected exactly 3"),
+        (lambda db: publish(db, [b"x"], eventIds=[b"short"]), "INVALID_ARGUMENT: an event id has 16 bytes"),
+        (lambda db: publish(db, [bytes(1_500_000)]), "TOO_LARGE: .*expected at most"),
+    ],
+)
+def test_refusals_name_their_code(address: str, call: Callable[[Any], Awaitable[Any]], reason: str) -> None:
+    async def use(db: Any) -> None:
+        await create(db)
+        with pytest.raises(capnp.KjException, match=reason):
+            await call(db)
+        await publish(db, [b"the connection is fine"])
+
+    with_their_client(address, use)
+
+
+@pytest.mark.parametrize("garbage", [b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n", bytes(8), b"\x00\x00\x00\x00\x02\x00"])
+def test_garbage_ends_its_connection_and_nothing_else(address: str, garbage: bytes) -> None:
+    host, port = address.split(":")
+    with socket.create_connection((host, int(port))) as bad:
+        bad.sendall(garbage)
+        bad.shutdown(socket.SHUT_WR)
+        while bad.recv(65536):
+            pass
+
+    async def use(db: Any) -> None:
+        assert (await create(db)).created
+
+    with_their_client(address, use)
