@@ -104,7 +104,7 @@ def test_64_calls_in_flight_are_answered_in_their_order_in_the_log(address: str)
         (lambda db: create(db, "x", 1, "global"), "PLACEMENT_VIOLATION: PHI needs a region"),
         (lambda db: create(db, "x", 1, "eu-west-1"), "PLACEMENT_VIOLATION: this node holds"),
         (lambda db: create(db, "x", 7), "INVALID_ARGUMENT: a data class is"),
-        (lambda db: create(db), "STREAM_EXISTS"),
+        (create, "STREAM_EXISTS"),
         (lambda db: publish(db, [b"x"], expected={"exact": 3}), "WRONG_EXPECTED_OFFSET: expected exactly 3"),
         (lambda db: publish(db, [b"x"], eventIds=[b"short"]), "INVALID_ARGUMENT: an event id has 16 bytes"),
         (lambda db: publish(db, [bytes(1_500_000)]), "TOO_LARGE: .*expected at most"),
