@@ -150,6 +150,30 @@ def node(start_node: StartNode, tmp_path_factory: pytest.TempPathFactory) -> Nod
 
 
 @pytest.fixture
+def follow_vdb() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start `vdb ARGUMENTS` and let it run; what still runs at the test's end is killed."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, address: str) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vdb.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment({"VDB_ADDRESS": address}),
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(SECONDS_MAX)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+@pytest.fixture
 def run_here(monkeypatch: pytest.MonkeyPatch) -> RunVdb:
     """As `run_vdb`, in this process: no standard input, and much faster."""
 

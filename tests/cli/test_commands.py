@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,38 @@ def test_publishing_lines_of_standard_input(vdb_at: Vdb, run_vdb: Vdb, node: Any
     assert all(part["next_offset"] - part["first_offset"] <= 100 for part in found.objects)
     events = vdb_at("read", "--stream", "lines", "--json").objects
     assert [event["payload"] for event in events[-2:]] == ["line 249", "last without an end"]
+
+
+def test_following_into_live_events(vdb_at: Vdb, node: Any, follow_vdb: Callable[..., Any]) -> None:
+    vdb_at("stream", "create", "--stream", "live")
+    vdb_at("publish", "--stream", "live", "--payload", "history")
+    follower = follow_vdb("read", "--stream", "live", "--follow", "--limit", "2", "--json", address=node.address)
+    assert json.loads(follower.stdout.readline())["payload"] == "history"
+    vdb_at("publish", "--stream", "live", "--payload", "now")
+    assert json.loads(follower.stdout.readline())["payload"] == "now"
+    assert follower.wait(120) == 0
+
+
+def test_an_interrupted_follower_says_nothing(vdb_at: Vdb, node: Any, follow_vdb: Callable[..., Any]) -> None:
+    vdb_at("stream", "create", "--stream", "still")
+    vdb_at("publish", "--stream", "still", "--payload", "one")
+    follower = follow_vdb("read", "--stream", "still", "--follow", "--json", address=node.address)
+    follower.stdout.readline()
+    follower.send_signal(signal.SIGINT)
+    assert follower.wait(120) == 130
+    assert follower.stderr.read() == b""
+
+
+def test_a_reader_that_goes_away(vdb_at: Vdb, node: Any, follow_vdb: Callable[..., Any]) -> None:
+    vdb_at("stream", "create", "--stream", "long")
+    payloads = [word for _ in range(8) for word in ("--payload", "x" * 4000)]
+    for _ in range(8):
+        assert vdb_at("publish", "--stream", "long", *payloads).code == 0
+    reader = follow_vdb("read", "--stream", "long", address=node.address)
+    reader.stdout.readline()
+    reader.stdout.close()
+    assert reader.wait(120) == 1
+    assert reader.stderr.read() == b""
 
 
 def test_a_condition_that_does_not_hold(vdb_at: Vdb) -> None:

@@ -29,12 +29,11 @@ def write_origin(builder: Any, origin: Origin) -> None:
 
 
 def write_expected(builder: Any, expected: Expected) -> None:
+    """ANY is what a fresh message says already."""
     if expected.kind is ExpectedKind.EXACT:
         builder.exact = expected.offset
     elif expected.kind is ExpectedKind.NONE:
         builder.none = None
-    else:
-        builder.any = None
 
 
 def write_publish(params: Any, origin: Origin, *, tenant: int, append: StreamAppend) -> None:
@@ -43,7 +42,8 @@ def write_publish(params: Any, origin: Origin, *, tenant: int, append: StreamApp
     params.tenant = tenant
     params.stream = append.stream
     params.payloads = run.payloads
-    write_expected(params.expected, append.expected)
+    if append.expected.kind is not ExpectedKind.ANY:  # the default
+        write_expected(params.expected, append.expected)
     params.subject = run.subject
     if run.event_ids:
         params.eventIds = run.event_ids
