@@ -65,7 +65,7 @@ async def demo(
         Print one object with the results.
     """
     place = Path(tempfile.mkdtemp(prefix="vdb-demo-"))
-    run = Demo(place=place, story=Story(silent=json), events=plan_day(seed))
+    run = Demo(place=place, story=Story(silent=json), events=plan_day(seed), cleanup=cleanup)
     try:
         await run.run()
     finally:
@@ -83,6 +83,7 @@ class Demo:
     place: Path
     story: Story
     events: list[PlannedEvent] = field(repr=False)
+    cleanup: bool = False
     ledger: Ledger = field(factory=Ledger)
     results: dict[str, Any] = field(factory=dict)
     checks: dict[str, bool] = field(factory=dict)
@@ -281,17 +282,21 @@ class Demo:
                 ("result", "every promise held" if ok else "A PROMISE WAS BROKEN: see above"),
             ],
         )
+        if self.cleanup:
+            self.story.say("The files are removed.")
+            return
         self.story.section("Try next")
         vdb, where = _command(), shlex.quote(str(self.config))
-        self.story.say(f"{vdb} start --config {where}        (and in another terminal:)")
-        self.story.say(f"{vdb} status")
-        self.story.say(f"{vdb} stream list")
-        self.story.say(f"{vdb} read --stream {NOTES} --limit 3")
-        self.story.say(
-            f"{vdb} projection rows --projection patient_timeline"
-            f" --where patient={results['patient']} --order-by time_us"
-        )
-        self.story.say(f"rm -r {shlex.quote(str(self.place))}        (removes everything)")
+        self.story.say("Start the same node again:")
+        self.story.command(f"{vdb} start --config {where}")
+        self.story.say("and, in another terminal:")
+        self.story.command(f"{vdb} status")
+        self.story.command(f"{vdb} stream list")
+        self.story.command(f"{vdb} read --stream {NOTES} --limit 3")
+        timeline = f"--projection patient_timeline --where patient={results['patient']} --order-by time_us"
+        self.story.command(f"{vdb} projection rows {timeline}")
+        self.story.say("This removes everything that the demo made:")
+        self.story.command(f"rm -r {shlex.quote(str(self.place))}")
 
     def _note_of(self, patient: PatientCreated) -> str:
         """The beginning of a note's text."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.rule import Rule
 from rich.table import Table
@@ -33,20 +34,25 @@ class Story:
 
     def say(self, text: str) -> None:
         if not self._silent:
-            self._console.print(Text(f"  {visible(text)}"))
+            self._console.print(Padding(Text(visible(text)), (0, 0, 0, 2)) if self._terminal else f"  {visible(text)}")
+
+    def command(self, line: str) -> None:
+        """A command to copy: never folded."""
+        if not self._silent:
+            self._console.print(Text(f"    {line}", style="cyan"), soft_wrap=True)
 
     def check(self, holds: bool, text: str) -> bool:
         """A checked promise; returns whether it holds."""
         if not self._silent:
-            line = Text("  ok   " if holds else "  FAIL ", style="bold green" if holds else "bold red")
+            line = Text("ok   " if holds else "FAIL ", style="bold green" if holds else "bold red")
             line.append(visible(text), style="not bold default")
-            self._console.print(line)
+            self._console.print(Padding(line, (0, 0, 0, 2)) if self._terminal else f"  {line.plain}")
         return holds
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if self._silent:
             return
-        table = Table(box=None, padding=(0, 2), header_style="bold", show_edge=False)
+        table = Table(box=None, padding=(0, 2), header_style="bold", show_edge=False, show_header=bool(columns))
         for column in columns:
             table.add_column(column, no_wrap=not self._terminal)
         for row in rows:
