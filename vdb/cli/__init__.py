@@ -1,1 +1,1 @@
-"""The command line `vdb`, one file per noun. The only package that prints."""
+"""The `vdb` command: one module for each noun, `main` joins them, `output` and `options` hold what they share."""

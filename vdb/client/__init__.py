@@ -1,1 +1,6 @@
-"""Clients of a node: one core for trio and asyncio, and a synchronous face with the same names."""
+"""Clients of a node, for trio, asyncio and programs without a loop.
+
+`session` keeps the books of request numbers (pure); `writer` drives a session, `connection` and `link` keep the RPC
+connection; `rpc_gateway` joins them. `face` and `sync_face` are the public methods, over any `gateway`: the embedded
+node has one of its own. `connect` makes clients over sockets; `Client` takes any connector, the simulator's as well.
+"""
