@@ -1,4 +1,4 @@
-"""Scenarios: short scripts on the very simulator that runs seeds, with its checkers, and no chance but what they ask for.
+"""Scenarios: short scripts on the simulator that runs the seeds, with its checkers, and no chance but what they ask for.
 
     async def script(stage: Stage) -> None:
         await stage.create()
@@ -90,6 +90,12 @@ class Stage:
     def head(self, group: str = REGION) -> int:
         """The highest op ever committed."""
         return self.sim.watch.watches[group].ledger.head
+
+    async def committed(self, op: int, group: str = REGION) -> None:
+        """Wait until the op is committed, whether or not anybody has been told."""
+        with trio.fail_after(60):
+            while self.head(group) < op:
+                await trio.sleep(0.001)
 
     def rot(self, path: str, offset: int, *, beyond_repair: bool = False) -> None:
         """Flip a bit at rest."""

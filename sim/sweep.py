@@ -62,7 +62,7 @@ class Sweep:
             return {"acknowledged": 0, "fault_kinds": 0, "crashes": 0, "idle": 1.0, "idle_worst": 1.0}
         return {
             "acknowledged": median(run.acknowledged for run in runs),
-            "fault_kinds": median(sum(count > 0 for count in run.faults.values()) for run in runs),
+            "fault_kinds": median(sum(run.faults.get(kind, 0) > 0 for kind in FAULT_KINDS) for run in runs),
             "crashes": median(run.crashes for run in runs),
             "idle": round(median(run.idle for run in runs), 4),
             "idle_worst": round(max(run.idle for run in runs), 4),

@@ -129,8 +129,7 @@ def test_an_answer_that_was_lost_is_given_again_after_a_crash() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stage.publish)
             committed = stage.head()
-            while stage.head() == committed:
-                await trio.sleep(0.001)
+            await stage.committed(committed + 1)
             stage.crash()
             await stage.up()
             stage.cluster.network.heal()
