@@ -79,6 +79,11 @@ def time_text(micros: int) -> str:
     return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def print_note(text: str) -> None:
+    """A line that is no result."""
+    sys.stderr.write(f"note: {text}\n")
+
+
 def exit_code(error: Exception) -> int:
     """The exit code that tells a script what an error means."""
     if isinstance(error, StartError) or type(error) is InvalidArgument:

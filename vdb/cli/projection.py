@@ -7,9 +7,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from vdb.cli.options import NODE, TENANT, NodeOptions, TenantOptions
-from vdb.cli.output import print_json, print_table, print_text
+from vdb.cli.output import print_json, print_note, print_table, print_text
 from vdb.cli.status import print_projections, projection_as_json
-from vdb.errors import ConfigError
+from vdb.client.client import Client
+from vdb.errors import ConfigError, RemoteError
 
 app = App(name="projection", help="Look at projections: encrypted tables that the node builds from events.")
 
@@ -39,6 +40,7 @@ async def rows(
     where: Annotated[list[str] | None, Parameter(negative="")] = None,
     order_by: Annotated[list[str] | None, Parameter(negative="")] = None,
     limit: int = 100,
+    wait: float = 10.0,
     options: TenantOptions = TENANT,
 ) -> None:
     """Print rows of a projection's table.
@@ -57,6 +59,8 @@ async def rows(
         A column; '-column' for downwards. May be given several times.
     limit
         Rows, at most.
+    wait
+        Seconds to wait until the projection holds all that was committed before; 0: rows as they are.
     """
     conditions: dict[str, str] = {}
     for word in where or []:
@@ -65,9 +69,20 @@ async def rows(
             raise ConfigError(f"--where reads COLUMN=TEXT; found {word!r}")
         conditions[column] = value
     async with options.tenant_client() as client:
+        if wait > 0 and not await _is_caught_up(client, projection, wait):
+            print_note(f"projection '{projection}' is behind after {wait:g} s: these rows don't hold the newest events")
         found = await client.rows(projection, table or projection, conditions, order_by or (), limit)
     if options.json:
         for row in found.dicts():
             print_json({key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()})
     else:
         print_table(found.columns, [["" if cell is None else cell for cell in row] for row in found.rows])
+
+
+async def _is_caught_up(client: Client, projection: str, seconds: float) -> bool:
+    """Wait for all that was committed when this was called. A projection that has stopped doesn't catch up."""
+    heads = " ".join(f"{group.group}:{group.next_position}" for group in (await client.status()).groups)
+    try:
+        return await client.wait_for_projection(projection, heads, seconds)
+    except RemoteError:
+        return False

@@ -21,6 +21,7 @@ from vdb.node.config import NodeConfig
 from vdb.node.node import Node, first_cause
 from vdb.types import Region
 from vdb.world import make_world
+from vdb.world.garbage import frozen_after
 
 _DAY_SECONDS = 24 * 3600.0
 
@@ -96,7 +97,8 @@ async def _run(node: Node, place: Path, logger: logging.Logger, as_json: bool) -
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope, logger)
-            address = await nursery.start(node.run)
+            with frozen_after():
+                address = await nursery.start(node.run)
             if as_json:
                 print_json({"ready": True, "address": address})
             else:

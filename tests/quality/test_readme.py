@@ -1,0 +1,69 @@
+"""What the README shows is run as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHELL = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+BIN = Path(sys.executable).parent
+
+
+def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(PYTHON) == 2
+    assert len(SHELL) == 2
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_examples(code: str, tmp_path: Path) -> None:
+    (tmp_path / "example.py").write_text(code)
+    done = run([sys.executable, "example.py"], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_shell_examples(tmp_path: Path, free_tcp_port: int) -> None:
+    export = tmp_path / "export-folder"
+    export.mkdir()
+    patient = '{"resourceType": "Patient", "id": "123", "birthDate": "1980-02-01"}\n'
+    (export / "Patient.000.ndjson").write_text(patient)
+    node, importing = SHELL
+    waiting = "\nfor i in $(seq 100); do vdb status >/dev/null 2>&1 && break; sleep 0.2; done\n"
+    script = "set -e\n" + node.replace("root.key &\n", "root.key &\nnode=$!\n" + waiting)
+    script += importing + "kill $node\nwait $node\n"
+    done = run(["bash", "-c", script], tmp_path, VDB_ADDRESS=f"127.0.0.1:{free_tcp_port}")
+    assert done.returncode == 0, done.stderr
+    assert "hello" in done.stdout
+    assert "Patient" in done.stdout
+
+
+def test_every_make_target_named_is_there() -> None:
+    named = set(re.findall(r"(?:`|^    )make ([a-z]+)\b", README, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"run", "test", "sim", "check"} <= named
+    assert named <= targets, f"not in the Makefile: {sorted(named - targets)}"
+
+
+def test_every_path_named_is_there() -> None:
+    named = re.findall(r"`((?:tests|sim|vdb|schemas|seeds)/[\w/.]+)`", README)
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
