@@ -23,7 +23,8 @@ from vdb.limits import PREPARE_HEADER_SIZE, SUPERBLOCK_COPIES, Limits
 
 SUPERBLOCK_COPY_SIZE = 16 * 1024
 _SUPERBLOCK_USED = 320
-_AT_REST = ("disk.lost_write", "disk.misdirected_write")
+_AT_REST = ("disk.lost_write",)
+_PLACES_TRIED = 16
 
 
 @define
@@ -53,13 +54,36 @@ class Atlas:
         if self.armed.get(kind, 0) <= 0:
             return False
         if kind in _AT_REST:
-            if not self._may_harm(kind, path, offset, size):
+            if self.damaged or not self._is_header_ring(path, offset, size):
                 return False
             self._tamper(path, offset, size)
-            if kind == "disk.misdirected_write" and not self._is_header_ring(path, offset, size):
-                return True  # the place where it lands; the place that it misses is asked next, and counts
         self.armed[kind] -= 1
         return True
+
+    def aim(self, path: str, offset: int, size: int) -> int | None:
+        """Where a misdirected write of redundant headers may land: on others of them, or where nothing is."""
+        if self.damaged or self.armed.get("disk.misdirected_write", 0) <= 0:
+            return None
+        if not self._is_header_ring(path, offset, size):
+            return None
+        ring = range(0, self.limits.wal_headers_size, PAGE)
+        places = [place for place in ring if place != offset and place + size <= self.limits.wal_headers_size]
+        if not places:
+            places = self._empty_places(path, size)
+        if not places:
+            return None
+        wrong = self.random.choice(places)
+        self._tamper(path, offset, size)
+        self._tamper(path, wrong, size)
+        self.armed["disk.misdirected_write"] -= 1
+        return wrong
+
+    def _empty_places(self, path: str, size: int) -> list[int]:
+        content = self.disk.content(path)
+        drawn = [self.random.randrange(len(content) // PAGE) * PAGE for _ in range(_PLACES_TRIED)]
+        return [
+            place for place in drawn if place >= self.limits.wal_headers_size and not any(content[place : place + size])
+        ]
 
     def is_tampered(self, path: str, offset: int, size: int) -> bool:
         """Whether a fault has touched these bytes: then what lies there isn't the node's doing."""
@@ -92,22 +116,8 @@ class Atlas:
             used = [index for index in used if index >= self.limits.wal_headers_size] or used
         return [(path, self.random.choice(used))] if used else []
 
-    def _may_harm(self, kind: str, path: str, offset: int, size: int) -> bool:
-        if self.damaged and not (kind == "disk.misdirected_write" and self.is_tampered(path, 0, 1)):
-            return False
-        if self._is_header_ring(path, offset, size):
-            return True
-        return kind == "disk.misdirected_write" and self._is_released_slot(path, offset, size)
-
     def _is_header_ring(self, path: str, offset: int, size: int) -> bool:
         return path.endswith("/wal") and offset + size <= self.limits.wal_headers_size
-
-    def _is_released_slot(self, path: str, offset: int, size: int) -> bool:
-        """Whether these bytes lie in the unused end of one slot of the ring of prepares."""
-        if not path.endswith("/wal") or offset < self.limits.wal_headers_size:
-            return False
-        content = self.disk.content(path)
-        return not any(content[offset : offset + size])
 
     def _tamper(self, path: str, offset: int, size: int) -> None:
         self.damaged = True

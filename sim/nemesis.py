@@ -76,7 +76,7 @@ class Nemesis:
             "crash": self._crash,
             "crash_in_recovery": self._crash_in_recovery,
             "bit_rot": self._bit_rot,
-            "misdirected_write": lambda: self._arm("misdirected_write", 20),
+            "misdirected_write": lambda: self._arm("misdirected_write", 1),
             "lost_write": lambda: self._arm("lost_write", 1),
             "read_error": lambda: self._arm("eio_read", 1),
             "write_error": lambda: self._arm("eio_write", 1),

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from sim.aimed_disk import AimedDisk
 from sim.atlas import Atlas
 from sim.canary import NAME_CANARY
 from sim.checkers.contents import Contents, check_log_reads
@@ -26,7 +27,6 @@ from sim.verdict import Verdict
 from sim.watch import Watch
 from sim.workload import Workload
 from sim.world.clock import HostClock
-from sim.world.disk import SimDisk
 from sim.world.entropy import SimEntropy, draws
 from sim.world.fence import Fence
 from sim.world.network import SimNetwork
@@ -61,13 +61,15 @@ class Simulation:
         self._seed = seed
         self._over = trio.Event()
         self.client_fence = Fence("clients", self.clock)
-        disk = SimDisk(NODE, draws(seed, "disk"), self.counts, options.disk)
+        disk = AimedDisk(NODE, draws(seed, "disk"), self.counts, options.disk)
         host_clock = HostClock(
             self.clock, self.counts, skew_us=options.clock_skew_us, drift_ppm=options.clock_drift_ppm
         )
         self.scratch = Scratch(NODE, draws(seed, "scratch"), self.counts, host_clock.wall_us)
         self.atlas = Atlas(disk, options.limits, GROUPS, draws(seed, "atlas"))
         disk.permit = self.atlas.permit
+        disk.aim = self.atlas.aim
+        disk.on_misdirected = self._on_misdirected
         self.platter = PlatterView(disk, self.atlas)
         self.cluster = Cluster(
             config=self._config(),
@@ -221,6 +223,10 @@ class Simulation:
                 self.contents[group].catch_up(found.keyring)
         self._check_projections(node)
         self._check_leaks(PLAIN)
+
+    def _on_misdirected(self) -> None:
+        """Recovery has to see it before the next write mends it by chance."""
+        self.cluster.crash_after(self._random.randrange(1, 6))
 
     def _catch_up_contents(self) -> None:
         assert self.cluster.node is not None
