@@ -14,6 +14,7 @@ from sim.trace import Trace, short
 from sim.verdict import Verdict
 from vdb.kernel.command import Request
 from vdb.kernel.reply import Reply
+from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.node.observer import Observer
 from vdb.storage.superblock_layout import SuperblockState
@@ -103,9 +104,10 @@ class Watch(Observer):
             self._opened[group] = None
             watch.ledger.on_start(state.checkpoint_op)
 
-    def on_recovered(self, group: GroupId, commit_number: int, digest: bytes) -> None:
+    def on_recovered(self, group: GroupId, commit_number: int, state: State) -> None:
         if not self.is_alive():
             return
+        digest = state.digest()
         watch = self.watches[group]
         self.trace.add(self.who(), "recovered", group, commit_number, short(digest))
         self.verdict.check(

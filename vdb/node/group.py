@@ -221,7 +221,7 @@ class Group:
             checkpoint_op=durable.checkpoint_op,
             commit=self.replica.commit_number,
         )
-        self._observer.on_recovered(self.name, self.replica.commit_number, self.state.digest())
+        self._observer.on_recovered(self.name, self.replica.commit_number, self.state)
 
     def _headers_above(self, checkpoint_op: int) -> tuple[PrepareHeader, ...]:
         """Headers of the ops that the WAL holds above the checkpoint, in order."""

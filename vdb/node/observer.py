@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vdb.kernel.command import Request
 from vdb.kernel.reply import Reply
+from vdb.kernel.state import State
 from vdb.storage.superblock import SuperblockState
 from vdb.types import GroupId
 from vdb.vsr.header import Prepare, PrepareHeader
@@ -35,8 +36,8 @@ class Observer:
     def on_superblock(self, group: GroupId, state: SuperblockState) -> None:
         """The superblock was opened with, or changed to, this state."""
 
-    def on_recovered(self, group: GroupId, commit_number: int, digest: bytes) -> None:
-        """Recovery has ended: the WAL is replayed up to this op and the state has this digest."""
+    def on_recovered(self, group: GroupId, commit_number: int, state: State) -> None:
+        """Recovery has ended: the WAL is replayed up to this op and this is the state."""
 
 
 SILENT = Observer()
