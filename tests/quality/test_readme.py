@@ -56,13 +56,6 @@ def test_shell_examples(tmp_path: Path, free_tcp_port: int) -> None:
     assert "Patient" in done.stdout
 
 
-def test_every_make_target_named_is_there() -> None:
-    named = set(re.findall(r"(?:`|^    )make ([a-z]+)\b", README, re.MULTILINE))
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {"run", "test", "sim", "check"} <= named
-    assert named <= targets, f"not in the Makefile: {sorted(named - targets)}"
-
-
 def test_every_path_named_is_there() -> None:
     named = re.findall(r"`((?:tests|sim|vdb|schemas|seeds)/[\w/.]+)`", README)
     assert named
