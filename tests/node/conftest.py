@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Start:
         observer: Observer = SILENT,
         **settings: object,
     ) -> AsyncIterator[Node]:
-        config = NodeConfig(region=region, root_keys=keys, address=None, limits=limits, **settings)
+        config = NodeConfig(region=region, root_keys=keys, limits=limits, **{"address": None, **settings})
         node = Node(make_world(folder or tmp_path / "data", region), config, observer)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)

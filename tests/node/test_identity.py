@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from vdb.errors import DamagedData, DataDirectoryInUse, ForeignData, NewerFormat, WrongKey
 from vdb.crypto.root import RootKeys
+from vdb.errors import DamagedData, DataDirectoryInUse, ForeignData, NewerFormat, WrongKey
 from vdb.node.identity import Identity, decode_identity, encode_identity
 from vdb.types import GLOBAL_GROUP, GroupId, Region
 
