@@ -15,6 +15,8 @@ struct Request {
     openSession @5 :Void;
     putKey @6 :KeyRow;
     reject @7 :Reject;
+    appendPart @8 :AppendPart;
+    voidTransaction @9 :UInt64;   # the transaction
   }
 }
 
@@ -37,6 +39,15 @@ struct CreateStream {
 struct AppendBatch {
   tenant @0 :UInt64;
   appends @1 :List(StreamAppend);
+}
+
+struct AppendPart {
+  # A piece of an append too large for one prepare. The last part closes the transaction.
+  transaction @0 :UInt64;  # time of the first part, microseconds UTC
+  number @1 :UInt32;       # from 0
+  last @2 :Bool;
+  tenant @3 :UInt64;
+  appends @4 :List(StreamAppend);
 }
 
 struct StreamAppend {

@@ -6,7 +6,7 @@ data directory is created and stored in the superblock. The constants below them
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 SECTOR_SIZE = 4096
 """Bytes. Every write to a ring or a superblock starts and ends on a multiple of it."""
@@ -31,6 +31,12 @@ EVENTS_PER_APPEND_MAX = 10_000
 RECORD_SIZE_MAX = 16 * 1024 * 1024
 """Bytes of one sealed record (FORMATS, section 3)."""
 
+TRANSACTION_SIZE = 16 * 1024 * 1024
+"""Bytes of the largest append that a client may send, unless the limits say otherwise."""
+
+PART_ROOM = 4096
+"""Bytes of a part's prepare that needn't hold payloads, for the arithmetic of `Limits`."""
+
 EVENT_ID_SIZE = 16
 REPLICAS_MAX = 6
 
@@ -54,6 +60,13 @@ class Limits:
     read_bytes_max: int = 1024 * 1024
     """Bytes of sealed records that one read returns; at least one record is returned."""
     open_files_max: int = 256
+    transaction_size_max: int = field()
+    """An append larger than a prepare travels as parts in consecutive ops, up to this size with seals and headers.
+    At 0 there are none."""
+
+    @transaction_size_max.default
+    def _transaction_size_that_fits(self) -> int:
+        return min(TRANSACTION_SIZE, self._transaction_size_bound)
 
     def __attrs_post_init__(self) -> None:
         assert SECTOR_SIZE % PREPARE_HEADER_SIZE == 0
@@ -69,6 +82,10 @@ class Limits:
         assert self.sessions_max >= 1
         assert self.read_bytes_max >= SECTOR_SIZE
         assert self.wal_size <= 4 * 1024**3, "the ring may not take more than 4 GiB"
+        assert 0 <= self.transaction_size_max <= self._transaction_size_bound, (
+            f"transaction_size_max: expected at most {self._transaction_size_bound} with this message_size_max and "
+            f"checkpoint_interval, found {self.transaction_size_max}"
+        )
 
     @property
     def wal_headers_size(self) -> int:
@@ -85,6 +102,21 @@ class Limits:
     def body_size_max(self) -> int:
         """Bytes of a prepare's body."""
         return self.message_size_max - PREPARE_HEADER_SIZE - WAL_EVIDENCE_SIZE
+
+    @property
+    def _transaction_size_bound(self) -> int:
+        """So much fits the ops between two checkpoints, if parts are half full, as those of large events may be."""
+        return (self.checkpoint_interval - 1) * (self.body_size_max - PART_ROOM) // 2
+
+    @property
+    def transaction_parts_max(self) -> int:
+        """Parts of one transaction: at most the ops between two checkpoints."""
+        return self.checkpoint_interval
+
+    @property
+    def request_queue_bytes_max(self) -> int:
+        """Bytes of requests that wait for a prepare; beyond them one is refused with Overloaded, unless it is alone."""
+        return 4 * max(self.transaction_size_max, self.message_size_max)
 
     @property
     def request_size_max(self) -> int:

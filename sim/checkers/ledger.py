@@ -4,6 +4,7 @@ It is fed by the observer's `on_commit`, in every incarnation of the node, and c
 - I1, I2, I3, I4, I31: one checksum per op for ever, ops in order, chained, views and timestamps rising;
 - I19, I20, I21: sessions (`SessionTable`), each payload's record once;
 - gap-free offsets and positions, and conditions on offsets, by counting;
+- transactions: parts in consecutive ops of one view, with nothing between them, closed whole or void (`Parts`);
 - I20, I24: a replayed op gives the same replies as the first time.
 What it collects, `frames`, says what the segments must hold.
 """
@@ -14,11 +15,22 @@ from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
+from sim.checkers.parts import Parts
 from sim.checkers.sessions import Due, SessionTable, refused_as
 from sim.verdict import Verdict
 from vdb.errors import RefusalCode
-from vdb.kernel.command import AppendBatch, CreateStream, OpenSession, Origin, PutKey, Request, StreamAppend
-from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.kernel.command import (
+    AppendBatch,
+    AppendPart,
+    CreateStream,
+    OpenSession,
+    Origin,
+    PutKey,
+    Request,
+    StreamAppend,
+    VoidTransaction,
+)
+from vdb.kernel.reply import Appended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
 from vdb.vsr.header import PrepareHeader
 
@@ -63,11 +75,13 @@ class Ledger:
     at: int = 0
     """The op up to which the node's present incarnation has committed."""
     sessions: SessionTable = field(init=False)
+    parts: Parts = field(init=False)
     _next_offset: dict[Stream, int] = field(factory=dict)
     _place: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
         self.sessions = SessionTable(self.limits.sessions_max)
+        self.parts = Parts(self.group, self.verdict)
 
     @property
     def head(self) -> int:
@@ -167,7 +181,8 @@ class Ledger:
                 not any(refused_as(reply, refusal) for refusal in (Due.EXPIRED, Due.TOO_OLD, Due.GAP)),
                 f"{self._name(op, origin)} was next in its session, and got {reply}",
             )
-            self.sessions.executed(origin, reply)
+            if not isinstance(reply, PartKept):
+                self.sessions.executed(origin, reply)
         self._count(op, request, reply)
 
     def _open(self, op: int, origin: Origin, session: int) -> None:
@@ -175,6 +190,7 @@ class Ledger:
             "I19", not self.sessions.is_open(session), f"{self.group} op {op}: session {session} was opened twice"
         )
         self.sessions.opened(origin.client, session)
+        self.parts.on_sessions(self.sessions)
         self.verdict.check("I32", len(self.sessions) <= self.limits.sessions_max, f"{self.group}: too many sessions")
 
     def _name(self, op: int, origin: Origin) -> str:
@@ -182,6 +198,17 @@ class Ledger:
 
     def _count(self, op: int, request: Request, reply: Reply) -> None:
         command = request.command
+        if isinstance(command, AppendPart):
+            header = self.ops[op].header
+            whole = self.parts.on_part(header, header.timestamp + self._place[1], request.origin, command, reply)
+            if whole is not None and isinstance(reply, Appended):
+                self._append_batch(op, whole, reply)
+            return
+        if isinstance(command, VoidTransaction):
+            self.parts.on_void(command)
+            return
+        if isinstance(command, CreateStream | AppendBatch):
+            self.parts.check_closed(op)
         if isinstance(command, CreateStream) and isinstance(reply, StreamCreated):
             if reply.created:
                 self._append(command.tenant, CATALOGUE, 1, command.record, created=reply.stream)

@@ -12,6 +12,7 @@ from vdb.kernel.apply import apply_request, stored_reply
 from vdb.kernel.command import (
     INTERNAL,
     AppendBatch,
+    AppendPart,
     Command,
     CreateStream,
     Expected,
@@ -141,6 +142,31 @@ class Primary:
                     offset += count
             built.append(StreamAppend(stream=StreamId(stream), expected=expected, runs=tuple(runs)))
         return AppendBatch(tenant=TenantId(tenant), appends=tuple(built))
+
+    def part_command(
+        self,
+        tenant: int,
+        number: int,
+        pieces: Sequence[tuple[int, Expected, int, Sequence[int]]],
+        *,
+        transaction: int = 0,
+        last: bool = False,
+    ) -> AppendPart:
+        """A piece is (stream, condition, first offset, events of each run). The first part starts at the next time."""
+        transaction = transaction or self.clock + 1
+        appends: list[StreamAppend] = []
+        for stream, expected, offset, counts in pieces:
+            held = self.state.stream(TenantId(tenant), StreamId(stream))
+            assert held is not None
+            runs: list[Run] = []
+            for count in counts:
+                record = self.record(tenant, stream, offset, count, held.data_class, time=transaction)
+                runs.append(Run(count=count, record=record))
+                offset += count
+            appends.append(StreamAppend(stream=StreamId(stream), expected=expected, runs=tuple(runs)))
+        return AppendPart(
+            transaction=transaction, number=number, tenant=TenantId(tenant), appends=tuple(appends), last=last
+        )
 
     # Requests
 

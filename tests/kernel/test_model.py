@@ -20,11 +20,12 @@ from hypothesis.stateful import (
 from vdb.crypto.record import CHAIN_START, chain, record_leaf
 from vdb.errors import RefusalCode
 from vdb.kernel.apply import stored_reply
-from vdb.kernel.command import ANY, EMPTY, INTERNAL, Expected, ExpectedKind, OpenSession, Origin
+from vdb.kernel.command import ANY, EMPTY, INTERNAL, Expected, ExpectedKind, OpenSession, Origin, VoidTransaction
 from vdb.kernel.effect import AppendRecord, EvictSession
-from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.kernel.reply import Appended, PartKept, Refusal, Reply, SessionOpened, StreamCreated, Voided
 from vdb.kernel.state import State
 from vdb.kernel.streamid import first_session
+from vdb.kernel.tables import Table
 from vdb.limits import SESSION_WINDOW
 from vdb.types import DataClass
 
@@ -55,6 +56,24 @@ class Model:
     """In order of use, least recently used first."""
     next_session: int = 0
     time: int = 0
+    sending: Sending | None = None
+
+
+@define
+class Sending:
+    """A transaction between two of its parts."""
+
+    origin: Origin
+    tenant: int
+    conditions: dict[int, Expected]
+    """By stream, in order."""
+    left: list[tuple[int, int]]
+    """(stream, events of a run) still to be sent."""
+    transaction: int = 0
+    parts: int = 0
+    sent: dict[int, int] = field(factory=dict)
+    """Events by stream."""
+    records: int = 0
 
 
 class KernelMachine(RuleBasedStateMachine):
@@ -79,6 +98,7 @@ class KernelMachine(RuleBasedStateMachine):
 
     # Requests
 
+    @precondition(lambda self: self.model.sending is None)
     @rule(
         tenant=TENANTS, name=NAMES, data_class=st.sampled_from(DataClass), if_not_exists=st.booleans(), data=st.data()
     )
@@ -99,6 +119,7 @@ class KernelMachine(RuleBasedStateMachine):
             assert (effects, reply.code) == ((), RefusalCode.STREAM_EXISTS)
         self.executed(origin, reply)
 
+    @precondition(lambda self: self.model.sending is None)
     @rule(data=st.data(), sound=st.sampled_from([True, True, False]))
     def append(self, data: st.DataObject, sound: bool) -> None:
         """Sound ones name streams that are there, once each; the others whatever comes."""
@@ -142,11 +163,87 @@ class KernelMachine(RuleBasedStateMachine):
         assert effects == tuple(EvictSession(number) for number in evicted)
         for number in evicted:
             del sessions[number]
+            if self.model.sending is not None and self.model.sending.origin.session == number:
+                self.model.sending = None
         assert reply == SessionOpened(self.model.next_session)
         sessions[self.model.next_session] = Session(client)
         self.model.next_session += 1
 
-    @precondition(lambda self: self.model.sessions)
+    # Transactions
+
+    @precondition(lambda self: self.model.sending is None and self.model.streams)
+    @rule(data=st.data())
+    def begin(self, data: st.DataObject) -> None:
+        """The first part of a transaction whose conditions hold: the primary sends no other."""
+        origin = self.draw_origin(data)
+        if self.answered(origin):
+            return
+        tenant = data.draw(st.sampled_from([tenant for tenant, _ in self.model.streams]))
+        names = [name for owner, name in self.model.streams if owner == tenant]
+        chosen = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+        conditions = dict(self.condition(tenant, name, data.draw(st.sampled_from(["any", "exact"]))) for name in chosen)
+        left = [
+            (stream, count) for stream in conditions for count in data.draw(st.lists(st.integers(1, 3), max_size=3))
+        ]
+        if left:
+            self.model.sending = Sending(origin, tenant, conditions, left)
+            self.send_part(data)
+
+    @precondition(lambda self: self.model.sending is not None)
+    @rule(data=st.data())
+    def send_part(self, data: st.DataObject) -> None:
+        """The next runs, perhaps all that are left."""
+        sending = self.model.sending
+        size = data.draw(st.integers(1, len(sending.left)))
+        runs, sending.left = sending.left[:size], sending.left[size:]
+        last = not sending.left
+        pieces = []
+        for stream in sending.conditions if last and not sending.parts else dict.fromkeys(stream for stream, _ in runs):
+            start = len(self.model.events[sending.tenant, stream]) + sending.sent.get(stream, 0)
+            counts = [count for owner, count in runs if owner == stream]
+            pieces.append((stream, sending.conditions[stream], start, counts))
+            sending.sent[stream] = sending.sent.get(stream, 0) + sum(counts)
+        command = self.primary.part_command(
+            sending.tenant, sending.parts, pieces, transaction=sending.transaction, last=last
+        )
+        effects, reply = self.primary.apply(command, sending.origin)
+        sending.transaction = command.transaction
+        sending.parts += 1
+        sending.records += size
+        if not last:
+            assert (effects, reply) == ((), PartKept(command.transaction, command.number))
+            return
+        self.model.sending = None
+        assert isinstance(reply, Appended)
+        assert (reply.first_position, reply.timestamp) == (len(self.model.log), command.transaction)
+        for one in reply.streams:
+            head = len(self.model.events[sending.tenant, one.stream])
+            assert (one.first_offset, one.next_offset) == (head, head + sending.sent[one.stream])
+        self.take_records(effects)
+        assert reply.next_position == len(self.model.log)
+        self.executed(sending.origin, reply)
+
+    @rule(known=st.booleans())
+    def void(self, known: bool) -> None:
+        """What a new primary does. A transaction that isn't there is void already."""
+        sending = self.model.sending
+        transaction = sending.transaction if known and sending is not None else 7
+        assert self.primary.apply(VoidTransaction(transaction=transaction)) == ((), Voided(transaction))
+        if transaction != 7:
+            self.model.sending = None
+
+    @invariant()
+    def parts_are_the_models(self) -> None:
+        sending, held = self.model.sending, self.primary.state.transaction()
+        kept = self.primary.state.tables()[Table.PARTS]
+        if sending is None:
+            assert (held, len(kept)) == (None, 0)
+        else:
+            assert (held.origin, held.tenant, held.parts) == (sending.origin, sending.tenant, sending.parts)
+            assert {one.stream: one.count for one in held.targets} == sending.sent
+            assert len(kept) == held.records == sending.records
+
+    @precondition(lambda self: self.model.sessions and self.model.sending is None)
     @rule(data=st.data(), times=st.integers(SESSION_WINDOW - 1, SESSION_WINDOW + 2))
     def refused_many_times(self, data: st.DataObject, times: int) -> None:
         """Fills the window of one session."""

@@ -71,4 +71,4 @@ def test_the_global_group_takes_no_phi(global_primary) -> None:
     record = global_primary.record(1, 1, 0, 1, PHI, dek_id=b"T" + (1).to_bytes(15, "big"))
     draft = Draft(global_primary.state, global_primary.clock + 1)
     with pytest.raises(AssertionError, match="PHI in the global group"):
-        check_record(draft, 1, 1, PHI, 0, 1, record)
+        check_record(draft, 1, 1, PHI, 0, 1, record, draft.last_timestamp)

@@ -3,7 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdb.errors import RefusalCode
-from vdb.kernel.reply import Appended, AppendedStream, KeyPut, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.kernel.reply import (
+    Appended,
+    AppendedStream,
+    KeyPut,
+    PartKept,
+    Refusal,
+    Reply,
+    SessionOpened,
+    StreamCreated,
+    Voided,
+)
 from vdb.kernel.reply_codec import decode_reply, encode_reply
 
 u64 = st.integers(0, 2**64 - 1)
@@ -13,6 +23,8 @@ replies = st.one_of(
     st.builds(Appended, streams, u64, u64, u64),
     st.builds(SessionOpened, u64),
     st.builds(KeyPut, st.binary(min_size=16, max_size=16)),
+    st.builds(PartKept, u64, st.integers(0, 2**32 - 1)),
+    st.builds(Voided, u64),
     st.builds(Refusal, st.sampled_from(RefusalCode), st.text()),
 )
 

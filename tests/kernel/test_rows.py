@@ -1,16 +1,21 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdb.kernel.command import KeyRow, KeyScope
+from vdb.kernel.command import Expected, ExpectedKind, KeyRow, KeyScope, Origin
 from vdb.kernel.rows import (
+    KeptRecord,
     SessionState,
     StreamState,
+    Target,
     TenantState,
+    TransactionState,
     pack_key,
+    unpack_kept,
     unpack_key,
     unpack_session,
     unpack_stream,
     unpack_tenant,
+    unpack_transaction,
 )
 from vdb.types import DataClass, GroupId
 
@@ -76,3 +81,32 @@ def test_a_stream_is_a_small_row() -> None:
     """A million streams must fit: 25 bytes, whatever they hold."""
     state = StreamState(stream=1, data_class=DataClass.PHI, next_offset=2**40, created_at=2**50, last_position=2**60)
     assert len(state.pack()) == 25
+
+
+@given(
+    st.builds(
+        TransactionState,
+        transaction=u64,
+        origin=st.builds(Origin, st.binary(min_size=16, max_size=16), u64, u64),
+        tenant=u64,
+        parts=st.integers(0, 2**32 - 1),
+        records=st.integers(0, 2**32 - 1),
+        targets=st.lists(
+            st.builds(
+                Target,
+                stream=u64,
+                expected=st.builds(Expected, st.sampled_from(ExpectedKind), u64),
+                first_offset=u64,
+                next_offset=u64,
+            ),
+            max_size=3,
+        ).map(tuple),
+    )
+)
+def test_transaction_round_trip(transaction: TransactionState) -> None:
+    assert unpack_transaction(transaction.transaction, transaction.pack()) == transaction
+
+
+@given(st.builds(KeptRecord, u64, st.integers(0, 2**32 - 1), st.binary(min_size=32, max_size=32), st.binary()))
+def test_kept_record_round_trip(kept: KeptRecord) -> None:
+    assert unpack_kept(kept.pack()) == kept

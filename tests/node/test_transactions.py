@@ -50,6 +50,23 @@ async def with_notes(service) -> None:
     await service.create_stream(NOBODY, 1, "notes", DataClass.PHI, REGION)
 
 
+class Answers:
+    """Collects the answers of `submit_append`; `wait` until all have come."""
+
+    def __init__(self, expected: int) -> None:
+        self.found: list[object] = []
+        self._expected = expected
+        self._all = trio.Event()
+
+    def __call__(self, answer: object) -> None:
+        self.found.append(answer)
+        if len(self.found) == self._expected:
+            self._all.set()
+
+    async def wait(self) -> None:
+        await self._all.wait()
+
+
 async def all_payloads(service, stream: str = "notes") -> list[bytes]:
     found: list[bytes] = []
     while True:
@@ -104,7 +121,7 @@ async def test_a_condition_that_does_not_hold_sends_no_part(start) -> None:
     async with start(observer=watch) as node:
         await with_notes(node.service)
         await node.service.append(NOBODY, 1, [append_to("notes", [b"first"])])
-        with pytest.raises(WrongExpectedOffset, match="expected none, stream .* is at 1"):
+        with pytest.raises(WrongExpectedOffset, match=r"expected none, stream .* is at 1"):
             await node.service.append(NOBODY, 1, [append_to("notes", LARGE, expected=EMPTY)])
         assert watch.parts() == []
 
@@ -197,26 +214,23 @@ async def test_copies_of_a_transaction_get_one_answer(start) -> None:
     async with start() as node:
         await with_notes(node.service)
         origin = Origin(CLIENT, await node.service.open_session(CLIENT), 1)
-        answers: list[object] = []
+        answers = Answers(3)
         for _ in range(3):
-            node.service.submit_append(origin, 1, [append_to("notes", LARGE)], answers.append)
-        while len(answers) < 3:
-            await trio.sleep(0.001)
-        assert answers == [answers[0]] * 3
+            node.service.submit_append(origin, 1, [append_to("notes", LARGE)], answers)
+        await answers.wait()
+        assert answers.found == [answers.found[0]] * 3
         assert len(await all_payloads(node.service)) == len(LARGE)
 
 
 async def test_bytes_that_wait_are_bounded(start) -> None:
     async with start() as node:
         await with_notes(node.service)
-        outcomes: list[object] = []
+        answers = Answers(6)
         for _ in range(6):
-            node.service.submit_append(NOBODY, 1, [append_to("notes", LARGE)], outcomes.append)
-        assert len(outcomes) == 2
-        assert all(isinstance(outcome, Overloaded) for outcome in outcomes)
-        assert "bytes of requests waiting: expected at most 8560" in str(outcomes[0])
-        while len(outcomes) < 6:
-            await trio.sleep(0.001)
+            node.service.submit_append(NOBODY, 1, [append_to("notes", LARGE)], answers)
+        assert [type(answer) for answer in answers.found] == [Overloaded] * 2
+        assert "bytes of requests waiting: expected at most 8560" in str(answers.found[0])
+        await answers.wait()
         assert len(await all_payloads(node.service)) == 4 * len(LARGE)
 
 

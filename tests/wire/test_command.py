@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from vdb.errors import RefusalCode, WireError
 from vdb.kernel.command import (
     AppendBatch,
+    AppendPart,
     CreateStream,
     Expected,
     ExpectedKind,
@@ -20,6 +21,7 @@ from vdb.kernel.command import (
     Request,
     Run,
     StreamAppend,
+    VoidTransaction,
 )
 from vdb.limits import RECORD_SIZE_MAX
 from vdb.types import DataClass
@@ -37,6 +39,15 @@ expecteds = st.builds(Expected, st.sampled_from(ExpectedKind), u64)
 appends = st.builds(StreamAppend, stream=u64, expected=expecteds, runs=st.lists(runs, max_size=3).map(tuple))
 commands = st.one_of(
     st.builds(AppendBatch, tenant=u64, appends=st.lists(appends, max_size=3).map(tuple)),
+    st.builds(
+        AppendPart,
+        transaction=u64,
+        number=u32,
+        tenant=u64,
+        appends=st.lists(appends, max_size=3).map(tuple),
+        last=st.booleans(),
+    ),
+    st.builds(VoidTransaction, transaction=u64),
     st.builds(
         CreateStream,
         tenant=u64,

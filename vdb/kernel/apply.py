@@ -13,14 +13,27 @@ from __future__ import annotations
 from typing import assert_never
 
 from vdb.errors import RefusalCode
-from vdb.kernel.command import AppendBatch, Command, CreateStream, OpenSession, PutKey, Reject, Request
+from vdb.kernel.command import (
+    INTERNAL,
+    AppendBatch,
+    AppendPart,
+    Command,
+    CreateStream,
+    OpenSession,
+    Origin,
+    PutKey,
+    Reject,
+    Request,
+    VoidTransaction,
+)
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
 from vdb.kernel.keys import put_key
-from vdb.kernel.reply import Refusal, Reply
+from vdb.kernel.reply import PartKept, Refusal, Reply
 from vdb.kernel.sessions import open_session, record_reply, stored_reply
 from vdb.kernel.state import State
 from vdb.kernel.streams import append_batch, create_stream
+from vdb.kernel.transactions import append_part, void_transaction
 
 __all__ = ["apply_committed", "apply_request", "stored_reply"]
 
@@ -43,19 +56,23 @@ def apply_request(state: State, request: Request, timestamp: int) -> Applied:
         if isinstance(command, OpenSession) and origin.session == 0:
             reply = open_session(draft, origin)
         else:
-            reply = _execute(draft, command)
-        if origin.session != 0:
+            reply = _execute(draft, command, origin)
+        if origin.session != 0 and not isinstance(reply, PartKept):
             record_reply(draft, origin, reply)
     return draft.freeze(), tuple(draft.effects), reply
 
 
-def _execute(draft: Draft, command: Command) -> Reply:
+def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply:
     if isinstance(command, AppendBatch):
         return append_batch(draft, command)
     if isinstance(command, CreateStream):
         return create_stream(draft, command)
     if isinstance(command, PutKey):
         return put_key(draft, command.row)
+    if isinstance(command, AppendPart):
+        return append_part(draft, origin, command)
+    if isinstance(command, VoidTransaction):
+        return void_transaction(draft, command.transaction)
     if isinstance(command, Reject):
         return Refusal(command.code, command.message)
     if isinstance(command, OpenSession):

@@ -124,6 +124,30 @@ class AppendBatch:
 
 
 @frozen(kw_only=True)
+class AppendPart:
+    """A piece of an append that doesn't fit one prepare: kept aside, invisible, until the last part closes it.
+
+    A stream whose runs are cut stands in several parts, each time with its condition.
+    """
+
+    transaction: int
+    """Timestamp of the first part: unique in the group, and the time of all records of the transaction."""
+    number: int
+    """From 0."""
+    tenant: TenantId
+    appends: tuple[StreamAppend, ...]
+    last: bool = False
+    """Whether this part closes the transaction: then all parts are appended as one `AppendBatch`."""
+
+
+@frozen(kw_only=True)
+class VoidTransaction:
+    """Forget the parts of a transaction that will never be closed. Harmless when there is none."""
+
+    transaction: int
+
+
+@frozen(kw_only=True)
 class OpenSession:
     """Opens a session for the origin's client. The new session's number is in the reply."""
 
@@ -144,7 +168,7 @@ class Reject:
     message: str
 
 
-Command = CreateStream | AppendBatch | OpenSession | PutKey | Reject
+Command = CreateStream | AppendBatch | AppendPart | VoidTransaction | OpenSession | PutKey | Reject
 
 
 @frozen

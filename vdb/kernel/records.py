@@ -17,9 +17,16 @@ _PHI = DataClass.PHI
 
 
 def check_record(
-    draft: Draft, tenant: TenantId, stream: StreamId, data_class: int, offset: int, count: int, record: bytes
+    draft: Draft,
+    tenant: TenantId,
+    stream: StreamId,
+    data_class: int,
+    offset: int,
+    count: int,
+    record: bytes,
+    time: int,
 ) -> bytes:
-    """Assert that the record was sealed for this very place; its leaf hash (32 bytes)."""
+    """Assert that the record was sealed for this very place and time (of its request); its leaf hash (32 bytes)."""
     assert record, f"stream {stream}: the primary predicted a refusal of what is accepted"
     try:
         sealed = decode_record(record)
@@ -32,7 +39,7 @@ def check_record(
     assert header.offset == offset, f"sealed for offset {header.offset}, stream {stream} is at {offset}"
     assert header.count == count, f"sealed with {header.count} events, the run names {count}"
     assert header.data_class == data_class, f"sealed as class {header.data_class}, stream {stream} is {data_class}"
-    assert header.time == draft.last_timestamp, f"sealed at {header.time}, the request is at {draft.last_timestamp}"
+    assert header.time == time, f"sealed at {header.time}, the request is at {time}"
     group = draft.base.group
     assert header.region == group, f"sealed for {header.region}, this is group {group}"
     assert group != GLOBAL_GROUP or header.data_class is not _PHI, "PHI in the global group"

@@ -43,6 +43,21 @@ class KeyPut:
 
 
 @frozen
+class PartKept:
+    """A part of a transaction that isn't closed yet. It is told to nobody and uses up no request number."""
+
+    transaction: int
+    number: int
+
+
+@frozen
+class Voided:
+    """The transaction isn't there (any more)."""
+
+    transaction: int
+
+
+@frozen
 class Refusal:
     """A business refusal: a value, the same on every replica. The message names what was expected and found."""
 
@@ -50,4 +65,4 @@ class Refusal:
     message: str
 
 
-Reply = StreamCreated | Appended | SessionOpened | KeyPut | Refusal
+Reply = StreamCreated | Appended | PartKept | Voided | SessionOpened | KeyPut | Refusal

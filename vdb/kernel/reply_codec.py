@@ -7,6 +7,8 @@ Layout (big-endian): tag u8, then
     3 SessionOpened   session u64
     4 KeyPut          dek_id
     5 Refusal         length of the code u8, code (ASCII), message (UTF-8)
+    6 PartKept        transaction u64, number u32
+    7 Voided          transaction u64
 
 Only the state's own rows are decoded here, which were encoded here: a malformed one is a broken invariant.
 """
@@ -17,16 +19,28 @@ import struct
 from typing import assert_never
 
 from vdb.errors import RefusalCode
-from vdb.kernel.reply import Appended, AppendedStream, KeyPut, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.kernel.reply import (
+    Appended,
+    AppendedStream,
+    KeyPut,
+    PartKept,
+    Refusal,
+    Reply,
+    SessionOpened,
+    StreamCreated,
+    Voided,
+)
 from vdb.types import StreamId
 
-_STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL = 1, 2, 3, 4, 5
+_STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL, _PART_KEPT, _VOIDED = 1, 2, 3, 4, 5, 6, 7
 
 _CREATED = struct.Struct(">BQB")
 _APPENDED_ONE = struct.Struct(">BQQQQQQ")
 _APPENDED_HEAD = struct.Struct(">BQQQ")
 _APPENDED_STREAM = struct.Struct(">QQQ")
 _OPENED = struct.Struct(">BQ")
+_KEPT = struct.Struct(">BQI")
+_VOID = struct.Struct(">BQ")
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -41,6 +55,10 @@ def encode_reply(reply: Reply) -> bytes:
     if isinstance(reply, Refusal):
         code = reply.code.value.encode("ascii")
         return bytes((_REFUSAL, len(code))) + code + reply.message.encode()
+    if isinstance(reply, PartKept):
+        return _KEPT.pack(_PART_KEPT, reply.transaction, reply.number)
+    if isinstance(reply, Voided):
+        return _VOID.pack(_VOIDED, reply.transaction)
     assert_never(reply)
 
 
@@ -78,6 +96,10 @@ def decode_reply(data: bytes) -> Reply:
         return SessionOpened(_OPENED.unpack(data)[1])
     if tag == _KEY_PUT:
         return KeyPut(data[1:])
-    assert tag == _REFUSAL, f"a stored reply has a tag from 1 to 5; found {tag}"
+    if tag == _PART_KEPT:
+        return PartKept(*_KEPT.unpack(data)[1:])
+    if tag == _VOIDED:
+        return Voided(_VOID.unpack(data)[1])
+    assert tag == _REFUSAL, f"a stored reply has a tag from 1 to 7; found {tag}"
     end = 2 + data[1]
     return Refusal(RefusalCode(data[2:end].decode("ascii")), data[end:].decode())

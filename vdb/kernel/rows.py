@@ -7,6 +7,9 @@ Layouts (big-endian):
     SessionState  client 16, last_number u64, last_used u64
     KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
                   wrapped 40, wrapped_secret (the rest: 0 or 40); dek_id is the row's key
+    TransactionState  client 16, session u64, number u64, tenant u64, parts u32, records u32, then for each stream
+                  stream u64, kind u8, condition's offset u64, first_offset u64, next_offset u64
+    KeptRecord    stream u64, count u32, leaf 32, record (the rest)
 
 The hot path of an append packs and unpacks with the `Struct`s directly; everything else uses the values.
 """
@@ -17,7 +20,7 @@ import struct
 
 from attrs import field, frozen
 
-from vdb.kernel.command import KeyRow, KeyScope
+from vdb.kernel.command import Expected, ExpectedKind, KeyRow, KeyScope, Origin
 from vdb.kernel.streamid import stream_id
 from vdb.types import DataClass, GroupId, StreamId, TenantId
 
@@ -32,6 +35,9 @@ TENANT_ROW = struct.Struct(">32sQQQQ")
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
 KEY_ROW = struct.Struct(">QBB32s32s16sI40s")
+_TRANSACTION = struct.Struct(">16sQQQII")
+_TARGET = struct.Struct(">QBQQQ")
+_KEPT = struct.Struct(">QI32s")
 
 
 @frozen(kw_only=True)
@@ -55,9 +61,7 @@ class TenantState:
         return stream_id(self.group, self.stream_count + 1)
 
     def pack(self) -> bytes:
-        return TENANT_ROW.pack(
-            self.chain, self.record_count, self.event_count, self.stream_count, self.next_position
-        )
+        return TENANT_ROW.pack(self.chain, self.record_count, self.event_count, self.stream_count, self.next_position)
 
 
 def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
@@ -147,3 +151,78 @@ def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
         wrapped=wrapped,
         wrapped_secret=row[KEY_ROW.size :],
     )
+
+
+@frozen(kw_only=True)
+class Target:
+    """What a transaction has gathered for one stream so far: offsets first_offset to next_offset - 1."""
+
+    stream: StreamId
+    expected: Expected
+    first_offset: int
+    next_offset: int
+
+    @property
+    def count(self) -> int:
+        return self.next_offset - self.first_offset
+
+
+@frozen(kw_only=True)
+class TransactionState:
+    """A transaction that is being sent. `transaction` is the time of its first part, microseconds UTC."""
+
+    transaction: int
+    origin: Origin
+    tenant: TenantId
+    parts: int
+    """How many were kept; the number of the next one."""
+    records: int
+    """How many rows of PARTS it has."""
+    targets: tuple[Target, ...]
+    """In the order of the append."""
+
+    def pack(self) -> bytes:
+        origin = self.origin
+        head = _TRANSACTION.pack(origin.client, origin.session, origin.number, self.tenant, self.parts, self.records)
+        return head + b"".join(
+            _TARGET.pack(one.stream, one.expected.kind, one.expected.offset, one.first_offset, one.next_offset)
+            for one in self.targets
+        )
+
+
+def unpack_transaction(transaction: int, row: bytes) -> TransactionState:
+    client, session, number, tenant, parts, records = _TRANSACTION.unpack_from(row)
+    return TransactionState(
+        transaction=transaction,
+        origin=Origin(client, session, number),
+        tenant=TenantId(tenant),
+        parts=parts,
+        records=records,
+        targets=tuple(
+            Target(
+                stream=StreamId(stream),
+                expected=Expected(ExpectedKind(kind), offset),
+                first_offset=first_offset,
+                next_offset=next_offset,
+            )
+            for stream, kind, offset, first_offset, next_offset in _TARGET.iter_unpack(row[_TRANSACTION.size :])
+        ),
+    )
+
+
+@frozen
+class KeptRecord:
+    """A sealed record of a part, checked for its place; `leaf` is its leaf hash."""
+
+    stream: StreamId
+    count: int
+    leaf: bytes = field(repr=False)
+    record: bytes = field(repr=False)
+
+    def pack(self) -> bytes:
+        return _KEPT.pack(self.stream, self.count, self.leaf) + self.record
+
+
+def unpack_kept(row: bytes) -> KeptRecord:
+    stream, count, leaf = _KEPT.unpack_from(row)
+    return KeptRecord(StreamId(stream), count, leaf, row[_KEPT.size :])

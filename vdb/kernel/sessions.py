@@ -8,6 +8,7 @@ Rules
 - The replies of the last SESSION_WINDOW requests are kept, refusals among them: a retry gets the first answer.
 - When there are `sessions_max` sessions, the one whose last execution is oldest makes room. Retries don't count as
   use, because most of them are answered before they reach the log, and eviction has to be the same on all replicas.
+- A transaction uses up its request's number when it closes; when its session ends before, it is void.
 - Session 0 means none: such a request is executed each time that it comes.
 """
 
@@ -22,6 +23,7 @@ from vdb.kernel.reply_codec import decode_reply, encode_reply
 from vdb.kernel.rows import SESSION_ROW
 from vdb.kernel.state import State
 from vdb.kernel.tables import CLIENTS, REPLIES, SESSIONS, U64, reply_key, session_key
+from vdb.kernel.transactions import void_of_session
 from vdb.limits import SESSION_WINDOW
 from vdb.marks import mark
 
@@ -108,4 +110,5 @@ def _end_session(draft: Draft, key: bytes) -> None:
     draft.remove(CLIENTS, client)
     for number in range(max(1, last - SESSION_WINDOW + 1), last + 1):
         draft.remove(REPLIES, reply_key(session, number))
+    void_of_session(draft, session)
     draft.effects.append(EvictSession(session))

@@ -11,6 +11,7 @@ Rules
 Invariants
 - `next_position` grows by one for each event, `last_timestamp` by at least one for each request.
 - Each row of STREAM_NAMES names a row of STREAMS, each row of STREAMS a tenant; CLIENTS and SESSIONS are one to one.
+- TRANSACTIONS has one row at most, and PARTS the rows that it counts.
 
 `changed` names the rows set or removed since the last `take_changed`. It travels with the state, so that it forks
 with it, but it isn't part of what replicas agree on: neither `digest` nor equality sees it.
@@ -29,10 +30,12 @@ from vdb.kernel.rows import (
     SessionState,
     StreamState,
     TenantState,
+    TransactionState,
     unpack_key,
     unpack_session,
     unpack_stream,
     unpack_tenant,
+    unpack_transaction,
 )
 from vdb.kernel.streamid import first_session, stream_id
 from vdb.kernel.tables import (
@@ -156,6 +159,12 @@ class State:
     def session(self, session: int) -> SessionState | None:
         row = self.rows[Table.SESSIONS].get(session_key(session))
         return None if row is None else unpack_session(session, row)
+
+    def transaction(self) -> TransactionState | None:
+        """The transaction whose parts are being sent; there is one at most."""
+        rows = self.rows[Table.TRANSACTIONS]
+        assert len(rows) <= 1, "parts of two transactions are mixed"
+        return next((unpack_transaction(U64.unpack(key)[0], row) for key, row in rows.items()), None)
 
     def key(self, dek_id: bytes) -> KeyRow | None:
         row = self.rows[Table.KEYS].get(dek_id)

@@ -6,6 +6,7 @@ Rules
 - An append is accepted or refused as a whole; its events take consecutive offsets per stream and consecutive
   positions over the batch, in the order of the command.
 - A refused command carries no record: the primary asked `predict` before it sealed.
+- Nothing is created or appended between the parts of a transaction (`vdb.kernel.transactions`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
 from vdb.kernel.rows import CHAIN_SIZE, STREAM_ROW, TENANT_ROW
 from vdb.kernel.streamid import CATALOGUE
-from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, U64, stream_key, stream_name_key, tenant_key
+from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, TRANSACTIONS, U64, stream_key, stream_name_key, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId
 
 _NEW_TENANT = TENANT_ROW.pack(bytes(CHAIN_SIZE), 0, 0, 0, 0)
@@ -31,6 +32,7 @@ def catalogue_class(group: GroupId) -> DataClass:
 
 
 def create_stream(draft: Draft, command: CreateStream) -> Reply:
+    assert not draft.rows[TRANSACTIONS], "a stream is created between the parts of a transaction"
     answer = check_create(
         draft.base, command.tenant, command.lookup, command.data_class, command.region, command.if_not_exists
     )
@@ -58,7 +60,14 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
     chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(row)
     assert offset == stream_count
     leaf = check_record(
-        draft, tenant, CATALOGUE, catalogue_class(draft.base.group), offset, count=1, record=command.record
+        draft,
+        tenant,
+        CATALOGUE,
+        catalogue_class(draft.base.group),
+        offset,
+        count=1,
+        record=command.record,
+        time=draft.last_timestamp,
     )
     draft.put(
         TENANTS,
@@ -71,6 +80,7 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
 
 
 def append_batch(draft: Draft, command: AppendBatch) -> Reply:
+    assert not draft.rows[TRANSACTIONS], "an append stands between the parts of a transaction"
     tenant, appends = command.tenant, command.appends
     first_offsets = check_append(draft.base, tenant, [(one.stream, one.expected, one.count) for one in appends])
     if isinstance(first_offsets, Refusal):
@@ -80,6 +90,7 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     owner = tenant_key(tenant)
     chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
     first_position = position = draft.next_position
+    time = draft.last_timestamp
     ranges: list[AppendedStream] = []
     for one, first_offset in zip(appends, first_offsets, strict=True):
         stream, offset = one.stream, first_offset
@@ -87,7 +98,7 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
         data_class, next_offset, created_at, _ = STREAM_ROW.unpack(draft.rows[STREAMS][key])
         assert next_offset == first_offset
         for run in one.runs:
-            leaf = check_record(draft, tenant, stream, data_class, offset, run.count, run.record)
+            leaf = check_record(draft, tenant, stream, data_class, offset, run.count, run.record, time)
             chain = chain_hash(chain, leaf)
             draft.effects.append(AppendRecord(tenant, stream, offset, position, run.count, run.record))
             offset += run.count
@@ -100,4 +111,4 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count, event_count, stream_count, position))
     draft.next_position = position
     draft.effects.append(WakeProjection(tenant))
-    return Appended(tuple(ranges), first_position, position, draft.last_timestamp)
+    return Appended(tuple(ranges), first_position, position, time)

@@ -14,6 +14,8 @@ in checkpoints: they are never reused.
 | CLIENTS      | client id 16                 | session u64: the one session that the client has open  |
 | REPLIES      | session u64, slot u8         | request number u64, reply; slot = number mod the window |
 | KEYS         | dek_id 16                    | `KeyRow`                                               |
+| TRANSACTIONS | transaction u64              | `TransactionState`: the one that is being sent          |
+| PARTS        | transaction u64, record u32  | `KeptRecord`: its records so far, in their order        |
 | EVENT_LOGS   | tenant u64                   | kept by storage beside the kernel's tables             |
 """
 
@@ -35,6 +37,8 @@ class Table(IntEnum):
     CLIENTS = 5
     REPLIES = 6
     KEYS = 7
+    TRANSACTIONS = 8
+    PARTS = 9
     EVENT_LOGS = 64
     """Not the kernel's: the lengths and checksums of the segments at a checkpoint."""
 
@@ -47,8 +51,20 @@ SESSIONS: Final = Table.SESSIONS
 CLIENTS: Final = Table.CLIENTS
 REPLIES: Final = Table.REPLIES
 KEYS: Final = Table.KEYS
+TRANSACTIONS: Final = Table.TRANSACTIONS
+PARTS: Final = Table.PARTS
 
-ROW_TABLES: tuple[Table, ...] = (TENANTS, STREAMS, STREAM_NAMES, SESSIONS, CLIENTS, REPLIES, KEYS)
+ROW_TABLES: tuple[Table, ...] = (
+    TENANTS,
+    STREAMS,
+    STREAM_NAMES,
+    SESSIONS,
+    CLIENTS,
+    REPLIES,
+    KEYS,
+    TRANSACTIONS,
+    PARTS,
+)
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 
 KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)
@@ -60,11 +76,15 @@ META_NEXT_SESSION = b"next_session"
 U64 = struct.Struct(">Q")
 _TWO_U64 = struct.Struct(">QQ")
 _SLOT = struct.Struct(">QB")
+_PART = struct.Struct(">QI")
 
 assert SESSION_WINDOW <= 256, "a slot is one byte of the key"
 
 tenant_key = U64.pack
 session_key = U64.pack
+transaction_key = U64.pack
+part_key = _PART.pack
+"""(transaction, number of the record among the transaction's records)"""
 stream_key = _TWO_U64.pack
 """(tenant, stream)"""
 

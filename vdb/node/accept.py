@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import trio
+from attrs import evolve
 
 from vdb.marks import mark
 from vdb.node import log
@@ -18,9 +19,13 @@ from vdb.ports import Network
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
 from vdb.rpc.server import serve
+from vdb.wire.framing import WORD
 from vdb.wire.schema import verity
 
 INTERFACE = Interface.of(verity.VerityDb)
+
+CALL_ROOM = 1024 * 1024
+"""Bytes that a call may take beside an append of the largest size."""
 
 
 async def serve_connections(
@@ -32,7 +37,7 @@ async def serve_connections(
     """Accept until cancelled; reports the address. AddressInUse and NotLoopback before that."""
     assert config.address is not None
     face = RpcFace(service)
-    limits = RpcLimits()
+    limits = _limits_for(service)
     slots = trio.CapacityLimiter(config.connections_max)
     listener = await network.listen(config.address)
     task_status.started(listener.address)
@@ -65,3 +70,11 @@ async def serve_connections(
     finally:
         with trio.CancelScope(shield=True):
             await listener.aclose()
+
+
+def _limits_for(service: NodeService) -> RpcLimits:
+    """The usual ones, and more where a group takes larger appends: what a client may send, the gate judges."""
+    largest = max(group.limits.transaction_size_max for group in service.groups.values())
+    usual = RpcLimits()
+    size = max(usual.message_size_max, -(-largest // WORD) * WORD + CALL_ROOM)
+    return evolve(usual, message_size_max=size, queued_bytes_max=max(usual.queued_bytes_max, size))

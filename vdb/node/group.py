@@ -9,6 +9,8 @@ Rules
 - Commits are applied in order, without a suspension in between.
 - `state` is the committed state; `prepared` is it with the whole pipeline applied.
 - A request that is sent again while its first copy is in the pipeline waits for that copy's reply.
+- A transaction's parts fill consecutive prepares, alone. What recovery finds of one that isn't closed is void: the
+  command that says so stands before all that this view serves.
 """
 
 from __future__ import annotations
@@ -29,11 +31,13 @@ from vdb.marks import mark
 from vdb.node import log
 from vdb.node.batch import Batch, Changed
 from vdb.node.checkpointer import RETRY_SECONDS, Checkpointer, CheckpointPlan
+from vdb.node.cutting import size_bound
 from vdb.node.group_storage import CheckpointHead, GroupStorage, group_hash
 from vdb.node.observer import Observer
-from vdb.node.preparer import Preparer, size_bound
-from vdb.node.request import Pending, PlainRequest
+from vdb.node.preparer import Preparer
+from vdb.node.request import Pending, PlainRequest, PlainTransaction, PlainVoid
 from vdb.node.send_gate import SendGate
+from vdb.node.sending import Sending, add_part, begin
 from vdb.node.signals import Signals
 from vdb.ports import World
 from vdb.storage.event_log import EventLog
@@ -104,6 +108,9 @@ class Group:
         )
         self._inbox: deque[Message] = deque()
         self._queue: deque[Pending] = deque()
+        self._queued_bytes = 0
+        self._sending: Sending | None = None
+        """The transaction whose next part fills the next prepare."""
         self._in_flight: deque[Batch] = deque()
         self._retries: dict[Origin, list[OnReply]] = {}
         self._wake = trio.Event()
@@ -132,8 +139,24 @@ class Group:
             raise Overloaded(f"group {self.name} has {len(self._queue)} requests waiting: try again later")
         if self.disk_full:
             raise DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
-        self._queue.append(Pending(request=request, on_reply=on_reply, size=size_bound(request), origin=origin))
+        size, size_max = size_bound(request), self.limits.request_queue_bytes_max
+        if self._queue and self._queued_bytes + size > size_max:
+            mark("group.overloaded_bytes")
+            raise Overloaded(
+                f"group {self.name} has {self._queued_bytes} bytes of requests waiting: expected at most {size_max} "
+                f"with this one of {size}, try again later"
+            )
+        self._enqueue(Pending(request=request, on_reply=on_reply, size=size, origin=origin))
+
+    def _enqueue(self, pending: Pending) -> None:
+        self._queue.append(pending)
+        self._queued_bytes += pending.size
         self._wake.set()
+
+    def _dequeue(self) -> Pending:
+        pending = self._queue.popleft()
+        self._queued_bytes -= pending.size
+        return pending
 
     async def execute(self, request: PlainRequest, origin: Origin) -> Reply:
         """`submit` for a task that waits."""
@@ -214,6 +237,7 @@ class Group:
         self._observer.on_superblock(self.name, durable)
         await self._commit_recovered(self.replica.on(ViewDurable(view=change.view, log_view=change.log_view)))
         self.prepared = self.state
+        self._void_what_is_open()
         log.info(
             "group.recovered",
             group=self.name,
@@ -222,6 +246,14 @@ class Group:
             commit=self.replica.commit_number,
         )
         self._observer.on_recovered(self.name, self.replica.commit_number, self.state)
+
+    def _void_what_is_open(self) -> None:
+        """The parts of a transaction that an earlier view began can't be followed by others of this one."""
+        found = self.state.transaction()
+        if found is not None:
+            mark("group.transaction_void")
+            request = PlainVoid(transaction=found.transaction)
+            self._enqueue(Pending(request=request, on_reply=lambda _reply: None, size=size_bound(request)))
 
     def _headers_above(self, checkpoint_op: int) -> tuple[PrepareHeader, ...]:
         """Headers of the ops that the WAL holds above the checkpoint, in order."""
@@ -260,7 +292,7 @@ class Group:
 
     def _pump(self) -> None:
         """Make prepares while there are requests, places in the pipeline, and no prepare that waits for the journal."""
-        while self._queue and self._can_propose() and not self.journal.has_waiting:
+        while (self._queue or self._sending) and self._can_propose() and not self.journal.has_waiting:
             batch = self._make_batch()
             if not batch.requests:
                 continue
@@ -281,14 +313,32 @@ class Group:
     def _make_batch(self) -> Batch:
         timestamp = self.replica.next_timestamp(self.world.clock.wall_us())
         batch = Batch(timestamp=timestamp, base=self.prepared)
+        if self._sending is not None:
+            self._add_part(batch, self._sending)
+            return batch
         while self._queue and len(batch.requests) < self.limits.requests_per_prepare_max:
             pending = self._queue[0]
             if batch.size and batch.size + pending.size > self.limits.body_size_max:
                 break
-            self._queue.popleft()
-            if not self._answer_duplicate(batch, pending):
-                self.preparer.add(batch, pending)
+            self._dequeue()
+            if self._answer_duplicate(batch, pending):
+                continue
+            if isinstance(pending.request, PlainTransaction):
+                self._begin_sending(batch, pending)
+                break
+            self.preparer.add(batch, pending)
         return batch
+
+    def _begin_sending(self, batch: Batch, pending: Pending) -> None:
+        """A transaction is larger than a prepare, so it finds an empty batch."""
+        assert not batch.requests
+        sending = begin(self.preparer, batch, pending)
+        if sending is not None:
+            self._add_part(batch, sending)
+
+    def _add_part(self, batch: Batch, sending: Sending) -> None:
+        add_part(self.preparer, batch, sending)
+        self._sending = None if sending.done else sending
 
     def _answer_duplicate(self, batch: Batch, pending: Pending) -> bool:
         """Answer a request that was executed before; one that is still in the pipeline waits for its commit."""

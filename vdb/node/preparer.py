@@ -29,6 +29,7 @@ from vdb.kernel.command import (
     Request,
     Run,
     StreamAppend,
+    VoidTransaction,
 )
 from vdb.kernel.predict import check_append, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
@@ -38,38 +39,23 @@ from vdb.kernel.streams import catalogue_class
 from vdb.node.batch import Batch
 from vdb.node.request import (
     Pending,
-    PlainAppend,
     PlainBatch,
     PlainCreate,
     PlainKey,
     PlainReject,
-    PlainRequest,
     PlainRun,
     PlainSession,
+    PlainTransaction,
+    PlainVoid,
 )
 from vdb.ports import Entropy
 from vdb.types import U64_MAX, DataClass, GroupId, StreamId, TenantId
 
 SALT_SIZE = 32
+Whole = PlainCreate | PlainBatch | PlainVoid | PlainSession | PlainKey | PlainReject
+"""Requests that one prepare holds."""
 NO_STREAM = StreamId(U64_MAX)
 """Stands for a name that isn't in the catalogue: the kernel refuses it as an unknown stream."""
-
-REQUEST_OVERHEAD = 1024
-"""Bytes that a request may take beside its runs: framing, and a tenant key and a catalogue key."""
-RUN_OVERHEAD = 640
-"""Bytes that a run may take beside payloads and ids: header, seal, framing, and a new key's row."""
-
-
-def size_bound(request: PlainRequest) -> int:
-    """At most so many bytes of a prepare's body does the request take once it is sealed."""
-    if isinstance(request, PlainBatch):
-        return REQUEST_OVERHEAD + sum(
-            64 + sum(RUN_OVERHEAD + len(run.batch) + len(run.event_ids) for run in append.runs)
-            for append in request.appends
-        )
-    if isinstance(request, PlainCreate):
-        return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
-    return REQUEST_OVERHEAD
 
 
 @frozen(kw_only=True)
@@ -87,12 +73,13 @@ class Preparer:
 
     def add(self, batch: Batch, pending: Pending) -> None:
         """Seal one request and add it, with the keys that it needs, to the batch."""
+        assert not isinstance(pending.request, PlainTransaction), "a transaction is sent in parts"
         command = self._command(batch, pending.request)
         batch.add(Request(pending.origin, command))
         batch.size += pending.size
         batch.waiters.append((len(batch.requests) - 1, pending))
 
-    def _command(self, batch: Batch, request: PlainRequest) -> Command:
+    def _command(self, batch: Batch, request: Whole) -> Command:
         match request:
             case PlainBatch():
                 return self._append(batch, request)
@@ -104,6 +91,8 @@ class Preparer:
                 return Reject(code=request.code, message=request.message)
             case PlainKey():
                 return self._key(batch, request)
+            case PlainVoid():
+                return VoidTransaction(transaction=request.transaction)
 
     # Appends ---------------------------------------------------------------------------------------------------
 
@@ -115,22 +104,29 @@ class Preparer:
         ]
         outcome = check_append(batch.state, tenant, wanted)
         if isinstance(outcome, Refusal):
-            return _refused_append(tenant, request.appends, wanted)
-        rows = [
-            [self._run_key(batch, tenant, stream, append, run) for run in append.runs]
+            return refused_append(
+                tenant,
+                [
+                    (*one[:2], [run.count for run in append.runs])
+                    for one, append in zip(wanted, request.appends, strict=True)
+                ],
+            )
+        keys = [
+            [self.run_key(batch, tenant, stream, append.stream, run.subject) for run in append.runs]
             for (stream, _expected, _count), append in zip(wanted, request.appends, strict=True)
         ]
         # Keys are in the batch now, so the time of this request is known, and the records can be sealed.
+        time = batch.next_timestamp
         return AppendBatch(
             tenant=tenant,
             appends=tuple(
                 StreamAppend(
                     stream=stream,
                     expected=append.expected,
-                    runs=self._seal_runs(batch, tenant, stream, first_offset, append.runs, keys),
+                    runs=self.seal_runs(batch, tenant, stream, first_offset, append.runs, keys_of_runs, time),
                 )
-                for (stream, _, _), append, first_offset, keys in zip(
-                    wanted, request.appends, outcome, rows, strict=True
+                for (stream, _, _), append, first_offset, keys_of_runs in zip(
+                    wanted, request.appends, outcome, keys, strict=True
                 )
             ),
         )
@@ -142,14 +138,15 @@ class Preparer:
         stream = state.stream_by_lookup(tenant, self.keyring.lookup(tenant, KeyScope.STREAM, name))
         return NO_STREAM if stream is None else stream.stream
 
-    def _run_key(self, batch: Batch, tenant: TenantId, stream: StreamId, append: PlainAppend, run: PlainRun) -> KeyRow:
+    def run_key(self, batch: Batch, tenant: TenantId, stream: StreamId, name: str, subject: str) -> KeyRow:
+        """The key of a run about this subject (empty: the stream's own key), put before it if it is new."""
         state = batch.state.stream(tenant, stream)
         assert state is not None
-        if run.subject:
-            return self._ensure_key(batch, tenant, KeyScope.SUBJECT, run.subject, state.data_class)
-        return self._ensure_key(batch, tenant, KeyScope.STREAM, append.stream, state.data_class)
+        if subject:
+            return self._ensure_key(batch, tenant, KeyScope.SUBJECT, subject, state.data_class)
+        return self._ensure_key(batch, tenant, KeyScope.STREAM, name, state.data_class)
 
-    def _seal_runs(
+    def seal_runs(
         self,
         batch: Batch,
         tenant: TenantId,
@@ -157,26 +154,28 @@ class Preparer:
         first_offset: int,
         runs: Sequence[PlainRun],
         keys: Sequence[KeyRow],
+        time: int,
     ) -> tuple[Run, ...]:
+        """Records of one stream from an offset on, with the time of their request."""
         state = batch.state.stream(tenant, stream)
         assert state is not None
         sealed: list[Run] = []
         offset = first_offset
         for run, key in zip(runs, keys, strict=True):
-            record = self._seal(batch, tenant, stream, offset, run, key, state.data_class)
+            record = self._seal(tenant, stream, offset, run, key, state.data_class, time)
             sealed.append(Run(count=run.count, record=record))
             offset += run.count
         return tuple(sealed)
 
     def _seal(
         self,
-        batch: Batch,
         tenant: TenantId,
         stream: StreamId,
         offset: int,
         run: PlainRun,
         key: KeyRow,
         data_class: DataClass,
+        time: int,
     ) -> bytes:
         header = RecordHeader(
             tenant=tenant,
@@ -188,7 +187,7 @@ class Preparer:
             subject_token=key.subject_token,
             dek_id=key.dek_id,
             schema_id=run.schema_id,
-            time=batch.next_timestamp,
+            time=time,
         ).encode()
         body = seal(header, self.keyring.key(key.dek_id), run.batch, self.entropy.random_bytes(SALT_SIZE))
         return encode_record(header, run.event_ids, body)
@@ -208,7 +207,9 @@ class Preparer:
             stream, catalogue_offset = outcome
             key = self._ensure_key(batch, request.tenant, KeyScope.CATALOGUE, "", self._catalogue_class)
             name = PlainRun(count=1, batch=request.name.encode())
-            record = self._seal(batch, request.tenant, CATALOGUE, catalogue_offset, name, key, self._catalogue_class)
+            record = self._seal(
+                request.tenant, CATALOGUE, catalogue_offset, name, key, self._catalogue_class, batch.next_timestamp
+            )
         return CreateStream(
             tenant=request.tenant,
             stream=stream,
@@ -243,18 +244,12 @@ class Preparer:
         return row
 
 
-def _refused_append(
-    tenant: TenantId, appends: Sequence[PlainAppend], wanted: Sequence[tuple[StreamId, Expected, int]]
-) -> AppendBatch:
-    """The command of an append that apply will refuse: its conditions and counts, without payloads."""
+def refused_append(tenant: TenantId, wanted: Sequence[tuple[StreamId, Expected, Sequence[int]]]) -> AppendBatch:
+    """The command of an append that apply will refuse: conditions and the counts of its runs, without payloads."""
     return AppendBatch(
         tenant=tenant,
         appends=tuple(
-            StreamAppend(
-                stream=stream,
-                expected=append.expected,
-                runs=tuple(Run(count=run.count, record=b"") for run in append.runs),
-            )
-            for (stream, _expected, _count), append in zip(wanted, appends, strict=True)
+            StreamAppend(stream=stream, expected=expected, runs=tuple(Run(count=count, record=b"") for count in counts))
+            for stream, expected, counts in wanted
         ),
     )

@@ -5,7 +5,7 @@ They live in memory only, between the gate and the preparer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
@@ -13,6 +13,7 @@ from vdb.errors import RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, Origin
 from vdb.kernel.reply import Reply
 from vdb.types import DataClass, TenantId
+from vdb.wire.event import encode_batch
 
 
 @frozen(kw_only=True)
@@ -60,6 +61,65 @@ class PlainBatch:
 
 
 @frozen(kw_only=True)
+class CutRun:
+    """Payloads of a run that was cut. They are encoded when their part is sealed, not all at once."""
+
+    subject: str = field(repr=False)
+    payloads: Sequence[bytes] = field(repr=False)
+    event_ids: bytes = field(repr=False)
+    schema_id: int
+
+    @property
+    def count(self) -> int:
+        return len(self.payloads)
+
+    def plain(self) -> PlainRun:
+        return PlainRun(
+            subject=self.subject,
+            count=self.count,
+            batch=encode_batch(self.payloads),
+            event_ids=self.event_ids,
+            schema_id=self.schema_id,
+        )
+
+
+@frozen(kw_only=True)
+class Piece:
+    """What one part holds of one stream's append. No runs: only the condition."""
+
+    append: int
+    """Its place in the transaction's `targets`."""
+    runs: tuple[PlainRun | CutRun, ...]
+
+
+@frozen(kw_only=True)
+class PlainTarget:
+    """One stream's append as a whole: what its condition is judged by."""
+
+    stream: str = field(repr=False)
+    expected: Expected
+    count: int
+
+
+@frozen(kw_only=True)
+class PlainTransaction:
+    """A `PlainBatch` that is too large for one prepare, cut into parts (`vdb.node.cutting`)."""
+
+    tenant: TenantId
+    targets: tuple[PlainTarget, ...]
+    parts: tuple[tuple[Piece, ...], ...]
+    size: int
+    """At most so many bytes will all parts together take in prepares."""
+
+
+@frozen(kw_only=True)
+class PlainVoid:
+    """Forget a transaction of an earlier view."""
+
+    transaction: int
+
+
+@frozen(kw_only=True)
 class PlainSession:
     """Open a session for the origin's client."""
 
@@ -82,7 +142,7 @@ class PlainReject:
     message: str
 
 
-PlainRequest = PlainCreate | PlainBatch | PlainSession | PlainKey | PlainReject
+PlainRequest = PlainCreate | PlainBatch | PlainTransaction | PlainVoid | PlainSession | PlainKey | PlainReject
 
 
 @define(eq=False)

@@ -30,10 +30,18 @@ from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCrea
 from vdb.kernel.streamid import group_tag, serial_of
 from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo, StreamRange
+from vdb.node.cutting import fit
 from vdb.node.group import Group
-from vdb.node.preparer import size_bound
 from vdb.node.reader import GroupReader
-from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest, PlainSession
+from vdb.node.request import (
+    PlainAppend,
+    PlainBatch,
+    PlainCreate,
+    PlainReject,
+    PlainRequest,
+    PlainSession,
+    PlainTransaction,
+)
 from vdb.types import (
     GLOBAL_GROUP,
     DataClass,
@@ -198,19 +206,22 @@ class Service:
         """`append` without a task: `on_reply` is called once, at once or after the commit."""
         try:
             group, request = self._checked_append(origin, tenant, appends)
+            names = [append.stream for append in appends]
         except DefiniteError as error:
             self._submit_rejected(origin, error, on_reply)
             return
 
         def on_commit(reply: Reply) -> None:
-            on_reply(_append_result(group.name, request, reply))
+            on_reply(_append_result(group.name, names, reply))
 
         try:
             group.submit(request, on_commit, origin)
         except DefiniteError as error:
             on_reply(error)
 
-    def _checked_append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend]) -> tuple[Group, PlainBatch]:
+    def _checked_append(
+        self, origin: Origin, tenant: int, appends: Sequence[PlainAppend]
+    ) -> tuple[Group, PlainBatch | PlainTransaction]:
         checked = check_tenant_id(tenant)
         if not appends:
             raise InvalidArgument("an append names at least one stream")
@@ -225,14 +236,7 @@ class Service:
                     f"{other.name}"
                 )
         self._checked_origin(origin, group)
-        request = PlainBatch(tenant=checked, appends=tuple(appends))
-        size, limit = size_bound(request), group.limits.body_size_max
-        if size > limit:
-            raise TooLarge(
-                f"the append takes up to {size} bytes with seals and headers: expected at most {limit}, "
-                "split it into several"
-            )
-        return group, request
+        return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
 
     def _checked_origin(self, origin: Origin, group: Group) -> Origin:
         """A session belongs to one group."""
@@ -360,14 +364,14 @@ def _check_runs(append: PlainAppend) -> None:
             )
 
 
-def _append_result(group: GroupId, request: PlainBatch, reply: Reply) -> AppendResult | DefiniteError:
+def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> AppendResult | DefiniteError:
     if isinstance(reply, Refusal):
         return error_for_refusal(reply.code, reply.message)
     assert isinstance(reply, Appended)
     return AppendResult(
         streams=tuple(
-            StreamRange(stream=append.stream, first_offset=part.first_offset, next_offset=part.next_offset)
-            for append, part in zip(request.appends, reply.streams, strict=True)
+            StreamRange(stream=name, first_offset=part.first_offset, next_offset=part.next_offset)
+            for name, part in zip(names, reply.streams, strict=True)
         ),
         group=group,
         first_position=reply.first_position,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from vdb.limits import TRANSACTION_SIZE
+
 
 @frozen(kw_only=True)
 class RpcLimits:
     """What a peer may make this side hold. The largest of each is also the most that a hostile one costs."""
 
-    message_size_max: int = 2 * 1024 * 1024
+    message_size_max: int = TRANSACTION_SIZE + 1024 * 1024
     segments_max: int = 16
     calls_in_flight_max: int = 256 + 64
     """Calls dispatched or queued and not yet answered; at this many no further message is read."""
     answers_max: int = 8192
     """Answers sent whose Finish hasn't come; one more ends the connection."""
     exports_max: int = 1024
-    queued_bytes_max: int = 8 * 1024 * 1024
+    queued_bytes_max: int = 2 * TRANSACTION_SIZE
     """Calls that wait for an earlier answer's capability; those beyond are answered with `overloaded`."""
     unsent_bytes_max: int = 8 * 1024 * 1024
     """Answers that wait for the peer to read; at this many bytes no further call is taken."""

@@ -17,7 +17,7 @@ One copy, big-endian:
     184   replica, replica_count   2 each
     188   length of the group's name, its bytes in UTF-8 padded with zeros   2 + 64
     254   limits               8 each, in the order of LIMIT_FIELDS
-    326   zeros to 8192
+    342   zeros to 8192
     8192  zeros to the end     room for the headers of a vote
 """
 
@@ -47,6 +47,7 @@ LIMIT_FIELDS = (
     "segment_size",
     "read_bytes_max",
     "open_files_max",
+    "transaction_size_max",
 )
 
 _PREFIX = struct.Struct(">8sHHI32s")

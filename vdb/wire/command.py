@@ -17,6 +17,7 @@ from vdb.errors import RefusalCode, WireError
 from vdb.kernel.command import (
     CLIENT_ID_SIZE,
     AppendBatch,
+    AppendPart,
     Command,
     CreateStream,
     Expected,
@@ -30,6 +31,7 @@ from vdb.kernel.command import (
     Request,
     Run,
     StreamAppend,
+    VoidTransaction,
 )
 from vdb.limits import RECORD_SIZE_MAX
 from vdb.types import DataClass, StreamId, TenantId
@@ -65,6 +67,12 @@ def encode_body(requests: Sequence[Request]) -> bytes:
 def _encode_command(builder: Any, command: Command) -> None:
     if isinstance(command, AppendBatch):
         _encode_append(builder.init("appendBatch"), command)
+    elif isinstance(command, AppendPart):
+        part = builder.init("appendPart")
+        part.transaction = command.transaction
+        part.number = command.number
+        part.last = command.last
+        _encode_append(part, command)
     elif isinstance(command, CreateStream):
         _encode_create(builder.init("createStream"), command)
     elif isinstance(command, PutKey):
@@ -73,13 +81,15 @@ def _encode_command(builder: Any, command: Command) -> None:
         reject = builder.init("reject")
         reject.code = command.code.value
         reject.message = command.message
+    elif isinstance(command, VoidTransaction):
+        builder.voidTransaction = command.transaction
     elif isinstance(command, OpenSession):
         builder.openSession = None
     else:
         assert_never(command)
 
 
-def _encode_append(builder: Any, command: AppendBatch) -> None:
+def _encode_append(builder: Any, command: AppendBatch | AppendPart) -> None:
     builder.tenant = command.tenant
     for target, append in zip(builder.init("appends", len(command.appends)), command.appends, strict=True):
         target.stream = append.stream
@@ -136,17 +146,33 @@ def _decode_request(reader: Any) -> Request:
 
 def _decode_append(reader: Any) -> Command:
     batch = reader._get("appendBatch")
-    return AppendBatch(
-        tenant=batch._get("tenant"),
-        appends=tuple(
-            StreamAppend(
-                stream=append._get("stream"),
-                expected=_expected(append._get("expectedKind"), append._get("expectedOffset")),
-                runs=tuple(Run(count=run._get("count"), record=run._get("record")) for run in append._get("runs")),
-            )
-            for append in batch._get("appends")
-        ),
+    return AppendBatch(tenant=batch._get("tenant"), appends=_appends(batch))
+
+
+def _appends(reader: Any) -> tuple[StreamAppend, ...]:
+    return tuple(
+        StreamAppend(
+            stream=append._get("stream"),
+            expected=_expected(append._get("expectedKind"), append._get("expectedOffset")),
+            runs=tuple(Run(count=run._get("count"), record=run._get("record")) for run in append._get("runs")),
+        )
+        for append in reader._get("appends")
     )
+
+
+def _decode_part(reader: Any) -> Command:
+    part = reader._get("appendPart")
+    return AppendPart(
+        transaction=part._get("transaction"),
+        number=part._get("number"),
+        tenant=part._get("tenant"),
+        appends=_appends(part),
+        last=part._get("last"),
+    )
+
+
+def _decode_void(reader: Any) -> Command:
+    return VoidTransaction(transaction=reader._get("voidTransaction"))
 
 
 def _expected(kind: int, offset: int) -> Expected:
@@ -212,8 +238,10 @@ def _data_class(value: int) -> DataClass:
 
 _DECODERS = {
     "appendBatch": _decode_append,
+    "appendPart": _decode_part,
     "createStream": _decode_create,
     "openSession": _decode_open,
     "putKey": _decode_key,
     "reject": _decode_reject,
+    "voidTransaction": _decode_void,
 }
