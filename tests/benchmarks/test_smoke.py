@@ -18,7 +18,7 @@ def test_it_runs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     importlib.import_module(f"tests.benchmarks.{NAMES[name]}").run(reporter.begin(name, "a smoke test"), "tiny")
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(told) == len(reporter.lines) > 0
-    assert all(line["benchmark"] == name and line["value"] >= 0 for line in told)
+    assert all(line["benchmark"] == name and isinstance(line["value"], int | float) for line in told)
 
 
 @pytest.mark.parametrize(
