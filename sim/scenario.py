@@ -69,7 +69,7 @@ class Stage:
 
     async def read(self) -> Call:
         """Read the newest stream from its start."""
-        await self._actor._read_page(self.stream, 0.0, 0)
+        await self._actor._read_page(self.stream, 0.0, 0, 1000)
         return self.sim.history.calls[-1]
 
     def crash(self) -> None:

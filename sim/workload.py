@@ -112,11 +112,11 @@ class Workload:
         answered, self._answered = self._answered, trio.Event()
         answered.set()
 
-    def next_payload(self, client: int, group: str, random: Random) -> bytes:
+    def next_payload(self, client: int, group: str, random: Random, size: int = 0) -> bytes:
         number = self._numbers[client] = self._numbers.get(client, 0) + 1
         entity = random.randrange(ENTITIES)
         delete = random.random() < 0.1
-        size = self.options.payload_size
+        size = size or self.options.payload_size
         return payload(client=client, number=number, group=group, entity=entity, size=size, delete=delete)
 
     async def recorded(self, call: Call, act: Callable[[], Awaitable[None]]) -> None:
@@ -169,6 +169,7 @@ class Actor:
             "append_many": self._append_many,
             "append_exact": self._append_exact,
             "append_empty": self._append_empty,
+            "append_large": self._append_large,
             "create": self._create,
             "read": self._read,
             "follow": self._follow,
@@ -268,6 +269,26 @@ class Actor:
         ]
         await self._append_to([(s, self._runs(s), e) for s, e in zip(chosen, expected, strict=True)])
 
+    async def _append_large(self) -> None:
+        """More than one prepare holds, in one stream or two, and now and then more than a transaction may."""
+        limits, random = self.load.options.limits, self.random
+        first = self._stream()
+        others = [s for s in self.known.streams if (s.tenant, s.group) == (first.tenant, first.group) and s != first]
+        chosen = [first, *random.sample(others, min(len(others), random.randrange(2)))]
+        total = min(limits.body_size_max * random.uniform(1.0, 5.0), limits.transaction_size_max * 1.02)
+        size = random.choice((200, 900, 3000))
+        expected = Expected(ExpectedKind.EXACT, self.known.heads.get(first, 0)) if random.random() < 0.3 else Expected()
+        wanted = []
+        for stream in chosen:
+            count = int(total / len(chosen) / size) + 1
+            payloads = [self.load.next_payload(self.number, stream.group, random, size) for _ in range(count)]
+            about = subject(random.randrange(5)) if random.random() < 0.5 else ""
+            cut = random.randrange(count)
+            runs = [EventRun(payloads=payloads[:cut], subject=about)] if cut else []
+            runs.append(EventRun(payloads=payloads[cut:]))
+            wanted.append((stream, tuple(runs), expected if stream == first else Expected()))
+        await self._append_to(wanted)
+
     async def _append_to(self, wanted: list[tuple[StreamKey, tuple[EventRun, ...], Expected]]) -> None:
         parts = tuple(AppendedTo(stream, _payloads(runs)) for stream, runs, _ in wanted)
         call = self.load.history.invoke(self.number, "append", parts=parts)
@@ -343,11 +364,13 @@ class Actor:
         stream = self._stream()
         await self._read_page(stream, FOLLOW_SECONDS, self.known.heads.get(stream, 0))
 
-    async def _read_page(self, stream: StreamKey, wait: float, start: int | None = None) -> None:
+    async def _read_page(
+        self, stream: StreamKey, wait: float, start: int | None = None, maximum: int | None = None
+    ) -> None:
         if start is None:
             start = self.random.randrange(self.known.heads.get(stream, 0) + 1)
         call = self.load.history.invoke(self.number, "read", stream=stream, from_offset=start)
-        maximum = self.random.choice((1, 5, 1000))
+        maximum = maximum or self.random.choice((1, 5, 1000))
 
         async def act() -> None:
             page = await self.gateway.read(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 
 from sim.cluster import NODE
 from sim.history import Outcome
-from sim.scenario import Stage, run_scenario
+from sim.scenario import CALM, Stage, run_scenario
 from sim.simulation import REGION, Simulation
 from sim.world.faults import DiskFaults
 
@@ -169,3 +170,18 @@ def test_after_a_failed_sync_only_what_is_on_the_medium_counts(publishes: int) -
     simulation = run_scenario(script, disk=LOSES_EVERYTHING)
     holds(simulation)
     assert simulation.counts["disk.fsync_failed"] == 1
+
+
+@pytest.mark.parametrize("payload_size", [60, 100, 200])
+def test_a_read_that_ends_inside_a_segment_doesnt_go_on_in_memory(payload_size: int) -> None:
+    """The frames of a segment fill a read with their overhead counted, and leave room without it."""
+
+    async def script(stage: Stage) -> None:
+        await stage.create()
+        await stage.publish(240)
+        for _ in range(8):
+            await stage.publish(1)
+            assert (await stage.read()).outcome is Outcome.OK
+
+    limits = {"segment_size": 256 * 1024, "read_bytes_max": 65536}
+    holds(run_scenario(script, limits={**attrs.asdict(CALM["limits"]), **limits}))

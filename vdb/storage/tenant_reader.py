@@ -134,10 +134,17 @@ async def read_stream(log: TenantLog, stream: int, from_offset: int, max_bytes: 
     frames: list[Frame] = []
     for number, places in await _find_places(log, view, stream, from_offset, max_bytes):
         found = _drop_before(await _read_places(log, number, stream, places), from_offset)
-        if not _fill(frames, found, max_bytes):
+        if not _goes_on(frames, found) or not _fill(frames, found, max_bytes):
             return frames
-    _fill(frames, view.tail, max_bytes)
+    if _goes_on(frames, view.tail):
+        _fill(frames, view.tail, max_bytes)
     return frames
+
+
+def _goes_on(frames: list[Frame], more: list[Frame]) -> bool:
+    """Whether `more` starts where `frames` end. A segment's places may stop before its last frame, because they count
+    each frame's overhead too; what lies behind them must then wait for the next read."""
+    return not frames or not more or more[0].offset == frames[-1].offset + frames[-1].count
 
 
 def _drop_before(frames: list[Frame], from_offset: int) -> list[Frame]:
