@@ -49,12 +49,14 @@ class Keyring:
         self._keys: BoundedCache[bytes, bytes] = BoundedCache(cached_keys_max)
         self._lookup_keys: BoundedCache[TenantId, bytes] = BoundedCache(cached_keys_max)
         self._found: BoundedCache[tuple[TenantId, KeyScope, str], KeyRow] = BoundedCache(cached_keys_max)
+        self._lookups: BoundedCache[tuple[TenantId, KeyScope, str], bytes] = BoundedCache(cached_keys_max)
 
     def add(self, row: KeyRow) -> None:
         """Hold a row of the key store. Adding it twice is harmless; WrongKey when a tenant's key doesn't unwrap."""
         if row.scope is KeyScope.TENANT:
             key = self._unwrap_tenant_key(row)
             self._lookup_keys.forget(row.tenant)
+            self._lookups.clear()
             self._keys.put(row.dek_id, key)
         if self._index.add(row):
             self._found.clear()
@@ -118,11 +120,16 @@ class Keyring:
         """
         if scope in UNNAMED_SCOPES:
             return NO_LOOKUP
+        cached = self._lookups.get((tenant, scope, name))
+        if cached is not None:
+            return cached
         key = self._lookup_keys.get(tenant)
         if key is None:
             key = derive(self.key(self._tenant_row(tenant).dek_id), b"veritydb/v1/lookup", self._place(tenant))
             self._lookup_keys.put(tenant, key)
-        return keyed_hash(key, bytes((scope,)) + _text(name))
+        found = keyed_hash(key, bytes((scope,)) + _text(name))
+        self._lookups.put((tenant, scope, name), found)
+        return found
 
     def subject_token(self, row: KeyRow, subject: str) -> bytes:
         """The token that `subject` has under this row's secret: it equals the row's when the row is the subject's."""

@@ -238,6 +238,37 @@ def decode_record(buffer: Buffer) -> SealedRecord:
     return SealedRecord(header=header, header_bytes=header_bytes, event_ids=ids, body=view[body_at:])
 
 
+def sealed_for(
+    record: bytes, *, tenant: int, stream: int, offset: int, count: int, data_class: int, region: str, time: int
+) -> tuple[bytes, bytes] | None:
+    """(dek_id, leaf hash) of a whole record that was sealed for just this place; None for any other.
+
+    The same as `decode_record` with a look at each field, without an object for it: apply asks it of every record.
+    """
+    name = region.encode("ascii")
+    head = _HEAD.pack(
+        MAGIC,
+        VERSION,
+        ALGORITHM,
+        tenant.to_bytes(_ID_SIZE, "big"),
+        stream.to_bytes(_ID_SIZE, "big"),
+        offset,
+        count,
+        data_class,
+        len(name),
+    )
+    tail_at = len(head) + len(name)
+    header_end = tail_at + _TAIL.size
+    if not record.startswith(head + name) or len(record) < header_end + _IDS_LENGTH.size:
+        return None
+    _token, dek_id, _schema, sealed_at = _TAIL.unpack_from(record, tail_at)
+    (ids_size,) = _IDS_LENGTH.unpack_from(record, header_end)
+    body_at = header_end + _IDS_LENGTH.size + ids_size
+    if sealed_at != time or ids_size not in (0, EVENT_ID_SIZE * count) or len(record) < body_at + BODY_OVERHEAD:
+        return None
+    return dek_id, leaf_hash(record[:header_end], record[body_at:])
+
+
 def record_leaf(record: Buffer) -> bytes:
     """The leaf hash of an encoded record; RecordTampered when it is malformed."""
     view = memoryview(record)

@@ -7,7 +7,7 @@ difference is a broken invariant, not a refusal: the client did nothing wrong.
 
 from __future__ import annotations
 
-from vdb.crypto.record import decode_record, leaf_hash
+from vdb.crypto.record import decode_record, sealed_for
 from vdb.errors import RecordTampered
 from vdb.kernel.draft import Draft
 from vdb.kernel.tables import KEYS, tenant_key
@@ -28,22 +28,44 @@ def check_record(
 ) -> bytes:
     """Assert that the record was sealed for this very place and time (of its request); its leaf hash (32 bytes)."""
     assert record, f"stream {stream}: the primary predicted a refusal of what is accepted"
-    try:
-        sealed = decode_record(record)
-    except RecordTampered as error:
-        raise AssertionError(f"stream {stream}: the record doesn't decode") from error
-    header = sealed.header
     assert count > 0, f"stream {stream}: a record without events"
-    assert header.tenant == tenant, f"sealed for tenant {header.tenant}, found tenant {tenant}"
-    assert header.stream == stream, f"sealed for stream {header.stream}, found stream {stream}"
-    assert header.offset == offset, f"sealed for offset {header.offset}, stream {stream} is at {offset}"
-    assert header.count == count, f"sealed with {header.count} events, the run names {count}"
-    assert header.data_class == data_class, f"sealed as class {header.data_class}, stream {stream} is {data_class}"
-    assert header.time == time, f"sealed at {header.time}, the request is at {time}"
     group = draft.base.group
-    assert header.region == group, f"sealed for {header.region}, this is group {group}"
-    assert group != GLOBAL_GROUP or header.data_class is not _PHI, "PHI in the global group"
-    key = draft.rows[KEYS].get(header.dek_id)
+    found = sealed_for(
+        record,
+        tenant=tenant,
+        stream=stream,
+        offset=offset,
+        count=count,
+        data_class=data_class,
+        region=group,
+        time=time,
+    )
+    assert found is not None, _difference(record, group, tenant, stream, data_class, offset, count, time)
+    assert group != GLOBAL_GROUP or data_class != _PHI, "PHI in the global group"
+    dek_id, leaf = found
+    key = draft.rows[KEYS].get(dek_id)
     assert key is not None, f"stream {stream}: the record's key was never put"
     assert key.startswith(tenant_key(tenant)), f"stream {stream}: the record's key is another tenant's"
-    return leaf_hash(sealed.header_bytes, sealed.body)
+    return leaf
+
+
+def _difference(
+    record: bytes, group: str, tenant: int, stream: int, data_class: int, offset: int, count: int, time: int
+) -> str:
+    """What the record was sealed for instead."""
+    try:
+        header = decode_record(record).header
+    except RecordTampered:
+        return f"stream {stream}: the record doesn't decode"
+    for sealed, expected, message in (
+        (header.tenant, tenant, f"sealed for tenant {header.tenant}, found tenant {tenant}"),
+        (header.stream, stream, f"sealed for stream {header.stream}, found stream {stream}"),
+        (header.offset, offset, f"sealed for offset {header.offset}, stream {stream} is at {offset}"),
+        (header.count, count, f"sealed with {header.count} events, the run names {count}"),
+        (header.data_class, data_class, f"sealed as class {header.data_class}, stream {stream} is {data_class}"),
+        (header.time, time, f"sealed at {header.time}, the request is at {time}"),
+        (header.region, group, f"sealed for {header.region}, this is group {group}"),
+    ):
+        if sealed != expected:
+            return message
+    return f"stream {stream}: the record isn't what its header says"

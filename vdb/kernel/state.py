@@ -50,11 +50,12 @@ from vdb.kernel.tables import (
     stream_name_key,
     tenant_key,
 )
-from vdb.types import GroupId, StreamId, TenantId
+from vdb.types import DataClass, GroupId, StreamId, TenantId
 
 Rows = Map[bytes, bytes]
 Keys = Map[bytes, None]
 _NO_ROWS: Rows = Map()
+_DATA_CLASSES = tuple(DataClass)
 _META = (META_LAST_TIMESTAMP, META_NEXT_POSITION, META_NEXT_SESSION)
 _ROW_SLOTS = max(ROW_TABLES) + 1
 """Maps are found by their table's number; the place of META stays empty."""
@@ -127,6 +128,9 @@ class State:
     def session_count(self) -> int:
         return len(self.rows[Table.SESSIONS])
 
+    def has_tenant(self, tenant: TenantId) -> bool:
+        return tenant_key(tenant) in self.rows[Table.TENANTS]
+
     def tenant(self, tenant: TenantId) -> TenantState | None:
         row = self.rows[Table.TENANTS].get(tenant_key(tenant))
         return None if row is None else unpack_tenant(self.group, tenant, row)
@@ -140,6 +144,10 @@ class State:
     def stream(self, tenant: TenantId, stream: StreamId) -> StreamState | None:
         row = self.rows[Table.STREAMS].get(stream_key(tenant, stream))
         return None if row is None else unpack_stream(stream, row)
+
+    def data_class(self, tenant: TenantId, stream: StreamId) -> DataClass:
+        """Of a stream that there is."""
+        return _DATA_CLASSES[self.rows[Table.STREAMS][stream_key(tenant, stream)][0]]
 
     def stream_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamState | None:
         """The stream whose name has this HMAC (32 bytes)."""

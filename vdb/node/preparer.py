@@ -140,11 +140,10 @@ class Preparer:
 
     def run_key(self, batch: Batch, tenant: TenantId, stream: StreamId, name: str, subject: str) -> KeyRow:
         """The key of a run about this subject (empty: the stream's own key), put before it if it is new."""
-        state = batch.state.stream(tenant, stream)
-        assert state is not None
+        data_class = batch.state.data_class(tenant, stream)
         if subject:
-            return self._ensure_key(batch, tenant, KeyScope.SUBJECT, subject, state.data_class)
-        return self._ensure_key(batch, tenant, KeyScope.STREAM, name, state.data_class)
+            return self._ensure_key(batch, tenant, KeyScope.SUBJECT, subject, data_class)
+        return self._ensure_key(batch, tenant, KeyScope.STREAM, name, data_class)
 
     def seal_runs(
         self,
@@ -157,12 +156,11 @@ class Preparer:
         time: int,
     ) -> tuple[Run, ...]:
         """Records of one stream from an offset on, with the time of their request."""
-        state = batch.state.stream(tenant, stream)
-        assert state is not None
+        data_class = batch.state.data_class(tenant, stream)
         sealed: list[Run] = []
         offset = first_offset
         for run, key in zip(runs, keys, strict=True):
-            record = self._seal(tenant, stream, offset, run, key, state.data_class, time)
+            record = self._seal(tenant, stream, offset, run, key, data_class, time)
             sealed.append(Run(count=run.count, record=record))
             offset += run.count
         return tuple(sealed)

@@ -35,7 +35,7 @@ class GroupReader:
     # Streams by name -------------------------------------------------------------------------------------------
 
     def has_tenant(self, tenant: TenantId) -> bool:
-        return self.group.prepared.tenant(tenant) is not None
+        return self.group.prepared.has_tenant(tenant)
 
     def find(self, tenant: TenantId, name: str) -> StreamState | None:
         """The committed stream of this name."""
@@ -47,7 +47,7 @@ class GroupReader:
 
     def _find_in(self, state: State, tenant: TenantId, name: str) -> StreamState | None:
         keyring = self.group.keyring
-        if state.tenant(tenant) is None or keyring.row(tenant, KeyScope.TENANT) is None:
+        if not state.has_tenant(tenant) or keyring.row(tenant, KeyScope.TENANT) is None:
             return None
         return state.stream_by_lookup(tenant, keyring.lookup(tenant, KeyScope.STREAM, name))
 

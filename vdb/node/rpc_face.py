@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.errors import DefiniteError, InvalidArgument, WireError
-from vdb.kernel.command import ANY, EMPTY, Expected, ExpectedKind, Origin
+from vdb.kernel.command import ANY, EMPTY, INTERNAL, Expected, ExpectedKind, Origin
 from vdb.limits import SESSION_WINDOW
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.node_service import NodeService
@@ -84,20 +84,22 @@ class RpcFace:
         call.start_soon(run)
 
     def _publish(self, call: IncomingCall) -> None:
-        params = call.params
-        payloads = params.payloads
+        # `_get` costs 0.2 µs a field, an attribute of a reader 0.6: Python looks for that in vain first.
+        get = call.params._get
+        payloads = get("payloads")
         count = len(payloads)
         runs: tuple[PlainRun, ...] = ()
         if count:
             run = PlainRun(
-                subject=params.subject,
+                subject=get("subject"),
                 count=count,
                 batch=batch_from(payloads),
-                event_ids=ids_from(params.eventIds),
-                schema_id=params.schemaId,
+                event_ids=ids_from(get("eventIds")),
+                schema_id=get("schemaId"),
             )
             runs = (run,)
-        append = PlainAppend(stream=params.stream, expected=_expected(params.expected), runs=runs)
+        origin, tenant = _origin(get("origin")), get("tenant")
+        append = PlainAppend(stream=get("stream"), expected=_expected(get("expected")), runs=runs)
 
         def on_reply(result: AppendResult | DefiniteError) -> None:
             if isinstance(result, DefiniteError):
@@ -113,7 +115,7 @@ class RpcFace:
 
             call.respond(build)
 
-        self._service.submit_append(_origin(params.origin), params.tenant, (append,), on_reply)
+        self._service.submit_append(origin, tenant, (append,), on_reply)
 
     def _append(self, call: IncomingCall) -> None:
         params = call.params
@@ -249,14 +251,14 @@ class RpcFace:
 
 
 def _origin(reader: Any) -> Origin:
-    client = reader.client
-    return Origin(client, reader.session, reader.number) if client else Origin()
+    client = reader._get("client")
+    return Origin(client, reader._get("session"), reader._get("number")) if client else INTERNAL
 
 
 def _expected(reader: Any) -> Expected:
-    match str(reader.which()):
+    match reader._which_str():
         case "exact":
-            return Expected(ExpectedKind.EXACT, reader.exact)
+            return Expected(ExpectedKind.EXACT, reader._get("exact"))
         case "none":
             return EMPTY
         case _:
