@@ -308,6 +308,8 @@ class Service:
             raise UnknownStream(f"tenant {tenant} has no stream '{stream}'")
         runs = await reader.read_stream(checked, state, stream, from_offset, max_events, ids_only=ids_only)
         next_offset = runs[-1].first_offset + runs[-1].count if runs else from_offset
+        state = reader.find(checked, stream)
+        assert state is not None, "a stream never goes away"
         return ReadResult(runs=tuple(runs), next_offset=next_offset, head=state.next_offset)
 
     async def read_log(
