@@ -18,7 +18,9 @@ from sim.world.entropy import draws
 from sim.world.faults import DiskFaults, NetworkFaults
 from vdb.limits import SECTOR_SIZE, Limits
 
-WORK_KINDS = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
+SMALL_WORK = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
+WORK_KINDS = (*SMALL_WORK, "append_large")
+"""`append_large` doesn't fit one prepare: it travels as parts."""
 DISTURBANCES = (
     "crash",
     "crash_in_recovery",
@@ -81,6 +83,7 @@ class Options:
         """The options of a seed."""
         random = draws(seed, "options")
         clients = random.choice((1, 2, 2, 3, 4, 6, 8))
+        large = draws(seed, "large").choice((0, 1, 2, 4))
         return cls(
             limits=draw_limits(random),
             tenants=random.choice((1, 1, 2, 3)),
@@ -92,7 +95,7 @@ class Options:
             payload_size=random.choice((40, 40, 200, 900)),
             events_per_run=random.choice((1, 1, 3, 8)),
             think_us=random.choice((0, 0, 200, 2_000)),
-            mix=draw_mix(random),
+            mix={**draw_mix(random), "append_large": large},
             disturbances=draw_disturbances(random),
             beyond_repair=random.random() < 0.12,
             projection=random.random() < 0.6,
@@ -107,10 +110,18 @@ class Options:
         """The same run with some fields changed. `limits`, `disk` and `network` may be tables; lists become tuples."""
         fields: dict[str, Any] = {}
         for name, value in changes.items():
-            if name in ("limits", "disk", "network") and isinstance(value, Mapping):
+            if name == "limits" and isinstance(value, Mapping):
+                value = _changed_limits(self.limits, value)
+            elif name in ("disk", "network") and isinstance(value, Mapping):
                 value = attrs.evolve(getattr(self, name), **value)
             fields[name] = tuple(value) if isinstance(value, list) else value
         return attrs.evolve(self, **fields)
+
+
+def _changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
+    """The largest transaction follows from the others, unless it is given."""
+    kept = {name: value for name, value in attrs.asdict(limits).items() if name != "transaction_size_max"}
+    return Limits(**{**kept, **changes})
 
 
 def draw_limits(random: Random) -> Limits:
@@ -159,7 +170,7 @@ def draw_network(random: Random) -> NetworkFaults:
 
 def draw_mix(random: Random) -> dict[str, int]:
     """A few kinds of work are left out, one may dominate; appends are always there."""
-    mix = {kind: random.choice((0, 1, 2, 4)) for kind in WORK_KINDS}
+    mix = {kind: random.choice((0, 1, 2, 4)) for kind in SMALL_WORK}
     mix["append"] = random.choice((4, 8, 16))
     mix["read"] = max(1, mix["read"])
     return mix

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.bugs.consensus import CONSENSUS_BUGS
 from sim.bugs.patch import Bug
 from sim.bugs.storage import STORAGE_BUGS
+from sim.bugs.transactions import TRANSACTION_BUGS
 
-BUGS: tuple[Bug, ...] = (*CONSENSUS_BUGS, *STORAGE_BUGS)
+BUGS: tuple[Bug, ...] = (*CONSENSUS_BUGS, *STORAGE_BUGS, *TRANSACTION_BUGS)
 assert len({bug.id for bug in BUGS}) == len(BUGS)

@@ -143,6 +143,23 @@ async def test_a_checkpoint_costs_what_changed(new_disk: Any) -> None:
     assert sizes[1] < 2 * sizes[0]
 
 
+async def test_large_rows_fill_sections_of_their_own(new_disk: Any) -> None:
+    """Parts of transactions: a section is encoded at one go, so it holds about a mebibyte, whatever the rows."""
+    disk = new_disk()
+    store = await open_store(disk)
+    large = {number.to_bytes(8, "big"): bytes([number]) * 400_000 for number in range(40)}
+    checkpoint_id = await store.write(1, {int(Table.PARTS): large, 2: some_rows(0, 3000)})
+    sections = [section for family in store._families for file in family.sections.values() for section in file]
+    assert max(section.size for section in sections) < 2 * checkpoint_family.BLOCK_BYTES
+    assert await (await open_store(disk.crash())).load(1, checkpoint_id) == {
+        int(Table.PARTS): large,
+        2: some_rows(0, 3000),
+    }
+    checkpoint_id = await store.write(2, {int(Table.PARTS): dict.fromkeys(large)})
+    loaded = await (await open_store(disk.crash())).load(2, checkpoint_id)
+    assert without_empty(loaded) == {2: some_rows(0, 3000)}
+
+
 async def test_keys_lie_apart(new_disk: Any) -> None:
     disk = new_disk()
     store = await open_store(disk)

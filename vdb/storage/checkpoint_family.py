@@ -49,6 +49,9 @@ from vdb.wire.snapshot import RowBlock, encode_rows
 ROWS_PER_DELTA = 2048
 ROWS_PER_BASE = 1024
 """Rows at which base sections end with the slot: a later rewrite of one slot reads no more than that in vain."""
+BLOCK_BYTES = 1024 * 1024
+"""Bytes of values at which a section ends as well: parts of transactions are large rows, and a section is encoded
+without a suspension."""
 SLOT_ROWS_MIN = 64
 """Rows to rewrite at least, however small the delta."""
 WRITE_SIZE = 256 * 1024
@@ -174,12 +177,11 @@ class Family:
         rows: Mapping[bytes, bytes | None],
         changes: list[Change],
     ) -> None:
-        keys = sorted(rows)
-        for first in range(0, len(keys), ROWS_PER_DELTA):
+        for keys in _cut_rows(rows):
             set_keys: list[bytes] = []
             set_values: list[bytes] = []
             removed: list[bytes] = []
-            for key in keys[first : first + ROWS_PER_DELTA]:
+            for key in keys:
                 value = rows[key]
                 changes.append((slot_for_row(table, key), table, key, value))
                 if value is None:
@@ -360,14 +362,29 @@ def _merge(rows: dict[bytes, bytes], changes: Mapping[bytes, bytes | None]) -> N
             rows[key] = value
 
 
+def _cut_rows(rows: Mapping[bytes, bytes | None]) -> Iterator[list[bytes]]:
+    """The keys in order, in parts of ROWS_PER_DELTA rows or of about BLOCK_BYTES."""
+    part: list[bytes] = []
+    size = 0
+    for key in sorted(rows):
+        part.append(key)
+        size += len(rows[key] or b"")
+        if len(part) == ROWS_PER_DELTA or size >= BLOCK_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
 def _cut_at_slots(slots: range, live: Mapping[int, Tables]) -> Iterator[range]:
-    """The slots in parts of about ROWS_PER_BASE rows."""
-    start, rows = slots.start, 0
+    """The slots in parts of about ROWS_PER_BASE rows, or of about BLOCK_BYTES."""
+    start, rows, size = slots.start, 0, 0
     for slot in slots:
         rows += sum(map(len, live[slot].values()))
-        if rows >= ROWS_PER_BASE or slot == slots[-1]:
+        size += sum(len(value) for table in live[slot].values() for value in table.values())
+        if rows >= ROWS_PER_BASE or size >= BLOCK_BYTES or slot == slots[-1]:
             yield range(start, slot + 1)
-            start, rows = slot + 1, 0
+            start, rows, size = slot + 1, 0, 0
 
 
 async def _open_named(disk: Disk, path: str) -> File:
