@@ -151,8 +151,12 @@ class State:
 
     def stream_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamState | None:
         """The stream whose name has this HMAC (32 bytes)."""
+        stream = self.stream_id_by_lookup(tenant, lookup)
+        return None if stream is None else self.stream(tenant, stream)
+
+    def stream_id_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamId | None:
         row = self.rows[Table.STREAM_NAMES].get(stream_name_key(tenant, lookup))
-        return None if row is None else self.stream(tenant, StreamId(U64.unpack(row)[0]))
+        return None if row is None else StreamId(U64.unpack(row)[0])
 
     def streams(self, tenant: TenantId) -> Iterator[StreamState]:
         """All streams of a tenant, oldest first. The cost follows the tenant's streams, not the group's."""

@@ -135,8 +135,8 @@ class Preparer:
         """The stream of this name in the prepared state, or NO_STREAM."""
         if self.keyring.row(tenant, KeyScope.TENANT) is None:
             return NO_STREAM
-        stream = state.stream_by_lookup(tenant, self.keyring.lookup(tenant, KeyScope.STREAM, name))
-        return NO_STREAM if stream is None else stream.stream
+        stream = state.stream_id_by_lookup(tenant, self.keyring.lookup(tenant, KeyScope.STREAM, name))
+        return NO_STREAM if stream is None else stream
 
     def run_key(self, batch: Batch, tenant: TenantId, stream: StreamId, name: str, subject: str) -> KeyRow:
         """The key of a run about this subject (empty: the stream's own key), put before it if it is new."""

@@ -39,17 +39,18 @@ class GroupReader:
 
     def find(self, tenant: TenantId, name: str) -> StreamState | None:
         """The committed stream of this name."""
-        return self._find_in(self.group.state, tenant, name)
+        stream = self._id_in(self.group.state, tenant, name)
+        return None if stream is None else self.group.state.stream(tenant, stream)
 
-    def find_prepared(self, tenant: TenantId, name: str) -> StreamState | None:
-        """The stream of this name, also when its creation is still in the pipeline."""
-        return self._find_in(self.group.prepared, tenant, name)
+    def has_prepared(self, tenant: TenantId, name: str) -> bool:
+        """Whether there is a stream of this name, its creation perhaps still in the pipeline."""
+        return self._id_in(self.group.prepared, tenant, name) is not None
 
-    def _find_in(self, state: State, tenant: TenantId, name: str) -> StreamState | None:
+    def _id_in(self, state: State, tenant: TenantId, name: str) -> StreamId | None:
         keyring = self.group.keyring
         if not state.has_tenant(tenant) or keyring.row(tenant, KeyScope.TENANT) is None:
             return None
-        return state.stream_by_lookup(tenant, keyring.lookup(tenant, KeyScope.STREAM, name))
+        return state.stream_id_by_lookup(tenant, keyring.lookup(tenant, KeyScope.STREAM, name))
 
     async def name_of(self, tenant: TenantId, stream: StreamId) -> str:
         """The name of a stream of the catalogue."""

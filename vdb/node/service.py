@@ -117,7 +117,7 @@ class Service:
         if not name:
             raise InvalidArgument("a stream's name can't be empty")
         for other in self.groups.values():
-            if other is not group and self.readers[other.name].find_prepared(checked, name) is not None:
+            if other is not group and self.readers[other.name].has_prepared(checked, name):
                 raise error_for_refusal(
                     RefusalCode.STREAM_EXISTS, f"tenant {tenant} has a stream of this name in {other.name} already"
                 )
@@ -178,7 +178,7 @@ class Service:
     def _locate(self, tenant: TenantId, name: str) -> tuple[Group, GroupReader]:
         """The group that has this stream, its creation perhaps still in the pipeline."""
         for reader in self.readers.values():
-            if reader.find_prepared(tenant, name) is not None:
+            if reader.has_prepared(tenant, name):
                 return reader.group, reader
         if not any(reader.has_tenant(tenant) for reader in self.readers.values()):
             raise UnknownTenant(f"tenant {tenant} has no stream on this node")
