@@ -28,8 +28,23 @@ def test_the_defaults_hold_together() -> None:
         {"sessions_max": 0},
         {"read_bytes_max": 1},
         {"wal_slots": 8192},
+        {"transaction_size_max": 128 * 1024 * 1024},
+        {"transaction_size_max": -1},
     ],
 )
 def test_bounds_that_contradict_each_other_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(AssertionError):
         Limits(**bad)
+
+
+def test_a_transaction_fits_the_ops_between_two_checkpoints() -> None:
+    assert Limits().transaction_size_max == 16 * 1024 * 1024
+    small = Limits(message_size_max=64 * 1024, wal_slots=24, checkpoint_interval=8)
+    assert small.transaction_size_max == 214_004
+    assert small.request_queue_bytes_max == 4 * 214_004
+    assert Limits(transaction_size_max=0).request_queue_bytes_max == 4 * 1024 * 1024
+
+
+def test_a_transaction_that_is_too_large_says_what_would_fit() -> None:
+    with pytest.raises(AssertionError, match=r"transaction_size_max: expected at most \d+ .* found 134217728"):
+        Limits(transaction_size_max=128 * 1024 * 1024)

@@ -35,6 +35,8 @@ APPEND_OVERHEAD = 64
 """Bytes that one stream's append may take beside its runs."""
 RUN_OVERHEAD = 640
 """Bytes that a run may take beside payloads and ids: header, seal, framing, and a new key's row."""
+_CUT_OVERHEAD = RUN_OVERHEAD + 128
+"""The same for a run that is cut out of a larger one, with the framing of its batch."""
 _PAYLOAD_OVERHEAD = 16
 """Bytes of a batch for each payload: a pointer, and another when the payload lies in another segment."""
 _WORD = 8
@@ -43,7 +45,12 @@ _WORD = 8
 def size_bound(request: PlainRequest) -> int:
     """At most so many bytes of a prepare's body does the request take once it is sealed."""
     if isinstance(request, PlainBatch):
-        return REQUEST_OVERHEAD + sum(APPEND_OVERHEAD + sum(map(_run_bound, append.runs)) for append in request.appends)
+        size = REQUEST_OVERHEAD
+        for append in request.appends:
+            size += APPEND_OVERHEAD
+            for run in append.runs:
+                size += _run_bound(run)
+        return size
     if isinstance(request, PlainTransaction):
         return request.size
     if isinstance(request, PlainCreate):
@@ -138,17 +145,18 @@ class _Cutter:
         """A run larger than a part: runs that fit, and the bounds of their sizes."""
         payloads = decode_batch(run.batch)
         room = self.room - APPEND_OVERHEAD
-        start, size = 0, RUN_OVERHEAD
+        start, size = 0, _CUT_OVERHEAD
         for index, payload in enumerate(payloads):
             bound = _payload_bound(payload, bool(run.event_ids))
-            if RUN_OVERHEAD + bound > room:
+            if _CUT_OVERHEAD + bound > room:
+                size = _CUT_OVERHEAD + bound
                 raise TooLarge(
-                    f"an event takes up to {RUN_OVERHEAD + bound} bytes with seal and header: expected at most {room}, "
-                    "since one message must hold it"
+                    f"an event takes up to {size} bytes with seal and header: expected at most {room}, since one "
+                    "message must hold it"
                 )
             if size + bound > room:
                 yield _slice(run, payloads, start, index), size
-                start, size = index, RUN_OVERHEAD
+                start, size = index, _CUT_OVERHEAD
             size += bound
         yield _slice(run, payloads, start, len(payloads)), size
 
