@@ -114,6 +114,7 @@ interface VerityDb {
 
   append @3 (origin :Origin, tenant :UInt64, appends :List(StreamAppend))
          -> (ranges :List(StreamRange), group :Text, nextPosition :UInt64, time :Int64);
+  # All or none, up to the group's transaction_size_max; TOO_LARGE before anything is written. So for publish.
 
   read @4 (tenant :UInt64, stream :Text, fromOffset :UInt64, maxEvents :UInt32, waitMicros :UInt64,
            idsOnly :Bool)

@@ -75,7 +75,6 @@ def void_of_session(draft: Draft, session: int) -> None:
     for key, row in draft.rows[TRANSACTIONS].items():
         held = unpack_transaction(U64.unpack(key)[0], row)
         if held.origin.session == session:
-            mark("transaction.voided_with_its_session")
             _forget(draft, held)
 
 
