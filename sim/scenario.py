@@ -67,6 +67,11 @@ class Stage:
             await self._actor._publish(self.stream, Expected())
         return self.sim.history.calls[-1]
 
+    async def publish_large(self, events: int = 40) -> Call:
+        """Append so many events of 900 bytes to the newest stream at once: with calm limits 40 take three prepares."""
+        await self._actor._append_events(self.stream, events, 900)
+        return self.sim.history.calls[-1]
+
     async def read(self) -> Call:
         """Read the newest stream from its start."""
         await self._actor._read_page(self.stream, 0.0, 0, 1000)

@@ -289,6 +289,10 @@ class Actor:
             wanted.append((stream, tuple(runs), expected if stream == first else Expected()))
         await self._append_to(wanted)
 
+    async def _append_events(self, stream: StreamKey, count: int, size: int) -> None:
+        payloads = [self.load.next_payload(self.number, stream.group, self.random, size) for _ in range(count)]
+        await self._append_to([(stream, (EventRun(payloads=payloads),), Expected())])
+
     async def _append_to(self, wanted: list[tuple[StreamKey, tuple[EventRun, ...], Expected]]) -> None:
         parts = tuple(AppendedTo(stream, _payloads(runs)) for stream, runs, _ in wanted)
         call = self.load.history.invoke(self.number, "append", parts=parts)
