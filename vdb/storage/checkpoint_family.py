@@ -54,6 +54,8 @@ BLOCK_BYTES = 1024 * 1024
 without a suspension."""
 SLOT_ROWS_MIN = 64
 """Rows to rewrite at least, however small the delta."""
+ROW = 1024
+"""Parts of a row in an estimate: a table of few rows counts for little in each of many slots."""
 WRITE_SIZE = 256 * 1024
 READ_SIZE = 1024 * 1024
 SLICE = 2048
@@ -91,7 +93,7 @@ class Family:
     """Of the files, by op."""
     bases: list[int] = field(factory=lambda: [0] * SLOTS, repr=False)
     base_rows: list[int] = field(factory=lambda: [0] * SLOTS, repr=False)
-    """An estimate by slot: a section's rows spread evenly over its slots."""
+    """An estimate by slot, in parts of ROW: a section's rows spread evenly over its slots."""
     overlay: list[Overlay] = field(factory=lambda: [{} for _ in range(SLOTS)], repr=False)
     overlay_rows: list[int] = field(factory=lambda: [0] * SLOTS, repr=False)
 
@@ -163,10 +165,10 @@ class Family:
 
     def _choose_slots(self, changes: list[Change]) -> range:
         """The next slots in rotation that hold as many rows as changed; at least one."""
-        wanted = max(len(changes), SLOT_ROWS_MIN)
+        wanted = ROW * max(len(changes), SLOT_ROWS_MIN)
         rows, slot = 0, self.next_slot
         while slot < SLOTS and rows < wanted:
-            rows += self.base_rows[slot] + self.overlay_rows[slot]
+            rows += self.base_rows[slot] + ROW * self.overlay_rows[slot]
             slot += 1
         return range(self.next_slot, slot)
 
@@ -298,7 +300,7 @@ class Family:
     def _estimate(self, op: int, sections: tuple[Section, ...]) -> None:
         for section in sections:
             if section.kind is Kind.BASE:
-                share = -(-section.rows // (section.last_slot - section.first_slot + 1))
+                share = ROW * section.rows // (section.last_slot - section.first_slot + 1)
                 for slot in range(section.first_slot, section.last_slot + 1):
                     if self.bases[slot] == op:
                         self.base_rows[slot] += share
