@@ -117,8 +117,3 @@ class Limits:
     def request_queue_bytes_max(self) -> int:
         """Bytes of requests that wait for a prepare; beyond them one is refused with Overloaded, unless it is alone."""
         return 4 * max(self.transaction_size_max, self.message_size_max)
-
-    @property
-    def request_size_max(self) -> int:
-        """Bytes of payload in one request. The rest of the body is for headers, seals, key rows and framing."""
-        return self.message_size_max * 3 // 4
