@@ -26,7 +26,8 @@ from vdb.rpc import encode
 from vdb.rpc.client import open_client
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
-from vdb.rpc.server import IncomingCall, serve
+from vdb.rpc.server import IncomingCall, ReceiveBudget, serve
+from vdb.wire.framing import frame_header
 from vdb.wire.schema import verity
 
 
@@ -208,6 +209,40 @@ async def test_sizes_are_bounded_both_ways(connected: Any) -> None:
             await client.call("repeat", field("times", 100_000))
         with pytest.raises(ConnectionLost, match=r"a message of .* bytes is above the limit of 100000"):
             await client.call("echo", field("data", bytes(200_000)))
+
+
+async def test_unfinished_messages_of_all_connections_are_bounded(echo: Any, interface: Interface) -> None:
+    limits, budget = RpcLimits(read_size=1024), ReceiveBudget(300_000)
+    async with trio.open_nursery() as nursery:
+
+        async def connect() -> Any:
+            ours, theirs = trio.testing.memory_stream_pair()
+
+            async def run() -> None:
+                await serve(theirs, dispatch=echo.dispatch, interface=interface, limits=limits, budget=budget)
+
+            nursery.start_soon(run)
+            return ours
+
+        first, second, third = [await connect() for _ in range(3)]
+        for peer in (first, second):
+            await peer.send_all(frame_header([800_000]) + bytes(200_000 if peer is first else 90_000))
+            await trio.testing.wait_all_tasks_blocked()
+        assert budget.used == 290_016
+        await third.send_all(frame_header([800_000]) + bytes(20_000))
+        answer = b""
+        while data := await third.receive_some():
+            answer += data
+        assert b"unfinished messages take more than 300000 bytes" in answer
+        await third.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert budget.used == 290_016
+        await second.send_all(bytes(5_000))
+        await first.aclose()
+        await second.send_all(bytes(5_000))
+        await second.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert budget.used == 0
 
 
 async def test_parameters_that_do_not_fit_the_schema(connected: Any) -> None:

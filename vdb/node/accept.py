@@ -18,12 +18,14 @@ from vdb.node.rpc_face import RpcFace
 from vdb.ports import Network
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
-from vdb.rpc.server import serve
+from vdb.rpc.server import ReceiveBudget, serve
 from vdb.wire.framing import WORD
 from vdb.wire.schema import verity
 
 INTERFACE = Interface.of(verity.VerityDb)
 
+UNFINISHED_MESSAGES_MAX = 16
+"""Messages of the largest size that all connections together may be in the middle of sending."""
 CALL_ROOM = 1024 * 1024
 """Bytes that a call may take beside an append of the largest size."""
 
@@ -38,6 +40,7 @@ async def serve_connections(
     assert config.address is not None
     face = RpcFace(service)
     limits = _limits_for(service)
+    budget = ReceiveBudget(UNFINISHED_MESSAGES_MAX * limits.message_size_max)
     slots = trio.CapacityLimiter(config.connections_max)
     listener = await network.listen(config.address)
     task_status.started(listener.address)
@@ -51,7 +54,9 @@ async def serve_connections(
 
     async def serve_one(stream: trio.abc.Stream, holder: object) -> None:
         try:
-            await serve(stream, dispatch=face.dispatch, interface=INTERFACE, limits=limits, report=report)
+            await serve(
+                stream, dispatch=face.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget
+            )
         finally:
             slots.release_on_behalf_of(holder)
 

@@ -121,6 +121,11 @@ class Connection:
             self.calls_in_flight >= self.limits.calls_in_flight_max or self.unsent_bytes >= self.limits.unsent_bytes_max
         )
 
+    @property
+    def unread_bytes(self) -> int:
+        """Received, and not yet taken as a message: the start of a long one, or what came while stalled."""
+        return self._splitter.pending
+
     def receive_data(self, data: Buffer) -> None:
         """What came from the peer."""
         if self.ended is None:

@@ -23,7 +23,7 @@ from vdb.rpc.connection import CallArrived, CallCanceled, Connection
 from vdb.rpc.faults import INTERNAL, fault_from_dispatch, fault_from_error
 from vdb.rpc.interface import Capability, Interface, Method
 from vdb.rpc.limits import RpcLimits
-from vdb.rpc.message import Fault, Path
+from vdb.rpc.message import Fault, FaultKind, Path
 
 LINGER_SECONDS = 1.0
 """How long the peer has to take the last bytes, an Abort as a rule, before the stream is closed."""
@@ -33,6 +33,23 @@ ErrorReport = Callable[[BaseException], None]
 
 def _ignore(_error: BaseException) -> None:
     pass
+
+
+class ReceiveBudget:
+    """Bounds what unfinished messages of all connections together may hold; each alone is bounded by its limits.
+
+    The connection that takes the sum above `bytes_max` is ended; its client connects again and sends again.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.used = 0
+
+    def change(self, difference: int) -> bool:
+        """Whether it still suffices."""
+        self.used += difference
+        assert self.used >= 0
+        return self.used <= self.bytes_max
 
 
 class IncomingCall:
@@ -163,8 +180,18 @@ class IncomingCall:
 class _Session:
     """What one connection's reader, writer and calls share."""
 
-    def __init__(self, stream: trio.abc.Stream, bootstrap: Capability, limits: RpcLimits, report: ErrorReport) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        bootstrap: Capability,
+        limits: RpcLimits,
+        report: ErrorReport,
+        budget: ReceiveBudget | None,
+    ) -> None:
         self.stream = stream
+        self._budget = budget
+        self._held = 0
+        """What this connection has of the budget."""
         self.limits = limits
         self.report = report
         self.connection = Connection(limits=limits, bootstrap=bootstrap)
@@ -184,6 +211,7 @@ class _Session:
                     await self._read()
             finally:
                 self._cancel_calls()
+                self._hold(0)
             await self._linger()
             self.nursery.cancel_scope.cancel()
 
@@ -208,6 +236,20 @@ class _Session:
             else:
                 connection.receive_end()
             await self._pump_and_send()
+            self._hold(connection.unread_bytes)
+
+    def _hold(self, size: int) -> None:
+        """Book what lies here unread. Less than one read's worth is everybody's right."""
+        size = size if size > self.limits.read_size else 0
+        if self._budget is None or size == self._held:
+            return
+        grown, difference = size > self._held, size - self._held
+        self._held = size
+        if not self._budget.change(difference) and grown:
+            mark("rpc.budget_spent")
+            self.connection.abort(
+                Fault(FaultKind.OVERLOADED, f"unfinished messages take more than {self._budget.bytes_max} bytes")
+            )
 
     async def _write_late_answers(self) -> None:
         while True:
@@ -286,12 +328,13 @@ async def serve(
     interface: Interface,
     limits: RpcLimits | None = None,
     report: ErrorReport = _ignore,
+    budget: ReceiveBudget | None = None,
 ) -> None:
     """Serve one connection until it ends, and close the stream.
 
     `report` gets what was answered with "internal error": unexpected errors, assertions among them. It must not raise.
     """
-    session = _Session(stream, Capability(interface, dispatch), limits or RpcLimits(), report)
+    session = _Session(stream, Capability(interface, dispatch), limits or RpcLimits(), report, budget)
     try:
         await session.run()
     finally:
