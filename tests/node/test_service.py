@@ -169,7 +169,7 @@ async def test_copies_of_a_request_in_the_pipeline_get_one_answer(start) -> None
                 all_here.set()
 
         for _ in range(5):
-            node.service.submit_append(origin, 1, [append_to("notes", b"once")], on_reply)
+            node.service.writes.append(origin, 1, [append_to("notes", b"once")], on_reply)
         await all_here.wait()
         assert answers == [answers[0]] * 5
         assert (await node.service.read(1, "notes", 0, max_events=10)).head == 1

@@ -51,7 +51,7 @@ async def with_notes(service) -> None:
 
 
 class Answers:
-    """Collects the answers of `submit_append`; `wait` until all have come."""
+    """Collects the answers of `writes.append`; `wait` until all have come."""
 
     def __init__(self, expected: int) -> None:
         self.found: list[object] = []
@@ -216,7 +216,7 @@ async def test_copies_of_a_transaction_get_one_answer(start) -> None:
         origin = Origin(CLIENT, await node.service.open_session(CLIENT), 1)
         answers = Answers(3)
         for _ in range(3):
-            node.service.submit_append(origin, 1, [append_to("notes", LARGE)], answers)
+            node.service.writes.append(origin, 1, [append_to("notes", LARGE)], answers)
         await answers.wait()
         assert answers.found == [answers.found[0]] * 3
         assert len(await all_payloads(node.service)) == len(LARGE)
@@ -227,7 +227,7 @@ async def test_bytes_that_wait_are_bounded(start) -> None:
         await with_notes(node.service)
         answers = Answers(6)
         for _ in range(6):
-            node.service.submit_append(NOBODY, 1, [append_to("notes", LARGE)], answers)
+            node.service.writes.append(NOBODY, 1, [append_to("notes", LARGE)], answers)
         assert [type(answer) for answer in answers.found] == [Overloaded] * 2
         assert "bytes of requests waiting: expected at most 8560" in str(answers.found[0])
         await answers.wait()

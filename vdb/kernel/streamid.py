@@ -38,3 +38,8 @@ def serial_of(stream: StreamId) -> int:
 def first_session(group: GroupId) -> int:
     """The id of a group's first session. It carries the group's tag as stream ids do, so an id tells its group."""
     return (group_tag(group) << SERIAL_BITS) | 1
+
+
+def tag_of(session: int) -> int:
+    """The tag of the group that a session, or a stream, belongs to."""
+    return session >> SERIAL_BITS

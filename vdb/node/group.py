@@ -20,11 +20,11 @@ from collections.abc import Callable
 
 import trio
 
-from vdb.errors import DamagedData, DiskFull, Overloaded
+from vdb.errors import DamagedData, DiskFull, Overloaded, RefusalCode
 from vdb.kernel.apply import stored_reply
 from vdb.kernel.command import Origin
 from vdb.kernel.effect import AppendRecord, Effect, EvictSession, StoreKey, WakeProjection
-from vdb.kernel.reply import Reply
+from vdb.kernel.reply import Refusal, Reply
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
@@ -134,19 +134,36 @@ class Group:
 
         Raises Overloaded and DiskFull, both definite, without using up the origin's number.
         """
+        size = size_bound(request)
+        refusal = self._refusal(size)
+        if refusal is not None and not self._knows(origin):
+            raise refusal
+        self._enqueue(Pending(request=request, on_reply=on_reply, size=size, origin=origin))
+
+    def _refusal(self, size: int) -> Overloaded | DiskFull | None:
+        """Why a request of this size can't be queued now."""
+        if self.disk_full:
+            return DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
         if len(self._queue) >= self.limits.request_queue_max:
             mark("group.overloaded")
-            raise Overloaded(f"group {self.name} has {len(self._queue)} requests waiting: try again later")
-        if self.disk_full:
-            raise DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
-        size, size_max = size_bound(request), self.limits.request_queue_bytes_max
+            return Overloaded(f"group {self.name} has {len(self._queue)} requests waiting: try again later")
+        size_max = self.limits.request_queue_bytes_max
         if self._queue and self._queued_bytes + size > size_max:
             mark("group.overloaded_bytes")
-            raise Overloaded(
+            return Overloaded(
                 f"group {self.name} has {self._queued_bytes} bytes of requests waiting: expected at most {size_max} "
                 f"with this one of {size}, try again later"
             )
-        self._enqueue(Pending(request=request, on_reply=on_reply, size=size, origin=origin))
+        return None
+
+    def _knows(self, origin: Origin) -> bool:
+        """Whether the request has its answer, or is in the pipeline: it is answered even when others are refused."""
+        if not origin.session:
+            return False
+        if origin in self._retries:
+            return True
+        reply = stored_reply(self.prepared, origin)
+        return reply is not None and not (isinstance(reply, Refusal) and reply.code is RefusalCode.SESSION_GAP)
 
     def _enqueue(self, pending: Pending) -> None:
         self._queue.append(pending)

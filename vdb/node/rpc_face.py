@@ -1,7 +1,8 @@
 """The RPC door: methods of `interface VerityDb` onto the gate.
 
-Calls that write are dispatched without a task of their own: the answer is built when the op commits. Calls that wait
-or read the disk get a task.
+Calls that write are dispatched without a task of their own, in the order of their arrival: the answer is built when the
+op commits. Calls that wait or read the disk get a task. What is wrong with a write is the gate's to say, since its
+refusal may have to use up a number.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.errors import DefiniteError, InvalidArgument, WireError
-from vdb.kernel.command import ANY, EMPTY, INTERNAL, Expected, ExpectedKind, Origin
+from vdb.kernel.command import ANY, CLIENT_ID_SIZE, EMPTY, INTERNAL, Expected, ExpectedKind, Origin
+from vdb.kernel.reply import StreamCreated
 from vdb.limits import SESSION_WINDOW
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
 from vdb.rpc.server import IncomingCall
-from vdb.types import DataClass
 from vdb.wire.api import batch_from, ids_from, ids_into, payloads_into, value_from, value_into
 
 Handler = Callable[[IncomingCall], None]
@@ -67,13 +68,11 @@ class RpcFace:
 
     def _create_stream(self, call: IncomingCall) -> None:
         params = call.params
-        origin, tenant, name = _origin(params.origin), params.tenant, params.stream
-        data_class, placement, if_not_exists = _data_class(params.dataClass), params.placement, params.ifNotExists
 
-        async def run() -> None:
-            created = await self._service.create_stream(
-                origin, tenant, name, data_class, placement, if_not_exists=if_not_exists
-            )
+        def on_answer(created: StreamCreated | DefiniteError) -> None:
+            if isinstance(created, DefiniteError):
+                call.fail(created)
+                return
 
             def build(results: Any) -> None:
                 results.id = created.stream
@@ -81,7 +80,15 @@ class RpcFace:
 
             call.respond(build)
 
-        call.start_soon(run)
+        self._service.writes.create(
+            _origin(params.origin),
+            params.tenant,
+            params.stream,
+            params.dataClass,
+            params.placement,
+            params.ifNotExists,
+            on_answer,
+        )
 
     def _publish(self, call: IncomingCall) -> None:
         # `_get` costs 0.2 µs a field, an attribute of a reader 0.6: Python looks for that in vain first.
@@ -115,7 +122,7 @@ class RpcFace:
 
             call.respond(build)
 
-        self._service.submit_append(origin, tenant, (append,), on_reply)
+        self._service.writes.append(origin, tenant, (append,), on_reply)
 
     def _append(self, call: IncomingCall) -> None:
         params = call.params
@@ -138,7 +145,7 @@ class RpcFace:
 
             call.respond(build)
 
-        self._service.submit_append(_origin(params.origin), params.tenant, appends, on_reply)
+        self._service.writes.append(_origin(params.origin), params.tenant, appends, on_reply)
 
     # Reads -----------------------------------------------------------------------------------------------------
 
@@ -251,8 +258,12 @@ class RpcFace:
 
 
 def _origin(reader: Any) -> Origin:
-    client = reader._get("client")
-    return Origin(client, reader._get("session"), reader._get("number")) if client else INTERNAL
+    client, session, number = reader._get("client"), reader._get("session"), reader._get("number")
+    if client:
+        return Origin(client, session, number)
+    if session or number:
+        raise InvalidArgument(f"a request of a session names its client: expected {CLIENT_ID_SIZE} bytes, found none")
+    return INTERNAL
 
 
 def _expected(reader: Any) -> Expected:
@@ -263,12 +274,6 @@ def _expected(reader: Any) -> Expected:
             return EMPTY
         case _:
             return ANY
-
-
-def _data_class(number: int) -> DataClass:
-    if number not in tuple(DataClass):
-        raise InvalidArgument(f"a data class is 0 (non-PHI), 1 (PHI) or 2 (deidentified); found {number}")
-    return DataClass(number)
 
 
 def _plain_append(reader: Any) -> PlainAppend:

@@ -1,59 +1,28 @@
 """The one gate: every call of every door (RPC, embedded, demo, simulator) passes here.
 
-It checks arguments, finds the group, and turns the log's replies into answers or errors.
-
-A request with a session uses up its number whatever its outcome, so a refusal of the gate is put into the log as
-such (`PlainReject`). Overloaded and DiskFull alone don't use it up: the client sends the same request again.
+It checks arguments, finds the group, and turns the log's replies into answers or errors. What concerns writes is in
+`vdb.node.writes`, also in the form of callbacks; here they are awaited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import trio
 
-from vdb.errors import (
-    CrossGroup,
-    DefiniteError,
-    InvalidArgument,
-    Overloaded,
-    PlacementViolation,
-    RefusalCode,
-    StorageError,
-    TooLarge,
-    UnknownStream,
-    UnknownTenant,
-    error_for_refusal,
-)
+from vdb.errors import DefiniteError, InvalidArgument, UnknownStream, UnknownTenant, error_for_refusal
 from vdb.kernel.command import CLIENT_ID_SIZE, Origin
-from vdb.kernel.reply import Appended, Refusal, Reply, SessionOpened, StreamCreated
-from vdb.kernel.streamid import group_tag, serial_of
-from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
-from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo, StreamRange
-from vdb.node.cutting import fit
+from vdb.kernel.reply import Refusal, SessionOpened, StreamCreated
+from vdb.kernel.streamid import serial_of
+from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
-from vdb.node.request import (
-    PlainAppend,
-    PlainBatch,
-    PlainCreate,
-    PlainReject,
-    PlainRequest,
-    PlainSession,
-    PlainTransaction,
-)
-from vdb.types import (
-    GLOBAL_GROUP,
-    DataClass,
-    GroupId,
-    Placement,
-    Region,
-    TenantId,
-    check_tenant_id,
-    group_for_placement,
-)
+from vdb.node.request import PlainAppend, PlainSession
+from vdb.node.writes import Writes
+from vdb.types import DataClass, GroupId, Region, TenantId, check_tenant_id
 
-OnAppend = Callable[[AppendResult | DefiniteError], None]
+T = TypeVar("T")
 WAIT_US_MAX = 60_000_000
 LIST_MAX = 1000
 
@@ -65,6 +34,7 @@ class Service:
         self.readers = readers
         self.groups: dict[GroupId, Group] = {name: reader.group for name, reader in readers.items()}
         self.region = region
+        self.writes = Writes(readers)
 
     # Sessions --------------------------------------------------------------------------------------------------
 
@@ -90,50 +60,10 @@ class Service:
         *,
         if_not_exists: bool = False,
     ) -> StreamCreated:
-        """Create a stream. StreamExists, PlacementViolation, InvalidArgument."""
-        try:
-            group = self._group_for(data_class, placement)
-            request = self._checked_create(group, tenant, name, data_class, placement, if_not_exists)
-        except DefiniteError as error:
-            await self._reject(origin, error)
-            raise
-        reply = await group.execute(request, self._checked_origin(origin, group))
-        if isinstance(reply, Refusal):
-            raise error_for_refusal(reply.code, reply.message)
-        assert isinstance(reply, StreamCreated)
-        return reply
-
-    def _checked_create(
-        self,
-        group: Group,
-        tenant: int,
-        name: str,
-        data_class: DataClass,
-        placement: str,
-        if_not_exists: bool,
-    ) -> PlainCreate:
-        checked = check_tenant_id(tenant)
-        _check_text("a stream's name", name, STREAM_NAME_BYTES_MAX)
-        if not name:
-            raise InvalidArgument("a stream's name can't be empty")
-        for other in self.groups.values():
-            if other is not group and self.readers[other.name].has_prepared(checked, name):
-                raise error_for_refusal(
-                    RefusalCode.STREAM_EXISTS, f"tenant {tenant} has a stream of this name in {other.name} already"
-                )
-        return PlainCreate(
-            tenant=checked, name=name, data_class=data_class, region=placement, if_not_exists=if_not_exists
+        """Create a stream. StreamExists, PlacementViolation, InvalidArgument, Overloaded."""
+        return await _answered(
+            lambda on_answer: self.writes.create(origin, tenant, name, data_class, placement, if_not_exists, on_answer)
         )
-
-    def _group_for(self, data_class: DataClass, placement: str) -> Group:
-        """The group of a placement; PlacementViolation when this node may not hold it."""
-        region = None if placement == GLOBAL_GROUP else Region(placement)
-        name = group_for_placement(Placement(data_class, region))
-        if name not in self.groups:
-            raise PlacementViolation(
-                f"this node holds {', '.join(self.groups)}: expected one of these as placement, found '{name}'"
-            )
-        return self.groups[name]
 
     async def get_stream(self, tenant: int, name: str) -> StreamInfo:
         """UnknownTenant, UnknownStream."""
@@ -188,96 +118,7 @@ class Service:
 
     async def append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend]) -> AppendResult:
         """All appends or none, in one group. CrossGroup, WrongExpectedOffset, UnknownStream, TooLarge, Overloaded."""
-        outcome: list[AppendResult | DefiniteError] = []
-        done = trio.Event()
-
-        def on_reply(result: AppendResult | DefiniteError) -> None:
-            outcome.append(result)
-            done.set()
-
-        self.submit_append(origin, tenant, appends, on_reply)
-        await done.wait()
-        result = outcome[0]
-        if isinstance(result, DefiniteError):
-            raise result
-        return result
-
-    def submit_append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_reply: OnAppend) -> None:
-        """`append` without a task: `on_reply` is called once, at once or after the commit."""
-        try:
-            group, request = self._checked_append(origin, tenant, appends)
-            names = [append.stream for append in appends]
-        except DefiniteError as error:
-            self._submit_rejected(origin, error, on_reply)
-            return
-
-        def on_commit(reply: Reply) -> None:
-            on_reply(_append_result(group.name, names, reply))
-
-        try:
-            group.submit(request, on_commit, origin)
-        except DefiniteError as error:
-            on_reply(error)
-
-    def _checked_append(
-        self, origin: Origin, tenant: int, appends: Sequence[PlainAppend]
-    ) -> tuple[Group, PlainBatch | PlainTransaction]:
-        checked = check_tenant_id(tenant)
-        if not appends:
-            raise InvalidArgument("an append names at least one stream")
-        for append in appends:
-            _check_runs(append)
-        group = self._locate(checked, appends[0].stream)[0]
-        for append in appends[1:]:
-            other = self._locate(checked, append.stream)[0]
-            if other is not group:
-                raise CrossGroup(
-                    f"an atomic append stays in one group: expected streams of {group.name} alone, found one of "
-                    f"{other.name}"
-                )
-        self._checked_origin(origin, group)
-        return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
-
-    def _checked_origin(self, origin: Origin, group: Group) -> Origin:
-        """A session belongs to one group."""
-        if len(origin.client) != CLIENT_ID_SIZE:
-            raise InvalidArgument(f"a client id has {CLIENT_ID_SIZE} bytes; found {len(origin.client)}")
-        if origin.session and serial_group(origin.session) != group_tag(group.name):
-            raise CrossGroup(f"the session belongs to another group: expected one that was opened in {group.name}")
-        return origin
-
-    # Refusals of numbered requests -----------------------------------------------------------------------------
-
-    def _submit_rejected(self, origin: Origin, error: DefiniteError, on_reply: OnAppend) -> None:
-        group = self._group_of_session(origin, error)
-        if group is None:
-            on_reply(error)
-            return
-
-        def on_commit(reply: Reply) -> None:
-            assert isinstance(reply, Refusal)
-            on_reply(error if reply.code is error.code else error_for_refusal(reply.code, reply.message))
-
-        try:
-            group.submit(_rejection(error), on_commit, origin)
-        except DefiniteError as busy:
-            on_reply(busy)
-
-    async def _reject(self, origin: Origin, error: DefiniteError) -> None:
-        group = self._group_of_session(origin, error)
-        if group is not None:
-            reply = await group.execute(_rejection(error), origin)
-            if isinstance(reply, Refusal) and reply.code is not error.code:
-                raise error_for_refusal(reply.code, reply.message)
-
-    def _group_of_session(self, origin: Origin, error: DefiniteError) -> Group | None:
-        """The group in whose log the refusal must use up a number; None for a request without a session."""
-        if not origin.session or isinstance(error, (Overloaded, StorageError)):
-            return None
-        for group in self.groups.values():
-            if group_tag(group.name) == serial_group(origin.session):
-                return group
-        return None
+        return await _answered(lambda on_answer: self.writes.append(origin, tenant, appends, on_answer))
 
     # Reads -----------------------------------------------------------------------------------------------------
 
@@ -336,47 +177,17 @@ class Service:
         return found
 
 
-def serial_group(session: int) -> int:
-    """The tag of the group that a session belongs to."""
-    return session >> 48
+async def _answered(submit: Callable[[Callable[[T | DefiniteError], None]], None]) -> T:
+    """Wait for the one answer of a write, and raise it if it is an error."""
+    answers: list[T | DefiniteError] = []
+    done = trio.Event()
 
+    def on_answer(answer: T | DefiniteError) -> None:
+        answers.append(answer)
+        done.set()
 
-def _rejection(error: DefiniteError) -> PlainRequest:
-    """The message goes into the log in clear, so it is the code's, not the caller's: names don't enter the log."""
-    return PlainReject(code=error.code, message="refused at the gate; the first answer said why")
-
-
-def _check_text(what: str, text: str, bytes_max: int) -> None:
-    size = len(text.encode())
-    if size > bytes_max:
-        raise TooLarge(f"{what} has at most {bytes_max} bytes; found {size}")
-
-
-def _check_runs(append: PlainAppend) -> None:
-    if append.count > EVENTS_PER_APPEND_MAX:
-        raise TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {append.count}")
-    for run in append.runs:
-        _check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
-        if run.count < 1:
-            raise InvalidArgument("a run holds at least one event; found none")
-        if run.event_ids and len(run.event_ids) != run.count * EVENT_ID_SIZE:
-            raise InvalidArgument(
-                f"event ids have {EVENT_ID_SIZE} bytes each, one an event: expected {run.count * EVENT_ID_SIZE} bytes, "
-                f"found {len(run.event_ids)}"
-            )
-
-
-def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> AppendResult | DefiniteError:
-    if isinstance(reply, Refusal):
-        return error_for_refusal(reply.code, reply.message)
-    assert isinstance(reply, Appended)
-    return AppendResult(
-        streams=tuple(
-            StreamRange(stream=name, first_offset=part.first_offset, next_offset=part.next_offset)
-            for name, part in zip(names, reply.streams, strict=True)
-        ),
-        group=group,
-        first_position=reply.first_position,
-        next_position=reply.next_position,
-        time=reply.timestamp,
-    )
+    submit(on_answer)
+    await done.wait()
+    if isinstance(answers[0], DefiniteError):
+        raise answers[0]
+    return answers[0]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from vdb.errors import InvalidArgument
 from vdb.limits import EVENT_ID_SIZE
 from vdb.wire import schema
 
 SqlValue = int | float | str | bytes | None
+BAD_IDS = b"?"
+"""Stands for ids that can't be: no number of ids joined has one byte."""
+
 _EventBatch = schema.event.EventBatch
 
 
@@ -30,12 +32,9 @@ def payloads_into(batch: bytes, builder: Any) -> None:
 
 
 def ids_from(event_ids: Any) -> bytes:
-    """A list of 16-byte event ids joined; InvalidArgument when one has another length."""
+    """A list of 16-byte event ids joined; BAD_IDS when one of them has another length."""
     ids = list(event_ids)
-    for event_id in ids:
-        if len(event_id) != EVENT_ID_SIZE:
-            raise InvalidArgument(f"an event id has {EVENT_ID_SIZE} bytes; found {len(event_id)}")
-    return b"".join(ids)
+    return b"".join(ids) if all(len(event_id) == EVENT_ID_SIZE for event_id in ids) else BAD_IDS
 
 
 def ids_into(event_ids: bytes, builder: Any) -> None:

@@ -1,0 +1,286 @@
+"""The gate of writes: checks a request, finds its group, queues it, and turns the log's reply into an answer.
+
+Rules
+- A request with a session uses up its number whatever its outcome, so a refusal of the gate goes into the log as such
+  (`PlainReject`). Overloaded and DiskFull alone don't use it up: the client sends the same request again.
+- A request that was executed before gets its first answer, also when the gate would refuse it today.
+- Everything here is synchronous, so requests reach the queue in the order in which they arrive. A stream whose creation
+  is on its way counts as there: an append behind it is judged when its turn comes.
+- A name belongs to one group of a tenant, also while two creations of it are on their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from vdb.errors import (
+    CrossGroup,
+    DefiniteError,
+    InvalidArgument,
+    Overloaded,
+    PlacementViolation,
+    StorageError,
+    StreamExists,
+    TooLarge,
+    UnknownStream,
+    UnknownTenant,
+    error_for_refusal,
+)
+from vdb.kernel.command import CLIENT_ID_SIZE, Origin
+from vdb.kernel.reply import Appended, Refusal, Reply, StreamCreated
+from vdb.kernel.streamid import group_tag, tag_of
+from vdb.limits import (
+    EVENT_ID_SIZE,
+    EVENTS_PER_APPEND_MAX,
+    STREAM_NAME_BYTES_MAX,
+    STREAMS_PER_APPEND_MAX,
+    SUBJECT_BYTES_MAX,
+)
+from vdb.node.answers import AppendResult, StreamRange
+from vdb.node.cutting import fit
+from vdb.node.group import Group
+from vdb.node.reader import GroupReader
+from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest
+from vdb.types import (
+    GLOBAL_GROUP,
+    DataClass,
+    GroupId,
+    Placement,
+    Region,
+    TenantId,
+    check_tenant_id,
+    group_for_placement,
+)
+from vdb.wire.api import BAD_IDS
+
+T = TypeVar("T")
+Answer = Callable[[GroupId, Reply], T | DefiniteError]
+OnCreate = Callable[[StreamCreated | DefiniteError], None]
+OnAppend = Callable[[AppendResult | DefiniteError], None]
+
+
+class Writes:
+    """See the module's docstring. One per node."""
+
+    def __init__(self, readers: Mapping[GroupId, GroupReader]) -> None:
+        self._readers = readers
+        self._creating: dict[tuple[TenantId, str], list[Group]] = {}
+        """Creations on their way, by name: the group of each."""
+
+    def create(
+        self,
+        origin: Origin,
+        tenant: int,
+        name: str,
+        data_class: int,
+        placement: str,
+        if_not_exists: bool,
+        on_answer: OnCreate,
+    ) -> None:
+        """Queue a creation; `on_answer` is called once, at once or after the commit."""
+        try:
+            kind = _data_class(data_class)
+            group = self._group_for(kind, placement)
+            checked = _check_creation(tenant, name)
+            self._check_name_is_free(group, checked, name)
+            self._check_origin(origin, group)
+        except DefiniteError as error:
+            self._refuse(origin, error, _stream_created, on_answer)
+            return
+        under_way = self._creating.setdefault((checked, name), [])
+        under_way.append(group)
+
+        def on_done(result: StreamCreated | DefiniteError) -> None:
+            under_way.pop()
+            if not under_way:
+                self._creating.pop((checked, name), None)
+            on_answer(result)
+
+        request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
+        _submit(group, request, origin, _stream_created, on_done)
+
+    def append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_answer: OnAppend) -> None:
+        """Queue an append; `on_answer` is called once, at once or after the commit."""
+        names = [append.stream for append in appends]
+
+        def answer(group: GroupId, reply: Reply) -> AppendResult | DefiniteError:
+            return _append_result(group, names, reply)
+
+        try:
+            checked = check_tenant_id(tenant)
+            _check_appends(appends)
+            group = self._group_of(checked, names)
+            self._check_origin(origin, group)
+            request = fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
+        except DefiniteError as error:
+            self._refuse(origin, error, answer, on_answer)
+            return
+        _submit(group, request, origin, answer, on_answer)
+
+    def _refuse(
+        self, origin: Origin, error: DefiniteError, answer: Answer[T], on_answer: Callable[[T | DefiniteError], None]
+    ) -> None:
+        """Let the refusal use up the request's number, unless the request was executed before."""
+        group = self._group_of_session(origin, error)
+        if group is None:
+            on_answer(error)
+            return
+
+        def first_answer(name: GroupId, reply: Reply) -> T | DefiniteError:
+            return error if isinstance(reply, Refusal) and reply.code is error.code else answer(name, reply)
+
+        _submit(group, _rejection(error), origin, first_answer, on_answer)
+
+    # Checks ----------------------------------------------------------------------------------------------------
+
+    def _group_for(self, data_class: DataClass, placement: str) -> Group:
+        """The group of a placement; PlacementViolation when this node may not hold it."""
+        region = None if placement == GLOBAL_GROUP else Region(placement)
+        name = group_for_placement(Placement(data_class, region))
+        if name not in self._readers:
+            raise PlacementViolation(
+                f"this node holds {', '.join(self._readers)}: expected one of these as placement, found '{name}'"
+            )
+        return self._readers[name].group
+
+    def _check_name_is_free(self, group: Group, tenant: TenantId, name: str) -> None:
+        for reader in self._readers.values():
+            if reader.group is not group and self._is_there(reader, tenant, name):
+                raise StreamExists(f"tenant {tenant} has a stream of this name in {reader.group.name} already")
+
+    def _is_there(self, reader: GroupReader, tenant: TenantId, name: str) -> bool:
+        """Whether the group has the stream, or its creation is on its way."""
+        return reader.has_prepared(tenant, name) or reader.group in self._creating.get((tenant, name), ())
+
+    def _group_of(self, tenant: TenantId, names: Sequence[str]) -> Group:
+        """The one group that has all these streams. UnknownTenant, UnknownStream, CrossGroup."""
+        first = self._locate(tenant, names[0])
+        for name in names[1:]:
+            other = self._locate(tenant, name)
+            if other is not first:
+                raise CrossGroup(
+                    f"an atomic append stays in one group: expected streams of {first.name} alone, found one of "
+                    f"{other.name}"
+                )
+        return first
+
+    def _locate(self, tenant: TenantId, name: str) -> Group:
+        for reader in self._readers.values():
+            if self._is_there(reader, tenant, name):
+                return reader.group
+        if not any(reader.has_tenant(tenant) for reader in self._readers.values()):
+            raise UnknownTenant(f"tenant {tenant} has no stream on this node")
+        raise UnknownStream(f"tenant {tenant} has no stream '{name}'")
+
+    def _check_origin(self, origin: Origin, group: Group) -> None:
+        """A session belongs to one client and one group."""
+        if len(origin.client) != CLIENT_ID_SIZE:
+            raise InvalidArgument(f"a client id has {CLIENT_ID_SIZE} bytes; found {len(origin.client)}")
+        if origin.session and tag_of(origin.session) != group_tag(group.name):
+            raise CrossGroup(f"the session belongs to another group: expected one that was opened in {group.name}")
+
+    def _group_of_session(self, origin: Origin, error: DefiniteError) -> Group | None:
+        """The group in whose log the refusal must use up a number; None for a request without a session."""
+        if not origin.session or isinstance(error, (Overloaded, StorageError)):
+            return None
+        for reader in self._readers.values():
+            if group_tag(reader.group.name) == tag_of(origin.session):
+                return reader.group
+        return None
+
+
+def _submit(
+    group: Group,
+    request: PlainRequest,
+    origin: Origin,
+    answer: Answer[T],
+    on_answer: Callable[[T | DefiniteError], None],
+) -> None:
+    try:
+        group.submit(request, lambda reply: on_answer(answer(group.name, reply)), origin)
+    except DefiniteError as error:
+        on_answer(error)
+
+
+def _data_class(number: int) -> DataClass:
+    if number not in tuple(DataClass):
+        raise InvalidArgument(f"a data class is 0 (non-PHI), 1 (PHI) or 2 (deidentified); found {number}")
+    return DataClass(number)
+
+
+def _check_creation(tenant: int, name: str) -> TenantId:
+    checked = check_tenant_id(tenant)
+    _check_text("a stream's name", name, STREAM_NAME_BYTES_MAX)
+    if not name:
+        raise InvalidArgument("a stream's name can't be empty")
+    return checked
+
+
+def _check_appends(appends: Sequence[PlainAppend]) -> None:
+    """The bounds of an append, before anything is looked up: what follows costs time for each stream and run."""
+    if not appends:
+        raise InvalidArgument("an append names at least one stream")
+    if len(appends) > STREAMS_PER_APPEND_MAX:
+        raise TooLarge(f"an append has at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}")
+    if len({append.stream for append in appends}) != len(appends):
+        raise InvalidArgument("an append names each stream once; found one twice")
+    count = sum(append.count for append in appends)
+    if count > EVENTS_PER_APPEND_MAX:
+        raise TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {count}")
+    for append in appends:
+        _check_runs(append)
+
+
+def _check_runs(append: PlainAppend) -> None:
+    for run in append.runs:
+        _check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
+        if run.count < 1:
+            raise InvalidArgument("a run holds at least one event; found none")
+        if run.event_ids == BAD_IDS:
+            raise InvalidArgument(f"an event id has {EVENT_ID_SIZE} bytes; found one of another length")
+        if run.event_ids and len(run.event_ids) != run.count * EVENT_ID_SIZE:
+            raise InvalidArgument(
+                f"event ids have {EVENT_ID_SIZE} bytes each, one an event: expected {run.count * EVENT_ID_SIZE} bytes, "
+                f"found {len(run.event_ids)}"
+            )
+
+
+def _check_text(what: str, text: str, bytes_max: int) -> None:
+    size = len(text.encode())
+    if size > bytes_max:
+        raise TooLarge(f"{what} has at most {bytes_max} bytes; found {size}")
+
+
+def _rejection(error: DefiniteError) -> PlainRequest:
+    """The message goes into the log in clear, so it is the code's, not the caller's: names don't enter the log."""
+    return PlainReject(code=error.code, message="refused at the gate; the first answer said why")
+
+
+def _another_request() -> InvalidArgument:
+    return InvalidArgument(
+        "this number of the session belongs to another request: expected the same request again, or the next number"
+    )
+
+
+def _stream_created(_group: GroupId, reply: Reply) -> StreamCreated | DefiniteError:
+    if isinstance(reply, Refusal):
+        return error_for_refusal(reply.code, reply.message)
+    return reply if isinstance(reply, StreamCreated) else _another_request()
+
+
+def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> AppendResult | DefiniteError:
+    if isinstance(reply, Refusal):
+        return error_for_refusal(reply.code, reply.message)
+    if not isinstance(reply, Appended) or len(reply.streams) != len(names):
+        return _another_request()
+    return AppendResult(
+        streams=tuple(
+            StreamRange(stream=name, first_offset=part.first_offset, next_offset=part.next_offset)
+            for name, part in zip(names, reply.streams, strict=True)
+        ),
+        group=group,
+        first_position=reply.first_position,
+        next_position=reply.next_position,
+        time=reply.timestamp,
+    )
