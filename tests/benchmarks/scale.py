@@ -123,7 +123,7 @@ def _rows(names: Names, keyring: Keyring, entropy: Any) -> Iterator[tuple[int, d
     for tenant in range(1, names.tenants + 1):
         row = keyring.make(TenantId(tenant), KeyScope.TENANT, "", DataClass.NON_PHI, entropy)
         keyring.add(row)
-        keys[row.dek_id] = pack_key(row)
+        keys[row.dek_id] = pack_key(row, 0)
     counts = dict.fromkeys(range(1, names.tenants + 1), 0)
     streams: dict[bytes, bytes] = {}
     lookups: dict[bytes, bytes] = {}

@@ -74,7 +74,7 @@ def test_session_round_trip(session: SessionState) -> None:
     )
 )
 def test_key_round_trip(row: KeyRow) -> None:
-    assert unpack_key(row.dek_id, pack_key(row)) == row
+    assert unpack_key(row.dek_id, pack_key(row, 5)) == row
 
 
 def test_a_stream_is_a_small_row() -> None:

@@ -7,7 +7,7 @@ Derivations (`vdb.crypto.kdf`), where `place` = group || 0x00 || tenant, 8 bytes
     other keys    wrapped under derive(tenant key, "veritydb/v1/wrap/key", row context)
     secret        of a subject's token, wrapped under derive(tenant key, "veritydb/v1/wrap/secret", row context)
     subject token = HMAC(secret, subject)
-    lookup        = HMAC(derive(tenant key, "veritydb/v1/lookup", place), scope || name)
+    lookup        = HMAC(derive(tenant key, "veritydb/v1/lookup", place), scope || period || name)
 
 Rules
 - A wrapped key opens only in the row, tenant and group that it was made for: a row copied elsewhere, or with a field
@@ -37,6 +37,10 @@ CACHED_KEYS_MAX = 16_384
 KEK_VERSION = 1
 UNNAMED_SCOPES = (KeyScope.TENANT, KeyScope.CATALOGUE)
 """A tenant has one key of each of these; its row needs no name and its lookup is zeros."""
+
+
+FIRST_PERIOD = bytes(4)
+"""Number of the period that a key is for, u32. Each period of a scope has a lookup, and so a key, of its own."""
 
 
 class Keyring:
@@ -127,7 +131,7 @@ class Keyring:
         if key is None:
             key = derive(self.key(self._tenant_row(tenant).dek_id), b"veritydb/v1/lookup", self._place(tenant))
             self._lookup_keys.put(tenant, key)
-        found = keyed_hash(key, bytes((scope,)) + _text(name))
+        found = keyed_hash(key, bytes((scope,)) + FIRST_PERIOD + _text(name))
         self._lookups.put((tenant, scope, name), found)
         return found
 

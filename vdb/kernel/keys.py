@@ -26,7 +26,7 @@ def put_key(draft: Draft, row: KeyRow) -> Reply:
     if refusal is not None:
         return refusal
     if row.dek_id not in draft.rows[KEYS]:
-        draft.put(KEYS, row.dek_id, pack_key(row))
+        draft.put(KEYS, row.dek_id, pack_key(row, draft.last_timestamp))
         draft.effects.append(StoreKey(row))
     return KeyPut(row.dek_id)
 

@@ -6,7 +6,8 @@ Layouts (big-endian):
     StreamState   data_class u8, next_offset u64, created_at u64, last_position u64
     SessionState  client 16, last_number u64, last_used u64
     KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
-                  wrapped 40, wrapped_secret (the rest: 0 or 40); dek_id is the row's key
+                  wrapped 40, state u8 (1: live), created_at u64 (time of the op that put it, microseconds UTC),
+                  wrapped_secret (the rest: 0 or 40); dek_id is the row's key
     TransactionState  client 16, session u64, number u64, tenant u64, parts u32, records u32, then for each stream
                   stream u64, kind u8, condition's offset u64, first_offset u64, next_offset u64
     KeptRecord    stream u64, count u32, leaf 32, record (the rest)
@@ -34,7 +35,9 @@ WRAPPED_SIZE = 40
 TENANT_ROW = struct.Struct(">32sQQQQ")
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
-KEY_ROW = struct.Struct(">QBB32s32s16sI40s")
+KEY_ROW = struct.Struct(">QBB32s32s16sI40sBQ")
+KEY_LIVE = 1
+"""State of a key that opens records. A destroyed one will keep its row, without the key."""
 _TRANSACTION = struct.Struct(">16sQQQII")
 _TARGET = struct.Struct(">QBQQQ")
 _KEPT = struct.Struct(">QI32s")
@@ -121,7 +124,7 @@ def unpack_session(session: int, row: bytes) -> SessionState:
     return SessionState(session=session, client=client, last_number=last_number, last_used=last_used)
 
 
-def pack_key(row: KeyRow) -> bytes:
+def pack_key(row: KeyRow, created_at: int) -> bytes:
     return (
         KEY_ROW.pack(
             row.tenant,
@@ -132,20 +135,25 @@ def pack_key(row: KeyRow) -> bytes:
             row.kek_id,
             row.kek_version,
             row.wrapped,
+            KEY_LIVE,
+            created_at,
         )
         + row.wrapped_secret
     )
 
 
 def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
-    tenant, scope, data_class, lookup, subject_token, kek_id, kek_version, wrapped = KEY_ROW.unpack_from(row)
+    tenant, scope, data_class, lookup, token, kek_id, kek_version, wrapped, state, _created_at = KEY_ROW.unpack_from(
+        row
+    )
+    assert state == KEY_LIVE
     return KeyRow(
         dek_id=dek_id,
         tenant=TenantId(tenant),
         scope=KeyScope(scope),
         data_class=DataClass(data_class),
         lookup=lookup,
-        subject_token=subject_token,
+        subject_token=token,
         kek_id=kek_id,
         kek_version=kek_version,
         wrapped=wrapped,
