@@ -28,6 +28,8 @@ STREAM_NAME_BYTES_MAX = 512
 SUBJECT_BYTES_MAX = 512
 STREAMS_PER_APPEND_MAX = 64
 EVENTS_PER_APPEND_MAX = 10_000
+RUNS_PER_PART_MAX = 256
+"""Runs of one append that are sealed in one go: each may need a new key, and the loop must not stall."""
 RECORD_SIZE_MAX = 16 * 1024 * 1024
 """Bytes of one sealed record (FORMATS, section 3)."""
 

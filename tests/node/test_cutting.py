@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vdb.errors import TooLarge
 from vdb.kernel.command import ANY, EMPTY
-from vdb.limits import Limits
+from vdb.limits import RUNS_PER_PART_MAX, Limits
 from vdb.node.cutting import APPEND_OVERHEAD, REQUEST_OVERHEAD, RUN_OVERHEAD, fit, size_bound
 from vdb.node.request import CutRun, PlainAppend, PlainBatch, PlainRun, PlainTransaction
 from vdb.wire.event import decode_batch, encode_batch
@@ -109,3 +109,10 @@ def test_a_transaction_of_no_size_is_none() -> None:
     assert isinstance(fit(batch_of([run_of([9000])]), limits), PlainBatch)
     with pytest.raises(TooLarge, match=f"expected at most {limits.body_size_max}, split it"):
         fit(batch_of([run_of([9000, 9000])]), limits)
+
+
+def test_an_append_of_many_runs_is_cut_by_their_number() -> None:
+    run = PlainRun(count=1, batch=encode_batch([b"x"]))
+    cut = fit(batch_of([run] * (2 * RUNS_PER_PART_MAX + 1)), Limits())
+    assert isinstance(cut, PlainTransaction)
+    assert [sum(len(piece.runs) for piece in part) for part in cut.parts] == [RUNS_PER_PART_MAX, RUNS_PER_PART_MAX, 1]

@@ -3,9 +3,9 @@
 Rules
 - `size_bound` is an upper bound of what a request takes in a prepare's body once it is sealed: headers, seals, framing
   and the rows of keys that may have to be put before it are in it.
-- A part holds as much as fits one prepare. Runs are cut between payloads; a payload that doesn't fit is refused, and
-  so is an append above `transaction_size_max`, before any part is sent.
-- Two neighbouring parts together hold more than one prepare's worth, which bounds their number (`Limits`).
+- A part holds as much as fits one prepare, and at most RUNS_PER_PART_MAX runs. Runs are cut between payloads; a payload
+  that doesn't fit is refused, and so is an append above `transaction_size_max`, before any part is sent.
+- Two neighbouring parts together hold more than one prepare's worth of bytes or of runs, which bounds their number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from vdb.errors import TooLarge
-from vdb.limits import EVENT_ID_SIZE, Limits
+from vdb.limits import EVENT_ID_SIZE, RUNS_PER_PART_MAX, Limits
 from vdb.node.request import (
     CutRun,
     Piece,
@@ -69,7 +69,8 @@ def _payload_bound(payload: bytes, has_id: bool) -> int:
 def fit(request: PlainBatch, limits: Limits) -> PlainBatch | PlainTransaction:
     """The append as it is, if one prepare can hold it; otherwise cut into parts. TooLarge."""
     size, size_max = size_bound(request), limits.transaction_size_max
-    if size <= limits.body_size_max:
+    runs = sum(len(append.runs) for append in request.appends)
+    if size <= limits.body_size_max and (runs <= RUNS_PER_PART_MAX or size > size_max):
         return request
     if size > size_max:
         size_max = max(size_max, limits.body_size_max)
@@ -106,6 +107,8 @@ class _Cutter:
     _pieces: list[tuple[int, list[PlainRun | CutRun]]] = field(factory=list)
     """Of the part that is being filled: an append's index and runs."""
     _used: int = 0
+    _runs: int = 0
+    """Of the part that is being filled, conditions without runs counted as one."""
 
     def add(self, index: int, append: PlainAppend) -> None:
         if not append.runs:
@@ -123,12 +126,13 @@ class _Cutter:
     def _reserve(self, index: int, size: int) -> list[PlainRun | CutRun]:
         """Room for a run of this append in the present part, or else in a new one: the list that it goes to."""
         needed = size + (APPEND_OVERHEAD if self._starts_piece(index) else 0)
-        if self._used + needed > self.room:
+        if self._used + needed > self.room or self._runs == RUNS_PER_PART_MAX:
             self._close_part()
             needed = size + APPEND_OVERHEAD
         if self._starts_piece(index):
             self._pieces.append((index, []))
         self._used += needed
+        self._runs += 1
         assert self._used <= self.room
         return self._pieces[-1][1]
 
@@ -140,6 +144,7 @@ class _Cutter:
             self._parts.append(tuple(Piece(append=index, runs=tuple(runs)) for index, runs in self._pieces))
         self._pieces = []
         self._used = 0
+        self._runs = 0
 
     def _cut(self, run: PlainRun) -> Iterator[tuple[PlainRun | CutRun, int]]:
         """A run larger than a part: runs that fit, and the bounds of their sizes."""
