@@ -4,8 +4,9 @@ With one replica there is no second copy of a prepare, a segment or a checkpoint
 more than once: a superblock copy, and the ring of redundant headers. So
 
 - within the atlas: one bit in one superblock copy or one live redundant header, found by the restart that follows; a
-  lost or misdirected write of redundant headers; an EIO, which ends the node; at most one damage at rest between
-  two starts, because two at once may meet in one place;
+  lost or misdirected write of redundant headers; an EIO, which ends the node unless what it hit is stored twice or
+  needed by nobody; at most one damage at rest between two starts, and no EIO on top of it while the next one repairs
+  it, because two at once may meet in one place;
 - beyond it: a rotted prepare above the checkpoint, segment, checkpoint file, node file, or three superblock copies. The
   node must then refuse with an error of `vdb.errors`, or go on without ever giving a false answer (the byte may
   belong to nothing that matters).
@@ -41,17 +42,19 @@ class Atlas:
     """Kind to how many more may fire."""
     damaged: bool = False
     """Something at rest was harmed since the last start."""
+    recovering: bool = False
+    """Something was harmed before the last start: an EIO where its only other copy lies would be one harm too many."""
     _tampered: dict[tuple[str, int], None] = field(factory=dict)
 
     def on_start(self) -> None:
         """The node recovers now, and repairs what it finds."""
-        self.damaged = False
+        self.recovering, self.damaged = self.damaged, False
 
     def permit(self, kind: str, path: str, offset: int, size: int) -> bool:
         """Whether this fault may happen here and now."""
         if kind == "disk.fsync_failed":
             return True
-        if self.armed.get(kind, 0) <= 0:
+        if self.armed.get(kind, 0) <= 0 or (kind == "disk.eio_read" and self.recovering):
             return False
         if kind in _AT_REST:
             if self.damaged or not self._is_header_ring(path, offset, size):

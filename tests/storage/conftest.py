@@ -46,6 +46,7 @@ class FakeFile:
 
     async def read_at(self, offset: int, size: int) -> bytes:
         await self.disk.step("read", self.path)
+        self.disk.check_readable(self.path, offset, size)
         return bytes(self.inode.cache[offset : offset + size])
 
     async def write_at(self, offset: int, data: Any) -> None:
@@ -54,6 +55,7 @@ class FakeFile:
         if self.path in self.disk.lose_writes:
             return
         self.disk.check_room(self.path)
+        self.disk.heal(self.path, offset, len(data))
         self.inode.apply(self.inode.cache, offset, data)
         self.inode.pending.append((offset, data))
         self.disk.written += len(data)
@@ -96,6 +98,7 @@ class FakeDisk:
         self.stop_kinds: tuple[str, ...] = ("write", "sync", "truncate", "rename", "remove", "names")
         self.fail: dict[str, BaseException] = {}
         self.lose_writes: list[str] = []
+        self.bad_sectors: list[tuple[str, int]] = []
         self.full = False
         self.dead = False
         self.changes = 0
@@ -120,6 +123,21 @@ class FakeDisk:
     def check_room(self, path: str) -> None:
         if self.full:
             raise DiskFull(f"{path}: no space left")
+
+    def break_sector(self, path: str, offset: int) -> None:
+        """Reads of the sector at this byte raise EIO until it is written."""
+        self.bad_sectors.append((path, offset // SECTOR))
+
+    def check_readable(self, path: str, offset: int, size: int) -> None:
+        for bad_path, sector in self.bad_sectors:
+            if bad_path == path and offset < (sector + 1) * SECTOR and sector * SECTOR < offset + size:
+                raise DiskFailed(f"EIO: reading {size} bytes at {offset} of {path} failed")
+
+    def heal(self, path: str, offset: int, size: int) -> None:
+        written = range(-(-offset // SECTOR), (offset + size) // SECTOR)
+        self.bad_sectors = [
+            (name, sector) for name, sector in self.bad_sectors if name != path or sector not in written
+        ]
 
     def fail_sync(self, path: str) -> None:
         self.fail[f"sync {path}"] = DiskFailed(f"{path}: fdatasync failed")

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from vdb.errors import DiskFailed
 from vdb.kernel.effect import AppendRecord
 from vdb.limits import Limits
 from vdb.storage.checkpoint import CheckpointStore
@@ -145,3 +146,36 @@ def test_a_pass_fills_its_period_while_all_goes_on(new_disk: Any) -> None:
         assert scrubber.passes <= 4
 
     trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+@pytest.mark.parametrize(
+    ("path", "offset", "kind"),
+    [
+        ("g/superblock", COPY_SIZE, "superblock"),
+        ("g/wal", header_offset(1), "wal"),
+        ("g/wal", prepare_offset(LIMITS, 1), "wal"),
+        ("g/checkpoints/state-0000000000000001", 0, "checkpoint"),
+        ("g/log/t_1/000001.seg", 0, "segment"),
+    ],
+)
+async def test_what_cannot_be_read_is_a_fault_and_ends_nothing(group: Group, path: str, offset: int, kind: str) -> None:
+    group.disk.break_sector(path, offset)
+    faults = await group.scrubber().scrub_once()
+    assert [(fault.kind, fault.path) for fault in faults] == [(kind, path)]
+
+
+async def test_a_repair_that_the_disk_fails_to_write_ends_it(group: Group) -> None:
+    group.disk.break_sector("g/superblock", 0)
+    group.disk.fail_sync("g/superblock")
+    with pytest.raises(DiskFailed, match="fdatasync failed"):
+        await group.scrubber().scrub_once()
+
+
+async def test_a_full_disk_puts_a_repair_off(group: Group) -> None:
+    group.disk.break_sector("g/superblock", 0)
+    group.disk.full = True
+    [fault] = await group.scrubber().scrub_once()
+    assert fault.message == "g/superblock: copy 0 is damaged or unreadable; the disk is too full to repair it"
+    group.disk.full = False
+    [fault] = await group.scrubber().scrub_once()
+    assert fault.repaired

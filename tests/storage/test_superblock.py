@@ -188,3 +188,43 @@ async def test_the_scrubber_repairs_a_copy(new_disk: Any) -> None:
     disk.damage(PATH, 3 * COPY_SIZE + 200)
     assert [await superblock.scrub_step(copy) for copy in range(4)] == [True, True, True, False]
     assert [await superblock.scrub_step(copy) for copy in range(4)] == [True] * 4
+
+
+async def test_a_copy_that_cannot_be_read_is_repaired(new_disk: Any) -> None:
+    for copy in range(SUPERBLOCK_COPIES):
+        disk = new_disk()
+        superblock = await Superblock.format(disk, "g", first_state())
+        await superblock.update(view=1)
+        disk.break_sector(PATH, copy * COPY_SIZE)
+        reopened = await Superblock.open(disk, "g")
+        assert reopened.state == superblock.state
+        assert disk.bad_sectors == []
+
+
+async def test_no_copy_that_can_be_read_is_damage(new_disk: Any) -> None:
+    disk = new_disk()
+    await Superblock.format(disk, "g", first_state())
+    for copy in range(SUPERBLOCK_COPIES):
+        disk.break_sector(PATH, copy * COPY_SIZE)
+    with pytest.raises(DamagedData, match="g/superblock: expected at least 2 of 4 equal copies, found none"):
+        await Superblock.open(disk, "g")
+
+
+async def test_scrubbing_rewrites_a_copy_that_cannot_be_read(new_disk: Any) -> None:
+    disk = new_disk()
+    superblock = await Superblock.format(disk, "g", first_state())
+    disk.break_sector(PATH, 3 * COPY_SIZE)
+    assert [await superblock.scrub_step(copy) for copy in range(SUPERBLOCK_COPIES)] == [True, True, True, False]
+    assert disk.bad_sectors == []
+
+
+async def test_a_scrub_that_cannot_write_is_final(new_disk: Any) -> None:
+    disk = new_disk()
+    superblock = await Superblock.format(disk, "g", first_state())
+    disk.break_sector(PATH, 0)
+    disk.fail_sync(PATH)
+    with pytest.raises(DiskFailed):
+        await superblock.scrub_step(0)
+    disk.fail.clear()
+    with pytest.raises(DiskFailed, match="fdatasync"):
+        await superblock.update(view=1)

@@ -379,3 +379,70 @@ async def test_scrubbing_finds_and_mends(new_disk: Any) -> None:
     with trio.move_on_after(0.05):
         await journal.run()
     assert await journal.scrub_slot(3) is None
+
+
+@pytest.mark.parametrize("lost", [header_offset(0), prepare_offset(LIMITS, 2), prepare_offset(LIMITS, 12) + 4096])
+async def test_an_unreadable_sector_that_nothing_needs_keeps_no_node_down(new_disk: Any, lost: int) -> None:
+    disk, journal = await new_journal(new_disk)
+    log = make_log(12, size=5000)
+    await write_all(journal, log, keep=8)
+    disk.break_sector(PATH, lost)
+    checkpoint_op = 12 if lost > prepare_offset(LIMITS, 12) else 8
+    reopened = await open_journal(disk, checkpoint_op)
+    assert reopened.recovery.head == log[-1].header
+    more = make_log(6, after=log[-1].header)
+    await write_all(reopened, more)
+    assert (await open_journal(disk, checkpoint_op)).recovery.head == more[-1].header
+
+
+async def test_an_unreadable_ring_of_headers_is_written_anew(new_disk: Any) -> None:
+    disk, journal = await new_journal(new_disk)
+    log = make_log(12)
+    await write_all(journal, log, together=3)
+    for start in range(0, LIMITS.wal_headers_size, 4096):
+        disk.break_sector(PATH, start)
+    assert (await open_journal(disk)).recovery.head == log[-1].header
+    assert disk.bad_sectors == []
+
+
+@pytest.mark.parametrize("op", [3, 12])
+async def test_an_op_that_cannot_be_read_is_refused(new_disk: Any, op: int) -> None:
+    disk, journal = await new_journal(new_disk)
+    await write_all(journal, make_log(12))
+    disk.break_sector(PATH, prepare_offset(LIMITS, op))
+    with pytest.raises(DiskFailed, match=f"op {op} in slot {op} .* isn't whole .* fails to read the slot"):
+        await open_journal(disk)
+
+
+async def test_a_head_that_neither_ring_can_tell_of_is_refused(new_disk: Any) -> None:
+    """Header and prepare of the last op: no other slot knows that it was acknowledged."""
+    disk, journal = await new_journal(new_disk)
+    await write_all(journal, make_log(12))
+    disk.break_sector(PATH, header_offset(12))
+    disk.break_sector(PATH, prepare_offset(LIMITS, 12))
+    with pytest.raises(DiskFailed, match=r"op 12 in slot 12 .* is legible in neither ring"):
+        await open_journal(disk)
+    disk.bad_sectors.pop(0)
+    disk.damage(PATH, header_offset(12))
+    with pytest.raises(DiskFailed, match=r"op 12 in slot 12 .* is legible in neither ring"):
+        await open_journal(disk)
+    disk.damage(PATH, header_offset(12))
+    disk.bad_sectors = [(PATH, header_offset(12) // 4096), (PATH, prepare_offset(LIMITS, 15) // 4096)]
+    assert (await open_journal(disk)).recovery.head is not None, "slot 13 shows that op 15 never came to be"
+
+
+async def test_scrubbing_reports_what_cannot_be_read(new_disk: Any) -> None:
+    disk, journal = await new_journal(new_disk)
+    await write_all(journal, make_log(6))
+    disk.break_sector(PATH, prepare_offset(LIMITS, 4))
+    fault = await journal.scrub_slot(4)
+    assert fault is not None
+    assert fault.message == "op 4: the prepare in slot 4 is damaged"
+    disk.bad_sectors.clear()
+    disk.break_sector(PATH, header_offset(4))
+    fault = await journal.scrub_slot(4)
+    assert fault is not None
+    assert fault.repaired
+    with trio.move_on_after(0.05):
+        await journal.run()
+    assert disk.bad_sectors == []

@@ -3,7 +3,8 @@
 One pass looks at the copies of the superblock, the WAL slots that are still needed (both rings), the files of the
 newest checkpoint and every segment, in steps of at most STEP_SIZE bytes, and sleeps between them so that a pass fills
 the period. What one node can repair is repaired: a copy of the superblock, a redundant header. All else is reported
-as a `ScrubFault`; reads of damaged data are refused anyway, because each of them checks its own bytes.
+as a `ScrubFault`; reads of damaged data are refused anyway, because each of them checks its own bytes. What the disk
+can't read is a fault like another and ends nothing; a repair that the disk fails to write does.
 
 Files change while a pass goes on. A step judges only bytes that can't change any more: a segment below the
 cursor it was asked for with, a file of a checkpoint that is still named afterwards.
@@ -18,7 +19,7 @@ from zlib import crc32
 import trio
 from attrs import frozen
 
-from vdb.errors import DamagedData, StorageError
+from vdb.errors import DamagedData, DiskFull, StorageError
 from vdb.limits import SECTOR_SIZE, SUPERBLOCK_COPIES
 from vdb.marks import mark
 from vdb.ports import Disk
@@ -74,7 +75,11 @@ class Scrubber:
         self.faults: tuple[ScrubFault, ...] = ()
 
     async def run(self) -> None:
-        """Pass after pass, each spread over the period. Runs until cancelled; DiskFailed of a repair ends it."""
+        """Pass after pass, each spread over the period. Runs until cancelled.
+
+        DiskFailed of the superblock's repair ends it. A redundant header is repaired by the journal's writer, which
+        such an error ends instead.
+        """
         while True:
             begun = trio.current_time()
             self._seconds_per_byte = self._period_seconds / max(self._bytes_at_rest(), 1)
@@ -92,7 +97,7 @@ class Scrubber:
         for copy in range(SUPERBLOCK_COPIES):
             await self._scrub_superblock(copy)
         for slot in range(self._journal.slots):
-            await self._scrub_slot(slot)
+            await self._guard("wal", self._journal.path, self._scrub_slot, slot)
         for path, size, digest in self._checkpoints.files():
             await self._guard("checkpoint", path, self._scrub_checkpoint_file, path, size, digest)
         for tenant in self._event_log.tenants():
@@ -127,11 +132,14 @@ class Scrubber:
             self._report(kind, path, 0, f"{path}: can't be read: {error}")
 
     async def _scrub_superblock(self, copy: int) -> None:
-        if not await self._superblock.scrub_step(copy):
-            path = self._superblock.path
-            self._report(
-                "superblock", path, copy * COPY_SIZE, f"{path}: copy {copy} was damaged, and is repaired", repaired=True
-            )
+        path, offset = self._superblock.path, copy * COPY_SIZE
+        try:
+            if not await self._superblock.scrub_step(copy):
+                message = f"{path}: copy {copy} was damaged or unreadable, and is repaired"
+                self._report("superblock", path, offset, message, repaired=True)
+        except DiskFull:
+            message = f"{path}: copy {copy} is damaged or unreadable; the disk is too full to repair it"
+            self._report("superblock", path, offset, message)
         await self._rest(COPY_SIZE)
 
     async def _scrub_slot(self, slot: int) -> None:

@@ -9,6 +9,7 @@ Rules
 - Opening needs SUPERBLOCK_OPEN_QUORUM equal copies and takes the highest such sequence: copies 0 and 1 new, 2 and 3 old
   gives the new one; copy 0 new and the rest old gives the old one. Any acknowledged update has three copies, so
   one damaged copy can't bring back its predecessor.
+- A copy that the disk can't read counts as damaged.
 - Copies that differ from the one taken are rewritten at open, before anything new is written, so that a later
   update starts from four equal copies.
 - After DiskFailed this object refuses every further update: what the disk holds isn't known any more.
@@ -81,14 +82,14 @@ class Superblock:
     async def open(cls, disk: Disk, directory: str) -> Superblock:
         """Read, judge and repair the copies.
 
-        FileMissing: never formatted. DamagedData: no two copies agree. ForeignData: another program's file.
-        NewerFormat: a later version of VerityDB wrote it.
+        FileMissing: never formatted. DamagedData: no two copies can be read and agree. ForeignData: another program's
+        file. NewerFormat: a later version of VerityDB wrote it. DiskFailed: a copy can't be repaired.
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
         await file.sync()
         await file.drop_cache()
-        copies = [await file.read_at(copy * COPY_SIZE, COPY_SIZE) for copy in range(SUPERBLOCK_COPIES)]
+        copies = [await _read_copy(file, copy) for copy in range(SUPERBLOCK_COPIES)]
         state = _choose(copies)
         if state is None:
             await file.close()
@@ -114,15 +115,22 @@ class Superblock:
             return changed
 
     async def scrub_step(self, copy: int) -> bool:
-        """Read one copy, rewrite it if it is damaged; True when it was sound. Waits for an update under way."""
+        """Read one copy, rewrite it if it is damaged or can't be read; True when it was sound.
+
+        Waits for an update under way. DiskFull: it isn't repaired. DiskFailed: the repair failed, which is final.
+        """
         assert 0 <= copy < SUPERBLOCK_COPIES
         async with self._lock:
             expected = encode_copy(self._state, copy)
-            if self._failed is not None or await self._file.read_at(copy * COPY_SIZE, COPY_SIZE) == expected:
+            if self._failed is not None or await _read_copy(self._file, copy) == expected:
                 return True
             mark("superblock.scrubbed")
-            await self._file.write_at(copy * COPY_SIZE, expected)
-            await self._file.sync()
+            try:
+                await self._file.write_at(copy * COPY_SIZE, expected)
+                await self._file.sync()
+            except DiskFailed as error:
+                self._failed = error
+                raise
             return False
 
     async def close(self) -> None:
@@ -143,6 +151,15 @@ class Superblock:
                 f"{self._path}: expected at least {SUPERBLOCK_WRITE_QUORUM} of {SUPERBLOCK_COPIES} copies to read back "
                 f"as written, found {good}"
             )
+
+
+async def _read_copy(file: File, copy: int) -> bytes:
+    """A copy's bytes; none when the disk can't read them."""
+    try:
+        return await file.read_at(copy * COPY_SIZE, COPY_SIZE)
+    except DiskFailed:
+        mark("superblock.copy_unreadable")
+        return b""
 
 
 async def repair_copies(file: File, path: str, state: SuperblockState, copies: list[bytes]) -> None:

@@ -17,7 +17,8 @@ repeated until there is room, nothing is acknowledged meanwhile, and `disk_full`
 
 At open, the file is synced and read back from the medium before recovery decides anything: what a process wrote before
 it was killed may lie in the system's cache alone, and after a failed sync the cache may hold, marked as written, what
-never reached the disk.
+never reached the disk. What the disk can't read then counts as damaged, sector by sector in the ring of headers, and
+recovery decides whether it matters.
 """
 
 from __future__ import annotations
@@ -124,24 +125,28 @@ class Journal:
     ) -> Journal:
         """Recover the rings and open them for writing.
 
-        DamagedData: replica_count is 1 and an op that may have been acknowledged isn't whole (nothing was written).
+        DamagedData: replica_count is 1 and an op that may have been acknowledged isn't whole (nothing was written);
+        DiskFailed: because the disk can't read it, or a repair failed.
         ForeignData: another group's WAL. NewerFormat: a later version of VerityDB wrote it. FileMissing: there is none.
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
         await file.sync()
         await file.drop_cache()
-        image = bytearray(await file.read_at(0, limits.wal_headers_size))
+        image = await _read_headers(file, limits)
         if len(image) < limits.wal_headers_size:
             raise DamagedData(f"{path}: expected {limits.wal_size} bytes, found {len(image)}: the file was cut")
         _check_format(path, image, group_hash, limits)
-        readings = [await _read_slot(file, image, slot, limits, group_hash) for slot in range(limits.wal_slots)]
+        slots = [await _read_prepare(file, slot, limits) for slot in range(limits.wal_slots)]
+        readings = [_judge_slot(image, slot, data, limits, group_hash) for slot, data in enumerate(slots)]
         recovery = recover(
             readings, checkpoint_op=checkpoint_op, replica_count=replica_count, pipeline_max=limits.pipeline_max
         )
-        if replica_count == 1 and recovery.faulty:
+        lost = [slot for slot, data in enumerate(slots) if data is None]
+        refusal = _refusal(path, limits, checkpoint_op, readings, recovery, lost) if replica_count == 1 else None
+        if refusal is not None:
             await file.close()
-            raise _refusal(path, limits, recovery)
+            raise refusal
         await _rewrite(file, image, recovery, limits, group_hash)
         return cls(file, path, limits, image, recovery, checkpoint_op)
 
@@ -229,14 +234,15 @@ class Journal:
     async def scrub_slot(self, slot: int) -> SlotFault | None:
         """Check one slot that is needed and at rest, in both rings. Returns what is wrong, or None.
 
-        A damaged redundant header is rewritten from memory. A slot that changes meanwhile counts as sound.
+        A damaged redundant header is rewritten from memory. What can't be read counts as damaged. A slot that changes
+        meanwhile counts as sound.
         """
         header = self._headers[slot]
         if header is None or header.op <= self._released or self._durable[slot] != header.checksum:
             return None
-        data = await self._file.read_at(prepare_offset(self._limits, slot), header.size)
-        prepare, _synced_op = decode_slot(data)
-        raw = await self._file.read_at(header_offset(slot), PREPARE_HEADER_SIZE)
+        data = await _read(self._file, prepare_offset(self._limits, slot), header.size)
+        prepare, _synced_op = decode_slot(data or b"")
+        raw = await _read(self._file, header_offset(slot), PREPARE_HEADER_SIZE)
         if self._headers[slot] is not header or self._failed is not None:
             return None
         if prepare is None or prepare.header.checksum != header.checksum:
@@ -323,15 +329,43 @@ def _check_format(path: str, image: bytearray, group_hash: bytes, limits: Limits
         raise ForeignData(f"{path}: expected the log of group {group_hash.hex()[:16]}, found another group's")
 
 
-async def _read_slot(file: File, image: bytearray, slot: int, limits: Limits, group_hash: bytes) -> SlotReading:
+async def _read(file: File, offset: int, size: int) -> bytes | None:
+    """Bytes of the file; None when the disk can't read them."""
+    try:
+        return await file.read_at(offset, size)
+    except DiskFailed:
+        mark("wal.unreadable")
+        return None
+
+
+async def _read_headers(file: File, limits: Limits) -> bytearray:
+    """The ring of headers; zeros, which no header is, stand for the sectors that can't be read."""
+    whole = await _read(file, 0, limits.wal_headers_size)
+    if whole is not None:
+        return bytearray(whole)
+    image = bytearray()
+    for start in range(0, limits.wal_headers_size, SECTOR_SIZE):
+        size = min(SECTOR_SIZE, limits.wal_headers_size - start)
+        data = await _read(file, start, size)
+        image += bytes(size) if data is None else data
+    return image
+
+
+async def _read_prepare(file: File, slot: int, limits: Limits) -> bytes | None:
+    """What lies in a slot of the second ring, as far as its prepare goes; None when the disk can't read it."""
+    offset = prepare_offset(limits, slot)
+    data = await _read(file, offset, SECTOR_SIZE)
+    size = slot_size(data, limits) if data is not None and len(data) == SECTOR_SIZE else 0
+    if data is None or size <= SECTOR_SIZE:
+        return data
+    rest = await _read(file, offset + SECTOR_SIZE, size - SECTOR_SIZE)
+    return None if rest is None else data + rest
+
+
+def _judge_slot(image: bytearray, slot: int, data: bytes | None, limits: Limits, group_hash: bytes) -> SlotReading:
     start = header_offset(slot)
     header = decode_header(memoryview(image)[start : start + PREPARE_HEADER_SIZE])
-    offset = prepare_offset(limits, slot)
-    data = await file.read_at(offset, SECTOR_SIZE)
-    size = slot_size(data, limits) if len(data) == SECTOR_SIZE else 0
-    if size > SECTOR_SIZE:
-        data += await file.read_at(offset + SECTOR_SIZE, size - SECTOR_SIZE)
-    prepare, synced_op = decode_slot(data)
+    prepare, synced_op = decode_slot(data or b"")
     found = prepare.header if prepare is not None else None
     if header is not None and not fits_slot(header, slot=slot, wal_slots=limits.wal_slots, group_hash=group_hash):
         mark("wal.header_misdirected")
@@ -363,10 +397,22 @@ async def _rewrite(file: File, image: bytearray, recovery: Recovery, limits: Lim
         await file.sync()
 
 
-def _refusal(path: str, limits: Limits, recovery: Recovery) -> DamagedData:
-    found = recovery.faulty[0]
-    place = prepare_offset(limits, found.slot)
-    return DamagedData(
-        f"{path}: op {found.op} in slot {found.slot} (byte {place}) may have been acknowledged and isn't whole "
-        f"({found.reason}); this replica has no peer to repair from: restore from a backup"
-    )
+def _refusal(
+    path: str, limits: Limits, checkpoint_op: int, readings: list[SlotReading], recovery: Recovery, lost: list[int]
+) -> DamagedData | DiskFailed | None:
+    """Why a replica without peers must not start; None if it may. `lost`: slots whose prepare can't be read."""
+    if recovery.faulty:
+        found = recovery.faulty[0]
+        op, slot, reason = found.op, found.slot, f"isn't whole ({found.reason})"
+    else:
+        # Right above the head, with neither a sound header nor a prepare to read, no other slot need have witnessed
+        # that the op was synced.
+        op = (recovery.head.op if recovery.head is not None else checkpoint_op) + 1
+        slot, reason = slot_for_op(limits, op), "is legible in neither ring"
+        if slot not in lost or readings[slot].header is not None:
+            return None
+    place = prepare_offset(limits, slot)
+    problem = f"{path}: op {op} in slot {slot} (byte {place}) may have been acknowledged and {reason}; this replica"
+    if slot in lost:
+        return DiskFailed(f"{problem} has no peer to repair from, and the disk fails to read the slot")
+    return DamagedData(f"{problem} has no peer to repair from: restore from a backup")
