@@ -63,13 +63,13 @@ _FIRST_PAYLOAD, _FIRST_PAYLOAD_AT = 1 << 2 | 2 << 48, 9
 class RootedContent:
     """A payload's content that has become the root of its message (`layout.reroot`)."""
 
-    __slots__ = ("_segments",)
+    __slots__ = ("segments",)
 
     def __init__(self, segments: list[bytearray]) -> None:
-        self._segments = segments
+        self.segments = segments
 
     def as_struct(self, module: Any) -> Any:
-        return module.from_segments(self._segments, traversal_limit(self._segments), NESTING_MAX)
+        return module.from_segments(self.segments, traversal_limit(self.segments), NESTING_MAX)
 
 
 def traversal_limit(segments: list[bytearray]) -> int:

@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -20,6 +20,7 @@ from vdb.errors import VerityError
 from vdb.marks import mark
 from vdb.rpc.answers import NO_CAPABILITIES, Answer
 from vdb.rpc.connection import CallArrived, CallCanceled, Connection
+from vdb.rpc.decode import RootedContent
 from vdb.rpc.faults import INTERNAL, fault_from_dispatch, fault_from_error
 from vdb.rpc.interface import Capability, Interface, Method
 from vdb.rpc.limits import RpcLimits
@@ -97,6 +98,14 @@ class IncomingCall:
         assert content is not None, "parameters are taken during the dispatch"
         return content.as_struct(self.method.params)
 
+    @property
+    def params_segment(self) -> bytearray | None:
+        """The parameters as a message of one segment, for who reads them by hand; None when they came otherwise."""
+        content = self._answer.content
+        if type(content) is not RootedContent or len(content.segments) != 1:
+            return None
+        return content.segments[0]
+
     def respond(
         self,
         build: Callable[[Any], None] | None = None,
@@ -118,6 +127,17 @@ class IncomingCall:
         except Exception as error:
             self._fail(error, INTERNAL)
             return
+        self._respond(segments, capabilities)
+
+    def respond_segment(self, segment: bytes) -> None:
+        """`respond` with results that were laid by hand: a message of one segment, without capabilities."""
+        assert not self.answered, "a call is answered once"
+        if self.cancelled:
+            self._answer_nobody()
+            return
+        self._respond((segment,), NO_CAPABILITIES)
+
+    def _respond(self, segments: Sequence[bytes], capabilities: Mapping[Path, Capability]) -> None:
         size, size_max = sum(map(len, segments)), self._session.limits.content_size_max
         if size > size_max:
             # No refusal with a code: the call was executed.
