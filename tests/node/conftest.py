@@ -48,3 +48,8 @@ def start(tmp_path: Path) -> Start:
             nursery.cancel_scope.cancel()
 
     return run
+
+
+@pytest.fixture
+def small_limits() -> Limits:
+    return SMALL

@@ -122,12 +122,19 @@ class InlineDisk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.databases: list[InlineDatabase] = []
+        self.open_faults: list[Exception] = []
+        """What the next calls of `open_database` raise."""
+        self.first_faults: list[Exception] = []
+        """The faults of the next database."""
 
     async def make_directory(self, path: str) -> None:
         (self.root / path).mkdir(parents=True, exist_ok=True)
 
     async def open_database(self, path: str, key: bytes) -> InlineDatabase:
+        if self.open_faults:
+            raise self.open_faults.pop(0)
         self.databases.append(InlineDatabase(self.root / path, key))
+        self.databases[-1].faults, self.first_faults = self.first_faults, []
         return self.databases[-1]
 
 

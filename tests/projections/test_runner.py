@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,16 @@ import trio.lowlevel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdb.errors import ConfigError, DiskFailed, DiskFull, InvalidArgument, NodeStopped, ProjectionFailed, WrongKey
+from vdb.errors import (
+    ConfigError,
+    DiskFailed,
+    DiskFull,
+    InvalidArgument,
+    NodeStopped,
+    Overloaded,
+    ProjectionFailed,
+    WrongKey,
+)
 from vdb.projections.apply import fold
 from vdb.projections.config import ProjectionConfig, for_tenant
 from vdb.projections.handler import Handlers
@@ -50,10 +59,20 @@ Start = Callable[..., AbstractAsyncContextManager[ProjectionRunner]]
 def start(log: Any, disk: Any) -> Start:
     @asynccontextmanager
     async def start(
-        config: ProjectionConfig = COUNTER, *, key: bytes = KEY, batch_events: int = 4, **more: Any
+        config: ProjectionConfig = COUNTER,
+        *,
+        key: bytes = KEY,
+        batch_events: int = 4,
+        wait: bool = True,
+        key_faults: Sequence[Exception] = (),
+        **more: Any,
     ) -> AsyncIterator[ProjectionRunner]:
+        faults = list(key_faults)
+
         async def key_for(tenant: TenantId, name: str) -> bytes:
             assert (tenant, name) == (TENANT, config.name)
+            if faults:
+                raise faults.pop(0)
             return key
 
         runner = ProjectionRunner(
@@ -61,7 +80,10 @@ def start(log: Any, disk: Any) -> Start:
         )
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                await nursery.start(runner.run)
+                if wait:
+                    await nursery.start(runner.run)
+                else:
+                    nursery.start_soon(runner.run)
                 yield runner
                 nursery.cancel_scope.cancel()
 
@@ -191,7 +213,7 @@ async def test_rows_and_position_share_one_transaction(log: Any, disk: Any, star
 
 
 async def test_a_full_disk_only_holds_it_up(log: Any, disk: Any, start: Start, envelope: Any) -> None:
-    async with start(disk_full_pause=0.01) as runner:
+    async with start(pause=0.01) as runner:
         disk.databases[-1].faults = [DiskFull("no space left")] * 3
         end = log.publish("a", [envelope("e", b"1")])
         while not runner.status().error:
@@ -200,6 +222,40 @@ async def test_a_full_disk_only_holds_it_up(log: Any, disk: Any, start: Start, e
         await runner.wait_for({LOCAL: end})
         assert runner.status().error == ""
         assert (await runner.rows("counts")).rows == [("a", 1)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"), [(Overloaded("later"), "the node is overloaded"), (DiskFull("none left"), "the disk is full")]
+)
+async def test_what_holds_up_its_key_only_holds_it_up(
+    log: Any, start: Start, envelope: Any, fault: Exception, reason: str
+) -> None:
+    end = log.publish("a", [envelope("e", b"1")])
+    async with start(pause=0.01, wait=False, key_faults=[fault] * 2) as runner:
+        while not runner.status().error:
+            await trio.lowlevel.checkpoint()
+        assert runner.status().error == f"projection 'counter' of tenant 1 waits: {reason}"
+        await runner.wait_for({LOCAL: end})
+        assert runner.status().error == ""
+
+
+async def test_a_disk_that_is_full_at_its_opening_only_holds_it_up(log: Any, disk: Any, start: Start) -> None:
+    disk.open_faults = [DiskFull("no space left")]
+    disk.first_faults = [DiskFull("no space left")]
+    async with start(pause=0.01) as runner:
+        assert (await runner.rows("counts")).rows == []
+        assert runner.status().error == ""
+    [database] = disk.databases
+    assert database.closed
+
+
+async def test_one_that_is_held_up_lets_others_open(log: Any, start: Start) -> None:
+    opening = trio.Semaphore(1)
+    async with start(pause=1000, wait=False, key_faults=[Overloaded("later")], opening=opening) as stuck:
+        while not stuck.status().error:
+            await trio.lowlevel.checkpoint()
+        async with start(opening=opening) as runner:
+            assert (await runner.rows("counts")).rows == []
 
 
 async def test_a_failed_disk_is_the_nodes_matter(log: Any, disk: Any, start: Start, envelope: Any) -> None:

@@ -31,6 +31,10 @@ FOLLOW_SECONDS = 0.005
 """How far, about, a projection lets the log get ahead. Each step has a cost of its own (a read, a transaction); taken
 for each op, the steps of three projections took half of a busy node's time."""
 
+OPENING_MAX = 4
+"""Projections that are opened at once. A start has one for each tenant and projection, and each puts a key through the
+log or runs a schema in a thread: all at once they would fill the group's queue, and the threads that serve."""
+
 
 class NodeSource:
     """The node's log as one projection sees it (`vdb.projections.source.EventSource`): the streams that it reads."""
@@ -76,6 +80,7 @@ class ProjectionManager:
         self._runners: dict[tuple[TenantId, str], ProjectionRunner] = {}
         self._started: dict[tuple[TenantId, str], trio.Event] = {}
         self._tenants: dict[TenantId, None] = {}
+        self._opening = trio.Semaphore(OPENING_MAX)
         self._appear, self._appeared = trio.open_memory_channel[TenantId](math.inf)
         for reader in readers.values():
             reader.group.signals.on_notify = self._notice if self._configs else None
@@ -178,6 +183,7 @@ class ProjectionManager:
             tenant=tenant,
             key_for=self._key_for,
             on_failed=_report,
+            opening=self._opening,
         )
         self._runners[tenant, config.name] = runner
         async with trio.open_nursery() as nursery:
@@ -185,7 +191,10 @@ class ProjectionManager:
             self._started[tenant, config.name].set()
 
     async def _key_for(self, tenant: TenantId, name: str) -> bytes:
-        """The key of a projection's file, put into the region's key store if it is new."""
+        """The key of a projection's file, put into the region's key store if it is new.
+
+        Overloaded and DiskFull when it can't be put now.
+        """
         keyring = self._home.keyring
         row = None
         if keyring.row(tenant, KeyScope.TENANT) is not None:

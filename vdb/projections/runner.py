@@ -7,7 +7,7 @@ Promises
    one, so everything before the culprit is in, and the status names projection, position, event type and cause. It
    goes no further until the node starts again; the node and its other projections go on.
 4. What fails beneath (the disk, a record that doesn't open, a wrong key) isn't the handler's: it is raised to the node.
-5. A full disk only holds it up: it tries again until there is room, and the status says so.
+5. A full disk, and an overloaded node when it puts its key, only hold it up: it tries again, and the status says so.
 6. Neither status nor errors hold a payload, a name or a subject: of foreign exceptions only the class is told.
 """
 
@@ -19,7 +19,15 @@ from enum import Enum
 import trio
 from attrs import frozen
 
-from vdb.errors import DiskFull, InvalidArgument, NodeStopped, ProjectionFailed, StorageError, VerityError
+from vdb.errors import (
+    DiskFull,
+    InvalidArgument,
+    NodeStopped,
+    Overloaded,
+    ProjectionFailed,
+    StorageError,
+    VerityError,
+)
 from vdb.marks import mark
 from vdb.ports import Connection, Database, Disk
 from vdb.projections.apply import Culprit, Span, commit_span, prepare_database
@@ -77,7 +85,8 @@ class ProjectionRunner:
         tenant: TenantId,
         key_for: KeyFor,
         batch_events: int = BATCH_EVENTS,
-        disk_full_pause: float = 1.0,
+        pause: float = 1.0,
+        opening: trio.Semaphore | None = None,
         on_failed: Callable[[ProjectionFailed], None] | None = None,
     ) -> None:
         assert batch_events >= 1
@@ -87,7 +96,8 @@ class ProjectionRunner:
         self._source = source
         self._key_for = key_for
         self._batch_events = batch_events
-        self._disk_full_pause = disk_full_pause  # seconds between two attempts
+        self._pause = pause  # seconds between two attempts when something holds it up
+        self._opening = trio.Semaphore(1) if opening is None else opening  # shared: how many open at once
         self._on_failed = on_failed
         self._database: Database | None = None
         self._committed: dict[GroupId, int] = {}
@@ -151,16 +161,29 @@ class ProjectionRunner:
     # The loop --------------------------------------------------------------------------------------------------
 
     async def _open(self) -> None:
+        while True:
+            try:
+                async with self._opening:
+                    await self._open_once()
+            except (DiskFull, Overloaded) as error:
+                mark("projection.open_held_up")
+                await self._hold_up(error)
+            else:
+                self._held_up = ""
+                self._state = _State.OPEN
+                self._announce()
+                return
+
+    async def _open_once(self) -> None:
         path = database_path(self.tenant, self.config.name)
         await self._disk.make_directory(path.rpartition("/")[0])
         key = await self._key_for(self.tenant, self.config.name)
-        self._database = await self._disk.open_database(path, key)
+        if self._database is None:
+            self._database = await self._disk.open_database(path, key)
         groups = tuple(sorted(self._source.groups()))
         found = await self._database.run(lambda db: prepare_database(db, self.config, groups))
         self._committed = {group: found[group] for group in groups}
         self._read = dict(self._committed)
-        self._state = _State.OPEN
-        self._announce()
 
     async def _follow(self) -> None:
         while True:
@@ -221,13 +244,17 @@ class ProjectionRunner:
         while True:
             try:
                 await self._opened().run(work)
-            except DiskFull:
+            except DiskFull as error:
                 mark("projection.disk_full")
-                self._held_up = f"projection {self.config.name!r} of tenant {self.tenant} waits: the disk is full"
-                await trio.sleep(self._disk_full_pause)
+                await self._hold_up(error)
             else:
                 self._held_up = ""
                 return
+
+    async def _hold_up(self, error: DiskFull | Overloaded) -> None:
+        why = "the disk is full" if isinstance(error, DiskFull) else "the node is overloaded"
+        self._held_up = f"projection {self.config.name!r} of tenant {self.tenant} waits: {why}"
+        await trio.sleep(self._pause)
 
     def _failure(self, position: Position, event_type: str, error: Exception) -> ProjectionFailed:
         # Our own errors keep to the rule about messages; what others say may quote the event.
