@@ -21,6 +21,7 @@
     ├── StorageError                fatal for the node: it stops and recovers
     │   ├── DiskFull                writes are refused, reads go on
     │   ├── DiskFailed              EIO, a failed fsync
+    │   ├── TooManyOpenFiles        the process, or the system, has no descriptor left
     │   └── FileMissing
     ├── CryptoError                 RecordTampered, KeyUnavailable
     ├── WireError                   bytes that don't follow the protocol
@@ -212,6 +213,10 @@ class DiskFull(StorageError, DefiniteError):
 
 
 class DiskFailed(StorageError):
+    pass
+
+
+class TooManyOpenFiles(StorageError):
     pass
 
 

@@ -4,7 +4,8 @@ A node gets one `World` and never reaches around it. The real one is `vdb.world`
 `sim.world`. Both pass the same contract tests (`tests/contract`). Timers are trio's own sleeps and deadlines.
 
 Rules for every implementation
-- Errors are those of `vdb.errors`: DiskFull (ENOSPC), DiskFailed (EIO, a failed fsync), FileMissing, ConnectionLost.
+- Errors are those of `vdb.errors`: DiskFull (ENOSPC), DiskFailed (EIO, a failed fsync), FileMissing, TooManyOpenFiles
+  (EMFILE, ENFILE), ConnectionLost.
 - A path is relative to the data directory, with '/' between its parts and no '..'.
 - A method that is `async` is a checkpoint: it may suspend, and the simulator may crash the node there.
 """

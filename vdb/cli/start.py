@@ -22,6 +22,7 @@ from vdb.node.node import Node, first_cause
 from vdb.types import Region
 from vdb.world import make_world
 from vdb.world.garbage import frozen_after
+from vdb.world.open_files import raise_open_files_limit
 
 _DAY_SECONDS = 24 * 3600.0
 
@@ -85,6 +86,7 @@ async def start(
     if file.tls is not None:
         tls = tls_config(beside / file.tls.cert, beside / file.tls.key, beside / file.tls.ca)
     logger = set_up_logs(log_format)
+    raise_open_files_limit()
     node = Node(make_world(place, node_config.region, tls=tls), node_config)
     try:
         await _run(node, place, logger, json)

@@ -3,18 +3,22 @@
 One writer connection, which one call at a time may use; up to READERS_MAX reading connections, made when needed and
 used again. SQLite lets readers go on beside the writer (WAL). Files are made with mode 0600; their -wal and -shm files
 inherit it.
+
+SQLite says of a file that it can't open only that, so a missing descriptor is found by asking for one.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
+from vdb.errors import DiskFailed
 from vdb.ports import Connection
 from vdb.projections.store import (
     SqliteError,
@@ -23,7 +27,7 @@ from vdb.projections.store import (
     open_sqlcipher,
     storage_error,
 )
-from vdb.world.guard import ForkGuard
+from vdb.world.guard import ForkGuard, disk_errors
 
 T = TypeVar("T")
 
@@ -47,14 +51,16 @@ class RealDatabase:
         """Open or create the file; WrongKey when the key isn't its own."""
         await trio.lowlevel.checkpoint()
         os.close(os.open(self._location, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._writer = await trio.to_thread.run_sync(open_sqlcipher, str(self._location), self._key)
+        with _files_left(str(self._location)):
+            self._writer = await trio.to_thread.run_sync(open_sqlcipher, str(self._location), self._key)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         self._check()
         async with self._turn:
             self._check()
             assert self._writer is not None
-            return await trio.to_thread.run_sync(partial(work_on, self._writer, work, str(self._location)))
+            with _files_left(str(self._location)):
+                return await trio.to_thread.run_sync(partial(work_on, self._writer, work, str(self._location)))
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         self._check()
@@ -62,11 +68,13 @@ class RealDatabase:
             self._check()
             reader = self._idle_readers.pop() if self._idle_readers else None
             if reader is None:
-                reader = await trio.to_thread.run_sync(
-                    partial(open_sqlcipher, str(self._location), self._key, read_only=True)
-                )
+                with _files_left(str(self._location)):
+                    reader = await trio.to_thread.run_sync(
+                        partial(open_sqlcipher, str(self._location), self._key, read_only=True)
+                    )
             try:
-                return await trio.to_thread.run_sync(partial(work_on, reader, work, str(self._location)))
+                with _files_left(str(self._location)):
+                    return await trio.to_thread.run_sync(partial(work_on, reader, work, str(self._location)))
             finally:
                 self._give_back(reader)
 
@@ -92,6 +100,17 @@ class RealDatabase:
         self._guard.check()
         if self._closed:
             raise trio.ClosedResourceError(f"{self._location.name} is closed")
+
+
+@contextmanager
+def _files_left(path: str) -> Iterator[None]:
+    """Turn DiskFailed into TooManyOpenFiles where that is its cause."""
+    try:
+        yield
+    except DiskFailed:
+        with disk_errors(path):
+            os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        raise
 
 
 def work_on(connection: Connection, work: Callable[[Connection], T], path: str) -> T:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vdb.errors import DiskFailed, DiskFull, FileMissing, ForkedHandle
+from vdb.world.open_files import OUT_OF_FILES, out_of_files
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,7 +46,7 @@ class ForkGuard:
 
 @contextmanager
 def disk_errors(what: str) -> Iterator[None]:
-    """Turn OSError into DiskFull, FileMissing or DiskFailed; `what` says what was being done to which file."""
+    """Turn OSError into an error of `vdb.errors`; `what` says what was being done to which file."""
     try:
         yield
     except OSError as error:
@@ -53,4 +54,6 @@ def disk_errors(what: str) -> Iterator[None]:
             raise DiskFull(f"no space left on the disk: {what}") from error
         if error.errno == errno.ENOENT:
             raise FileMissing(f"no such file or directory: {what}") from error
+        if error.errno in OUT_OF_FILES:
+            raise out_of_files(error.errno, what) from error
         raise DiskFailed(f"{what}: {os.strerror(error.errno or errno.EIO)}") from error
