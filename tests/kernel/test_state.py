@@ -9,6 +9,7 @@ from vdb.kernel.command import ANY, KeyScope, PutKey
 from vdb.kernel.state import State
 from vdb.kernel.streamid import first_session
 from vdb.kernel.tables import KERNEL_TABLES, Table, stream_key, tenant_key
+from vdb.storage.tables import StorageTable
 from vdb.types import DataClass, GroupId
 
 GROUP = GroupId("eu-west-1")
@@ -95,8 +96,13 @@ def test_from_rows_refuses_rows_without_the_scalars() -> None:
 
 
 def test_from_rows_refuses_a_table_that_is_not_the_kernels() -> None:
-    with pytest.raises(AssertionError, match="EVENT_LOGS"):
-        State.from_rows(GROUP, 4, [(Table.EVENT_LOGS, b"k", b"1")])
+    with pytest.raises(AssertionError, match="table 100 is not the kernel's"):
+        State.from_rows(GROUP, 4, [(StorageTable.EVENT_LOGS, b"k", b"1")])
+
+
+def test_tables_of_kernel_and_storage_have_numbers_of_their_own() -> None:
+    assert max(Table) < min(StorageTable) == 100
+    assert StorageTable.CHECKPOINT_HEAD == 102
 
 
 def test_the_digest_sees_each_part(primary_class) -> None:

@@ -96,7 +96,7 @@ class State:
         building = [_NO_ROWS.mutate() for _ in range(_ROW_SLOTS)]
         count = 0
         for table, key, value in rows:
-            assert table < _ROW_SLOTS, f"table {Table(table).name} is not the kernel's"
+            assert table < _ROW_SLOTS, f"table {int(table)} is not the kernel's"
             building[table][key] = value
             count += 1
         meta, *found = (table.finish() for table in building)

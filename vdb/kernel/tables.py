@@ -2,7 +2,7 @@
 
 Rows are bytes to bytes, because a million streams must fit in memory: a stream is two small rows and no object of
 its own. Numbers in keys are big-endian, so that sorting the bytes sorts the numbers. The numbers of the tables stand
-in checkpoints: they are never reused.
+in checkpoints: they are never reused. Those of storage start at 100 (`vdb.storage.tables`).
 
 | table        | key                          | value (`vdb.kernel.rows`)                              |
 |--------------|------------------------------|--------------------------------------------------------|
@@ -16,7 +16,6 @@ in checkpoints: they are never reused.
 | KEYS         | dek_id 16                    | `KeyRow`                                               |
 | TRANSACTIONS | transaction u64              | `TransactionState`: the one that is being sent          |
 | PARTS        | transaction u64, record u32  | `KeptRecord`: its records so far, in their order        |
-| EVENT_LOGS   | tenant u64                   | kept by storage beside the kernel's tables             |
 """
 
 from __future__ import annotations
@@ -39,8 +38,6 @@ class Table(IntEnum):
     KEYS = 7
     TRANSACTIONS = 8
     PARTS = 9
-    EVENT_LOGS = 64
-    """Not the kernel's: the lengths and checksums of the segments at a checkpoint."""
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.

@@ -26,12 +26,11 @@ from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
 from vdb.storage.superblock import FILE_NAME as SUPERBLOCK_FILE
 from vdb.storage.superblock import Superblock, SuperblockState
+from vdb.storage.tables import StorageTable
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.header import ZERO_CHECKSUM
 
-CHECKPOINT_TABLE = 65
-"""One row: what the log's next header must chain to. Beside the kernel's and the event log's tables."""
 _CHECKPOINT_KEY = b"head"
 _CHECKPOINT_ROW = struct.Struct(">32sQ")
 
@@ -44,7 +43,7 @@ class CheckpointHead:
     timestamp: int
 
     def rows(self) -> dict[int, dict[bytes, bytes | None]]:
-        return {CHECKPOINT_TABLE: {_CHECKPOINT_KEY: _CHECKPOINT_ROW.pack(self.checksum, self.timestamp)}}
+        return {StorageTable.CHECKPOINT_HEAD: {_CHECKPOINT_KEY: _CHECKPOINT_ROW.pack(self.checksum, self.timestamp)}}
 
 
 START = CheckpointHead(checksum=ZERO_CHECKSUM, timestamp=0)
@@ -137,7 +136,7 @@ def _split_rows(
         limits.sessions_max,
         ((table, key, value) for table in KERNEL_TABLES for key, value in rows.get(table, {}).items()),
     )
-    packed = rows.get(CHECKPOINT_TABLE, {}).get(_CHECKPOINT_KEY)
+    packed = rows.get(StorageTable.CHECKPOINT_HEAD, {}).get(_CHECKPOINT_KEY)
     if packed is None:
         return state, START
     checksum, timestamp = _CHECKPOINT_ROW.unpack(packed)

@@ -10,3 +10,6 @@ class StorageTable(IntEnum):
     """tenant u64 -> `tenant_log.Cursor`: where the tenant's open segment ends."""
     SEGMENTS = 101
     """tenant u64, segment u32 -> `tenant_log.ClosedSegment`."""
+    CHECKPOINT_HEAD = 102
+    """One row, "head" -> checksum 32, timestamp u64 of the op that the checkpoint stands at: what the header of the op
+    after it must chain to, and the time that it must exceed."""
