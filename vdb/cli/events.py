@@ -28,7 +28,7 @@ _BATCH_BYTES_MAX = 256 * 1024
 async def publish(
     *,
     stream: str,
-    payload: Annotated[list[str] | None, Parameter(negative="")] = None,
+    payload: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     stdin: Annotated[bool, Parameter(negative="")] = False,
     subject: str = "",
     expected: int | None = None,

@@ -38,7 +38,7 @@ async def rows(
     projection: str,
     table: str | None = None,
     where: Annotated[list[str] | None, Parameter(negative="")] = None,
-    order_by: Annotated[list[str] | None, Parameter(negative="")] = None,
+    order_by: Annotated[list[str] | None, Parameter(negative="", allow_leading_hyphen=True)] = None,
     limit: int = 100,
     wait: float = 10.0,
     options: TenantOptions = TENANT,
