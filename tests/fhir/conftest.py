@@ -107,7 +107,7 @@ def client() -> ListClient:
     return ListClient()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def new_client() -> type[ListClient]:
     return ListClient
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 import trio
-from hypothesis import given
+import trio.testing
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vdb.fhir import importer as importer_module
 from vdb.fhir.importer import FhirImporter, Progress, Rejected
 from vdb.fhir.lines import Resource, event_id_of, read_line
 from vdb.fhir.projections import PATIENT_TIMELINE
@@ -90,6 +94,87 @@ async def test_two_imports_at_once_make_no_duplicate(client: Any, files: Any) ->
     assert sum(map(len, client.streams.values())) == 67
     assert sum(importer.report.appended for importer in importers) == 67
     assert all(importer.report.appended + importer.report.duplicates == 67 for importer in importers)
+
+
+async def test_a_resource_that_another_import_stores_while_it_makes_room_is_sent_once(client: Any, lines: Any) -> None:
+    """The second passes the batch's size: the first is flushed, and only then is the other's copy of both seen."""
+    file = lines(*({"resourceType": "Device", "id": f"d{n}", "note": "x" * 200_000} for n in range(2)))
+    append, others = client.append, []
+
+    async def append_after_the_other(appends: Any, /) -> None:
+        client.append = append
+        others.append(await run(client, [("Device.ndjson", file)]))
+        await append(appends)
+
+    client.append = append_after_the_other
+    mine = await run(client, [("Device.ndjson", file)])
+    assert [counts(importer) for importer in (others[0], mine)] == [(2, 2, 0, 0), (2, 0, 2, 0)]
+    ids = [event_id for event_id, _subject, _payload in client.streams["fhir.Device"]]
+    assert len(ids) == len(set(ids)) == 2
+
+
+class Turns:
+    """A client to one log whose every call waits as long as it is told; calls of two with other phases never tie."""
+
+    def __init__(self, log: Any, phase: float, waits: Sequence[int]) -> None:
+        self._log = log
+        self._phase = phase
+        self._waits = list(waits)
+
+    async def create_stream(self, *args: Any, **named: Any) -> object:
+        await trio.sleep(self._phase)
+        return await self._log.create_stream(*args, **named)
+
+    async def append(self, *args: Any) -> object:
+        await self._wait()
+        return await self._log.append(*args)
+
+    async def read_event_ids(self, *args: Any) -> tuple[Sequence[bytes], int]:
+        await self._wait()
+        found: tuple[Sequence[bytes], int] = await self._log.read_event_ids(*args)
+        return found
+
+    async def _wait(self) -> None:
+        await trio.sleep(self._waits.pop() if self._waits else 1)
+
+
+WAITS = st.lists(st.integers(0, 6), max_size=40)
+EXPORT = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=24)
+"""(id, size) of each line; lines may come twice."""
+
+
+@given(EXPORT, EXPORT, WAITS, WAITS)
+@settings(max_examples=80)
+def test_imports_that_interleave_store_each_resource_once(
+    new_client: Any, first: Any, second: Any, first_waits: list[int], second_waits: list[int]
+) -> None:
+    log = new_client()
+    log.size_max = 1_500
+
+    def file(export: Any) -> list[tuple[int, bytes]]:
+        made = ({"resourceType": "Device", "id": f"d{n}", "note": "x" * (size * 200)} for n, size in export)
+        return list(enumerate((json.dumps(one).encode() for one in made), 1))
+
+    importers = [
+        FhirImporter(Turns(log, 0.25, first_waits), REGION),
+        FhirImporter(Turns(log, 0.5, second_waits), REGION),
+    ]
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            for importer, export in zip(importers, (first, second), strict=True):
+                nursery.start_soon(importer.run, [("Device.ndjson", file(export))])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importer_module, "BATCH_BYTES", 900)
+        patch.setattr(importer_module, "BATCH_RESOURCES", 4)
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    expected = {event_id_of("Device", f"d{n}", line) for export in (first, second)
+                for (n, _size), (_number, line) in zip(export, file(export), strict=True)}  # fmt: skip
+    ids = [event_id for event_id, _subject, _payload in log.streams["fhir.Device"]]
+    assert len(ids) == len(expected)
+    assert set(ids) == expected
+    assert sum(importer.report.appended for importer in importers) == len(expected)
 
 
 async def test_bad_lines_are_told_and_the_rest_goes_on(client: Any, lines: Any) -> None:

@@ -89,6 +89,10 @@ class _Stream:
     """Event id to (resource, file, line), in the file's order."""
     waiting_bytes: int = 0
 
+    def has(self, resource: Resource) -> bool:
+        """Whether it is stored, as far as we know now, or waits. True of a moment: ask again after an await."""
+        return resource.event_id in self.stored or resource.event_id in self.waiting
+
 
 class FhirImporter:
     """One import. `placement` is the region for PHI; the rest goes to the global group."""
@@ -152,11 +156,11 @@ class FhirImporter:
             self._reject(file, number, found)
             return
         self.report.resources += 1
-        if found.event_id in stream.stored or found.event_id in stream.waiting:
+        if not stream.has(found) and stream.waiting and stream.waiting_bytes + len(found.payload) > BATCH_BYTES:
+            await self._flush(stream)  # may learn of another writer's events: so it is asked again below
+        if stream.has(found):
             self.report.duplicates += 1
             return
-        if stream.waiting and stream.waiting_bytes + len(found.payload) > BATCH_BYTES:
-            await self._flush(stream)
         stream.waiting[found.event_id] = (found, file, number)
         stream.waiting_bytes += len(found.payload)
         if len(stream.waiting) >= BATCH_RESOURCES:
