@@ -7,7 +7,7 @@ import json
 import pytest
 
 from vdb.crypto.root import RootKeys
-from vdb.errors import DamagedData, DataDirectoryInUse, ForeignData, NewerFormat, WrongKey
+from vdb.errors import DamagedData, DataDirectoryInUse, ForeignData, NewerFormat, NotLoopback, WrongKey
 from vdb.node.identity import Identity, decode_identity, encode_identity
 from vdb.types import GLOBAL_GROUP, GroupId, Region
 
@@ -81,3 +81,13 @@ async def test_a_lost_superblock_is_damage_not_a_new_group(start, tmp_path) -> N
         async with start():
             pass
     assert caught.group_contains(DamagedData, match="lost its superblock")
+
+
+async def test_an_address_that_cant_be_taken_leaves_the_directory_as_it_was(start, tmp_path) -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with start(address="0.0.0.0:0"):
+            pass
+    assert caught.group_contains(NotLoopback)
+    assert not (tmp_path / "data" / "node").exists()
+    async with start(folder=tmp_path / "data", region=Region("eu-west-1")):
+        pass

@@ -118,7 +118,7 @@ async def test_conditions_name_what_was_expected_and_found(start) -> None:
         await with_notes(node.service)
         await node.service.append(NOBODY, 1, [append_to("notes", b"0")])
         exact = Expected(ExpectedKind.EXACT, 3)
-        with pytest.raises(WrongExpectedOffset, match=r"expected exactly 3.*at 1"):
+        with pytest.raises(WrongExpectedOffset, match=r"expected exactly 3, stream 'notes' is at 1"):
             await node.service.append(NOBODY, 1, [append_to("notes", b"1", expected=exact)])
 
 

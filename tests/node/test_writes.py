@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from vdb.errors import CrossGroup, DefiniteError, InvalidArgument, StreamExists, TooLarge, UnknownStream
-from vdb.kernel.command import EMPTY, Origin
+from vdb.kernel.command import EMPTY, Expected, ExpectedKind, Origin
 from vdb.kernel.reply import StreamCreated
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
 from vdb.node.request import PlainAppend, PlainRun
@@ -84,8 +84,22 @@ async def test_an_executed_request_gets_its_answer_even_if_the_gate_would_refuse
             TooLarge,
         ),
         ([PlainAppend(stream="notes", runs=(PlainRun(count=0, batch=b""),))], InvalidArgument),
+        ([PlainAppend(stream="notes", expected=Expected(ExpectedKind.EXACT, 2**64))], InvalidArgument),
+        ([PlainAppend(stream="notes", expected=Expected(ExpectedKind.EXACT, -1))], InvalidArgument),
+        ([PlainAppend(stream="notes", runs=(PlainRun(count=1, batch=b"", schema_id=2**32),))], InvalidArgument),
+        ([PlainAppend(stream="notes", runs=(PlainRun(count=1, batch=b"", subject="\ud800"),))], InvalidArgument),
     ],
-    ids=["60,000 conditions", "too many streams", "a stream twice", "too many events", "an empty run"],
+    ids=[
+        "60,000 conditions",
+        "too many streams",
+        "a stream twice",
+        "too many events",
+        "an empty run",
+        "an offset too large",
+        "an offset below 0",
+        "a schema id too large",
+        "a subject that isn't UTF-8",
+    ],
 )
 async def test_appends_out_of_bounds_are_refused_and_the_node_goes_on(start, appends, error) -> None:
     async with start() as node:

@@ -15,7 +15,7 @@ from vdb.node import log
 from vdb.node.config import NodeConfig
 from vdb.node.node_service import NodeService
 from vdb.node.rpc_face import RpcFace
-from vdb.ports import Network
+from vdb.ports import Listener
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
 from vdb.rpc.server import ReceiveBudget, serve
@@ -31,19 +31,17 @@ CALL_ROOM = 1024 * 1024
 
 
 async def serve_connections(
-    network: Network,
+    listener: Listener,
     config: NodeConfig,
     service: NodeService,
-    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept until cancelled; reports the address. AddressInUse and NotLoopback before that."""
-    assert config.address is not None
+    """Accept until cancelled, then close the listener."""
     face = RpcFace(service)
     limits = _limits_for(service)
     budget = ReceiveBudget(UNFINISHED_MESSAGES_MAX * limits.message_size_max)
     slots = trio.CapacityLimiter(config.connections_max)
-    listener = await network.listen(config.address)
-    task_status.started(listener.address)
+    task_status.started()
 
     broken, broke = trio.open_memory_channel[BaseException](math.inf)
 

@@ -1,9 +1,9 @@
 """A node: groups, projections and the RPC door on one world.
 
-Order of a start: lock the data directory, read its identity, format groups that never were, open and recover each
-group, start the projections, listen. Whatever fails before the node listens is a StartError (or DamagedData)
-whose message says what to do; whatever fails later ends the node, since a node that isn't sure of its disk or of its
-own invariants must not serve.
+Order of a start: lock the data directory, take the address (so that a wrong one changes nothing on disk), read the
+directory's identity, format groups that never were, open and recover each group, start the projections, accept.
+Whatever fails before is a StartError (or DamagedData) whose message says what to do; whatever fails later ends the
+node, since a node that isn't sure of its disk or of its own invariants must not serve.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vdb.node.observer import SILENT, Observer
 from vdb.node.preparer import Preparer
 from vdb.node.projecting import ProjectionManager
 from vdb.node.reader import GroupReader
-from vdb.ports import World
+from vdb.ports import Listener, World
 from vdb.types import GroupId
 from vdb.version import VERSION
 
@@ -59,7 +59,11 @@ class Node:
     async def _run(self, task_status: trio.TaskStatus[str | None]) -> None:
         disk = self.world.disk
         await disk.lock()
+        listener: Listener | None = None
         try:
+            if self.config.address is not None:
+                listener = await self.world.network.listen(self.config.address)
+                self.address = listener.address
             await self._open_groups()
             async with trio.open_nursery() as nursery:
                 for group in self.groups.values():
@@ -75,14 +79,14 @@ class Node:
                     version=VERSION,
                 )
                 await nursery.start(projections.run)
-                if self.config.address is not None:
-                    self.address = await nursery.start(
-                        serve_connections, self.world.network, self.config, self._service
-                    )
+                if listener is not None:
+                    await nursery.start(serve_connections, listener, self.config, self._service)
                 log.info("node.started", region=self.config.region.name, address=self.address, version=VERSION)
                 task_status.started(self.address)
         finally:
             with trio.CancelScope(shield=True):
+                if listener is not None:
+                    await listener.aclose()
                 for group in self.groups.values():
                     await group.storage.close()
                 await disk.close()

@@ -44,6 +44,7 @@ from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest
 from vdb.types import (
     GLOBAL_GROUP,
+    U64_MAX,
     DataClass,
     GroupId,
     Placement,
@@ -79,6 +80,10 @@ class Writes:
         on_answer: OnCreate,
     ) -> None:
         """Queue a creation; `on_answer` is called once, at once or after the commit."""
+
+        def answer(group: GroupId, reply: Reply) -> StreamCreated | DefiniteError:
+            return _stream_created(self._named(group, tenant, [name], reply))
+
         try:
             kind = _data_class(data_class)
             group = self._group_for(kind, placement)
@@ -86,7 +91,7 @@ class Writes:
             self._check_name_is_free(group, checked, name)
             self._check_origin(origin, group)
         except DefiniteError as error:
-            self._refuse(origin, error, _stream_created, on_answer)
+            self._refuse(origin, error, answer, on_answer)
             return
         under_way = self._creating.setdefault((checked, name), [])
         under_way.append(group)
@@ -98,14 +103,14 @@ class Writes:
             on_answer(result)
 
         request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
-        _submit(group, request, origin, _stream_created, on_done)
+        _submit(group, request, origin, answer, on_done)
 
     def append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_answer: OnAppend) -> None:
         """Queue an append; `on_answer` is called once, at once or after the commit."""
         names = [append.stream for append in appends]
 
         def answer(group: GroupId, reply: Reply) -> AppendResult | DefiniteError:
-            return _append_result(group, names, reply)
+            return _append_result(group, names, self._named(group, tenant, names, reply))
 
         try:
             checked = check_tenant_id(tenant)
@@ -131,6 +136,17 @@ class Writes:
             return error if isinstance(reply, Refusal) and reply.code is error.code else answer(name, reply)
 
         _submit(group, _rejection(error), origin, first_answer, on_answer)
+
+    def _named(self, group: GroupId, tenant: int, names: Sequence[str], reply: Reply) -> Reply:
+        """A refusal with the caller's names for the ids in it: the log knows no names."""
+        if not isinstance(reply, Refusal):
+            return reply
+        message = reply.message
+        for name in names:
+            stream = self._readers[group].find(TenantId(tenant), name)
+            if stream is not None:
+                message = message.replace(f"stream {stream.stream} ", f"stream '{name}' ")
+        return Refusal(reply.code, message)
 
     # Checks ----------------------------------------------------------------------------------------------------
 
@@ -233,8 +249,12 @@ def _check_appends(appends: Sequence[PlainAppend]) -> None:
 
 
 def _check_runs(append: PlainAppend) -> None:
+    if not 0 <= append.expected.offset <= U64_MAX:
+        raise InvalidArgument(f"an offset lies between 0 and {U64_MAX}; found {append.expected.offset}")
     for run in append.runs:
         _check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
+        if not 0 <= run.schema_id < 2**32:
+            raise InvalidArgument(f"a schema id lies between 0 and {2**32 - 1}; found {run.schema_id}")
         if run.count < 1:
             raise InvalidArgument("a run holds at least one event; found none")
         if run.event_ids == BAD_IDS:
@@ -247,7 +267,10 @@ def _check_runs(append: PlainAppend) -> None:
 
 
 def _check_text(what: str, text: str, bytes_max: int) -> None:
-    size = len(text.encode())
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"{what} is text that UTF-8 can encode; found lone surrogates") from None
     if size > bytes_max:
         raise TooLarge(f"{what} has at most {bytes_max} bytes; found {size}")
 
@@ -263,7 +286,7 @@ def _another_request() -> InvalidArgument:
     )
 
 
-def _stream_created(_group: GroupId, reply: Reply) -> StreamCreated | DefiniteError:
+def _stream_created(reply: Reply) -> StreamCreated | DefiniteError:
     if isinstance(reply, Refusal):
         return error_for_refusal(reply.code, reply.message)
     return reply if isinstance(reply, StreamCreated) else _another_request()
