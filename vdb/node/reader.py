@@ -2,12 +2,16 @@
 
 Everything served is committed: the event log holds nothing else. Names stand sealed in the tenant's catalogue
 stream, where the name of the stream with serial number n lies at offset n - 1.
+
+What the event log returns is asserted to be without a gap: an index that left out a frame would otherwise hide
+acknowledged events from every reader, and nobody would notice.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from vdb.crypto.record import open_body
 from vdb.errors import DamagedData, InvalidArgument
@@ -111,6 +115,7 @@ class GroupReader:
         frames = await self.group.storage.event_log.read_stream(
             tenant, stream.stream, from_offset, self.group.limits.read_bytes_max
         )
+        _check_offsets(frames, from_offset)
         runs: list[OpenedRun] = []
         left = max_events
         for frame in frames:
@@ -142,6 +147,7 @@ class GroupReader:
         """
         head = self.group.state.next_position
         frames = await self.group.storage.event_log.read_log(tenant, from_position, self.group.limits.read_bytes_max)
+        _check_positions(frames, from_position)
         runs: list[OpenedRun] = []
         position = from_position
         left = max_events
@@ -160,3 +166,25 @@ class GroupReader:
             position = run.first_position + run.count
             left -= run.count
         return runs, position if frames else max(head, from_position)
+
+
+def _check_offsets(frames: Sequence[Frame], from_offset: int) -> None:
+    """The first frame holds `from_offset`, which the stream has, and each other one begins where the last ended."""
+    assert frames, f"the log has no frame for offset {from_offset} below the stream's end"
+    assert frames[0].offset <= from_offset, (
+        f"offset {from_offset} was left out: the first frame is at {frames[0].offset}"
+    )
+    assert from_offset < frames[0].offset + frames[0].count, f"the first frame ends before offset {from_offset}"
+    for before, frame in pairwise(frames):
+        end = before.offset + before.count
+        assert frame.offset == end, f"a frame at offset {end} was left out: the next one is at {frame.offset}"
+
+
+def _check_positions(frames: Sequence[Frame], from_position: int) -> None:
+    """Positions rise; between two frames lie those of other tenants."""
+    end = from_position
+    for index, frame in enumerate(frames):
+        assert frame.count >= 1
+        assert frame.position >= end or index == 0, f"position {frame.position} comes after the one before {end}"
+        assert frame.position + frame.count > end, f"the frame at position {frame.position} ends before {end}"
+        end = frame.position + frame.count
