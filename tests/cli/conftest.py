@@ -118,8 +118,12 @@ def start_node() -> Iterator[StartNode]:
     """Start nodes; they are killed at the end of the module."""
     started: list[NodeProcess] = []
 
-    def start(directory: Path, *more: str, arguments: Sequence[str] | None = None) -> NodeProcess:
+    def start(directory: Path, *more: str, arguments: Sequence[str] | None = None, config: str = "") -> NodeProcess:
+        """`config` is added to the configuration file that `start_arguments` writes."""
         command = list(arguments) if arguments is not None else start_arguments(directory, *more)
+        if config:
+            with (directory / "node.toml").open("a") as file:
+                file.write(config)
         with (directory / "node.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "vdb.cli", *command, "--json"],

@@ -81,7 +81,7 @@ def time_text(micros: int) -> str:
 
 def print_note(text: str) -> None:
     """A line that is no result."""
-    sys.stderr.write(f"note: {text}\n")
+    sys.stderr.write(f"note: {visible(text)}\n")
 
 
 def exit_code(error: Exception) -> int:
