@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import astuple, evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -11,9 +12,11 @@ from vdb.crypto.record import (
     BODY_OVERHEAD,
     CHAIN_START,
     RecordHeader,
+    RecordKey,
     chain,
     decode_header,
     decode_record,
+    encode_header,
     encode_record,
     header_size,
     leaf_hash,
@@ -110,6 +113,22 @@ def test_bodies_round_trip(header: RecordHeader, plaintext: bytes, salt: bytes) 
     assert open_body(data, KEY, body) == plaintext
     assert open_body(memoryview(data), KEY, memoryview(body)) == plaintext
     assert seal(data, KEY, memoryview(plaintext), salt) == body
+
+
+@given(header=HEADERS)
+def test_headers_of_short_ids_are_the_same_without_the_value(header: RecordHeader) -> None:
+    header = evolve(header, tenant=header.tenant % 2**64, stream=header.stream % 2**64)
+    fields = astuple(header)
+    assert encode_header(*fields[:5], header.region.encode(), *fields[6:]) == header.encode()
+
+
+def test_one_record_key_seals_many_records_as_the_bare_key_does() -> None:
+    key = RecordKey(KEY)
+    for salt in (SALT, bytes(32), SALT):
+        body = key.seal(HEADER_BYTES, PLAINTEXT, salt)
+        assert body == seal(HEADER_BYTES, KEY, PLAINTEXT, salt)
+        assert open_body(HEADER_BYTES, KEY, body) == PLAINTEXT
+    assert repr(key) == "RecordKey()"
 
 
 @pytest.mark.parametrize("ids", [b"", EVENT_IDS])

@@ -24,7 +24,7 @@ from vdb.crypto.cache import BoundedCache
 from vdb.crypto.kdf import KEY_SIZE, derive, keyed_hash
 from vdb.crypto.key_index import NO_LOOKUP, KeyIndex
 from vdb.crypto.keywrap import unwrap_key, wrap_key
-from vdb.crypto.record import DEK_ID_SIZE, NO_SUBJECT
+from vdb.crypto.record import DEK_ID_SIZE, NO_SUBJECT, RecordKey
 from vdb.crypto.root import RootKey
 from vdb.errors import KeyUnavailable, WrongKey
 from vdb.kernel.command import KeyRow, KeyScope
@@ -52,29 +52,37 @@ class Keyring:
         self._index = KeyIndex()
         self._keys: BoundedCache[bytes, bytes] = BoundedCache(cached_keys_max)
         self._lookup_keys: BoundedCache[TenantId, bytes] = BoundedCache(cached_keys_max)
-        self._found: BoundedCache[tuple[TenantId, KeyScope, str], KeyRow] = BoundedCache(cached_keys_max)
-        self._lookups: BoundedCache[tuple[TenantId, KeyScope, str], bytes] = BoundedCache(cached_keys_max)
+        self._record_keys: BoundedCache[bytes, RecordKey] = BoundedCache(cached_keys_max)
+        # By scope, in a list: a member of an enum hashes in Python, and is looked up several times for each publish.
+        self._found: list[BoundedCache[tuple[TenantId, str], KeyRow]] = [
+            BoundedCache(cached_keys_max) for _ in KeyScope
+        ]
+        self._lookups: list[BoundedCache[tuple[TenantId, str], bytes]] = [
+            BoundedCache(cached_keys_max) for _ in KeyScope
+        ]
 
     def add(self, row: KeyRow) -> None:
         """Hold a row of the key store. Adding it twice is harmless; WrongKey when a tenant's key doesn't unwrap."""
         if row.scope is KeyScope.TENANT:
             key = self._unwrap_tenant_key(row)
             self._lookup_keys.forget(row.tenant)
-            self._lookups.clear()
+            for lookups in self._lookups:
+                lookups.clear()
             self._keys.put(row.dek_id, key)
         if self._index.add(row):
-            self._found.clear()
+            for found in self._found:
+                found.clear()
 
     def row(self, tenant: TenantId, scope: KeyScope, name: str = "") -> KeyRow | None:
         """The row of this scope and name, or None. `name` is a stream's, a subject's or a projection's."""
-        cached = self._found.get((tenant, scope, name))
+        cached = self._found[scope].get((tenant, name))
         if cached is not None:
             return cached
         if scope not in UNNAMED_SCOPES and self._index.find(tenant, KeyScope.TENANT, NO_LOOKUP) is None:
             return None
         found = self._index.find(tenant, scope, self.lookup(tenant, scope, name))
         if found is not None:
-            self._found.put((tenant, scope, name), found)
+            self._found[scope].put((tenant, name), found)
         return found
 
     def make(self, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass, entropy: Entropy) -> KeyRow:
@@ -117,6 +125,14 @@ class Keyring:
         self._keys.put(dek_id, key)
         return key
 
+    def record_key(self, dek_id: bytes) -> RecordKey:
+        """`key`, ready to seal records."""
+        cached = self._record_keys.get(dek_id)
+        if cached is None:
+            cached = RecordKey(self.key(dek_id))
+            self._record_keys.put(dek_id, cached)
+        return cached
+
     def lookup(self, tenant: TenantId, scope: KeyScope, name: str) -> bytes:
         """32 bytes by which a name is found without standing anywhere; zeros for a scope without names.
 
@@ -124,7 +140,7 @@ class Keyring:
         """
         if scope in UNNAMED_SCOPES:
             return NO_LOOKUP
-        cached = self._lookups.get((tenant, scope, name))
+        cached = self._lookups[scope].get((tenant, name))
         if cached is not None:
             return cached
         key = self._lookup_keys.get(tenant)
@@ -132,7 +148,7 @@ class Keyring:
             key = derive(self.key(self._tenant_row(tenant).dek_id), b"veritydb/v1/lookup", self._place(tenant))
             self._lookup_keys.put(tenant, key)
         found = keyed_hash(key, bytes((scope,)) + FIRST_PERIOD + _text(name))
-        self._lookups.put((tenant, scope, name), found)
+        self._lookups[scope].put((tenant, name), found)
         return found
 
     def subject_token(self, row: KeyRow, subject: str) -> bytes:

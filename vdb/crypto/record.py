@@ -59,6 +59,9 @@ CHAIN_START = bytes(32)
 
 _ID_SIZE = 16
 _HEAD = struct.Struct(">4sBB16s16sQIBB")
+_HEAD_OF_IDS = struct.Struct(">4sBB8xQ8xQQIBB")
+"""The same for ids of 8 bytes, which ours are: the other half of their fields is zero."""
+assert _HEAD_OF_IDS.size == _HEAD.size
 _TAIL = struct.Struct(">32s16sIQ")
 _REGION_LENGTH_AT = _HEAD.size - 1
 _HEADER_SIZE_MIN = _HEAD.size + _TAIL.size
@@ -77,6 +80,10 @@ _FIXED_START = b"veritydb/v1/record\0"
 _FIXED_END = (64 * 8).to_bytes(4, "big")
 _BLOCK_1 = b"\0\0\0\1" + _FIXED_START
 _BLOCK_2 = b"\0\0\0\2" + _FIXED_START
+
+_HMAC_BLOCK_SIZE = 64
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 _TAMPERED = "a sealed record doesn't open: expected the key and the bytes that it was sealed with, found others"
 
@@ -119,6 +126,25 @@ class RecordHeader:
             len(region),
         )
         return head + region + _TAIL.pack(self.subject_token, self.dek_id, self.schema_id, self.time)
+
+
+def encode_header(
+    tenant: int,
+    stream: int,
+    offset: int,
+    count: int,
+    data_class: int,
+    region: bytes,
+    subject_token: bytes,
+    dek_id: bytes,
+    schema_id: int,
+    time: int,
+) -> bytes:
+    """`RecordHeader.encode` for ids of 8 bytes, without the value, which would cost as much as the seal."""
+    assert len(subject_token) == TOKEN_SIZE
+    assert len(dek_id) == DEK_ID_SIZE
+    head = _HEAD_OF_IDS.pack(MAGIC, VERSION, ALGORITHM, tenant, stream, offset, count, data_class, len(region))
+    return head + region + _TAIL.pack(subject_token, dek_id, schema_id, time)
 
 
 @frozen(kw_only=True)
@@ -170,17 +196,55 @@ def header_size(record: Buffer) -> int:
     return _HEADER_SIZE_MIN + record[_REGION_LENGTH_AT]
 
 
+class RecordKey:
+    """A data key, ready to seal: HMAC's two hashes have taken in the key and the start of each block already.
+
+    It tells as much as the key itself, and is kept where the key is kept. Deriving takes 2 µs so, 5 from the bare key.
+    """
+
+    __slots__ = ("_block_1", "_block_2", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        assert len(key) == KEY_SIZE
+        block = key.ljust(_HMAC_BLOCK_SIZE, b"\0")
+        inner = block.translate(_INNER_PAD)
+        self._block_1 = sha256(inner + _BLOCK_1)
+        self._block_2 = sha256(inner + _BLOCK_2)
+        self._outer = sha256(block.translate(_OUTER_PAD))
+
+    def derive(self, salt: bytes, header_bytes: Buffer) -> tuple[bytes, bytes]:
+        """(enc_key, commit) of one record. The dek_id is read from the header's fixed tail."""
+        rest = b"".join((salt, header_bytes[-28:-12], _FIXED_END))
+        # HMAC (RFC 2104) from its hashed pads: H(outer pad || H(inner pad || message)).
+        inner, outer = self._block_1.copy(), self._outer.copy()
+        inner.update(rest)
+        outer.update(inner.digest())
+        enc_key = outer.digest()
+        inner, outer = self._block_2.copy(), self._outer.copy()
+        inner.update(rest)
+        outer.update(inner.digest())
+        return enc_key, outer.digest()
+
+    def seal(self, header_bytes: bytes, plaintext: Buffer, salt: bytes) -> bytes:
+        """`seal` under this key."""
+        assert len(salt) == SALT_SIZE
+        size = len(plaintext) + BODY_OVERHEAD
+        if size > RECORD_SIZE_MAX:
+            raise TooLarge(f"a sealed record has at most {RECORD_SIZE_MAX} bytes; found {size}")
+        enc_key, commit = self.derive(salt, header_bytes)
+        sealed = AESGCM(enc_key).encrypt(_NONCE, plaintext, header_bytes + salt + commit)
+        return b"".join((salt, commit, _NONCE, sealed))
+
+    def __repr__(self) -> str:
+        return "RecordKey()"
+
+
 def seal(header_bytes: bytes, key: bytes, plaintext: Buffer, salt: bytes) -> bytes:
     """The body of a record: `plaintext` sealed under the data key `key`, bound to this header.
 
     `salt` is 32 bytes never used before. TooLarge when the body would exceed RECORD_SIZE_MAX.
     """
-    assert len(salt) == SALT_SIZE
-    if len(plaintext) + BODY_OVERHEAD > RECORD_SIZE_MAX:
-        raise TooLarge(f"a sealed record has at most {RECORD_SIZE_MAX} bytes; found {len(plaintext) + BODY_OVERHEAD}")
-    enc_key, commit = _derive(key, salt, header_bytes)
-    sealed = AESGCM(enc_key).encrypt(_NONCE, plaintext, header_bytes + salt + commit)
-    return b"".join((salt, commit, _NONCE, sealed))
+    return RecordKey(key).seal(header_bytes, plaintext, salt)
 
 
 def open_body(header_bytes: Buffer, key: bytes, body: Buffer) -> bytes:
@@ -246,17 +310,7 @@ def sealed_for(
     The same as `decode_record` with a look at each field, without an object for it: apply asks it of every record.
     """
     name = region.encode("ascii")
-    head = _HEAD.pack(
-        MAGIC,
-        VERSION,
-        ALGORITHM,
-        tenant.to_bytes(_ID_SIZE, "big"),
-        stream.to_bytes(_ID_SIZE, "big"),
-        offset,
-        count,
-        data_class,
-        len(name),
-    )
+    head = _HEAD_OF_IDS.pack(MAGIC, VERSION, ALGORITHM, tenant, stream, offset, count, data_class, len(name))
     tail_at = len(head) + len(name)
     header_end = tail_at + _TAIL.size
     if not record.startswith(head + name) or len(record) < header_end + _IDS_LENGTH.size:

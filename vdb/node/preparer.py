@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vdb.crypto.keyring import Keyring
-from vdb.crypto.record import RecordHeader, encode_record, seal
+from vdb.crypto.record import encode_header, encode_record
 from vdb.kernel.command import (
     INTERNAL,
     AppendBatch,
@@ -66,6 +66,11 @@ class Preparer:
     """The group's region, or 'global': what stands in the header of its records."""
     keyring: Keyring
     entropy: Entropy
+    region_bytes: bytes = field(init=False, repr=False)
+
+    @region_bytes.default
+    def _encode_region(self) -> bytes:
+        return self.region.encode("ascii")
 
     @property
     def _catalogue_class(self) -> DataClass:
@@ -175,19 +180,19 @@ class Preparer:
         data_class: DataClass,
         time: int,
     ) -> bytes:
-        header = RecordHeader(
-            tenant=tenant,
-            stream=stream,
-            offset=offset,
-            count=run.count,
-            data_class=data_class,
-            region=self.region,
-            subject_token=key.subject_token,
-            dek_id=key.dek_id,
-            schema_id=run.schema_id,
-            time=time,
-        ).encode()
-        body = seal(header, self.keyring.key(key.dek_id), run.batch, self.entropy.random_bytes(SALT_SIZE))
+        header = encode_header(
+            tenant,
+            stream,
+            offset,
+            run.count,
+            data_class,
+            self.region_bytes,
+            key.subject_token,
+            key.dek_id,
+            run.schema_id,
+            time,
+        )
+        body = self.keyring.record_key(key.dek_id).seal(header, run.batch, self.entropy.random_bytes(SALT_SIZE))
         return encode_record(header, run.event_ids, body)
 
     # Streams and keys ------------------------------------------------------------------------------------------
