@@ -53,7 +53,7 @@ def test_rows_that_are_cut_and_a_projection_that_has_stopped(vdb_at: Vdb, node: 
         stopped = vdb_at(*rows, "--wait", wait, "--json")
         assert stopped.code == 0
         assert len(stopped.objects) == 3
-        assert stopped.err.startswith("note: projection 'beds' has stopped: at position ap-southeast-2:3 (")
+        assert stopped.err.startswith("note: projection 'beds' has stopped: at position ap-southeast-2:4 (")
         assert stopped.err.endswith("; these rows end there\n")
         assert "behind" not in stopped.err
 

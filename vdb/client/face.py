@@ -20,11 +20,13 @@ from vdb.client.values import (
     StreamInfo,
     Where,
     check_appends,
+    check_number,
+    check_text,
 )
 from vdb.errors import InvalidArgument
 from vdb.kernel.command import Expected
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAM_NAME_BYTES_MAX
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Placement, Position, Region, check_tenant_id
+from vdb.types import GLOBAL_GROUP, U64_MAX, DataClass, GroupId, Placement, Position, Region, check_tenant_id
 
 READ_EVENTS = 1000
 """Events asked for at a time."""
@@ -49,14 +51,13 @@ def placement_of(data_class: DataClass, placement: Region | str) -> Placement:
 
 
 def _check_name(name: str) -> None:
-    size = len(name.encode())
+    size = len(check_text(name, "a stream's name"))
     if not 1 <= size <= STREAM_NAME_BYTES_MAX:
         raise InvalidArgument(f"a stream's name has 1 to {STREAM_NAME_BYTES_MAX} bytes; found {size}")
 
 
 def _check_start(start: int) -> None:
-    if start < 0:
-        raise InvalidArgument(f"offsets and positions start at 0; found {start}")
+    check_number(start, U64_MAX, "where to read from")
 
 
 class AsyncFace:
@@ -186,6 +187,7 @@ class AsyncFace:
         self, stream: str, from_offset: int, *, timeout: float | None = None
     ) -> tuple[list[bytes], int]:
         """Ids of the next events, and the offset to go on from: `from_offset` itself at the stream's end."""
+        check_text(stream, "a stream's name")
         _check_start(from_offset)
         page = await self._gateway.read(
             self.tenant,
@@ -213,6 +215,7 @@ class AsyncFace:
 
     async def get_stream(self, stream: str, *, timeout: float | None = None) -> StreamInfo:
         """One stream; UnknownStream if there is none of this name."""
+        check_text(stream, "a stream's name")
         return await self._gateway.get_stream(self.tenant, stream, timeout=self._seconds(timeout))
 
     async def status(self, *, timeout: float | None = None) -> NodeStatus:
@@ -251,6 +254,7 @@ class AsyncFace:
     def _iterate(
         self, stream: str, from_offset: int, max_events: int | None, *, follow: bool, timeout: float | None
     ) -> EventIterator:
+        check_text(stream, "a stream's name")
         _check_start(from_offset)
         seconds = self._seconds(timeout)
 

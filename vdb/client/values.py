@@ -10,7 +10,9 @@ from attrs import field, frozen
 from vdb.errors import InvalidArgument, TooLarge
 from vdb.kernel.command import ANY, Expected, ExpectedKind
 from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX, SUBJECT_BYTES_MAX
-from vdb.types import DataClass, GroupId, Position
+from vdb.types import U64_MAX, DataClass, GroupId, Position
+
+U32_MAX = 2**32 - 1
 
 SqlValue = int | float | str | bytes | None
 
@@ -47,10 +49,36 @@ def _runs(value: Iterable[EventRun]) -> tuple[EventRun, ...]:
     return tuple(value)
 
 
+def check_text(value: str, what: str) -> bytes:
+    """The UTF-8 of a text that travels; InvalidArgument for what isn't one. The message doesn't hold the text."""
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{what} is text: expected a str, found {type(value).__name__}")
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"{what} is text: expected what UTF-8 can hold, found a lone surrogate at character {error.start}"
+        ) from None
+
+
+def check_number(value: int, most: int, what: str) -> int:
+    """A number from 0 to `most`; InvalidArgument for another, and for what isn't an int."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidArgument(f"{what}: expected an int from 0 to {most}, found {type(value).__name__}")
+    if not 0 <= value <= most:
+        raise InvalidArgument(f"{what}: expected an int from 0 to {most}, found {value}")
+    return value
+
+
 def _expected(value: Expected | int | None) -> Expected:
     if value is None:
         return ANY
-    return Expected(ExpectedKind.EXACT, value) if isinstance(value, int) else value
+    if isinstance(value, Expected):
+        check_number(value.offset, U64_MAX, "the offset of an Expected")
+        return value
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise InvalidArgument(f"expected: None, an Expected, or an int (the next offset); found {type(value).__name__}")
+    return Expected(ExpectedKind.EXACT, check_number(value, U64_MAX, "an expected offset"))
 
 
 @frozen(kw_only=True)
@@ -74,8 +102,10 @@ class EventRun:
         for event_id in self.event_ids:
             if len(event_id) != EVENT_ID_SIZE:
                 raise InvalidArgument(f"an event id has {EVENT_ID_SIZE} bytes; found {len(event_id)}")
-        if len(self.subject.encode()) > SUBJECT_BYTES_MAX:
-            raise TooLarge(f"a subject has at most {SUBJECT_BYTES_MAX} bytes; found {len(self.subject.encode())}")
+        size = len(check_text(self.subject, "a subject"))
+        if size > SUBJECT_BYTES_MAX:
+            raise TooLarge(f"a subject has at most {SUBJECT_BYTES_MAX} bytes; found {size}")
+        check_number(self.schema_id, U32_MAX, "a schema id")
 
 
 @frozen(kw_only=True)
@@ -87,6 +117,9 @@ class StreamAppend:
     """May be empty: then only the condition counts."""
     expected: Expected = field(default=ANY, converter=_expected)
     """`Expected`, or an int for exactly that next offset, or None for any."""
+
+    def __attrs_post_init__(self) -> None:
+        check_text(self.stream, "a stream's name")
 
     @property
     def count(self) -> int:
