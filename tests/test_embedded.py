@@ -260,6 +260,14 @@ def test_a_node_that_fails_stops_alone() -> None:
     loop.stop()
 
 
+def test_of_several_failures_the_broken_invariant_is_told() -> None:
+    async def main(ready: Any) -> None:
+        raise BaseExceptionGroup("", [DiskFailed("EIO"), ExceptionGroup("", [AssertionError("ops 3 and 5")])])
+
+    with pytest.raises(AssertionError, match="ops 3 and 5"):
+        LoopThread(main, name="failing").start()
+
+
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="a region's name has 2 to 32 characters"):
         vdb.open(":memory:", region="Sydney!")

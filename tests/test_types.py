@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vdb
+from vdb.cli.options import NodeOptions
 from vdb.errors import InvalidArgument, PlacementViolation
+from vdb.node.config import NodeConfig
 from vdb.types import (
+    DEFAULT_ADDRESS,
     DEFAULT_REGIONS,
     GLOBAL_GROUP,
     U64_MAX,
@@ -84,3 +91,10 @@ def test_tenants_count_from_one(value: int) -> None:
 
 def test_data_classes_have_the_numbers_of_the_record_format() -> None:
     assert [(kind.label, int(kind)) for kind in DataClass] == [("non-phi", 0), ("phi", 1), ("deidentified", 2)]
+
+
+def test_a_client_looks_where_a_node_listens() -> None:
+    node = {field.name: field.default for field in attrs.fields(NodeConfig)}["address"]
+    for face in (vdb.connect, vdb.connect_sync):
+        assert inspect.signature(face).parameters["address"].default == node == DEFAULT_ADDRESS
+    assert NodeOptions().address == DEFAULT_ADDRESS

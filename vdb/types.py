@@ -28,6 +28,9 @@ GroupId = NewType("GroupId", str)
 GLOBAL_GROUP = GroupId("global")
 U64_MAX = 2**64 - 1
 
+DEFAULT_ADDRESS = "127.0.0.1:7140"
+"""Where a node listens and a client looks for it, unless they are told."""
+
 _REGION_NAME = re.compile(r"[a-z][a-z0-9-]{1,31}")
 
 

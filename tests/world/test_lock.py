@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vdb.errors import DataDirectoryInUse, ForkedHandle
+from vdb.errors import DataDirectoryInUse, ForkedHandle, StartError
 from vdb.types import Region
 from vdb.world import make_world
 from vdb.world.disk import RealDisk
@@ -63,6 +65,23 @@ async def test_a_second_node_in_one_process_is_refused_too(tmp_path: Path) -> No
     await first.disk.close()
     await second.disk.lock()
     await second.disk.close()
+
+
+async def test_a_directory_that_cannot_be_locked_is_not_told_as_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "")
+
+    disk = RealDisk(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "lockf", refuse)
+        with pytest.raises(StartError) as caught:
+            await disk.lock()
+    assert type(caught.value) is StartError
+    assert f"{tmp_path} can't be locked (No locks available): a node needs a file system" in str(caught.value)
+    await disk.lock()
+    await disk.close()
 
 
 async def test_a_handle_in_a_forked_child_raises_and_leaves_the_parent_alone(tmp_path: Path) -> None:

@@ -11,9 +11,8 @@ from cyclopts import Parameter
 from vdb.client.client import Client
 from vdb.client.connect import connect
 from vdb.errors import ConfigError
+from vdb.types import DEFAULT_ADDRESS
 from vdb.world.network import TlsConfig
-
-DEFAULT_ADDRESS = "127.0.0.1:7140"
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 

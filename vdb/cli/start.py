@@ -13,13 +13,13 @@ from cyclopts import Parameter
 
 from vdb.cli.config_file import ConfigFile, read_config_file
 from vdb.cli.logs import LogFormat, set_up_logs
-from vdb.cli.options import DEFAULT_ADDRESS, Json, tls_config
+from vdb.cli.options import Json, tls_config
 from vdb.cli.output import print_json, print_text
 from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node, first_cause
-from vdb.types import Region
+from vdb.types import DEFAULT_ADDRESS, Region
 from vdb.world import make_world
 from vdb.world.garbage import frozen_after
 from vdb.world.open_files import raise_open_files_limit

@@ -15,6 +15,7 @@ from vdb.client.connection import Connector
 from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
 from vdb.errors import ConnectionLost, InvalidArgument, NotLoopback
+from vdb.types import DEFAULT_ADDRESS
 from vdb.world.address import is_loopback, split_address
 from vdb.world.client_tls import client_context
 from vdb.world.entropy import RealEntropy
@@ -22,7 +23,6 @@ from vdb.world.network import TlsConfig
 
 T = TypeVar("T")
 
-DEFAULT_ADDRESS = "127.0.0.1:7140"
 CONNECT_SECONDS_MAX = 10.0
 """How long one attempt to connect may take."""
 

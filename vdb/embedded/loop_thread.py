@@ -20,6 +20,7 @@ import anyio
 import trio
 
 from vdb.errors import ForkedHandle, NodeStopped
+from vdb.node.node import first_cause
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class LoopThread:
         try:
             trio.run(self._serve)
         except BaseException as error:
-            cause = _first_cause(error)
+            cause = first_cause(error) if isinstance(error, BaseExceptionGroup) else error
             reason = f"the node has stopped: {cause}"
             if not self._ready.done():
                 self._ready.set_exception(cause)
@@ -184,10 +185,3 @@ def _waker(done: anyio.Event) -> Callable[[], None]:
             token.run_sync_soon(done.set)
 
     return wake_trio
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    """The first leaf of an exception group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

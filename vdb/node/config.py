@@ -7,9 +7,7 @@ from attrs import field, frozen
 from vdb.crypto.root import RootKeys
 from vdb.limits import Limits
 from vdb.projections.config import ProjectionConfig
-from vdb.types import Region
-
-DEFAULT_ADDRESS = "127.0.0.1:7140"
+from vdb.types import DEFAULT_ADDRESS, Region
 
 
 @frozen(kw_only=True)

@@ -6,7 +6,9 @@
 Rules
 - Requests that arrive while a prepare is being written travel together in the next one (group commit). No timer
   delays a batch: a prepare is made as soon as the journal has none waiting.
-- Commits are applied in order, without a suspension in between.
+- Commits are applied in order. While the group serves, the step that commits ops applies all of them before anything
+  else runs. Recovery suspends between two ops, because each body is read back from the WAL; nothing is proposed,
+  answered or read until it is through.
 - `state` is the committed state; `prepared` is it with the whole pipeline applied.
 - A request that is sent again while its first copy is in the pipeline waits for that copy's reply.
 - A transaction's parts fill consecutive prepares, alone. What recovery finds of one that isn't closed is void: the
@@ -30,7 +32,7 @@ from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.batch import Batch, Changed
-from vdb.node.checkpointer import RETRY_SECONDS, Checkpointer, CheckpointPlan
+from vdb.node.checkpointer import Checkpointer, CheckpointPlan
 from vdb.node.cutting import size_bound
 from vdb.node.group_storage import CheckpointHead, GroupStorage, group_hash
 from vdb.node.observer import Observer
@@ -198,19 +200,10 @@ class Group:
             nursery.start_soon(self.journal.run)
             await self._recover()
             nursery.start_soon(self.checkpointer.run)
-            nursery.start_soon(self._write_early)
+            nursery.start_soon(self.event_log.run)
             nursery.start_soon(self.scrubber.run)
             nursery.start_soon(self._propose_when_woken)
             task_status.started()
-
-    async def _write_early(self) -> None:
-        """Keep the event log's tail short. A full disk is the checkpointer's to report; here it can wait."""
-        while True:
-            try:
-                await self.event_log.run()
-            except DiskFull:
-                mark("group.early_write_disk_full")
-                await trio.sleep(RETRY_SECONDS)
 
     @property
     def scrub_faults(self) -> int:

@@ -8,7 +8,9 @@ The shell takes a `Ready` after every input and promises:
    header are synced, not before.
 3. `messages` leave through the send gate, which asserts what must be durable for each of them. Messages to oneself
    take the same way.
-4. `commits` are applied to the kernel in order, each op once, without a suspension between two of them.
+4. `commits` are applied to the kernel in order, each op once, and all of them before the replica's next input. A
+   serving group applies them without a suspension in between. At recovery their bodies are first read back from the
+   WAL, one by one, with suspensions; nobody is served yet, and no input comes meanwhile.
 5. Replies to clients leave after their op was applied.
 """
 

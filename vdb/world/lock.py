@@ -6,14 +6,16 @@ of the file would drop it. So a table in this process is asked first, and the fi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
 
-from vdb.errors import DataDirectoryInUse
+from vdb.errors import DataDirectoryInUse, StartError
 
 LOCK_NAME = "LOCK"
 HOLDER_BYTES_MAX = 512
+_HELD = (errno.EACCES, errno.EAGAIN)
 
 _held_here: dict[str, None] = {}
 os.register_at_fork(after_in_child=_held_here.clear)  # a child doesn't inherit its parent's locks
@@ -28,7 +30,10 @@ class DirectoryLock:
         self._descriptor: int | None = None
 
     def take(self) -> None:
-        """Take the lock; nothing if this object holds it. DataDirectoryInUse if anyone else does."""
+        """Take the lock; nothing if this object holds it.
+
+        DataDirectoryInUse if anyone else does; StartError with the system's reason if there is no locking here.
+        """
         if self._descriptor is not None:
             return
         if self._name in _held_here:
@@ -36,7 +41,13 @@ class DirectoryLock:
         descriptor = os.open(self._directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if error.errno not in _HELD:
+                os.close(descriptor)
+                raise StartError(
+                    f"the data directory {self._directory} can't be locked ({os.strerror(error.errno or errno.EIO)}): "
+                    "a node needs a file system with fcntl locks"
+                ) from error
             holder = os.pread(descriptor, HOLDER_BYTES_MAX, 0).decode(errors="replace").split("\n")
             os.close(descriptor)
             raise DataDirectoryInUse(self._message(f"process {holder[0]}", holder[1] if holder[1:] else "")) from None
