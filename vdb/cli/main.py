@@ -5,6 +5,7 @@ Exit codes: 0 fine; 1 refused or failed; 2 bad usage, or a node that can't start
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,10 @@ def make_app(arguments: Sequence[str]) -> App:
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # What the locale can't show is shown as an escape: output never fails over a letter.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -11,7 +11,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -42,8 +42,14 @@ def error_console() -> Console:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """One object on one line of standard output, at once."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+    sys.stdout.write(json_text(value, sys.stdout) + "\n")
     sys.stdout.flush()
+
+
+def json_text(value: Mapping[str, Any], stream: TextIO) -> str:
+    """One line; in ASCII if the stream can't hold all of Unicode, since its own escapes wouldn't be JSON."""
+    ascii_only = not (stream.encoding or "utf-8").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":"))
 
 
 def print_text(text: str = "") -> None:
@@ -101,7 +107,7 @@ def print_error(error: VerityError | str, *, as_json: bool, code: str = "") -> N
     if as_json:
         definite = not isinstance(error, IndefiniteError)
         detail = {"code": code, "message": message, "definite": definite}
-        sys.stderr.write(json.dumps({"error": detail}, ensure_ascii=False) + "\n")
+        sys.stderr.write(json_text({"error": detail}, sys.stderr) + "\n")
     else:
         text = Text("error", style="bold red")
         text.append(f": {visible(message)}", style="not bold default")
