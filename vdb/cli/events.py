@@ -6,23 +6,22 @@ import base64
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
 import trio
 from cyclopts import Parameter
 
+from vdb.cli.lines import line_batches
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_text, time_text, visible
 from vdb.client.client import Client
 from vdb.client.follow import EventIterator
 from vdb.client.values import Event, Published
-from vdb.errors import ConfigError, WireError
+from vdb.errors import ConfigError, VerityError, WireError
 from vdb.types import Position
 from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
 
 _CHUNK = 256 * 1024
-_BATCH_BYTES_MAX = 256 * 1024
 
 
 async def publish(
@@ -60,11 +59,14 @@ async def publish(
         raise ConfigError(f"a batch has 1 to 10000 events; found {batch}")
     async with options.tenant_client() as client:
         if payload:
-            batches = _once([text.encode(errors="surrogateescape") for text in payload])
-        else:
-            batches = _line_batches(batch)
-        async for payloads in batches:
-            published = await client.publish(stream, payloads, subject=subject, expected=expected)
+            payloads = [text.encode(errors="surrogateescape") for text in payload]
+            _print_published(await client.publish(stream, payloads, subject=subject, expected=expected), options.json)
+            return
+        async for lines in line_batches(_read_stdin, batch):
+            try:
+                published = await client.publish(stream, lines.lines, subject=subject, expected=expected)
+            except VerityError as error:
+                raise type(error)(f"{lines} of standard input: {error}") from error
             expected = None
             _print_published(published, options.json)
 
@@ -131,32 +133,8 @@ def _number(position: str) -> int:
     return int(position or 0)
 
 
-async def _once(payloads: Sequence[bytes]) -> AsyncIterator[list[bytes]]:
-    yield list(payloads)
-
-
-async def _line_batches(most: int) -> AsyncIterator[list[bytes]]:
-    """Lines of standard input: what has arrived is handed on at once, in batches of up to `most` lines."""
-    rest = b""
-    while True:
-        chunk = await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), _CHUNK, abandon_on_cancel=True)
-        lines = (rest + (chunk or b"\n")).split(b"\n")
-        rest = lines.pop()
-        batch: list[bytes] = []
-        size = 0
-        for line in lines:
-            line = line.removesuffix(b"\r")
-            if not line:
-                continue
-            if batch and (len(batch) >= most or size + len(line) > _BATCH_BYTES_MAX):
-                yield batch
-                batch, size = [], 0
-            batch.append(line)
-            size += len(line)
-        if batch:
-            yield batch
-        if not chunk:
-            return
+async def _read_stdin() -> bytes:
+    return await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), _CHUNK, abandon_on_cancel=True)
 
 
 def _print_published(published: Published, as_json: bool) -> None:
