@@ -33,7 +33,7 @@ def test_the_defaults_hold_together() -> None:
     ],
 )
 def test_bounds_that_contradict_each_other_are_refused(bad: dict[str, int]) -> None:
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"expected .*, found -?\d+$"):
         Limits(**bad)
 
 

@@ -33,6 +33,9 @@ RUNS_PER_PART_MAX = 256
 RECORD_SIZE_MAX = 16 * 1024 * 1024
 """Bytes of one sealed record (FORMATS, section 3)."""
 
+WAL_SIZE_MAX = 4 * 1024**3
+"""Bytes of the whole WAL file of a group."""
+
 TRANSACTION_SIZE = 16 * 1024 * 1024
 """Bytes of the largest append that a client may send, unless the limits say otherwise."""
 
@@ -71,19 +74,36 @@ class Limits:
         return min(TRANSACTION_SIZE, self._transaction_size_bound)
 
     def __attrs_post_init__(self) -> None:
-        assert SECTOR_SIZE % PREPARE_HEADER_SIZE == 0
-        assert self.message_size_max % SECTOR_SIZE == 0
-        assert self.message_size_max >= 2 * SECTOR_SIZE
-        assert self.message_size_max <= RECORD_SIZE_MAX
-        assert 1 <= self.pipeline_max < self.checkpoint_interval
+        assert SECTOR_SIZE % PREPARE_HEADER_SIZE == 0, "a sector holds whole headers"
+        size = self.message_size_max
+        assert size % SECTOR_SIZE == 0, f"message_size_max: expected a multiple of {SECTOR_SIZE}, found {size}"
+        assert size >= 2 * SECTOR_SIZE, f"message_size_max: expected at least {2 * SECTOR_SIZE}, found {size}"
+        assert size <= RECORD_SIZE_MAX, f"message_size_max: expected at most {RECORD_SIZE_MAX}, found {size}"
+        assert 1 <= self.pipeline_max < self.checkpoint_interval, (
+            f"pipeline_max: expected at least 1 and less than checkpoint_interval ({self.checkpoint_interval}), "
+            f"found {self.pipeline_max}"
+        )
         # A checkpoint is taken every `checkpoint_interval` ops and is written while the pipeline goes on; the
         # ring must hold the ops since the last durable checkpoint and those that arrive during the next one.
-        assert self.wal_slots >= self.checkpoint_interval + 2 * self.pipeline_max
-        assert self.requests_per_prepare_max >= 1
-        assert self.request_queue_max >= self.requests_per_prepare_max
-        assert self.sessions_max >= 1
-        assert self.read_bytes_max >= SECTOR_SIZE
-        assert self.wal_size <= 4 * 1024**3, "the ring may not take more than 4 GiB"
+        slots = self.checkpoint_interval + 2 * self.pipeline_max
+        assert self.wal_slots >= slots, (
+            f"wal_slots: expected at least checkpoint_interval + 2 * pipeline_max ({slots}), found {self.wal_slots}"
+        )
+        assert self.requests_per_prepare_max >= 1, (
+            f"requests_per_prepare_max: expected at least 1, found {self.requests_per_prepare_max}"
+        )
+        assert self.request_queue_max >= self.requests_per_prepare_max, (
+            f"request_queue_max: expected at least requests_per_prepare_max ({self.requests_per_prepare_max}), "
+            f"found {self.request_queue_max}"
+        )
+        assert self.sessions_max >= 1, f"sessions_max: expected at least 1, found {self.sessions_max}"
+        assert self.read_bytes_max >= SECTOR_SIZE, (
+            f"read_bytes_max: expected at least {SECTOR_SIZE}, found {self.read_bytes_max}"
+        )
+        assert self.wal_size <= WAL_SIZE_MAX, (
+            f"wal_slots * message_size_max, with the headers: expected at most {WAL_SIZE_MAX} bytes, "
+            f"found {self.wal_size}"
+        )
         assert 0 <= self.transaction_size_max <= self._transaction_size_bound, (
             f"transaction_size_max: expected at most {self._transaction_size_bound} with this message_size_max and "
             f"checkpoint_interval, found {self.transaction_size_max}"

@@ -69,7 +69,12 @@ def test_everything(tmp_path: Path) -> None:
         ("[nodes]\n", "unknown field `nodes`"),
         ("[node]\nname = 3", r"Expected `str \| null`, got `int` - at `\$\.node\.name`"),
         ("[limits]\nwal_slots = 3", r"unknown key `wal_slots` - at `\$\.limits`"),
-        ("[limits]\nwal-slots = 3", r"the values of \[limits\] don't go together"),
+        (
+            "[limits]\nwal-slots = 3",
+            r"the values of \[limits\] don't go together: wal-slots: expected at least checkpoint-interval \+ "
+            r"2 \* pipeline-max \(136\), found 3$",
+        ),
+        ("[limits]\nread-bytes-max = 1", "read-bytes-max: expected at least 4096, found 1$"),
         ("builtin-projections = ['other']", "builtin-projections"),
         ("[tls]\ncert = 'x'", "missing required field `key`"),
         ("[[projection]]\nname = 'x'\nstreams = ['y']\nbogus = 1", "unknown field `bogus`"),

@@ -27,6 +27,7 @@ streams = ["wards", "beds.*"]
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -80,12 +81,18 @@ class ConfigFile(_Section, frozen=True):
         try:
             return Limits(**{name.replace("-", "_"): value for name, value in self.limits.items()})
         except AssertionError as error:
-            raise ConfigError(f"the values of [limits] don't go together: {error or 'see vdb.limits'}") from None
+            broken = _in_file_words(str(error)) or "see vdb.limits"
+            raise ConfigError(f"the values of [limits] don't go together: {broken}") from None
 
     def projections(self) -> tuple[ProjectionConfig, ...]:
         """The built-in ones and the file's own; timelines of one name are joined. ConfigError."""
         builtin = [config for name in dict.fromkeys(self.builtin_projections) for config in BUILTIN[name]]
         return joined([*builtin, *parse_projections(self.projection)])
+
+
+def _in_file_words(text: str) -> str:
+    """A sentence about fields of `Limits`, with their names as they stand in the file."""
+    return re.sub(r"[a-z]+(?:_[a-z]+)+", lambda found: found[0].replace("_", "-"), text)
 
 
 def read_config_file(path: Path) -> ConfigFile:
