@@ -21,6 +21,7 @@
     ├── StorageError                fatal for the node: it stops and recovers
     │   ├── DiskFull                writes are refused, reads go on
     │   ├── DiskFailed              EIO, a failed fsync
+    │   ├── DatabaseDamaged         a projection's file isn't what was written: it is built again from the log
     │   ├── TooManyOpenFiles        the process, or the system, has no descriptor left
     │   └── FileMissing
     ├── CryptoError                 RecordTampered, KeyUnavailable
@@ -214,6 +215,10 @@ class DiskFull(StorageError, DefiniteError):
 
 class DiskFailed(StorageError):
     pass
+
+
+class DatabaseDamaged(StorageError):
+    """What lies in a database's file isn't what was written there. Its data is derived: the log has all of it."""
 
 
 class TooManyOpenFiles(StorageError):

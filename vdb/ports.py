@@ -86,7 +86,8 @@ class Database(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Call `work` with a read-only connection that sees the last committed state; doesn't wait for the writer."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Close, once the calls under way have ended; those that wait get trio.ClosedResourceError."""
 
 
 class Disk(Protocol):
@@ -118,7 +119,17 @@ class Disk(Protocol):
         """Take the exclusive lock on the data directory; DataDirectoryInUse if another process holds it."""
 
     async def open_database(self, path: str, key: bytes) -> Database:
-        """Open or create the SQLCipher file at `path` under a raw 32-byte key. WrongKey when it doesn't fit."""
+        """Open or create the SQLCipher file at `path` under a raw 32-byte key.
+
+        WrongKey when the key doesn't fit, which a file with a damaged head can't be told from. DatabaseDamaged, here
+        or from `run` and `read`, when SQLite finds that the file isn't what it wrote.
+        """
+
+    async def set_database_aside(self, path: str) -> None:
+        """Rename a closed database to `<path>.damaged`, durably, replacing an older one; then `path` is free.
+
+        What it had outside of its main file is dropped. FileMissing if there is none.
+        """
 
     async def close(self) -> None:
         """Release the lock and all that is open."""

@@ -15,7 +15,7 @@ import trio
 from sim.world import sql_functions
 from sim.world.fence import Fence
 from sim.world.scratch import Scratch, count_committed, salts
-from vdb.errors import WrongKey
+from vdb.errors import DatabaseDamaged, WrongKey
 from vdb.ports import Connection
 from vdb.projections.store import close_sqlcipher, open_sqlcipher
 from vdb.world.database import work_on
@@ -40,8 +40,8 @@ class SimDatabase:
         self._file = scratch.location(path)
         try:
             self._writer = open_sqlcipher(self._file, key)
-        except WrongKey as error:
-            raise WrongKey(str(error).replace(self._file, path)) from None
+        except (WrongKey, DatabaseDamaged) as error:
+            raise type(error)(str(error).replace(self._file, path)) from None
         self._reader = open_sqlcipher(self._file, key, read_only=True)
         for connection in (self._writer, self._reader):
             sql_functions.install(connection, scratch.random, self._now_us)

@@ -157,6 +157,12 @@ class SimDiskPort:
             raise FileMissing(f"no such directory: {path.rpartition('/')[0]}")
         return SimDatabase(self._scratch, path, key, self._fence)
 
+    async def set_database_aside(self, path: str) -> None:
+        check_path(path)
+        await self._spend("disk.set_database_aside", self._disk.faults.sync_us)
+        self._scratch.set_aside(path)
+        self._fence.reach("disk.set_aside")
+
     async def close(self) -> None:
         self._fence.check()
         self._scratch.close_databases()

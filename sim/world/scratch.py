@@ -77,6 +77,12 @@ class Scratch:
         del self._paths[old]
         self._paths[new] = None
 
+    def set_aside(self, path: str) -> None:
+        """What `Disk.set_database_aside` does."""
+        self.rename(path, f"{path}.damaged")
+        for suffix in ("-wal", "-shm"):
+            Path(self.location(f"{path}.damaged") + suffix).unlink(missing_ok=True)
+
     def remove(self, path: str) -> None:
         if path not in self._paths:
             raise FileMissing(f"no such file: {path}")

@@ -167,6 +167,59 @@ def test_a_database_is_renamed_and_removed_when_closed(in_world: InWorld) -> Non
     in_world(body)
 
 
+def test_a_damaged_database_is_set_aside(in_world: InWorld) -> None:
+    async def body(world: World) -> None:
+        path = "projections/x.db"
+        await world.disk.make_directory("projections")
+        with pytest.raises(FileMissing):
+            await world.disk.set_database_aside(path)
+        for life in range(2):
+            database = await world.disk.open_database(path, bytes([life]) * 32)
+            await database.run(create)
+            await database.close()
+            with pytest.raises(WrongKey):
+                await world.disk.open_database(path, KEY)
+            await world.disk.set_database_aside(path)
+            assert await world.disk.list("projections") == ["x.db.damaged"]
+        database = await world.disk.open_database(path, KEY)
+        await database.run(create)
+        await database.close()
+        database = await world.disk.open_database(f"{path}.damaged", bytes([1]) * 32)
+        assert await database.read(count) == 0
+        await database.close()
+
+    in_world(body)
+
+
+def test_a_database_is_closed_once_nobody_reads(in_world: InWorld) -> None:
+    async def body(world: World) -> None:
+        database = await world.disk.open_database("x.db", KEY)
+        await database.run(create)
+        outcomes: list[str] = []
+
+        async def read() -> None:
+            try:
+                outcomes.append(f"{await database.read(count)}")
+            except trio.ClosedResourceError:
+                outcomes.append("closed")
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(12):
+                nursery.start_soon(read)
+            await trio.lowlevel.checkpoint()
+            await database.close()
+            await world.disk.set_database_aside("x.db")
+            again = await world.disk.open_database("x.db", KEY)
+            await again.run(create)
+        assert len(outcomes) == 12
+        assert set(outcomes) <= {"0", "closed"}
+        await again.run(insert)
+        assert await again.read(count) == 2
+        await again.close()
+
+    in_world(body)
+
+
 def test_a_closed_database_is_closed(in_world: InWorld) -> None:
     async def body(world: World) -> None:
         database = await world.disk.open_database("x.db", KEY)

@@ -95,6 +95,7 @@ class InlineDatabase:
         self.closed = False
         self.faults: list[Exception] = []
         """What the next calls of `run` raise instead of working."""
+        self.read_faults: list[Exception] = []
 
     async def run(self, work: Callable[[Any], Any]) -> Any:
         await trio.lowlevel.checkpoint()
@@ -107,6 +108,8 @@ class InlineDatabase:
 
     async def read(self, work: Callable[[Any], Any]) -> Any:
         await trio.lowlevel.checkpoint()
+        if self.read_faults:
+            raise self.read_faults.pop(0)
         return work(self._reader)
 
     async def close(self) -> None:
@@ -126,9 +129,15 @@ class InlineDisk:
         """What the next calls of `open_database` raise."""
         self.first_faults: list[Exception] = []
         """The faults of the next database."""
+        self.set_aside: list[str] = []
 
     async def make_directory(self, path: str) -> None:
         (self.root / path).mkdir(parents=True, exist_ok=True)
+
+    async def set_database_aside(self, path: str) -> None:
+        assert all(database.closed for database in self.databases)
+        (self.root / path).rename(self.root / f"{path}.damaged")
+        self.set_aside.append(path)
 
     async def open_database(self, path: str, key: bytes) -> InlineDatabase:
         if self.open_faults:

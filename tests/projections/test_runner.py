@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from vdb.errors import (
     ConfigError,
+    DatabaseDamaged,
     DiskFailed,
     DiskFull,
     InvalidArgument,
@@ -271,13 +272,99 @@ async def test_a_failed_disk_is_the_nodes_matter(log: Any, disk: Any, start: Sta
     assert disk.databases[-1].closed
 
 
-async def test_a_wrong_key_is_refused(log: Any, start: Start) -> None:
-    async with start():
-        pass
+DAMAGE = "projections/t_1/counter.db: database disk image is malformed"
+
+
+async def test_a_file_that_does_not_open_under_its_key_is_set_aside(
+    log: Any, disk: Any, start: Start, envelope: Any
+) -> None:
+    position = log.publish("a", [envelope("e", b"1")] * 6)
+    async with start() as runner:
+        await runner.wait_for({LOCAL: position})
+    told: list[DatabaseDamaged] = []
+    async with start(key=bytes(32), on_set_aside=told.append) as runner:
+        await runner.wait_for({LOCAL: position})
+        assert (await runner.rows("counts")).rows == [("a", 6)]
+        assert runner.status().error == ""
+    assert disk.set_aside == [database_path(TENANT, "counter")]
+    assert [str(one) for one in told] == ["projections/t_1/counter.db: it doesn't open under its key"]
+
+
+async def test_a_wrong_key_in_the_key_store_is_no_damage(disk: Any, start: Start) -> None:
     with pytest.raises(BaseExceptionGroup) as caught:
-        async with start(key=bytes(32)):
+        async with start(key_faults=[WrongKey("a tenant's key doesn't unwrap")]):
             pass
     assert caught.group_contains(WrongKey)
+    assert disk.set_aside == []
+
+
+async def test_damage_that_the_writer_finds_is_built_over(log: Any, disk: Any, start: Start, envelope: Any) -> None:
+    told: list[DatabaseDamaged] = []
+    async with start(on_set_aside=told.append) as runner:
+        await runner.wait_for({LOCAL: log.publish("a", [envelope("e", b"1")] * 6)})
+        disk.databases[0].faults = [DatabaseDamaged(DAMAGE)]
+        await runner.wait_for({LOCAL: log.publish("b", [envelope("e", b"1")])})
+        assert (await runner.rows("counts", order_by=["stream"])).rows == [("a", 6), ("b", 1)]
+        assert runner.status().error == ""
+    assert (len(disk.databases), len(disk.set_aside)) == (2, 1)
+    assert [str(one) for one in told] == [DAMAGE]
+
+
+async def test_who_finds_damage_reading_waits_for_rows_no_older_than_before(
+    log: Any, disk: Any, start: Start, envelope: Any
+) -> None:
+    async with start(batch_events=1) as runner:
+        position = [log.publish("a", [envelope("e", b"1")]) for _ in range(9)][-1]
+        await runner.wait_for({LOCAL: position})
+        disk.databases[0].read_faults = [DatabaseDamaged(DAMAGE)] * 2
+        found: list[Any] = []
+
+        async def read() -> None:
+            found.append((await runner.rows("counts")).rows)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(4):
+                nursery.start_soon(read)
+        assert found == [[("a", 9)]] * 4
+        await runner.wait_for({LOCAL: log.publish("a", [envelope("e", b"1")])})
+        assert (await runner.rows("counts")).rows == [("a", 10)]
+    assert len(disk.set_aside) == 1
+
+
+async def test_damaged_again_it_stops_alone(log: Any, disk: Any, start: Start, envelope: Any) -> None:
+    failed: list[ProjectionFailed] = []
+    async with start(on_failed=failed.append) as runner:
+        disk.databases[0].faults = [DatabaseDamaged(DAMAGE)]
+        await runner.wait_for({LOCAL: log.publish("a", [envelope("e", b"1")])})
+        disk.databases[1].read_faults = [DatabaseDamaged(DAMAGE)]
+        with pytest.raises(ProjectionFailed, match="damaged again after it had been built anew"):
+            await runner.rows("counts")
+        with pytest.raises(ProjectionFailed, match="damaged again"):
+            await runner.wait_for({LOCAL: log.publish("a", [envelope("e", b"1")])})
+        with pytest.raises(ProjectionFailed, match="damaged again"):
+            await runner.rows("counts")
+        assert (
+            runner.status().error
+            == str(failed[0])
+            == (
+                "projection 'counter' of tenant 1 stopped: its file was damaged again after it had been built anew: "
+                + DAMAGE
+            )
+        )
+    assert len(disk.set_aside) == 1
+    async with start() as runner:
+        await runner.wait_for({LOCAL: 2})
+        assert (await runner.rows("counts")).rows == [("a", 2)]
+
+
+async def test_one_that_is_damaged_at_each_opening_holds_up_nobody(disk: Any, start: Start) -> None:
+    async with start():
+        pass
+    disk.open_faults = [DatabaseDamaged(DAMAGE)] * 2
+    async with start() as runner:
+        with pytest.raises(ProjectionFailed, match="damaged again"):
+            await runner.rows("counts")
+        assert "damaged again" in runner.status().error
 
 
 async def test_a_new_version_starts_anew_and_a_silent_change_is_refused(log: Any, start: Start, envelope: Any) -> None:

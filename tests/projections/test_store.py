@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vdb.errors import DiskFailed, DiskFull, WrongKey
+from vdb.errors import DatabaseDamaged, DiskFailed, DiskFull, WrongKey
 from vdb.projections.store import (
     SqliteError,
     close_sqlcipher,
@@ -79,7 +79,9 @@ def test_transactions_are_begun_by_sql_alone() -> None:
     [
         ("database or disk is full", DiskFull),
         ("disk I/O error", DiskFailed),
-        ("database disk image is malformed", DiskFailed),
+        ("database disk image is malformed", DatabaseDamaged),
+        ("file is not a database", DatabaseDamaged),
+        ("malformed JSON", type(None)),
         ("no such table: t", type(None)),
     ],
 )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from vdb.errors import InvalidArgument, ProjectionFailed, UnknownProjection, error_for_refusal
+from vdb.errors import DatabaseDamaged, InvalidArgument, ProjectionFailed, UnknownProjection, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyScope
 from vdb.kernel.reply import Refusal
 from vdb.node import log
@@ -183,6 +183,7 @@ class ProjectionManager:
             tenant=tenant,
             key_for=self._key_for,
             on_failed=_report,
+            on_set_aside=_report_set_aside,
             opening=self._opening,
         )
         self._runners[tenant, config.name] = runner
@@ -212,6 +213,10 @@ class ProjectionManager:
 
 def _report(error: ProjectionFailed) -> None:
     log.warning("projection.stopped", reason=str(error))
+
+
+def _report_set_aside(damage: DatabaseDamaged) -> None:
+    log.warning("projection.set_aside", reason=str(damage))
 
 
 def position_text(positions: Mapping[GroupId, int]) -> str:

@@ -6,9 +6,12 @@ Promises
 3. A handler that raises stops the projection at its event: the batch is rolled back, its events are applied one by
    one, so everything before the culprit is in, and the status names projection, position, event type and cause. It
    goes no further until the node starts again; the node and its other projections go on.
-4. What fails beneath (the disk, a record that doesn't open, a wrong key) isn't the handler's: it is raised to the node.
+4. What fails beneath (the disk, a record that doesn't open) isn't the handler's: it is raised to the node.
 5. A full disk, and an overloaded node when it puts its key, only hold it up: it tries again, and the status says so.
-6. Neither status nor errors hold a payload, a name or a subject: of foreign exceptions only the class is told.
+6. A damaged file is set aside, once in a life, and built again from the log; damaged again, the projection stops. Who
+   asks for rows meanwhile waits until they are as new as they were. A file that doesn't open under its key, which
+   comes from the key store, is damaged.
+7. Neither status nor errors hold a payload, a name or a subject: of foreign exceptions only the class is told.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import trio
 from attrs import frozen
 
 from vdb.errors import (
+    DatabaseDamaged,
     DiskFull,
     InvalidArgument,
     NodeStopped,
@@ -27,6 +31,7 @@ from vdb.errors import (
     ProjectionFailed,
     StorageError,
     VerityError,
+    WrongKey,
 )
 from vdb.marks import mark
 from vdb.ports import Connection, Database, Disk
@@ -88,6 +93,7 @@ class ProjectionRunner:
         pause: float = 1.0,
         opening: trio.Semaphore | None = None,
         on_failed: Callable[[ProjectionFailed], None] | None = None,
+        on_set_aside: Callable[[DatabaseDamaged], None] | None = None,
     ) -> None:
         assert batch_events >= 1
         self.config = config
@@ -99,10 +105,16 @@ class ProjectionRunner:
         self._pause = pause  # seconds between two attempts when something holds it up
         self._opening = trio.Semaphore(1) if opening is None else opening  # shared: how many open at once
         self._on_failed = on_failed
+        self._on_set_aside = on_set_aside
         self._database: Database | None = None
         self._committed: dict[GroupId, int] = {}
         # Read up to here: ahead of `_committed` only where the log holds nothing for this projection in between.
         self._read: dict[GroupId, int] = {}
+        # As far as rows were read before the file was set aside: nobody is shown older ones.
+        self._floor: dict[GroupId, int] = {}
+        self._set_aside_before = False
+        self._damage: DatabaseDamaged | None = None  # found by a reader
+        self._following = trio.CancelScope()
         self._failed: ProjectionFailed | None = None
         self._held_up = ""
         self._state = _State.NEW
@@ -110,12 +122,18 @@ class ProjectionRunner:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the file, follow the log until cancelled. Started once the file is open and its positions known."""
+        started = False
         try:
-            await self._open()
-            task_status.started()
-            await self._follow()
+            while True:
+                await self._open()
+                if not started:
+                    task_status.started()
+                    started = True
+                await self._set_aside(await self._follow_until_damage())
         except ProjectionFailed as error:
             self._fail(error)
+            if not started:
+                task_status.started()
             await trio.sleep_forever()
         finally:
             self._state = _State.CLOSED
@@ -145,7 +163,15 @@ class ProjectionRunner:
     ) -> Rows:
         """Rows of a declared table. `where` holds equalities; `-column` in `order_by` sorts downwards."""
         query = make_query(self.config, table, where, order_by, limit)
-        return await read_rows(self._opened(), self.config, query)
+        while True:
+            database = await self._readable()
+            try:
+                return await read_rows(database, self.config, query)
+            except DatabaseDamaged as error:
+                self._notice_damage(database, error)
+            except trio.ClosedResourceError:
+                if self._database is database:
+                    raise
 
     def status(self) -> ProjectionStatus:
         lag = sum(max(0, self._source.head(self.tenant, group) - read) for group, read in self._read.items())
@@ -168,8 +194,11 @@ class ProjectionRunner:
             except (DiskFull, Overloaded) as error:
                 mark("projection.open_held_up")
                 await self._hold_up(error)
+            except DatabaseDamaged as error:
+                await self._set_aside(error)
             else:
                 self._held_up = ""
+                self._following = trio.CancelScope()
                 self._state = _State.OPEN
                 self._announce()
                 return
@@ -179,11 +208,55 @@ class ProjectionRunner:
         await self._disk.make_directory(path.rpartition("/")[0])
         key = await self._key_for(self.tenant, self.config.name)
         if self._database is None:
-            self._database = await self._disk.open_database(path, key)
+            try:
+                self._database = await self._disk.open_database(path, key)
+            except WrongKey:
+                raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
         groups = tuple(sorted(self._source.groups()))
         found = await self._database.run(lambda db: prepare_database(db, self.config, groups))
         self._committed = {group: found[group] for group in groups}
         self._read = dict(self._committed)
+
+    async def _follow_until_damage(self) -> DatabaseDamaged:
+        """Follow the log until writer or reader find that the file is damaged."""
+        try:
+            with self._following:
+                await self._follow()
+        except DatabaseDamaged as error:
+            return error
+        assert self._damage is not None, "only a reader that finds damage ends it"
+        return self._damage
+
+    def _notice_damage(self, database: Database, error: DatabaseDamaged) -> None:
+        """A reader found damage: `run` sees to it."""
+        if self._database is database and self._state is _State.OPEN:
+            self._state = _State.NEW
+            self._damage = error
+            self._following.cancel()
+
+    async def _set_aside(self, damage: DatabaseDamaged) -> None:
+        """Make room for a new file. ProjectionFailed the second time."""
+        self._state = _State.NEW
+        self._floor, self._read, self._committed = self._read, {}, {}
+        database, self._database = self._database, None
+        if database is not None:
+            await database.close()
+        if self._set_aside_before:
+            raise ProjectionFailed(
+                f"projection {self.config.name!r} of tenant {self.tenant} stopped: its file was damaged again after it "
+                f"had been built anew: {damage}"
+            )
+        self._set_aside_before = True
+        mark("projection.set_aside")
+        while True:
+            try:
+                await self._disk.set_database_aside(database_path(self.tenant, self.config.name))
+            except DiskFull as error:
+                await self._hold_up(error)
+            else:
+                break
+        if self._on_set_aside is not None:
+            self._on_set_aside(damage)
 
     async def _follow(self) -> None:
         while True:
@@ -275,6 +348,16 @@ class ProjectionRunner:
         """Wake those who wait for progress."""
         self._progress.set()
         self._progress = trio.Event()
+
+    async def _readable(self) -> Database:
+        """The file, once its rows are no older than those that were there before it was set aside."""
+        while self._state is not _State.CLOSED and (
+            self._state is _State.NEW or any(self._read[group] < position for group, position in self._floor.items())
+        ):
+            if self._failed is not None:
+                raise ProjectionFailed(str(self._failed))
+            await self._progress.wait()
+        return self._opened()
 
     def _opened(self) -> Database:
         if self._database is None or self._state is not _State.OPEN:

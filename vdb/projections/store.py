@@ -15,7 +15,7 @@ from typing import cast
 import sqlcipher3
 from sqlcipher3 import dbapi2
 
-from vdb.errors import DiskFailed, DiskFull, VerityError, WrongKey
+from vdb.errors import DatabaseDamaged, DiskFailed, DiskFull, VerityError, WrongKey
 from vdb.ports import Connection
 
 KEY_SIZE = 32
@@ -34,14 +34,16 @@ _PRAGMAS = (
 )
 
 _FULL = ("database or disk is full",)
-_FAILED = ("disk I/O error", "malformed", "unable to open database file")
+_FAILED = ("disk I/O error", "unable to open database file")
+# Whole messages: "malformed JSON" and its like are a statement's own fault.
+_DAMAGED = ("database disk image is malformed", "malformed database schema", "file is not a database")
 
 
 def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False) -> Connection:
     """Open or create the encrypted file at `path`; usable from any one thread at a time.
 
-    Raises WrongKey when `key` isn't the file's, and DiskFailed or DiskFull when the disk fails. A read-only
-    connection refuses to write; the file must exist.
+    Raises WrongKey when `key` isn't the file's (or its first page is damaged, which looks the same), DatabaseDamaged,
+    and DiskFailed or DiskFull when the disk fails. A read-only connection refuses to write; the file must exist.
     """
     if len(key) != KEY_SIZE:
         raise WrongKey(f"the key of a database has {KEY_SIZE} bytes; found {len(key)}")
@@ -86,6 +88,8 @@ def storage_error(error: BaseException, path: str) -> VerityError | None:
     message = str(error)
     if any(text in message for text in _FULL):
         return DiskFull(f"no space left on the disk: {path}")
+    if any(text in message for text in _DAMAGED):
+        return DatabaseDamaged(f"{path}: {message.partition(' (')[0]}")
     if any(text in message for text in _FAILED):
         return DiskFailed(f"{path}: {message}")
     return None

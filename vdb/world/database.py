@@ -84,6 +84,8 @@ class RealDatabase:
             return
         self._closed = True
         with trio.CancelScope(shield=True):
+            for reader in range(READERS_MAX):  # wait for those that read: SQLite's last close touches the file
+                await self._reading.acquire_on_behalf_of((self, reader))
             async with self._turn:
                 while self._idle_readers:
                     close_sqlcipher(self._idle_readers.pop())
@@ -116,7 +118,7 @@ def _files_left(path: str) -> Iterator[None]:
 def work_on(connection: Connection, work: Callable[[Connection], T], path: str) -> T:
     """Call `work`; a transaction that it leaves open is rolled back, and a bug if it didn't raise.
 
-    Failures of the disk become DiskFull and DiskFailed; other errors of SQLite pass as they are.
+    Failures of the disk become DiskFull, DiskFailed and DatabaseDamaged; other errors of SQLite pass as they are.
     """
     try:
         result = work(connection)

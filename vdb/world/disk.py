@@ -107,6 +107,12 @@ class RealDisk:
         self._databases.append(database)
         return database
 
+    async def set_database_aside(self, path: str) -> None:
+        location = self._locate(path)
+        self.check_syncs()
+        with disk_errors(f"setting {path} aside"):
+            await self.pace.run(partial(_set_aside, location))
+
     async def close(self) -> None:
         self.guard.check()
         with trio.CancelScope(shield=True):
@@ -143,6 +149,16 @@ def _sync_directory(location: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _set_aside(location: Path) -> None:
+    """The main file goes first: a write-ahead file that outlives it is dropped by SQLite, one that died before it
+    would leave it half checkpointed and looking whole."""
+    os.replace(location, f"{location}.damaged")
+    _sync_directory(location.parent)
+    for suffix in ("-wal", "-shm"):
+        Path(f"{location}{suffix}").unlink(missing_ok=True)
+    _sync_directory(location.parent)
 
 
 def _make_directories(top: Path, location: Path) -> None:
