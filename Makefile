@@ -4,6 +4,7 @@
 #   make run                 a clinic's day on a real node, with a kill -9 in the middle
 #   make test                the tests
 #   make sim                 sweep fresh seeds;  make sim SEED=7  replays one
+#   make chaos               a real node under load, killed 100 times;  make chaos KILLS=5  fewer
 #   make lint                style, types, layers
 #   make bench               measure
 #   make check               everything that CI runs
@@ -12,7 +13,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup run test sim lint bench check corpus sweep
+.PHONY: setup run test sim chaos lint bench check corpus sweep
 
 setup: $(READY)
 
@@ -33,6 +34,9 @@ test: setup
 
 sim: setup
 	@$(BIN)/python -m sim $(if $(SEED),replay $(SEED),sweep)
+
+chaos: setup
+	@VDB_CHAOS_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest tests/chaos
 
 lint: setup
 	@$(BIN)/ruff check .

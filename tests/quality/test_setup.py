@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-TARGETS = ("setup", "run", "test", "sim", "lint", "bench", "check")
+TARGETS = ("setup", "run", "test", "sim", "chaos", "lint", "bench", "check")
 PIN = re.compile(r"([a-z0-9-]+)==([^ ]+)( ; [^\\]+)?(?: \\)?")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 
