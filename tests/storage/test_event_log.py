@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -387,3 +388,23 @@ async def test_memory_stays_bounded_over_many_tenants(new_disk: Any, monkeypatch
     assert sum(entry.index is not None for entry in log._logs.values()) <= 4
     assert len(log._shared.files._idle) <= LIMITS.open_files_max
     await read_everything(log, model)
+
+
+async def test_a_full_disk_only_puts_early_writes_off(new_disk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_log, "TAIL_BYTES_MAX", 1000)
+    monkeypatch.setattr(event_log, "DISK_FULL_RETRY_SECONDS", 0.0)
+    disk = new_disk()
+    log = await open_log(disk)
+    disk.full = True
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.run)
+        for number in range(20):
+            log.append(make_effect(1, 1, number, number))
+            await trio.testing.wait_all_tasks_blocked()
+        assert log.tail_bytes > 1000
+        disk.full = False
+        log.append(make_effect(1, 1, 20, 20))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert log.tail_bytes == 0
+    assert len(await log.read_log(TenantId(1), 0, 100_000)) == 21
