@@ -69,7 +69,7 @@ def _payload_bound(payload: bytes, has_id: bool) -> int:
 def fit(request: PlainBatch, limits: Limits) -> PlainBatch | PlainTransaction:
     """The append as it is, if one prepare can hold it; otherwise cut into parts. TooLarge."""
     size, size_max = size_bound(request), limits.transaction_size_max
-    runs = sum(len(append.runs) for append in request.appends)
+    runs = sum([len(append.runs) for append in request.appends])
     if size <= limits.body_size_max and (runs <= RUNS_PER_PART_MAX or size > size_max):
         return request
     if size > size_max:

@@ -122,19 +122,13 @@ class Preparer:
         ]
         # Keys are in the batch now, so the time of this request is known, and the records can be sealed.
         time = batch.next_timestamp
-        return AppendBatch(
-            tenant=tenant,
-            appends=tuple(
-                StreamAppend(
-                    stream=stream,
-                    expected=append.expected,
-                    runs=self.seal_runs(batch, tenant, stream, first_offset, append.runs, keys_of_runs, time),
-                )
-                for (stream, _, _), append, first_offset, keys_of_runs in zip(
-                    wanted, request.appends, outcome, keys, strict=True
-                )
-            ),
-        )
+        sealed: list[StreamAppend] = []
+        for (stream, expected, _), append, first_offset, keys_of_runs in zip(
+            wanted, request.appends, outcome, keys, strict=True
+        ):
+            runs = self.seal_runs(batch, tenant, stream, first_offset, append.runs, keys_of_runs, time)
+            sealed.append(StreamAppend(stream=stream, expected=expected, runs=runs))
+        return AppendBatch(tenant=tenant, appends=tuple(sealed))
 
     def stream_id(self, state: State, tenant: TenantId, name: str) -> StreamId:
         """The stream of this name in the prepared state, or NO_STREAM."""

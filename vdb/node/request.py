@@ -40,7 +40,8 @@ class PlainAppend:
 
     @property
     def count(self) -> int:
-        return sum(run.count for run in self.runs)
+        runs = self.runs
+        return runs[0].count if len(runs) == 1 else sum([run.count for run in runs])
 
 
 @frozen(kw_only=True)

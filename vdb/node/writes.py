@@ -239,9 +239,9 @@ def _check_appends(appends: Sequence[PlainAppend]) -> None:
         raise InvalidArgument("an append names at least one stream")
     if len(appends) > STREAMS_PER_APPEND_MAX:
         raise TooLarge(f"an append has at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}")
-    if len({append.stream for append in appends}) != len(appends):
+    if len(appends) > 1 and len({append.stream for append in appends}) != len(appends):
         raise InvalidArgument("an append names each stream once; found one twice")
-    count = sum(append.count for append in appends)
+    count = sum([append.count for append in appends])
     if count > EVENTS_PER_APPEND_MAX:
         raise TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {count}")
     for append in appends:
@@ -297,11 +297,12 @@ def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> Append
         return error_for_refusal(reply.code, reply.message)
     if not isinstance(reply, Appended) or len(reply.streams) != len(names):
         return _another_request()
+    ranges = [
+        StreamRange(stream=name, first_offset=part.first_offset, next_offset=part.next_offset)
+        for name, part in zip(names, reply.streams, strict=True)
+    ]
     return AppendResult(
-        streams=tuple(
-            StreamRange(stream=name, first_offset=part.first_offset, next_offset=part.next_offset)
-            for name, part in zip(names, reply.streams, strict=True)
-        ),
+        streams=tuple(ranges),
         group=group,
         first_position=reply.first_position,
         next_position=reply.next_position,

@@ -15,6 +15,7 @@ from typing import Any, assert_never
 
 from vdb.errors import RefusalCode, WireError
 from vdb.kernel.command import (
+    ANY,
     CLIENT_ID_SIZE,
     AppendBatch,
     AppendPart,
@@ -48,7 +49,6 @@ or whose lists claim elements without a size, could ask for any number of object
 _EXPECTED_KINDS = tuple(ExpectedKind)
 _DATA_CLASSES = tuple(DataClass)
 _KEY_SCOPES = tuple(KeyScope)
-_ANY = Expected()
 
 
 def encode_body(requests: Sequence[Request]) -> bytes:
@@ -57,8 +57,11 @@ def encode_body(requests: Sequence[Request]) -> bytes:
     for builder, request in zip(builders, requests, strict=True):
         origin = request.origin
         builder.client = origin.client
-        builder.session = origin.session
-        builder.number = origin.number
+        # What isn't set is zero already, and the same bytes; a field costs 0.4 µs.
+        if origin.session:
+            builder.session = origin.session
+        if origin.number:
+            builder.number = origin.number
         _encode_command(builder, request.command)
     encoded: bytes = message.to_bytes()
     return encoded
@@ -93,8 +96,9 @@ def _encode_append(builder: Any, command: AppendBatch | AppendPart) -> None:
     builder.tenant = command.tenant
     for target, append in zip(builder.init("appends", len(command.appends)), command.appends, strict=True):
         target.stream = append.stream
-        target.expectedKind = append.expected.kind.value
-        target.expectedOffset = append.expected.offset
+        if append.expected is not ANY:
+            target.expectedKind = append.expected.kind.value
+            target.expectedOffset = append.expected.offset
         for run_target, run in zip(target.init("runs", len(append.runs)), append.runs, strict=True):
             run_target.count = run.count
             run_target.record = run.record
@@ -177,7 +181,7 @@ def _decode_void(reader: Any) -> Command:
 
 def _expected(kind: int, offset: int) -> Expected:
     if kind == 0 and offset == 0:
-        return _ANY
+        return ANY
     if kind >= len(_EXPECTED_KINDS):
         raise WireError(f"an expected offset is of kind 0 to {len(_EXPECTED_KINDS) - 1}; found {kind}")
     return Expected(_EXPECTED_KINDS[kind], offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 
 
@@ -9,7 +10,7 @@ class RealEntropy:
     """The Entropy port."""
 
     def random_bytes(self, size: int) -> bytes:
-        return secrets.token_bytes(size)
+        return os.urandom(size)  # what secrets asks too, through four calls
 
     def below(self, bound: int) -> int:
         return secrets.randbelow(bound)
