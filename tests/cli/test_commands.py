@@ -129,7 +129,9 @@ def test_phi_without_a_region(vdb_at: Vdb) -> None:
 def test_status(vdb_at: Vdb) -> None:
     status = vdb_at("status", "--json").object
     assert {group["group"] for group in status["groups"]} == {"ap-southeast-2", "global"}
-    assert "node-1 in ap-southeast-2" in vdb_at("status").out
+    text = vdb_at("status").out
+    assert "node-1 in ap-southeast-2" in text
+    assert "\tcheckpoint\tposition\ttenants\t" in text
     assert vdb_at("projection", "status").code == 0
     for projection in vdb_at("projection", "status", "--json").objects:
         assert projection["error"] is None

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +27,9 @@ EXIT_USAGE = 2
 """Bad usage, or a node that can't start."""
 EXIT_INDEFINITE = 3
 """It may have happened."""
+
+_COLUMN_GAP = 2
+"""Terminal columns between two columns of a table."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -59,18 +63,45 @@ def print_text(text: str = "") -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table: drawn in a terminal, tab-separated when piped."""
+    """Rows: a table in a terminal that is wide enough, a record for each row in a narrower one, tabs when piped.
+
+    No value is ever cut.
+    """
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         print_text("\t".join(columns))
-        for row in rows:
-            print_text("\t".join(visible(str(cell)) for cell in row))
+        for row in cells:
+            print_text("\t".join(row))
         return
+    console = out_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(Text(visible(str(cell))) for cell in row))
-    out_console().print(table)
+        table.add_column(column, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    if not rows or _width(columns, cells) <= console.width:
+        console.print(table)
+    else:
+        _print_records(console, columns, cells)
+
+
+def _width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Terminal columns that a table takes if no cell is folded."""
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+    return sum(widths) + _COLUMN_GAP * (len(widths) - 1)
+
+
+def _print_records(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Each row as lines `column  value`, with an empty line between two rows. Long values go on in their column."""
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        record = Table(box=None, pad_edge=False, show_header=False)
+        record.add_column(style="bold", no_wrap=True)
+        record.add_column(overflow="fold")
+        for column, cell in zip(columns, row, strict=True):
+            record.add_row(column, Text(cell))
+        console.print(record)
 
 
 def visible(text: str) -> str:

@@ -11,6 +11,20 @@ from vdb.cli.output import print_json, print_table, print_text
 from vdb.client.values import NodeStatus, ProjectionStatus
 from vdb.version import VERSION
 
+_GROUP_COLUMNS = (
+    "group",
+    "status",
+    "view",
+    "op",
+    "commit",
+    "checkpoint",
+    "position",
+    "tenants",
+    "streams",
+    "sessions",
+    "faults",
+)
+
 
 async def status(*, options: NodeOptions = NODE) -> None:
     """Show the node, its groups and its projections.
@@ -25,7 +39,19 @@ async def status(*, options: NodeOptions = NODE) -> None:
     print_text(f"{found.node} in {found.region}, version {found.version}, up {found.uptime_seconds:.0f} s")
     print_text()
     print_table(
-        ("group", "status", "view", "op", "commit", "checkpoint", "events", "tenants", "streams", "sessions", "faults"),
+        (
+            "group",
+            "status",
+            "view",
+            "op",
+            "commit",
+            "checkpoint",
+            "position",
+            "tenants",
+            "streams",
+            "sessions",
+            "faults",
+        ),
         [
             (
                 group.group,
