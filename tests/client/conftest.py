@@ -58,6 +58,7 @@ class FakeNode:
     def __init__(self) -> None:
         self.streams: dict[str, Stream] = {}
         self.sessions: dict[int, tuple[str, dict[int, Any]]] = {}
+        self.region = "ap-southeast-2"
         self.opened = 0
         self.executions = 0
         self.calls: list[str] = []
@@ -256,7 +257,7 @@ class FakeNode:
 
     def on_status(self, call: IncomingCall, params: Any) -> None:
         def build(results: Any) -> None:
-            results.node, results.region, results.version = "fake", "ap-southeast-2", "0"
+            results.node, results.region, results.version = "fake", self.region, "0"
             (group,) = results.init("groups", 1)
             group.group, group.nextPosition = "ap-southeast-2", 3
 

@@ -304,3 +304,16 @@ async def test_arguments_of_the_wrong_kind_are_refused_before_anything_is_sent(
             with pytest.raises(InvalidArgument):
                 await call()
         assert len(node.calls) == before
+
+
+async def test_a_stream_without_a_placement_lies_where_the_node_is(node: Any, make_client: MakeClient) -> None:
+    node.region = "eu-west-1"
+    async with running(node, make_client) as client:
+        await client.create_stream("more")
+        await client.create_stream("rooms", "non-phi", "global")
+        assert [node.streams[name].placement for name in ("notes", "more", "rooms")] == [
+            "eu-west-1",
+            "eu-west-1",
+            "global",
+        ]
+        assert node.calls.count("status") == 1

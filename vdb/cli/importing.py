@@ -21,7 +21,7 @@ app = App(name="import", help="Import data.")
 
 
 @app.command
-async def fhir(directory: Path, /, *, placement: str = "ap-southeast-2", options: TenantOptions = TENANT) -> None:
+async def fhir(directory: Path, /, *, placement: str | None = None, options: TenantOptions = TENANT) -> None:
     """Import a FHIR R4 bulk export: a directory of NDJSON files, one or more for each resource type.
 
     Run it again to resume: what is there already is skipped. A bad line is reported, and the rest goes on.
@@ -33,7 +33,7 @@ async def fhir(directory: Path, /, *, placement: str = "ap-southeast-2", options
     directory
         The directory with the *.ndjson files.
     placement
-        The region for PHI. The rest is global.
+        The region for PHI; without it, the region of the node. The rest is global.
     """
     paths, total = _find(directory)
     bar = _bar() if sys.stderr.isatty() and not options.json else None
@@ -45,7 +45,8 @@ async def fhir(directory: Path, /, *, placement: str = "ap-southeast-2", options
                 bar.update(task, completed=progress.bytes, description=progress.file)
 
         async with options.tenant_client() as client:
-            importer = FhirImporter(client, placement, on_progress=on_progress, on_rejected=_report)
+            region = placement or (await client.status()).region
+            importer = FhirImporter(client, region, on_progress=on_progress, on_rejected=_report)
             report = await importer.run((path.name, _lines(path)) for path in paths)
     _print(report, options.json)
 

@@ -20,7 +20,7 @@ async def create(
     *,
     stream: str,
     data_class: DATA_CLASSES = "phi",
-    placement: str = "ap-southeast-2",
+    placement: str | None = None,
     if_not_exists: bool = False,
     options: TenantOptions = TENANT,
 ) -> None:
@@ -35,7 +35,7 @@ async def create(
     data_class
         What it holds. PHI must be placed in a region.
     placement
-        A region's name, or 'global' for data that isn't PHI.
+        A region's name, or 'global' for data that isn't PHI. Without it, the region of the node.
     if_not_exists
         An existing stream of the same class and place is fine.
     """
@@ -45,7 +45,9 @@ async def create(
     if options.json:
         print_json({"created": created, **as_json(info)})
     else:
-        print_text(f"{'created' if created else 'is there already'}: {visible(stream)} ({data_class}, {placement})")
+        print_text(
+            f"{'created' if created else 'is there already'}: {visible(stream)} ({data_class}, {info.placement})"
+        )
 
 
 @app.command(name="list")

@@ -70,22 +70,27 @@ class AsyncFace:
         """Seconds that a call may take unless it says otherwise."""
         self._groups: dict[str, GroupId] = {}
         """The group of each stream seen. A stream never moves."""
+        self._region: str | None = None
+        """Where the node is, once it was asked. A node never moves."""
 
     async def create_stream(
         self,
         name: str,
         data_class: DataClass | str = "phi",
-        placement: Region | str = "ap-southeast-2",
+        placement: Region | str | None = None,
         *,
         if_not_exists: bool = False,
         timeout: float | None = None,
     ) -> bool:
-        """Create a stream; True if it is new. `placement` is a region's name or 'global' (never for PHI).
+        """Create a stream; True if it is new.
 
+        `placement` is a region's name or 'global' (never for PHI); None takes the region of the node.
         Raises StreamExists, unless `if_not_exists` (then an existing stream of the same class and place is fine).
         """
         _check_name(name)
         kind = data_class_of(data_class)
+        if placement is None:
+            placement = await self._region_of_node(timeout)
         place = placement_of(kind, placement)
         return await self._gateway.create_stream(
             self.tenant, name, kind, str(place), if_not_exists=if_not_exists, timeout=self._seconds(timeout)
@@ -273,6 +278,11 @@ class AsyncFace:
             group = (await self._gateway.get_stream(self.tenant, stream, timeout=timeout)).group
             self._groups[stream] = group
         return group
+
+    async def _region_of_node(self, timeout: float | None) -> str:
+        if self._region is None:
+            self._region = (await self.status(timeout=timeout)).region
+        return self._region
 
     def _seconds(self, timeout: float | None) -> float:
         seconds = self.timeout if timeout is None else timeout

@@ -71,7 +71,7 @@ class SyncFace:
         self,
         name: str,
         data_class: DataClass | str = "phi",
-        placement: Region | str = "ap-southeast-2",
+        placement: Region | str | None = None,
         *,
         if_not_exists: bool = False,
         timeout: float | None = None,
