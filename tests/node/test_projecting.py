@@ -1,6 +1,12 @@
-"""The node's projections: what holds up their opening doesn't end the node."""
+"""The node's projections: neither what holds up their opening nor damage to their files ends the node."""
 
 from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
 
 import attrs
 import pytest
@@ -9,13 +15,17 @@ import trio
 from vdb.kernel.command import Origin
 from vdb.node.group import Group
 from vdb.node.projecting import OPENING_MAX
+from vdb.node.request import PlainAppend, PlainRun
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.latest import LatestById
 from vdb.types import DataClass
+from vdb.wire.event import encode_batch
 
 REGION = "ap-southeast-2"
 TENANTS = range(1, 11)
-NOTES = LatestById(table="notes", key_path="id", columns={"text": "text"})
+NOTES = LatestById(table="notes", key_path="id", columns={"text": "text"}, payload="json")
+DAYS = ProjectionConfig(name="days", streams=["notes"], template=NOTES)
+CANARY = "Ada Lovelace"
 
 
 async def test_many_tenants_share_a_short_queue(start, small_limits, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +47,77 @@ async def test_many_tenants_share_a_short_queue(start, small_limits, monkeypatch
         for tenant in TENANTS:
             await node.service.create_stream(Origin(), tenant, "notes", DataClass.PHI, REGION)
     monkeypatch.setattr(Group, "execute", counted)
-    config = ProjectionConfig(name="days", streams=["notes"], template=NOTES)
     with trio.fail_after(60):
-        async with start(projections=(config,)) as node:
+        async with start(projections=(DAYS,)) as node:
             for tenant in TENANTS:
                 assert await node.service.wait_for_projection(tenant, "days", "", 50_000_000)
     assert 2 <= most <= OPENING_MAX
+
+
+def flip(at: Callable[[int], int]) -> Callable[[Path], None]:
+    """Flip a bit of the byte at the place found for a size."""
+
+    def damage(file: Path) -> None:
+        content = bytearray(file.read_bytes())
+        content[at(len(content))] ^= 4
+        file.write_bytes(content)
+
+    return damage
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: 3 * 4096 + 17])
+
+
+def text_of(number: int) -> str:
+    return f"{CANARY} {number} " + "x" * 900
+
+
+async def publish(node, numbers: range) -> str:
+    """One note for each number; the position after them."""
+    for number in numbers:
+        payload = json.dumps({"id": f"{number:03d}", "text": text_of(number)}).encode()
+        append = PlainAppend(stream="notes", runs=(PlainRun(count=1, batch=encode_batch([payload])),))
+        await node.service.append(Origin(), 1, [append])
+    return f"{REGION}:{node.groups[REGION].state.next_position}"
+
+
+async def rows_of(node) -> list[tuple[object, ...]]:
+    return list((await node.service.rows(1, "days", "notes", {}, ("id",), 1000)).rows)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(flip(lambda size: 0), id="salt"),
+        pytest.param(flip(lambda size: 2000), id="head"),
+        pytest.param(flip(lambda size: 4096 + 100), id="second page"),
+        pytest.param(flip(lambda size: size // 2), id="middle"),
+        pytest.param(flip(lambda size: size - 1), id="end"),
+        pytest.param(cut, id="cut"),
+        pytest.param(lambda file: file.write_bytes(b"no database at all" * 999), id="foreign"),
+    ],
+)
+async def test_a_damaged_file_is_set_aside_and_built_again(
+    start, tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = list(range(40))
+    random.Random(1).shuffle(numbers)  # so that rows are spread over the pages
+    file = tmp_path / "data" / "projections" / "t_1" / "days.db"
+    with trio.fail_after(60):
+        async with start(projections=(DAYS,)) as node:
+            await node.service.create_stream(Origin(), 1, "notes", DataClass.PHI, REGION)
+            assert await node.service.wait_for_projection(1, "days", await publish(node, numbers), 50_000_000)
+        damage(file)
+        damaged = file.read_bytes()
+        with caplog.at_level(logging.WARNING, "vdb.node"):
+            async with start(projections=(DAYS,)) as node:
+                numbers += range(40, 45)
+                assert await node.service.wait_for_projection(1, "days", await publish(node, range(40, 45)), 50_000_000)
+                assert await rows_of(node) == [(f"{number:03d}", text_of(number)) for number in sorted(numbers)]
+                assert [status.error for status in (await node.service.status()).projections] == [""]
+    aside = file.with_name("days.db.damaged")
+    assert abs(len(aside.read_bytes()) - len(damaged)) <= 4096 * 8
+    assert sorted(path.name for path in file.parent.iterdir()) == ["days.db", "days.db.damaged"]
+    assert [record.msg for record in caplog.records] == ["projection.set_aside"]
+    assert CANARY not in str([record.__dict__ for record in caplog.records])
