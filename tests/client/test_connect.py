@@ -82,6 +82,24 @@ def test_the_sync_client_from_many_threads(tcp_node: tuple[Any, str]) -> None:
     assert sorted(node.streams["notes"].payloads, key=int) == [b"%d" % index for index in range(20)]
 
 
+def test_address_and_tenant_come_from_the_environment(
+    tcp_node: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VDB_ADDRESS", tcp_node[1])
+    monkeypatch.setenv("VDB_TENANT", "7")
+    with vdb.connect_sync() as client:
+        assert client.tenant == 7
+        assert client.status().node == "fake"
+    monkeypatch.setenv("VDB_TENANT", "")
+    with vdb.connect_sync(tcp_node[1]) as client:
+        assert client.tenant == 1
+    with vdb.connect_sync(tenant=3) as client:
+        assert client.tenant == 3
+    monkeypatch.setenv("VDB_TENANT", "one")
+    with pytest.raises(ConfigError, match="VDB_TENANT: expected a tenant's number, found 'one'"):
+        vdb.connect()
+
+
 def test_nobody_listens(free_tcp_port: int) -> None:
     with pytest.raises(Unreachable, match=f"no node answers: can't connect to 127.0.0.1:{free_tcp_port}"):
         vdb.connect_sync(f"127.0.0.1:{free_tcp_port}")

@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, EXIT_USAGE, exit_code, print_error
 from vdb.errors import VerityError
 from vdb.version import VERSION
+from vdb.world.environment import forget_empty_variables
 
 # Loaded by need: `vdb status` shouldn't wait for the imports of a whole node.
 _COMMANDS = (
@@ -55,6 +56,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
+    forget_empty_variables()
     as_json = "--json" in arguments
     try:
         result = make_app(arguments)(

@@ -15,10 +15,10 @@ from vdb.client.connection import Connector
 from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
 from vdb.errors import ConnectionLost, InvalidArgument, NotLoopback
-from vdb.types import DEFAULT_ADDRESS
 from vdb.world.address import is_loopback, split_address
 from vdb.world.client_tls import client_context
 from vdb.world.entropy import RealEntropy
+from vdb.world.environment import default_address, default_tenant
 from vdb.world.network import TlsConfig
 
 T = TypeVar("T")
@@ -54,10 +54,10 @@ def tcp_connector(address: str, tls: TlsConfig | None = None) -> Connector:
 
 
 def connect(
-    address: str = DEFAULT_ADDRESS,
+    address: str | None = None,
     *,
     tls: TlsConfig | None = None,
-    tenant: int = 1,
+    tenant: int | None = None,
     retry_for: float = 30.0,
     connect_for: float = 0.0,
 ) -> Client:
@@ -67,13 +67,14 @@ def connect(
             await client.create_stream("notes")
             await client.publish("notes", b"hello")
 
+    `address`: host:port; None takes VDB_ADDRESS, or 127.0.0.1:7140. `tenant`: None takes VDB_TENANT, or 1.
     `retry_for`: seconds in which a call is tried again over lost connections. `connect_for`: seconds to wait for a
     node that isn't there yet.
     """
     return Client(
-        tcp_connector(address, tls),
+        tcp_connector(default_address() if address is None else address, tls),
         entropy=RealEntropy(),
-        tenant=tenant,
+        tenant=default_tenant() if tenant is None else tenant,
         retry_for=retry_for,
         connect_for=connect_for,
     )
@@ -121,10 +122,10 @@ async def _made(make_client: Callable[[], Client]) -> Client:
 
 
 def connect_sync(
-    address: str = DEFAULT_ADDRESS,
+    address: str | None = None,
     *,
     tls: TlsConfig | None = None,
-    tenant: int = 1,
+    tenant: int | None = None,
     retry_for: float = 30.0,
     connect_for: float = 0.0,
 ) -> SyncClient:
