@@ -191,15 +191,29 @@ def test_importing_fhir_twice(vdb_at: Vdb, tmp_path: Path) -> None:
     (tmp_path / "Patient.ndjson").write_text("".join(json.dumps(patient) + "\n" for patient in patients) + "{bad\n")
     rooms = [{"resourceType": "Location", "id": "l1", "name": "Ward"}]
     (tmp_path / "Location.ndjson").write_text("".join(json.dumps(room) + "\n" for room in rooms))
+    (tmp_path / "Condition.ndjson.gz").write_bytes(b"packed")
     first = vdb_at("import", "fhir", str(tmp_path), "--json")
-    assert first.code == 0, first.err
+    assert first.code == 1, first.err
     assert {key: first.object[key] for key in ("resources", "appended", "duplicates", "rejected")} == {
         "resources": 4,
         "appended": 4,
         "duplicates": 0,
         "rejected": 1,
     }
+    assert first.object["skipped_files"] == ["Condition.ndjson.gz"]
     assert "Patient.ndjson:4: " in first.err
     second = vdb_at("import", "fhir", str(tmp_path))
     assert second.out.strip() == "4 resources, 0 appended, 4 duplicates, 1 rejected"
-    assert vdb_at("import", "fhir", str(tmp_path / "none")).code == 2
+    assert "Condition.ndjson.gz: passed over, it is packed; unpack it first\n" in second.err
+    (tmp_path / "Patient.ndjson").unlink()
+    assert vdb_at("import", "fhir", str(tmp_path)).code == 0
+
+
+def test_nothing_to_import(run_here: Vdb, tmp_path: Path) -> None:
+    found = run_here("import", "fhir", str(tmp_path / "none"))
+    assert found.code == 2
+    assert "isn't a directory with *.ndjson files" in found.err
+    (tmp_path / "Patient.ndjson.gz").write_bytes(b"packed")
+    found = run_here("import", "fhir", str(tmp_path))
+    assert found.code == 2
+    assert "only packed ones such as Patient.ndjson.gz: unpack them first" in found.err

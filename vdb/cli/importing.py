@@ -12,19 +12,22 @@ from cyclopts import App
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vdb.cli.options import TENANT, TenantOptions
-from vdb.cli.output import error_console, print_json, print_text, visible
+from vdb.cli.output import EXIT_FAILED, EXIT_OK, error_console, print_json, print_text, visible
 from vdb.errors import ConfigError
 from vdb.fhir.importer import FhirImporter, ImportReport, Rejected
 from vdb.fhir.importer import Progress as ImportProgress
+
+_SUFFIX = ".ndjson"
 
 app = App(name="import", help="Import data.")
 
 
 @app.command
-async def fhir(directory: Path, /, *, placement: str | None = None, options: TenantOptions = TENANT) -> None:
+async def fhir(directory: Path, /, *, placement: str | None = None, options: TenantOptions = TENANT) -> int:
     """Import a FHIR R4 bulk export: a directory of NDJSON files, one or more for each resource type.
 
-    Run it again to resume: what is there already is skipped. A bad line is reported, and the rest goes on.
+    Run it again to resume: what is there already is skipped. A bad line is reported, and the rest goes on; the exit
+    code is 1 then. The streams are called fhir.TYPE, such as fhir.Patient.
 
     Example: `vdb import fhir export/ --placement ap-southeast-2`
 
@@ -35,7 +38,8 @@ async def fhir(directory: Path, /, *, placement: str | None = None, options: Ten
     placement
         The region for PHI; without it, the region of the node. The rest is global.
     """
-    paths, total = _find(directory)
+    paths, packed = _find(directory)
+    total = sum(path.stat().st_size for path in paths)
     bar = _bar() if sys.stderr.isatty() and not options.json else None
     with bar or nullcontext():
         task = None if bar is None else bar.add_task("importing", total=total)
@@ -48,15 +52,19 @@ async def fhir(directory: Path, /, *, placement: str | None = None, options: Ten
             region = placement or (await client.status()).region
             importer = FhirImporter(client, region, on_progress=on_progress, on_rejected=_report)
             report = await importer.run((path.name, _lines(path)) for path in paths)
-    _print(report, options.json)
+    _print(report, packed, options.json)
+    return EXIT_FAILED if report.rejected else EXIT_OK
 
 
-def _find(directory: Path) -> tuple[list[Path], int]:
-    """The files in the order of their names, and their bytes together. ConfigError if there are none."""
-    paths = sorted(directory.glob("*.ndjson")) if directory.is_dir() else []
+def _find(directory: Path) -> tuple[list[Path], list[str]]:
+    """The files in the order of their names, and the names of packed ones. ConfigError if there are none to import."""
+    found = sorted(directory.iterdir()) if directory.is_dir() else []
+    paths = [path for path in found if path.name.endswith(_SUFFIX)]
+    packed = [path.name for path in found if f"{_SUFFIX}." in path.name and path not in paths]
     if not paths:
-        raise ConfigError(f"{directory} isn't a directory with *.ndjson files")
-    return paths, sum(path.stat().st_size for path in paths)
+        only = f", only packed ones such as {packed[0]}: unpack them first" if packed else ""
+        raise ConfigError(f"{directory} isn't a directory with *{_SUFFIX} files{only}")
+    return paths, packed
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -80,7 +88,7 @@ def _report(rejected: Rejected) -> None:
     sys.stderr.write(f"{visible(rejected.file)}:{rejected.line}: {visible(rejected.reason)}\n")
 
 
-def _print(report: ImportReport, as_json: bool) -> None:
+def _print(report: ImportReport, packed: list[str], as_json: bool) -> None:
     found: dict[str, Any] = {
         "resources": report.resources,
         "appended": report.appended,
@@ -88,8 +96,10 @@ def _print(report: ImportReport, as_json: bool) -> None:
         "rejected": report.rejected,
     }
     if as_json:
-        print_json({**found, "unattributed": report.unattributed, "skipped_files": report.skipped_files})
+        print_json({**found, "unattributed": report.unattributed, "skipped_files": [*report.skipped_files, *packed]})
         return
     print_text(", ".join(f"{count} {name}" for name, count in found.items()))
     for name in report.skipped_files:
         sys.stderr.write(f"{visible(name)}: passed over, it isn't named for a resource type\n")
+    for name in packed:
+        sys.stderr.write(f"{visible(name)}: passed over, it is packed; unpack it first\n")
