@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vdb.errors import RefusalCode
-from vdb.kernel.command import Expected
+from vdb.kernel.command import ANY, Expected
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.rows import LOOKUP_SIZE, STREAM_ROW
 from vdb.kernel.state import State
@@ -69,7 +69,7 @@ def _check_conditions(
     events = 0
     for (stream, expected, count), next_offset in zip(appends, first_offsets, strict=True):
         events += count
-        if not expected.holds(next_offset):
+        if expected is not ANY and not expected.holds(next_offset):
             return Refusal(
                 RefusalCode.WRONG_EXPECTED_OFFSET, f"expected {expected}, stream {stream} is at {next_offset}"
             )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from vdb.errors import WireError
 from vdb.marks import mark
@@ -50,6 +50,12 @@ from vdb.rpc.message import (
 from vdb.rpc.questions import Question, QuestionState, QuestionTable
 from vdb.wire.framing import FrameSplitter
 from vdb.wire.schema import CapnpError
+
+# The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and a call needs six.
+_QUEUED: Final = AnswerState.QUEUED
+_RUNNING: Final = AnswerState.RUNNING
+_RETURNED: Final = AnswerState.RETURNED
+_GONE: Final = AnswerState.GONE
 
 
 class CallArrived(NamedTuple):
@@ -218,14 +224,14 @@ class Connection:
         """Book that a delivered call has its result; False when the peer no longer wants it."""
         self.calls_in_flight -= 1
         assert self.calls_in_flight >= 0
-        if answer.state is AnswerState.GONE or self.ended is not None:
+        if answer.state is _GONE or self.ended is not None:
             return False
-        assert answer.state is AnswerState.RUNNING, "a call is answered once"
+        assert answer.state is _RUNNING, "a call is answered once"
         if answer.finished:
             self._send(encode.canceled(answer.question))
             self.answers.close(answer)
             return False
-        answer.state = AnswerState.RETURNED
+        answer.state = _RETURNED
         return True
 
     def _send_capabilities(
@@ -252,7 +258,7 @@ class Connection:
         answer.waiting = None
         while todo and self.ended is None:
             dependent, target = todo.popleft()
-            assert dependent.state is AnswerState.QUEUED
+            assert dependent.state is _QUEUED
             self._leave_queue(dependent)
             refusal = self._deliver(dependent, target, fault)
             if refusal is None:
@@ -275,14 +281,14 @@ class Connection:
         method = target.interface.by_id.get((answer.interface_id, answer.method_id))
         if method is None:
             return _no_method(target, answer)
-        answer.state = AnswerState.RUNNING
+        answer.state = _RUNNING
         answer.target = target
         answer.method = method
         return None
 
     def _refuse(self, answer: Answer, fault: Fault) -> None:
         """Answer a call that isn't delivered, and that no call waits for."""
-        answer.state = AnswerState.RUNNING
+        answer.state = _RUNNING
         if self._take_result(answer):
             self._send_fault(answer, fault)
 
@@ -335,7 +341,7 @@ class Connection:
         return None
 
     def _on_bootstrap(self, message: Bootstrap) -> Event | None:
-        answer = Answer(message.question, AnswerState.RETURNED)
+        answer = Answer(message.question, _RETURNED)
         self.answers.open(answer)
         if self.bootstrap is None:
             self._send_fault(answer, Fault(FaultKind.FAILED, "there is no bootstrap capability here"))
@@ -345,7 +351,7 @@ class Connection:
         return None
 
     def _on_call(self, message: Call) -> Event | None:
-        answer = Answer(message.question, AnswerState.QUEUED, message.interface_id, message.method_id)
+        answer = Answer(message.question, _QUEUED, message.interface_id, message.method_id)
         answer.content = message.content
         answer.without_finish = message.no_pipelining
         self.answers.open(answer)
@@ -359,7 +365,7 @@ class Connection:
         source = self.answers.get(target.question)
         if source is answer:
             raise WireError(f"the question {answer.question} is a call on its own answer")
-        if source.state is AnswerState.RETURNED:
+        if source.state is _RETURNED:
             return self._arrived(answer, source.capabilities.get(target.path), source.fault)
         if self.queued_bytes + self._splitter.frame_size > self.limits.queued_bytes_max:
             self._refuse(answer, Fault(FaultKind.OVERLOADED, "too many bytes wait for an earlier answer"))
@@ -407,13 +413,13 @@ class Connection:
         answer = self.answers.rows.get(message.question)
         if answer is None or answer.finished:
             return None
-        if answer.state is AnswerState.RETURNED:
+        if answer.state is _RETURNED:
             self.answers.close(answer)
             if message.release_capabilities:
                 for export in answer.exports:
                     self.exports.release(export, 1)
             return None
-        queued = answer.state is AnswerState.QUEUED
+        queued = answer.state is _QUEUED
         if answer.waiting or (queued and message.deliver_first):
             answer.finished = True
             return None
