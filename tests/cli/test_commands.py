@@ -166,6 +166,9 @@ def test_version_and_help(run_here: Vdb) -> None:
     [
         (["publish", "--stream", "notes"], "expected either --payload or --stdin"),
         (["read"], "expected either --stream, or --group"),
+        (["read", "--stream", "notes", "--position", "3"], "with --stream, expected --from OFFSET"),
+        (["read", "--stream", "notes", "--position", "r:3"], "with --stream, expected --from OFFSET"),
+        (["read", "--stream", "notes", "--limit", "-1"], "--limit is 0 or more; found -1"),
         (["read", "--position", "x:y"], "a position reads GROUP:NUMBER"),
         (["bogus"], "bogus"),
         (["status", "--address", "nowhere"], "an address reads HOST:PORT"),

@@ -100,6 +100,10 @@ async def read(
     position
         Where in the group's log to start: a number, or a position as it is printed (GROUP:NUMBER).
     """
+    if limit is not None and limit < 0:
+        raise ConfigError(f"--limit is 0 or more; found {limit}")
+    if stream and position:
+        raise ConfigError("--position is of a group's log: with --stream, expected --from OFFSET")
     if ":" in position:
         parsed = Position.parse(position)
         group, start = group or parsed.group, parsed.number
