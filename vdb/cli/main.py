@@ -1,6 +1,7 @@
 """The `vdb` command. Commands stand in one module for each noun; here they meet, and their errors become exit codes.
 
-Exit codes: 0 fine; 1 refused or failed; 2 bad usage, or a node that can't start; 3 it may have happened.
+Exit codes: 0 fine; 1 refused or failed; 2 bad usage, or a node that can't start; 3 it may have happened; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from vdb.cli.output import EXIT_FAILED, EXIT_OK, EXIT_USAGE, exit_code, print_error
+from vdb.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, exit_code, print_error
 from vdb.errors import VerityError
 from vdb.version import VERSION
 from vdb.world.environment import forget_empty_variables
@@ -71,6 +72,11 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has gone. Nothing more can be said, also not by the interpreter at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+    except BaseExceptionGroup as errors:
+        # Ctrl-C may come while one of the client's own tasks runs, and then their group wraps it.
+        if errors.subgroup(KeyboardInterrupt) is None:
+            raise
+        return EXIT_INTERRUPTED
     except VerityError as error:
         print_error(error, as_json=as_json)
         return exit_code(error)

@@ -28,6 +28,9 @@ EXIT_USAGE = 2
 EXIT_INDEFINITE = 3
 """It may have happened."""
 
+EXIT_INTERRUPTED = 130
+"""By Ctrl-C, as a shell would say it."""
+
 _COLUMN_GAP = 2
 """Terminal columns between two columns of a table."""
 
