@@ -101,7 +101,10 @@ def test_address_and_tenant_come_from_the_environment(
 
 
 def test_nobody_listens(free_tcp_port: int) -> None:
-    with pytest.raises(Unreachable, match=f"no node answers: can't connect to 127.0.0.1:{free_tcp_port}"):
+    message = (
+        f"no node answers: can't connect to 127.0.0.1:{free_tcp_port}: .*; if none runs, start one with `vdb start`"
+    )
+    with pytest.raises(Unreachable, match=message):
         vdb.connect_sync(f"127.0.0.1:{free_tcp_port}")
 
 

@@ -51,7 +51,9 @@ class Connection:
             except ConnectionLost as error:
                 delay = self._backoff.next_delay()
                 if anyio.current_time() + delay > deadline:
-                    raise Unreachable(f"no node answers: {error}") from None
+                    raise Unreachable(
+                        f"no node answers: {error}; if none runs, start one with `vdb start` and wait until it is ready"
+                    ) from None
             await anyio.sleep(delay)
 
     async def link(self) -> Link:
