@@ -43,6 +43,9 @@ from vdb.kernel.tables import (
     META_NEXT_POSITION,
     META_NEXT_SESSION,
     ROW_TABLES,
+    STREAM_NAMES,
+    STREAMS,
+    TENANTS,
     U64,
     Table,
     session_key,
@@ -118,36 +121,36 @@ class State:
 
     @property
     def tenant_count(self) -> int:
-        return len(self.rows[Table.TENANTS])
+        return len(self.rows[TENANTS])
 
     @property
     def stream_count(self) -> int:
-        return len(self.rows[Table.STREAMS])
+        return len(self.rows[STREAMS])
 
     @property
     def session_count(self) -> int:
         return len(self.rows[Table.SESSIONS])
 
     def has_tenant(self, tenant: TenantId) -> bool:
-        return tenant_key(tenant) in self.rows[Table.TENANTS]
+        return tenant_key(tenant) in self.rows[TENANTS]
 
     def tenant(self, tenant: TenantId) -> TenantState | None:
-        row = self.rows[Table.TENANTS].get(tenant_key(tenant))
+        row = self.rows[TENANTS].get(tenant_key(tenant))
         return None if row is None else unpack_tenant(self.group, tenant, row)
 
     def tenants(self) -> Iterator[TenantState]:
         """All tenants in order of their ids."""
-        for key in sorted(self.rows[Table.TENANTS]):
+        for key in sorted(self.rows[TENANTS]):
             (tenant,) = U64.unpack(key)
-            yield unpack_tenant(self.group, TenantId(tenant), self.rows[Table.TENANTS][key])
+            yield unpack_tenant(self.group, TenantId(tenant), self.rows[TENANTS][key])
 
     def stream(self, tenant: TenantId, stream: StreamId) -> StreamState | None:
-        row = self.rows[Table.STREAMS].get(stream_key(tenant, stream))
+        row = self.rows[STREAMS].get(stream_key(tenant, stream))
         return None if row is None else unpack_stream(stream, row)
 
     def data_class(self, tenant: TenantId, stream: StreamId) -> DataClass:
         """Of a stream that there is."""
-        return _DATA_CLASSES[self.rows[Table.STREAMS][stream_key(tenant, stream)][0]]
+        return _DATA_CLASSES[self.rows[STREAMS][stream_key(tenant, stream)][0]]
 
     def stream_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamState | None:
         """The stream whose name has this HMAC (32 bytes)."""
@@ -155,7 +158,7 @@ class State:
         return None if stream is None else self.stream(tenant, stream)
 
     def stream_id_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamId | None:
-        row = self.rows[Table.STREAM_NAMES].get(stream_name_key(tenant, lookup))
+        row = self.rows[STREAM_NAMES].get(stream_name_key(tenant, lookup))
         return None if row is None else StreamId(U64.unpack(row)[0])
 
     def streams(self, tenant: TenantId) -> Iterator[StreamState]:

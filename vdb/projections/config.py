@@ -34,7 +34,7 @@ class StreamSelection:
         return cls(names=tuple(names), prefixes=tuple(prefixes))
 
     def wants(self, stream: str) -> bool:
-        return stream in self.names or any(stream.startswith(prefix) for prefix in self.prefixes)
+        return stream in self.names or stream.startswith(self.prefixes)
 
 
 def _selection(value: StreamSelection | Iterable[str]) -> StreamSelection:
