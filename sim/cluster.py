@@ -36,6 +36,8 @@ from vdb.ports import World
 NODE = "n0"
 ADDRESS = "n0:7140"
 ATTEMPTS_BEFORE_MENDING = 3
+BEFORE_RESTART_SECONDS = 0.0005
+"""So long after a crash checkers have seen how the node ended, and the next start is still to come."""
 
 
 @define(eq=False, kw_only=True)
@@ -139,7 +141,7 @@ class Cluster:
                 return
             if self._failures >= ATTEMPTS_BEFORE_MENDING:
                 self.mend_bad_pages()
-            await trio.sleep(0.001 * 10 ** (2.5 * self.random.random()))
+            await trio.sleep(2 * BEFORE_RESTART_SECONDS * 10 ** (2.5 * self.random.random()))
 
     async def _live(self) -> bool:
         """One incarnation. False when there must be no other."""

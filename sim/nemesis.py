@@ -14,7 +14,7 @@ import trio
 from attrs import define, evolve, field
 
 from sim.atlas import Atlas
-from sim.cluster import NODE, Cluster
+from sim.cluster import BEFORE_RESTART_SECONDS, NODE, Cluster
 from sim.options import Options
 from sim.trace import Trace
 from sim.workload import Workload
@@ -76,6 +76,7 @@ class Nemesis:
             "crash": self._crash,
             "crash_in_recovery": self._crash_in_recovery,
             "bit_rot": self._bit_rot,
+            "database_rot": self._database_rot,
             "misdirected_write": lambda: self._arm("misdirected_write", 1),
             "lost_write": lambda: self._arm("lost_write", 1),
             "read_error": lambda: self._arm("eio_read", 1),
@@ -112,6 +113,17 @@ class Nemesis:
             self.atlas.note_rot(*place)
             self.cluster.disk.rot(*place)
             self.cluster.crash()
+
+    async def _database_rot(self) -> None:
+        """One bit of a projection's file, while the power is off: nothing of it is in a cache."""
+        await self.cluster.wait_until_up()
+        scratch, place = self.cluster.scratch, self.random.random()
+        paths = [path for path in scratch.paths() if path.endswith(".db")]
+        if paths:
+            path = self.random.choice(paths)
+            self.cluster.crash()
+            await trio.sleep(BEFORE_RESTART_SECONDS)  # checkers have read it, and the write-ahead file is in it
+            self.trace.add("nemesis", "rotted", path, scratch.exists(path) and scratch.rot(path, place))
 
     async def _arm(self, kind: str, shots: int) -> None:
         """Let a fault of the disk fire, where the atlas permits it, within some time."""

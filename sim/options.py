@@ -21,7 +21,7 @@ from vdb.limits import SECTOR_SIZE, Limits
 SMALL_WORK = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
 WORK_KINDS = (*SMALL_WORK, "append_large")
 """`append_large` doesn't fit one prepare: it travels as parts."""
-DISTURBANCES = (
+MAIN_DISTURBANCES = (
     "crash",
     "crash_in_recovery",
     "bit_rot",
@@ -37,6 +37,7 @@ DISTURBANCES = (
     "half_open",
     "clock_jump",
 )
+DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot")
 """What the nemesis does at drawn moments."""
 
 US = 1_000_000
@@ -96,7 +97,7 @@ class Options:
             events_per_run=random.choice((1, 1, 3, 8)),
             think_us=random.choice((0, 0, 200, 2_000)),
             mix={**draw_mix(random), "append_large": large},
-            disturbances=draw_disturbances(random),
+            disturbances=_with_database_rot(draw_disturbances(random), draws(seed, "database rot")),
             beyond_repair=random.random() < 0.12,
             projection=random.random() < 0.6,
             disk=draw_disk(random),
@@ -178,9 +179,18 @@ def draw_mix(random: Random) -> dict[str, int]:
 
 def draw_disturbances(random: Random) -> tuple[str, ...]:
     """Some kinds, some often; a crash nearly always."""
-    chosen = [kind for kind in DISTURBANCES if random.random() < 0.3]
+    chosen = [kind for kind in MAIN_DISTURBANCES if random.random() < 0.3]
     found = [kind for kind in chosen for _ in range(random.choice((1, 1, 2, 4)))]
     if random.random() < 0.95:
         found += ["crash"] * random.choice((1, 2, 3))
     random.shuffle(found)
+    return tuple(found)
+
+
+def _with_database_rot(disturbances: tuple[str, ...], random: Random) -> tuple[str, ...]:
+    """Rot of databases among the others, in some runs."""
+    found = list(disturbances)
+    if random.random() < 0.3:
+        for _ in range(random.choice((1, 1, 2))):
+            found.insert(random.randrange(len(found) + 1), "database_rot")
     return tuple(found)

@@ -32,7 +32,7 @@ from sim.world.fence import Fence
 from sim.world.network import SimNetwork
 from sim.world.scratch import Scratch
 from vdb.crypto.root import RootKeys
-from vdb.errors import VerityError
+from vdb.errors import DatabaseDamaged, VerityError, WrongKey
 from vdb.kernel.command import KeyScope
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node
@@ -242,7 +242,11 @@ class Simulation:
             row = home.keyring.row(TenantId(tenant), KeyScope.PROJECTION, NAME)
             if row is not None and self.scratch.exists(path):
                 logs = {group: contents.events.get(tenant, []) for group, contents in self.contents.items()}
-                check_projection(self.verdict, self.scratch.location(path), home.keyring.key(row.dek_id), path, logs)
+                file, key = self.scratch.location(path), home.keyring.key(row.dek_id)
+                try:
+                    check_projection(self.verdict, file, key, path, logs)
+                except (WrongKey, DatabaseDamaged):
+                    self.verdict.check("projection", path in self.scratch.rotted, f"{path} is damaged")
 
     def _on_refused(self, error: VerityError) -> None:
         if self.verdict.check(

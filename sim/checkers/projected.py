@@ -16,6 +16,7 @@ from vdb.projections.latest import LatestById
 from vdb.projections.rows import dump_tables
 from vdb.projections.store import close_sqlcipher, open_sqlcipher
 from vdb.projections.tables import ColumnType
+from vdb.world.database import work_on
 
 NAME = "latest"
 TABLE = "entities"
@@ -53,10 +54,13 @@ def fold(events: Sequence[Opened], upto: int) -> dict[str, tuple[str, int]]:
 
 
 def check_projection(verdict: Verdict, file: str, key: bytes, name: str, logs: Mapping[str, Sequence[Opened]]) -> int:
-    """Compare a database file's rows with its positions. `logs` are the tenant's events by group. Returns the lag."""
+    """Compare a database file's rows with its positions. `logs` are the tenant's events by group. Returns the lag.
+
+    WrongKey or DatabaseDamaged when the file can't be read.
+    """
     connection = open_sqlcipher(file, key)
     try:
-        tables = dump_tables(connection, with_meta=True)
+        tables = work_on(connection, lambda db: dump_tables(db, with_meta=True), name)
     finally:
         close_sqlcipher(connection)
     meta = tables.get("projection_meta", [])

@@ -14,6 +14,7 @@ DISK_KINDS = (
     "disk.kept_unsynced",
     "disk.reordered",
     "disk.bit_rot",
+    "disk.database_rot",
     "disk.misdirected_write",
     "disk.lost_write",
     "disk.eio_read",

@@ -38,6 +38,8 @@ class Scratch:
         self.counts = counts
         self.now_us = now_us
         self.open_databases: list[SimDatabase] = []
+        self.rotted: dict[str, None] = {}
+        """Databases with a byte that rotted, unless they have been set aside since."""
         self._owner = owner
         self._root: Path | None = None
         self._generation = 0
@@ -80,6 +82,7 @@ class Scratch:
     def set_aside(self, path: str) -> None:
         """What `Disk.set_database_aside` does."""
         self.rename(path, f"{path}.damaged")
+        self.rotted.pop(path, None)
         for suffix in ("-wal", "-shm"):
             Path(self.location(f"{path}.damaged") + suffix).unlink(missing_ok=True)
 
@@ -89,6 +92,18 @@ class Scratch:
         for suffix in ("", "-wal", "-shm"):
             Path(self.location(path) + suffix).unlink(missing_ok=True)
         del self._paths[path]
+
+    def rot(self, path: str, place: float) -> bool:
+        """Flip a bit of the main file, at `place` of 1 of its length; False if nothing is in it yet."""
+        file = Path(self.location(path))
+        content = bytearray(file.read_bytes())
+        if not content:
+            return False
+        content[int(place * len(content))] ^= 4
+        file.write_bytes(content)
+        self.rotted[path] = None
+        self.counts["disk.database_rot"] += 1
+        return True
 
     def crash(self, faults: DiskFaults) -> None:
         """Power is lost: go on with copies, cut as the power loss may have cut them."""

@@ -6,7 +6,8 @@ import attrs
 import pytest
 import trio
 
-from sim.cluster import NODE
+from sim.checkers.projected import NAME, TABLE
+from sim.cluster import BEFORE_RESTART_SECONDS, NODE
 from sim.history import Outcome
 from sim.scenario import CALM, Stage, run_scenario
 from sim.simulation import REGION, Simulation
@@ -185,3 +186,32 @@ def test_a_read_that_ends_inside_a_segment_doesnt_go_on_in_memory(payload_size: 
 
     limits = {"segment_size": 256 * 1024, "read_bytes_max": 65536}
     holds(run_scenario(script, limits={**attrs.asdict(CALM["limits"]), **limits}))
+
+
+async def _entities(stage: Stage) -> list[tuple[object, ...]]:
+    """The projection's rows once it has read everything."""
+    await stage.up()
+    node = stage.cluster.node
+    assert node is not None
+    assert await node.service.wait_for_projection(1, NAME, f"{REGION}:{node.groups[REGION].state.next_position}", 10**7)
+    return list((await node.service.rows(1, NAME, TABLE, {}, ("id",), 1000)).rows)
+
+
+@pytest.mark.parametrize("calls", [0, *range(1, 40, 7)])
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.9999])
+def test_a_rotted_projection_is_built_again_wherever_power_is_lost_meanwhile(place: float, calls: int) -> None:
+    async def script(stage: Stage) -> None:
+        await stage.create()
+        await stage.publish(40)
+        before = await _entities(stage)
+        assert before
+        stage.cluster.crash_next_start_after(calls)
+        stage.crash()
+        await trio.sleep(BEFORE_RESTART_SECONDS)
+        assert stage.cluster.scratch.rot(f"projections/t_1/{NAME}.db", place)
+        assert await _entities(stage) == before
+        assert stage.cluster.scratch.exists(f"projections/t_1/{NAME}.db.damaged")
+
+    simulation = run_scenario(script)
+    holds(simulation)
+    assert simulation.verdict.checks["projection"] > 0
