@@ -1,7 +1,7 @@
 """Parameters and results of `publish` in their usual shape, read and laid by hand.
 
-pycapnp takes some 20 µs for the parameters of one small event and its batch, and 8 µs for the results; `struct` takes
-4 and 1. A node on one core answers this method more often than all others together, so the difference counts. Words:
+pycapnp takes 5.3 µs for the parameters of one small event and its batch, and 1.9 for the results; `struct` takes 2.4
+and 0.2. A node on one core answers this method more often than all others together, so it counts. Words:
 
     parameters   2 of data    tenant u64; schemaId u32
                  6 pointers   origin, stream, payloads, expected, subject, eventIds
