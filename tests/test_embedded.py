@@ -90,9 +90,10 @@ def test_keys_in_all_their_forms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file.chmod(0o644)
     with pytest.raises(KeyFilePermissions, match="chmod 600"):
         vdb.open(tmp_path / "d", file)
-    with pytest.raises(KeysMissing, match="neither a root key nor a file") as caught:
-        vdb.open(tmp_path / "d", key[:-4])
-    assert key[:-4] not in str(caught.value)
+    for mistyped in (key[:-4], "/" + key[1:-4]):
+        with pytest.raises(KeysMissing, match="neither a root key nor a file") as caught:
+            vdb.open(tmp_path / "d", mistyped)
+        assert mistyped not in str(caught.value)
 
 
 def test_many_threads(database: vdb.EmbeddedDatabase) -> None:

@@ -11,7 +11,7 @@ from vdb.crypto.root import RootKeys, parse_root_key
 from vdb.errors import ConfigError, KeysMissing
 from vdb.world.keys import root_keys_from_environment, root_keys_from_file
 
-_MAYBE_A_KEY = re.compile(r"[A-Za-z0-9+][A-Za-z0-9+/=]{19,99}")
+_MAYBE_A_KEY = re.compile(r"[A-Za-z0-9+/]{20,100}={0,2}")
 
 Keys = RootKeys | str | os.PathLike[str] | None
 """RootKeys, the base64 text of 32 bytes, the path of a protected file, or None for the environment."""
