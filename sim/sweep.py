@@ -1,4 +1,4 @@
-"""A sweep: many seeds, their faults and checks added up, and whether they were worth running (decision 27).
+"""A sweep: many seeds, their faults and checks added up, and whether they were worth running.
 
 A sweep fails when a seed fails, and also when its seeds are tame: too few requests, faults or crashes in the median,
 too much idle time, or, in a sweep large enough to expect each of them, a kind of fault that never fired.

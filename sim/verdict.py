@@ -14,7 +14,7 @@ from attrs import frozen
 
 @frozen
 class Violation:
-    """`invariant` is an id of VSR.md section 6 such as 'I5', or a word for what that list doesn't number."""
+    """`invariant` is an id of the list in `sim.checkers`, such as 'I5', or a word for what that list doesn't number."""
 
     invariant: str
     message: str

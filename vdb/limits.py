@@ -31,7 +31,7 @@ EVENTS_PER_APPEND_MAX = 10_000
 RUNS_PER_PART_MAX = 256
 """Runs of one append that are sealed in one go: each may need a new key, and the loop must not stall."""
 RECORD_SIZE_MAX = 16 * 1024 * 1024
-"""Bytes of one sealed record (FORMATS, section 3)."""
+"""Bytes of one sealed record (`vdb.crypto.record`)."""
 
 WAL_SIZE_MAX = 4 * 1024**3
 """Bytes of the whole WAL file of a group."""

@@ -35,7 +35,7 @@ _REGION_NAME = re.compile(r"[a-z][a-z0-9-]{1,31}")
 
 
 class DataClass(IntEnum):
-    """What a stream holds. The numbers stand in the header of every sealed record (FORMATS, section 3)."""
+    """What a stream holds. The numbers stand in the header of every sealed record (`vdb.crypto.record`)."""
 
     NON_PHI = 0
     PHI = 1

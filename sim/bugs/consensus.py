@@ -1,4 +1,4 @@
-"""Planted bugs of VSR.md section 8 that make sense with one replica."""
+"""Planted bugs of the protocol that make sense with one replica: each was made by somebody once."""
 
 from __future__ import annotations
 

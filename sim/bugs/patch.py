@@ -24,8 +24,8 @@ class Replacement:
 
 @frozen(kw_only=True)
 class Bug:
-    """`id` is the bug's number in VSR.md section 8; of our own: 's1'... for storage, 'p1'... for projections, 't1'...
-    for transactions."""
+    """`id`: a number for bugs of the protocol, 's1'... for storage, 'p1'... for projections, 't1'... for
+    transactions."""
 
     id: str
     what: str

@@ -1,6 +1,6 @@
 """The checker's own table of sessions (I19, I20, I21, I32): what a request of a session must be answered.
 
-It knows the rules of decision 5 and nothing of the product: requests of a session run from 1 in order, replies are
+It knows the rules and nothing of the product: requests of a session run from 1 in order, replies are
 kept for the last 64, and a new session evicts the one whose last request is oldest, or the old one of its client.
 """
 

@@ -1,4 +1,4 @@
-"""A sweep counts only when its seeds were worth running (decision 27)."""
+"""A sweep counts only when its seeds were worth running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The key store's rows: wrapped keys enter it through the log, so that every replica holds them (decision 9).
+"""The key store's rows: wrapped keys enter it through the log, so that every replica holds them.
 
 Rules
 - A key's op precedes its first record; `records.check_record` asserts it.

@@ -1,4 +1,4 @@
-"""Client sessions: what makes a retry safe (Viewstamped Replication Revisited, section 4; decision 5).
+"""Client sessions: what makes a retry safe (Viewstamped Replication Revisited, section 4).
 
 Rules
 - A session belongs to one client; a client has one session. Opening again ends the old one: a client that lost the

@@ -1,4 +1,4 @@
-"""Transactions: appends too large for one prepare. They travel as parts in consecutive ops (decision 6).
+"""Transactions: appends too large for one prepare. They travel as parts in consecutive ops.
 
 Rules
 - The parts of a transaction come one after the other, and nothing is created or appended between them: what the

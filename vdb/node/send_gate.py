@@ -40,7 +40,7 @@ class SendGate:
         self._deliver(envelope.to, envelope.message)
 
     def check_durable(self, message: Message) -> None:
-        """Assert what this message promises (VSR.md, section 2, step 4, and invariant I11)."""
+        """Assert what this message promises: acks are of synced ops, and no view is spoken of that isn't durable."""
         durable = self._superblock.state
         match message:
             case PrepareOk():
