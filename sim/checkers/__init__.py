@@ -24,5 +24,5 @@ What they check has an id, by which verdicts, planted bugs and stories name it:
     I40  faults that can be survived lose nothing; beyond them the node stops, and serves nothing false
 
 The numbers are those of the protocol's whole list, of which a group of one has these. Words instead of a number
-("segments", "projection", "read-log", "canary", ...) name what that list doesn't have.
+("gap-free", "segments", "projection", "no-plaintext", ...) name what that list doesn't have.
 """
