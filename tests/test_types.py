@@ -26,6 +26,7 @@ from vdb.types import (
     check_tenant_id,
     group_for_placement,
 )
+from vdb.world.environment import default_address
 
 
 def test_phi_with_a_global_placement_cant_be_constructed() -> None:
@@ -96,5 +97,5 @@ def test_data_classes_have_the_numbers_of_the_record_format() -> None:
 def test_a_client_looks_where_a_node_listens() -> None:
     node = {field.name: field.default for field in attrs.fields(NodeConfig)}["address"]
     for face in (vdb.connect, vdb.connect_sync):
-        assert inspect.signature(face).parameters["address"].default == node == DEFAULT_ADDRESS
-    assert NodeOptions().address == DEFAULT_ADDRESS
+        assert inspect.signature(face).parameters["address"].default is None, "the environment is asked"
+    assert default_address({}) == NodeOptions().address == node == DEFAULT_ADDRESS
