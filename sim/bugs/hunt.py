@@ -8,7 +8,7 @@ from attrs import frozen
 
 from sim.bugs.catalogue import BUGS
 from sim.bugs.patch import Bug
-from sim.worker import run_all
+from sim.worker import CPU_SECONDS_MAX, run_all
 
 SEEDS_MAX = 100
 
@@ -48,7 +48,8 @@ def hunt(bug_id: str) -> Hunt:
 def hunt_all(bugs: Sequence[Bug], *, workers: int, on_result: Callable[[Hunt], None]) -> list[Hunt]:
     """Hunt all bugs, in parallel; results in the order of the catalogue."""
     found: dict[str, Hunt] = {}
-    for done in run_all(hunt, [bug.id for bug in bugs], workers=workers):
+    ids = [bug.id for bug in bugs]
+    for done in run_all(hunt, ids, workers=workers, cpu_seconds_max=SEEDS_MAX * CPU_SECONDS_MAX):
         hunted = done.result or Hunt(
             id=done.job, found=False, seeds=0, seed=0, invariant="", message=done.error, others=(done.error,)
         )
