@@ -216,7 +216,6 @@ def test_a_program_that_forgets_to_close_ends(tmp_path: Path) -> None:
     assert not Path(found.stdout.strip()).exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_is_refused(database: vdb.EmbeddedDatabase) -> None:
     read_end, write_end = os.pipe()

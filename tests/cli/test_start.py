@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -76,7 +75,6 @@ def test_a_key_in_the_environment_that_is_none(run_vdb: Callable[..., Any], tmp_
     assert "c2hvcnQ=" not in found.err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="file modes")
 def test_a_key_file_that_others_can_read(run_vdb: Callable[..., Any], tmp_path: Path) -> None:
     key = write_key(tmp_path / "root.key", 0o644)
     found = run_vdb("start", "--data-dir", str(tmp_path / "data"), *REGION, "--key-file", str(key))
