@@ -16,7 +16,8 @@ Layout (big-endian, the checksum is SHA-256 over bytes 32 to 255):
     184  commit           8   the primary's commit number when it made the prepare
     192  timestamp        8   microseconds UTC; request i of the body has timestamp + i
     200  request_count    4
-    204  zeros           52
+    204  configuration   28   the one that holds from this op on (`vdb.vsr.configuration`)
+    232  zeros           24
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ import struct
 from enum import IntEnum
 from hashlib import sha256
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from vdb.limits import PREPARE_HEADER_SIZE
 from vdb.ports import Buffer
+from vdb.vsr.configuration import CONFIGURATION_SIZE, Configuration, unpack_configuration
 
 MAGIC = b"VDBP"
 VERSION = 1
 ZERO_CHECKSUM = bytes(32)
-_LAYOUT = struct.Struct(">32s32s32s32s4sHHIIQQQI52s")
+_LAYOUT = struct.Struct(f">32s32s32s32s4sHHIIQQQI{CONFIGURATION_SIZE}s24s")
 assert _LAYOUT.size == PREPARE_HEADER_SIZE - 32
 
 
@@ -42,6 +44,12 @@ class Operation(IntEnum):
     """A slot that was formatted and never written."""
     REQUESTS = 1
     """The body is a list of client requests."""
+    RECONFIGURATION = 2
+    """The body is one request that changes the group's members; the header names the new configuration."""
+
+
+ALONE = Configuration.founding((0,))
+"""The configuration of a group of one."""
 
 
 @frozen(kw_only=True)
@@ -60,6 +68,11 @@ class PrepareHeader:
     commit: int
     timestamp: int
     request_count: int
+    configuration: Configuration = ALONE
+
+    @property
+    def is_reconfiguration(self) -> bool:
+        return self.operation is Operation.RECONFIGURATION
 
     @classmethod
     def make(
@@ -75,6 +88,7 @@ class PrepareHeader:
         timestamp: int,
         request_count: int,
         operation: Operation = Operation.REQUESTS,
+        configuration: Configuration = ALONE,
     ) -> PrepareHeader:
         """The header for a new prepare with this body."""
         assert op >= 1
@@ -92,10 +106,9 @@ class PrepareHeader:
             commit=commit,
             timestamp=timestamp,
             request_count=request_count,
+            configuration=configuration,
         )
-        decoded = decode_header(draft.encode())
-        assert decoded is not None
-        return decoded
+        return evolve(draft, checksum=sha256(draft._rest()).digest())
 
     @classmethod
     def reserved(cls, *, group: bytes, slot: int) -> PrepareHeader:
@@ -114,12 +127,14 @@ class PrepareHeader:
             timestamp=0,
             request_count=0,
         )
-        decoded = decode_header(draft.encode())
-        assert decoded is not None
-        return decoded
+        return evolve(draft, checksum=sha256(draft._rest()).digest())
 
     def encode(self) -> bytes:
-        rest = _LAYOUT.pack(
+        """256 bytes."""
+        return self.checksum + self._rest()
+
+    def _rest(self) -> bytes:
+        return _LAYOUT.pack(
             self.body_checksum,
             self.parent,
             self.checkpoint_id,
@@ -133,9 +148,9 @@ class PrepareHeader:
             self.commit,
             self.timestamp,
             self.request_count,
-            bytes(52),
+            self.configuration.pack(),
+            bytes(24),
         )
-        return sha256(rest).digest() + rest
 
 
 @frozen
@@ -155,8 +170,11 @@ def decode_header(data: Buffer) -> PrepareHeader | None:
     if sha256(view[32:]).digest() != checksum:
         return None
     (body_checksum, parent, checkpoint_id, group, magic, version, operation, view_number, size, op, commit,
-     timestamp, request_count, _zeros) = _LAYOUT.unpack(view[32:])  # fmt: skip
-    if magic != MAGIC or version != VERSION or operation not in (0, 1):
+     timestamp, request_count, packed, _zeros) = _LAYOUT.unpack(view[32:])  # fmt: skip
+    if magic != MAGIC or version != VERSION or operation not in (0, 1, 2):
+        return None
+    configuration = unpack_configuration(packed)
+    if configuration is None:
         return None
     return PrepareHeader(
         checksum=checksum,
@@ -171,6 +189,7 @@ def decode_header(data: Buffer) -> PrepareHeader | None:
         commit=commit,
         timestamp=timestamp,
         request_count=request_count,
+        configuration=configuration,
     )
 
 
