@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
+from vdb.cli.interrupt import Interrupts
 from vdb.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, exit_code, print_error
 from vdb.errors import VerityError
 from vdb.version import VERSION
@@ -38,7 +39,6 @@ def make_app(arguments: Sequence[str]) -> App:
         name="vdb",
         help="VerityDB: a replicated, encrypted, tamper-evident database for clinics. Try: vdb demo",
         version=VERSION,
-        backend="trio",
         help_format="markdown",
     )
     for name, home, summary in _COMMANDS:
@@ -57,12 +57,23 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
+    with Interrupts() as interrupts:
+        try:
+            code = _run(arguments, interrupts)
+        except BaseException as error:
+            # An interrupt may come out as another error, if it landed where one was being handled.
+            if not interrupts.happened and not isinstance(error, KeyboardInterrupt):
+                raise
+            return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED if interrupts.happened else code
+
+
+def _run(arguments: Sequence[str], interrupts: Interrupts) -> int:
     forget_empty_variables()
     as_json = "--json" in arguments
     try:
-        result = make_app(arguments)(
-            list(arguments), exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        command, bound, _ = make_app(arguments).parse_args(list(arguments), exit_on_error=False, print_error=False)
+        result = interrupts.call(command, bound)
         sys.stdout.flush()
     except CycloptsError as error:
         message = str(error).strip().splitlines()
@@ -72,15 +83,9 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has gone. Nothing more can be said, also not by the interpreter at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
-    except BaseExceptionGroup as errors:
-        # Ctrl-C may come while one of the client's own tasks runs, and then their group wraps it.
-        if errors.subgroup(KeyboardInterrupt) is None:
-            raise
-        return EXIT_INTERRUPTED
-    except VerityError as error:
-        print_error(error, as_json=as_json)
+    except (VerityError, OSError) as error:
+        if interrupts.happened:
+            return EXIT_INTERRUPTED
+        print_error(error if isinstance(error, VerityError) else str(error), as_json=as_json, code="OS_ERROR")
         return exit_code(error)
-    except OSError as error:
-        print_error(str(error), as_json=as_json, code="OS_ERROR")
-        return EXIT_FAILED
     return result if isinstance(result, int) else EXIT_OK
