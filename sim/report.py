@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -11,11 +14,24 @@ from sim.result import Result
 from sim.sweep import Sweep
 
 
-def replay_command(seed: int) -> str:
-    return f"python -m sim replay {seed}"
+def replay_command(seed: int, *, overrides: Mapping[str, Any] | None = None, bug: str = "") -> str:
+    """What shows this run again, to be pasted into a shell."""
+    return f"python -m sim replay {seed}{_flags(overrides, bug)}"
 
 
-def print_result(console: Console, result: Result) -> None:
+def shrink_command(seed: int, *, overrides: Mapping[str, Any] | None = None, bug: str = "") -> str:
+    """What looks for a smaller run that breaks the same."""
+    return f"python -m sim shrink {seed}{_flags(overrides, bug)}"
+
+
+def _flags(overrides: Mapping[str, Any] | None, bug: str) -> str:
+    text = f" --bug {bug}" if bug else ""
+    return text + (f" --overrides {shlex.quote(json.dumps(overrides, separators=(',', ':')))}" if overrides else "")
+
+
+def print_result(
+    console: Console, result: Result, *, overrides: Mapping[str, Any] | None = None, bug: str = ""
+) -> None:
     """One run, good or bad."""
     word = "[green]holds[/]" if result.ok else "[red]BROKEN[/]"
     console.print(
@@ -29,17 +45,24 @@ def print_result(console: Console, result: Result) -> None:
         console.print(f"stopped as it must: {result.stopped}", markup=False)
     console.print(f"digest {result.digest}", markup=False)
     if not result.ok:
-        print_failure(console, result)
+        print_failure(console, result, overrides=overrides, bug=bug)
 
 
-def print_failure(console: Console, result: Result) -> None:
-    """Seed, commit, invariant, message, the last events and the command that shows it again."""
+def print_failure(
+    console: Console, result: Result, *, overrides: Mapping[str, Any] | None = None, bug: str = ""
+) -> None:
+    """Each node's last events, then seed, commit, invariant, message, and the commands that tell more."""
     assert result.violation is not None
-    for line in result.last_events:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    for node, lines in result.last_events.items():
+        console.print(f"[bold]the last events of {node}[/]")
+        for line in lines:
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"[red]seed {result.seed}, commit {result.commit}: {result.violation.invariant} broke[/]")
     console.print(result.violation.message, markup=False, soft_wrap=True)
-    console.print(f"replay: {replay_command(result.seed)}", markup=False)
+    again = replay_command(result.seed, overrides=overrides, bug=bug)
+    smaller = shrink_command(result.seed, overrides=overrides, bug=bug)
+    for what, command in (("replay", again), ("look at it", f"{again} --html run.html"), ("make it smaller", smaller)):
+        console.print(f"{what + ':':<17}{command}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_sweep(console: Console, found: Sweep) -> None:

@@ -33,7 +33,8 @@ class Result:
     """Share of virtual time in which no request was on its way."""
     stopped: str = ""
     """Why the node refused to go on, where a fault beyond repair demanded that."""
-    last_events: tuple[str, ...] = field(default=(), repr=False)
+    last_events: Mapping[str, tuple[str, ...]] = field(factory=dict, repr=False)
+    """Of a run that broke: the newest events of each machine and client, oldest first, by its name."""
 
     @property
     def ok(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.bugs.patch import Bug, planted
@@ -33,8 +33,12 @@ def run_seed(
     overrides: Mapping[str, Any] | None = None,
     bug: Bug | None = None,
     trace_lines: list[str] | None = None,
+    attach: Callable[[Simulation], object] | None = None,
 ) -> Result:
-    """Run a seed, with some options overridden or a bug planted. Everything that goes wrong is in the result."""
+    """Run a seed, with some options overridden or a bug planted. Everything that goes wrong is in the result.
+
+    `attach` is called with the simulation before it runs; what it attaches may look and must not touch.
+    """
     options = Options.draw(seed).override(overrides or {})
     simulations: list[Simulation] = []
     COUNTS.clear()
@@ -44,6 +48,8 @@ def run_seed(
 
         async def main() -> None:
             simulations.append(Simulation(seed, options, trace_lines))
+            if attach is not None:
+                attach(simulations[0])
             await simulations[0].run()
 
         try:
@@ -54,6 +60,7 @@ def run_seed(
             for simulation in simulations:
                 simulation.close()
     simulation = simulations[0]
+    violation = simulation.verdict.violation or failure
     return Result(
         seed=seed,
         digest=simulation.trace.digest(),
@@ -65,10 +72,10 @@ def run_seed(
         faults=Counter(simulation.counts),
         checks=Counter(simulation.verdict.checks),
         marks=tuple(sorted(COUNTS)),
-        violation=simulation.verdict.violation or failure,
+        violation=violation,
         acknowledged=simulation.history.acknowledged,
         crashes=simulation.cluster.crashes,
         idle=simulation.idle,
         stopped=simulation.stopped,
-        last_events=tuple(simulation.trace.last_lines()),
+        last_events=simulation.trace.last_lines() if violation is not None else {},
     )

@@ -83,6 +83,11 @@ class VirtualClock(trio.abc.Clock):
         self._now += 1
         return self._now
 
+    @property
+    def present_ns(self) -> int:
+        """The time, without advancing it: for onlookers, who must not change the run that they look at."""
+        return self._now
+
     def call_at(self, when_ns: int, action: Callable[[], object]) -> None:
         """Run `action` at `when_ns`, after all actions that are due before or were put earlier for the same time."""
         self._sequence += 1

@@ -2,6 +2,10 @@
 
 Two runs of a seed have the same digest (I39), in other processes and on other machines. So a detail is an int, a
 str, bytes or a tuple of those, and never an address, a set or a file's encrypted bytes.
+
+`add` is the digest's. The others, `event`, `sent`, `received` and `fault`, are for whoever looks at one run: they do
+nothing unless a recording is on, never touch the digest and never advance the clock, so that a run is the same whether
+somebody records it or not. What costs something to put together is asked for behind `if trace.recording`.
 """
 
 from __future__ import annotations
@@ -10,9 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 
+from sim.timeline.recording import Recording
+
 Detail = int | str | bytes | None | tuple["Detail", ...]
 
-LAST_EVENTS = 60
+LAST_EVENTS = 24
+"""Of each lane."""
 
 
 def short(checksum: bytes) -> str:
@@ -20,14 +27,22 @@ def short(checksum: bytes) -> str:
     return checksum[:6].hex()
 
 
+def node_of(lane: str) -> str:
+    """'n0' of 'n0.3': the machine, whatever its incarnation."""
+    return lane.partition(".")[0]
+
+
 class Trace:
-    """`now_ns` reads the virtual clock; `last` keeps the newest events for reports."""
+    """`now_ns` reads the virtual clock; the newest events of each lane are kept for reports."""
 
     def __init__(self, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         self._hash = sha256()
         self.events = 0
-        self.last: deque[tuple[int, str, str, tuple[Detail, ...]]] = deque(maxlen=LAST_EVENTS)
+        self.last: dict[str, deque[tuple[int, str, str, tuple[Detail, ...]]]] = {}
+        """By lane, incarnation and all."""
+        self.recording: Recording | None = None
+        """Who looks at this run; None: nobody."""
         self.everything: list[str] | None = None
         """Set to a list to keep all events as lines, for finding where two runs part."""
 
@@ -36,16 +51,52 @@ class Trace:
         event = (self._now_ns(), node, kind, details)
         self.events += 1
         self._hash.update(repr(event).encode())
-        self.last.append(event)
+        last = self.last.get(node)
+        if last is None:
+            last = self.last[node] = deque(maxlen=LAST_EVENTS)
+        last.append(event)
         if self.everything is not None:
             self.everything.append(line(event))
+        if self.recording is not None:
+            self.recording.traced(node, kind, details)
+
+    # For onlookers alone -----------------------------------------------------------------------------------------
+
+    def event(self, lane: str, kind: str, text: str = "", **details: object) -> None:
+        """Something that the digest needn't know. `group=` names the group it belongs to; `kind` as in `Event`."""
+        if self.recording is not None:
+            self.recording.event(lane, kind, text, details)
+
+    def sent(self, lane: str, to: str, message: object, group: str = "") -> None:
+        """`lane` sends a message between replicas to the node `to`. The message is a frozen value of `vdb.vsr`."""
+        if self.recording is not None:
+            self.recording.message(lane, "send", to, message, group)
+
+    def received(self, lane: str, sender: str, message: object, group: str = "") -> None:
+        """The message of node `sender` has reached `lane`: the head of the arrow that `sent` began."""
+        if self.recording is not None:
+            self.recording.message(lane, "receive", sender, message, group)
+
+    def fault(self, lane: str, kind: str, text: str = "", **details: object) -> None:
+        """A fault of the simulated world has fired at this lane; `kind` is one of `sim.faults`."""
+        if self.recording is not None:
+            self.recording.event(lane, "fault", f"{kind} {text}".rstrip(), details)
+
+    # Reading -----------------------------------------------------------------------------------------------------
 
     def digest(self) -> str:
         """SHA-256 over all events so far, hex."""
         return self._hash.hexdigest()
 
-    def last_lines(self) -> list[str]:
-        return [line(event) for event in self.last]
+    def last_lines(self) -> dict[str, tuple[str, ...]]:
+        """The newest events of each machine and client, oldest first, over all its incarnations."""
+        by_node: dict[str, list[tuple[int, str, str, tuple[Detail, ...]]]] = {}
+        for lane, events in self.last.items():
+            by_node.setdefault(node_of(lane), []).extend(events)
+        return {
+            node: tuple(line(event) for event in sorted(events, key=lambda event: event[0])[-LAST_EVENTS:])
+            for node, events in sorted(by_node.items())
+        }
 
 
 def line(event: tuple[int, str, str, tuple[Detail, ...]]) -> str:

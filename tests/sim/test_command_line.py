@@ -38,9 +38,9 @@ def test_a_failing_replay_tells_all_that_is_needed(
 
     broken = Result(
         seed=9, digest="d", commit="abc", virtual_seconds=1, wall_seconds=1, events=1, ops_committed=1, faults={},
-        checks={}, marks=(), violation=Violation("I5", "op 7 is gone"), last_events=("1.0 n0.1 crash",),
+        checks={}, marks=(), violation=Violation("I5", "op 7 is gone"), last_events={"n0": ("1.0 n0.1 crash",)},
     )  # fmt: skip
-    monkeypatch.setattr(command, "run_seed", lambda seed, trace_lines=None: broken)
+    monkeypatch.setattr(command, "run_seed", lambda seed, **_: broken)
     assert main(["replay", "9"]) == 1
     printed = capsys.readouterr().out
     for part in ("seed 9, commit abc: I5 broke", "op 7 is gone", "1.0 n0.1 crash", "python -m sim replay 9"):

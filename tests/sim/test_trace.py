@@ -19,10 +19,10 @@ def test_digest_depends_on_order_and_content() -> None:
 
 
 def test_lines_tell_when_who_and_what() -> None:
-    assert trace_of("commit").last_lines() == ["   1.500000000 n0.1     commit global 7 abababababab"]
+    assert trace_of("commit").last_lines() == {"n0": ("   1.500000000 n0.1     commit global 7 abababababab",)}
 
 
 def test_only_the_last_events_are_kept() -> None:
     trace = trace_of(*["commit"] * (LAST_EVENTS + 10))
     assert trace.events == LAST_EVENTS + 10
-    assert len(trace.last_lines()) == LAST_EVENTS
+    assert len(trace.last_lines()["n0"]) == LAST_EVENTS

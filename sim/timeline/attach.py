@@ -1,0 +1,195 @@
+"""The ears at a simulation: its observers, disks, clocks, network and clients report to a recording.
+
+Everything is heard from outside: what is attached passes each call on unchanged, so a run with ears does what it
+would have done without. Nothing is attached unless somebody records.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sim.timeline.describe import message_details, plain_fields
+from sim.timeline.recording import Recording
+from vdb.node.observer import Observer
+
+ORDERS = ("cut", "stall", "half_open", "slow", "reset", "heal", "isolate", "partition")
+"""Methods of the network that are orders of the nemesis; those that it has are heard."""
+QUIET_FAULTS = ("disk.kept_unsynced", "disk.slow", "net.cut", "net.stalled", "net.one_way", "net.slow")
+"""Counted faults that are no event: what stayed whole in a crash, slowness at each call, and orders heard as such."""
+
+
+def listening(
+    inner: Observer, recording: Recording, lane: Callable[[], str | None], replica: Callable[[str], Any]
+) -> Observer:
+    """An observer that records and passes on. `lane` is None when what it reports isn't to be believed any more;
+    `replica(group)` is the replica that reports, for its view and status, or None."""
+    states: dict[tuple[str, str], tuple[object, ...]] = {}
+
+    def look_at(where: str, group: str) -> None:
+        found = replica(group)
+        if found is None:
+            return
+        state = (found.view, found.log_view, found.status, found.is_primary)
+        if states.get((where, group)) != state:
+            states[where, group] = state
+            word = found.status.value
+            table = {"view": found.view, "log_view": found.log_view, "status": word, "primary": found.is_primary}
+            role = " as primary" if found.is_primary else ""
+            recording.event(where, "status", f"{word} in view {found.view}{role}", {"group": group, **table})
+
+    def hear(name: str) -> Callable[..., None]:
+        signature = inspect.signature(getattr(Observer, name))
+        words = tuple(signature.parameters)[1:]
+        kind = name.removeprefix("on_")
+
+        def method(_self: Observer, *args: Any, **named: Any) -> None:
+            where = lane()
+            if where is not None:
+                values = dict(zip(words, args, strict=False)) | named
+                group = str(values.get("group", ""))
+                look_at(where, group)
+                _record(recording, where, kind, values)
+            getattr(inner, name)(*args, **named)
+
+        return method
+
+    names = [name for name in dir(Observer) if name.startswith("on_")]
+    return type("Listening", (Observer,), {name: hear(name) for name in names})()  # type: ignore[no-any-return]
+
+
+def _record(recording: Recording, lane: str, kind: str, values: Mapping[str, Any]) -> None:
+    group = str(values.get("group", ""))
+    if "message" in values:
+        peer = values.get("to", values.get("sender", 0))
+        recording.message(lane, kind, f"n{peer}" if isinstance(peer, int) else str(peer), values["message"], group)
+        return
+    table: dict[str, object] = {"group": group}
+    for name, value in values.items():
+        if name in ("header", "prepare"):
+            table.update(message_details(value))
+        elif name == "state":
+            table.update(plain_fields(value))
+        elif name in ("requests", "replies"):
+            table[name] = [type(getattr(each, "command", each)).__name__ for each in value]
+        elif name != "group":
+            table[name] = value
+    said = " ".join(f"{name} {table[name]}" for name in ("op", "view", "commit_number", "sequence") if name in table)
+    recording.event(lane, kind, said, table)
+
+
+class HeardCounts(Counter[str]):
+    """A counter of faults that tells where they fired, and counts them in `total` as well."""
+
+    def __init__(self, total: Counter[str], tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._total = total
+        self._tell = tell
+
+    def __setitem__(self, kind: str, count: int) -> None:
+        more = count - self[kind]
+        super().__setitem__(kind, count)
+        self._total[kind] += more
+        if kind not in QUIET_FAULTS:
+            self._tell(kind)
+
+
+def hear_counts(owner: Any, recording: Recording, lane: Callable[[], str]) -> None:
+    """Hear the faults that `owner` counts from now on."""
+    owner.counts = HeardCounts(owner.counts, lambda kind: recording.event(lane(), "fault", kind, {}))
+
+
+def hear_network(network: Any, recording: Recording) -> None:
+    """Hear the nemesis' orders to the network, and the faults that it counts."""
+    hear_counts(network, recording, lambda: "net")
+    for name in ORDERS:
+        if hasattr(network, name):
+            setattr(network, name, _heard_order(getattr(network, name), name, recording))
+
+
+def _heard_order(order: Callable[..., Any], name: str, recording: Recording) -> Callable[..., Any]:
+    words = tuple(inspect.signature(order).parameters)
+
+    def heard(*args: Any, **named: Any) -> Any:
+        table = dict(zip(words, args, strict=False)) | named
+        ends = [value for value in args if isinstance(value, str)]
+        kind = "heal" if name == "heal" else "cut"
+        said = " and ".join(ends) if ends else "everything" if name == "heal" else ""
+        recording.event("net", kind, f"{name} {said}".rstrip(), {"order": name, **table}, peer=",".join(ends))
+        return order(*args, **named)
+
+    return heard
+
+
+def hear_calls(history: Any, recording: Recording) -> None:
+    """Hear each client's request when it begins and when its client knows more."""
+    invoke, complete = history.invoke, history.complete
+
+    def heard_invoke(client: int, kind: str, **rest: Any) -> Any:
+        call = invoke(client, kind, **rest)
+        streams = [part.stream.name for part in call.parts] or ([call.stream.name] if call.stream else [])
+        table = {"call": call.invoked, "group": call.group, "streams": " ".join(streams)}
+        if call.parts:
+            table["events"] = sum(len(part.payloads) for part in call.parts)
+        recording.event(f"c{client}", "call", f"{kind} {' '.join(streams)}".rstrip(), table)
+        return call
+
+    def heard_complete(call: Any, outcome: Any) -> None:
+        complete(call, outcome)
+        offsets = [part.first_offset for part in call.parts]
+        table = {"call": call.invoked, "group": call.group, "outcome": outcome.value, "refusal": call.refusal}
+        table |= {"first_offsets": offsets} if offsets else {"seen": len(call.seen), "head": call.head}
+        recording.event(f"c{call.client}", "answer", f"{call.kind} {outcome.value} {call.refusal}".rstrip(), table)
+
+    history.invoke, history.complete = heard_invoke, heard_complete
+
+
+def hear_verdict(verdict: Any, recording: Recording) -> None:
+    """Hear the first violation at the moment when a checker sees it."""
+    fail = verdict.fail
+
+    def heard(invariant: str, message: str) -> None:
+        if verdict.ok:
+            at = recording.events[-1].lane if recording.events else ""
+            table = {"invariant": invariant, "message": message, "right_after_an_event_of": at}
+            recording.event("run", "violation", f"{invariant}: {message}", table)
+        fail(invariant, message)
+
+    verdict.fail = heard
+
+
+def attach(simulation: Any) -> Recording:
+    """Record this simulation, which hasn't run yet, from now on."""
+    recording = Recording(now_ns=lambda: simulation.clock.present_ns)
+    simulation.trace.recording = recording
+    hear_calls(simulation.history, recording)
+    hear_verdict(simulation.verdict, recording)
+    hear_network(simulation.cluster.network, recording)
+    for machine in _machines(simulation.cluster):
+        _attach_machine(machine, recording)
+    return recording
+
+
+def _machines(cluster: Any) -> Iterator[Any]:
+    """What holds a disk, an observer and a node: each machine of the cluster, or the cluster itself if it is one."""
+    machines = getattr(cluster, "machines", None)
+    if machines is None:
+        yield cluster
+    else:
+        yield from (machines.values() if isinstance(machines, Mapping) else machines)
+
+
+def _attach_machine(machine: Any, recording: Recording) -> None:
+    for name in ("disk", "scratch", "host_clock"):
+        hear_counts(getattr(machine, name), recording, lambda: str(machine.who))
+
+    def replica(group: str) -> Any:
+        found = machine.node.groups.get(group) if machine.node is not None else None
+        return getattr(found, "replica", None)
+
+    inner = machine.observer
+    machine.observer = lambda: listening(
+        inner(), recording, lambda: machine.who if machine.is_alive() else None, replica
+    )
