@@ -8,12 +8,15 @@
     │   ├── Refused                 the log or the gate said no; `code` is a `RefusalCode` value
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable
-    │   │   └── SessionExpired, SessionGap, RequestTooOld
+    │   │   ├── SessionExpired, SessionGap, RequestTooOld
+    │   │   └── ConfigurationChanged
     │   ├── Overloaded              queues are full; try again later
+    │   ├── NotPrimary              another node takes writes; `primary` says where, if that is known
+    │   ├── NotReady                this node can't serve the group now; try again later, or another node
     │   ├── Unreachable             no node answers at the address; nothing was sent
     │   └── UnknownProjection
     ├── IndefiniteError             it may or may not have happened; only a retry in the same session tells
-    │   └── ConnectionLost, Timeout, RemoteError
+    │   └── ConnectionLost, Timeout, RemoteError, PrimaryLost
     ├── StartError                  a node can't start; the message says what to do
     │   ├── KeysMissing, WrongKey, KeyFilePermissions
     │   ├── DataDirectoryInUse, ForeignData, NewerFormat, AddressInUse, ConfigError, NotLoopback
@@ -52,11 +55,14 @@ class RefusalCode(Enum):
     SESSION_EXPIRED = "SESSION_EXPIRED"
     SESSION_GAP = "SESSION_GAP"
     REQUEST_TOO_OLD = "REQUEST_TOO_OLD"
+    CONFIGURATION_CHANGED = "CONFIGURATION_CHANGED"
     TOO_LARGE = "TOO_LARGE"
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     OVERLOADED = "OVERLOADED"
     DISK_FULL = "DISK_FULL"
     UNKNOWN_PROJECTION = "UNKNOWN_PROJECTION"
+    NOT_PRIMARY = "NOT_PRIMARY"
+    NOT_READY = "NOT_READY"
     UNREACHABLE = "UNREACHABLE"
     """Said by a client, never by a node."""
 
@@ -131,8 +137,31 @@ class RequestTooOld(Refused):
     code = RefusalCode.REQUEST_TOO_OLD
 
 
+class ConfigurationChanged(Refused):
+    """The group's members changed since the change that is asked for was decided upon."""
+
+    code = RefusalCode.CONFIGURATION_CHANGED
+
+
 class Overloaded(DefiniteError):
     code = RefusalCode.OVERLOADED
+
+
+class NotPrimary(DefiniteError):
+    """Another node is the group's primary. Nothing was proposed here."""
+
+    code = RefusalCode.NOT_PRIMARY
+
+    def __init__(self, message: str, primary: str = "") -> None:
+        super().__init__(message)
+        self.primary = primary
+        """The primary's address for clients; empty when it isn't known."""
+
+
+class NotReady(DefiniteError):
+    """The node has the group, and can't serve it now."""
+
+    code = RefusalCode.NOT_READY
 
 
 class Unreachable(DefiniteError):
@@ -155,6 +184,10 @@ class ConnectionLost(IndefiniteError):
 
 class Timeout(IndefiniteError):
     pass
+
+
+class PrimaryLost(IndefiniteError):
+    """The node ceased to be primary while the request was on its way into the log; the next primary knows its fate."""
 
 
 class RemoteError(IndefiniteError):
