@@ -21,11 +21,9 @@ from functools import lru_cache
 
 from attrs import field, frozen
 
-from vdb.limits import REPLICAS_MAX
+from vdb.limits import LEARNERS_MAX, NODE_NUMBER_MAX, REPLICAS_MAX
 from vdb.vsr.quorum import Quorums, quorums
 
-NODE_NUMBER_MAX = 254
-LEARNERS_MAX = 6
 _LAYOUT = struct.Struct(">QIBBBx6s6s")
 CONFIGURATION_SIZE = _LAYOUT.size
 

@@ -267,8 +267,8 @@ class Opened:
     """Ops above checkpoint_op that may have been acked and aren't whole."""
     head_certain: bool = True
     """No faulty slot hides the head, and this isn't a node that joins."""
-    tail: tuple[TailEntry, ...] = ()
-    """What the superblock keeps: of the vote for `view` if log_view < view, else of the log with which it started."""
+    tail: bytes = field(default=b"", repr=False)
+    """What the superblock keeps of the last `ViewChange`."""
     nonce: int = 1
     """Drawn for this start; not 0."""
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import CoreMessage, TailEntry
+from vdb.vsr.message import CoreMessage
 
 
 @frozen
@@ -42,8 +42,9 @@ class ViewChange:
     view: int
     log_view: int
     commit: int = 0
-    tail: tuple[TailEntry, ...] = field(default=(), repr=False)
-    """Of the vote, or of the log with which the view started: kept in the superblock (`vdb.vsr.tail`)."""
+    tail: bytes = field(default=b"", repr=False)
+    """The vote for this view, or the log with which it started, as `vdb.vsr.tail` packs them. The superblock keeps it
+    as it is and gives it back in `Opened`."""
 
 
 @frozen

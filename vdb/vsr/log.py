@@ -1,0 +1,200 @@
+"""The log as a replica knows it: which header stands at which op, and whether its prepare is here.
+
+Rules
+- `head` is the highest op. Its header is known, unless the log ends at the checkpoint.
+- A header above the commit number is kept only while it belongs to the head's chain: what a newer log doesn't confirm
+  is forgotten, and asked for again. Its prepare, if the journal has it, is recognised by its checksum, not sent again.
+- A prepare is *held* when it is durable in the journal, *written* when the journal has taken it, *faulty* when the slot
+  may have held one that was acked and is damaged. Only an intact write ends a fault.
+- Headers of ops below the checkpoint stay as long as the ring may still have their prepares: others ask for them.
+"""
+
+from __future__ import annotations
+
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.header import PrepareHeader
+
+
+class Log:
+    """See the module's docstring. `base_*` describe the durable checkpoint, below which nothing is needed here."""
+
+    def __init__(self, *, slots: int) -> None:
+        self._slots = slots
+        self.base_op = 0
+        self.base_checksum = bytes(32)
+        self.base_timestamp = 0
+        self.head = 0
+        self._headers: dict[int, PrepareHeader] = {}
+        self._held: dict[int, bytes] = {}
+        self._written: dict[int, bytes] = {}
+        self._faulty: dict[int, None] = {}
+
+    def open(self, *, base_op: int, base_checksum: bytes, base_timestamp: int) -> None:
+        """Start at a checkpoint."""
+        self.base_op = self.head = base_op
+        self.base_checksum = base_checksum
+        self.base_timestamp = base_timestamp
+
+    # What is known -----------------------------------------------------------------------------------------------
+
+    def header(self, op: int) -> PrepareHeader | None:
+        return self._headers.get(op)
+
+    def checksum(self, op: int) -> bytes | None:
+        """Checksum of the header of an op from the checkpoint on; None when it isn't known."""
+        if op == self.base_op:
+            return self.base_checksum
+        header = self._headers.get(op)
+        return header.checksum if header is not None else None
+
+    @property
+    def head_checksum(self) -> bytes:
+        checksum = self.checksum(self.head)
+        assert checksum is not None, "the head's header is always known"
+        return checksum
+
+    @property
+    def last_timestamp(self) -> int:
+        """The highest time that any request of the log has."""
+        header = self._headers.get(self.head)
+        if header is None:
+            assert self.head == self.base_op
+            return self.base_timestamp
+        return header.timestamp + header.request_count - 1
+
+    def configuration(self, at_least: Configuration) -> Configuration:
+        """The one that holds at the head; `at_least` is known to be committed."""
+        header = self._headers.get(self.head)
+        if header is None or header.configuration.epoch < at_least.epoch:
+            return at_least
+        return header.configuration
+
+    def is_held(self, op: int) -> bool:
+        """Whether exactly the prepare that belongs at this op is durable here."""
+        header = self._headers.get(op)
+        return header is not None and self._held.get(op) == header.checksum
+
+    def is_here(self, op: int) -> bool:
+        """Whether the journal can give exactly the prepare that belongs at this op, durable or on its way."""
+        header = self._headers.get(op)
+        return header is not None and header.checksum in (self._held.get(op), self._written.get(op))
+
+    def is_faulty(self, op: int) -> bool:
+        return op in self._faulty
+
+    def was_never_acked(self, op: int) -> bool:
+        """Whether it is certain that no ack for what belongs at this op ever left from here.
+
+        Certain is: nothing durable there and the slot intact; or something durable that isn't what the log has.
+        """
+        if op in self._faulty:
+            return False
+        held = self._held.get(op)
+        header = self._headers.get(op)
+        return held is None or (header is not None and held != header.checksum)
+
+    # Changes -----------------------------------------------------------------------------------------------------
+
+    def recover(self, header: PrepareHeader) -> None:
+        """The journal holds this prepare; whether it belongs to the log, the tail will tell."""
+        self._headers[header.op] = header
+        self._held[header.op] = header.checksum
+
+    def set_faulty(self, op: int) -> None:
+        """The slot of this op is damaged."""
+        self._faulty[op] = None
+        self._held.pop(op, None)
+        self._written.pop(op, None)
+
+    def append(self, header: PrepareHeader) -> None:
+        """The primary of the present view says that this is the head now. Ops in between may be unknown."""
+        assert header.op > self.head
+        assert header.op > self.head + 1 or header.parent == self.head_checksum
+        self.head = header.op
+        self._headers[header.op] = header
+        self._headers.pop(header.op - 2 * self._slots, None)
+
+    def put_header(self, header: PrepareHeader) -> None:
+        """A header behind the head that its successor names as its parent."""
+        assert header.op < self.head
+        after = self._headers.get(header.op + 1)
+        assert after is not None
+        assert after.parent == header.checksum
+        self._headers[header.op] = header
+
+    def set_written(self, header: PrepareHeader) -> None:
+        """The journal has taken this prepare."""
+        self._written[header.op] = header.checksum
+        lapped = header.op - self._slots
+        for table in (self._held, self._written):
+            table.pop(lapped, None)
+        if self._held.get(header.op) != header.checksum:
+            self._held.pop(header.op, None)
+
+    def set_held(self, header: PrepareHeader) -> None:
+        """This prepare is durable, and so its slot is intact."""
+        if self._written.get(header.op) != header.checksum:
+            return
+        del self._written[header.op]
+        self._held[header.op] = header.checksum
+        self._faulty.pop(header.op, None)
+
+    def install(self, tail: tuple[PrepareHeader, ...], commit_number: int) -> None:
+        """Make this tail the end of the log: its last header is the head, what doesn't chain to it is forgotten.
+
+        `tail` is chained and in order. Ops up to `commit_number` are committed here and stay.
+        """
+        if not tail:
+            self.truncate(commit_number)
+            return
+        first, last = tail[0], tail[-1]
+        known = self.checksum(commit_number)
+        for header in tail:
+            assert header.op != commit_number or known in (None, header.checksum), "a committed op was replaced"
+        for op in [op for op in self._headers if op > max(commit_number, first.op - 1)]:
+            del self._headers[op]
+        for header in tail:
+            if header.op > self.base_op:
+                self._headers[header.op] = header
+        assert last.op >= commit_number, "the tail of a later view lacks a committed op"
+        self.head = last.op
+        self._forget_unchained(first, commit_number)
+        self._forget_prepares_above(self.head)
+
+    def truncate(self, op: int) -> None:
+        """Cut everything above `op`."""
+        self.head = op
+        for above in [found for found in self._headers if found > op]:
+            del self._headers[above]
+        self._forget_prepares_above(op)
+
+    def set_base(self, op: int) -> None:
+        """A checkpoint at this op is durable."""
+        header = self._headers[op]
+        self.base_op = op
+        self.base_checksum = header.checksum
+        self.base_timestamp = header.timestamp + header.request_count - 1
+        floor = op - self._slots
+        for old in [found for found in self._headers if found <= floor]:
+            del self._headers[old]
+        for table in (self._held, self._written):
+            for old in [found for found in table if found <= floor]:
+                del table[old]
+        for old in [found for found in self._faulty if found <= op]:
+            del self._faulty[old]
+
+    def _forget_unchained(self, child: PrepareHeader, commit_number: int) -> None:
+        """Below `child`, keep only what chains to it without a gap, down to the commit number."""
+        parent: bytes | None = child.parent
+        for op in range(child.op - 1, commit_number, -1):
+            header = self._headers.get(op)
+            if header is None or header.checksum != parent:
+                self._headers.pop(op, None)
+                parent = None
+            else:
+                parent = header.parent
+
+    def _forget_prepares_above(self, op: int) -> None:
+        for table in (self._held, self._written):
+            for above in [found for found in table if found > op]:
+                del table[above]
