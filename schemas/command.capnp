@@ -17,6 +17,7 @@ struct Request {
     reject @7 :Reject;
     appendPart @8 :AppendPart;
     voidTransaction @9 :UInt64;   # the transaction
+    reconfigure @10 :Reconfigure;
   }
 }
 
@@ -73,4 +74,21 @@ struct KeyRow {
   kekVersion @7 :UInt32;
   wrapped @8 :Data;
   wrappedSecret @9 :Data;
+}
+
+struct Reconfigure {
+  # Other members, from the op on that holds this. The prepare's header names the same configuration.
+  epoch @0 :UInt64;        # this op
+  baseEpoch @1 :UInt64;
+  voters @2 :Data;         # a byte each: node numbers
+  learners @3 :Data;
+  members @4 :List(Member);
+}
+
+struct Member {
+  node @0 :UInt8;
+  name @1 :Text;
+  peerAddress @2 :Text;    # host:port
+  address @3 :Text;
+  diskId @4 :Data;         # 16 bytes
 }

@@ -44,6 +44,9 @@ PART_ROOM = 4096
 
 EVENT_ID_SIZE = 16
 REPLICAS_MAX = 6
+"""Voters of a group."""
+LEARNERS_MAX = 6
+NODE_NUMBER_MAX = 254
 
 
 @frozen(kw_only=True)

@@ -20,9 +20,29 @@ from hypothesis.stateful import (
 from vdb.crypto.record import CHAIN_START, chain, record_leaf
 from vdb.errors import RefusalCode
 from vdb.kernel.apply import stored_reply
-from vdb.kernel.command import ANY, EMPTY, INTERNAL, Expected, ExpectedKind, OpenSession, Origin, VoidTransaction
-from vdb.kernel.effect import AppendRecord, EvictSession
-from vdb.kernel.reply import Appended, PartKept, Refusal, Reply, SessionOpened, StreamCreated, Voided
+from vdb.kernel.command import (
+    ANY,
+    EMPTY,
+    INTERNAL,
+    Expected,
+    ExpectedKind,
+    MemberRow,
+    OpenSession,
+    Origin,
+    Reconfigure,
+    VoidTransaction,
+)
+from vdb.kernel.effect import AppendRecord, ChangeMembers, EvictSession
+from vdb.kernel.reply import (
+    Appended,
+    PartKept,
+    Reconfigured,
+    Refusal,
+    Reply,
+    SessionOpened,
+    StreamCreated,
+    Voided,
+)
 from vdb.kernel.state import State
 from vdb.kernel.streamid import first_session
 from vdb.kernel.tables import Table
@@ -57,6 +77,10 @@ class Model:
     next_session: int = 0
     time: int = 0
     sending: Sending | None = None
+    epoch: int = 0
+    voters: tuple[int, ...] = ()
+    learners: tuple[int, ...] = ()
+    members: dict[int, MemberRow] = field(factory=dict)
 
 
 @define
@@ -231,6 +255,43 @@ class KernelMachine(RuleBasedStateMachine):
         assert self.primary.apply(VoidTransaction(transaction=transaction)) == ((), Voided(transaction))
         if transaction != 7:
             self.model.sending = None
+
+    @rule(
+        nodes=st.lists(st.integers(0, 8), min_size=1, max_size=8, unique=True),
+        learners=st.integers(0, 3),
+        with_rows=st.integers(0, 4),
+        stale=st.sampled_from([0, 0, 0, 1]),
+    )
+    def reconfigure(self, nodes: list[int], learners: int, with_rows: int, stale: int) -> None:
+        """Members come and go; a change of an older configuration, or one with too many voters, is refused."""
+        model, cut = self.model, max(1, len(nodes) - learners)
+        rows = [
+            MemberRow(node=node, name=f"n{node}", peer_address=f"p:{model.time}", address="a:1", disk_id=bytes(16))
+            for node in nodes[:with_rows]
+        ]
+        command = Reconfigure(
+            epoch=model.epoch + 1 + len(nodes),
+            base_epoch=model.epoch + stale,
+            voters=tuple(nodes[:cut]),
+            learners=tuple(nodes[cut:]),
+            members=tuple(rows),
+        )
+        effects, reply = self.primary.apply(command)
+        if stale or cut > 6:
+            assert isinstance(reply, Refusal)
+            code = RefusalCode.CONFIGURATION_CHANGED if stale else RefusalCode.INVALID_ARGUMENT
+            assert (effects, reply.code) == ((), code)
+            return
+        assert (effects, reply) == ((ChangeMembers(command.epoch),), Reconfigured(command.epoch))
+        model.epoch, model.voters, model.learners = command.epoch, command.voters, command.learners
+        model.members = {node: row for node, row in model.members.items() if node in nodes}
+        model.members.update({row.node: row for row in rows})
+
+    @invariant()
+    def members_are_the_models(self) -> None:
+        held, model = self.primary.state.membership(), self.model
+        assert (held.epoch, held.voters, held.learners) == (model.epoch, model.voters, model.learners)
+        assert {row.node: row for row in self.primary.state.members()} == model.members
 
     @invariant()
     def parts_are_the_models(self) -> None:

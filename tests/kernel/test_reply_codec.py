@@ -8,6 +8,7 @@ from vdb.kernel.reply import (
     AppendedStream,
     KeyPut,
     PartKept,
+    Reconfigured,
     Refusal,
     Reply,
     SessionOpened,
@@ -25,6 +26,7 @@ replies = st.one_of(
     st.builds(KeyPut, st.binary(min_size=16, max_size=16)),
     st.builds(PartKept, u64, st.integers(0, 2**32 - 1)),
     st.builds(Voided, u64),
+    st.builds(Reconfigured, u64),
     st.builds(Refusal, st.sampled_from(RefusalCode), st.text()),
 )
 

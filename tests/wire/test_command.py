@@ -14,9 +14,11 @@ from vdb.kernel.command import (
     ExpectedKind,
     KeyRow,
     KeyScope,
+    MemberRow,
     OpenSession,
     Origin,
     PutKey,
+    Reconfigure,
     Reject,
     Request,
     Run,
@@ -34,6 +36,7 @@ data_classes = st.sampled_from(DataClass)
 text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 octets = st.binary(max_size=80)
 
+nodes = st.lists(st.integers(0, 255), max_size=8).map(tuple)
 runs = st.builds(Run, count=u32, record=octets)
 expecteds = st.builds(Expected, st.sampled_from(ExpectedKind), u64)
 appends = st.builds(StreamAppend, stream=u64, expected=expecteds, runs=st.lists(runs, max_size=3).map(tuple))
@@ -74,6 +77,17 @@ commands = st.one_of(
             wrapped=octets,
             wrapped_secret=octets,
         ),
+    ),
+    st.builds(
+        Reconfigure,
+        epoch=u64,
+        base_epoch=u64,
+        voters=nodes,
+        learners=nodes,
+        members=st.lists(
+            st.builds(MemberRow, node=st.integers(0, 255), name=text, peer_address=text, address=text, disk_id=octets),
+            max_size=3,
+        ).map(tuple),
     ),
     st.builds(Reject, code=st.sampled_from(RefusalCode), message=text),
 )

@@ -22,6 +22,7 @@ from vdb.kernel.command import (
     OpenSession,
     Origin,
     PutKey,
+    Reconfigure,
     Reject,
     Request,
     VoidTransaction,
@@ -29,6 +30,7 @@ from vdb.kernel.command import (
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
 from vdb.kernel.keys import put_key
+from vdb.kernel.members import reconfigure
 from vdb.kernel.reply import PartKept, Refusal, Reply
 from vdb.kernel.sessions import open_session, record_reply, stored_reply
 from vdb.kernel.state import State
@@ -73,6 +75,8 @@ def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply
         return append_part(draft, origin, command)
     if isinstance(command, VoidTransaction):
         return void_transaction(draft, command.transaction)
+    if isinstance(command, Reconfigure):
+        return reconfigure(draft, command)
     if isinstance(command, Reject):
         return Refusal(command.code, command.message)
     if isinstance(command, OpenSession):

@@ -14,6 +14,7 @@ from vdb.errors import RefusalCode
 from vdb.types import DataClass, StreamId, TenantId
 
 CLIENT_ID_SIZE = 16
+DISK_ID_SIZE = 16
 
 
 class ExpectedKind(IntEnum):
@@ -173,7 +174,36 @@ class Reject:
     message: str
 
 
-Command = CreateStream | AppendBatch | AppendPart | VoidTransaction | OpenSession | PutKey | Reject
+@frozen(kw_only=True)
+class MemberRow:
+    """How to reach a node of the cluster, and the disk that it is known by."""
+
+    node: int
+    """0 to 254, the node's own for ever."""
+    name: str
+    peer_address: str
+    """host:port for the other nodes."""
+    address: str
+    """host:port for clients."""
+    disk_id: bytes
+    """16 bytes, drawn when its data directory was made."""
+
+
+@frozen(kw_only=True)
+class Reconfigure:
+    """Other members: the configuration of the group from this op on. The prepare's header names the same one."""
+
+    epoch: int
+    """The op that holds this command: the primary predicts it, and its shell asserts it."""
+    base_epoch: int
+    """The epoch of the configuration that this one was made from."""
+    voters: tuple[int, ...]
+    learners: tuple[int, ...]
+    members: tuple[MemberRow, ...] = ()
+    """Rows that are new or differ from those held; none of a node that isn't a voter or learner."""
+
+
+Command = CreateStream | AppendBatch | AppendPart | VoidTransaction | OpenSession | PutKey | Reject | Reconfigure
 
 
 @frozen

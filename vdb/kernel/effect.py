@@ -41,4 +41,11 @@ class EvictSession:
     session: int
 
 
-Effect = AppendRecord | WakeProjection | StoreKey | EvictSession
+@frozen
+class ChangeMembers:
+    """The group has a new configuration; the state that this op makes holds its members."""
+
+    epoch: int
+
+
+Effect = AppendRecord | WakeProjection | StoreKey | EvictSession | ChangeMembers

@@ -58,6 +58,13 @@ class Voided:
 
 
 @frozen
+class Reconfigured:
+    """The group has other members: its configuration is the one made at op `epoch`."""
+
+    epoch: int
+
+
+@frozen
 class Refusal:
     """A business refusal: a value, the same on every replica. The message names what was expected and found."""
 
@@ -65,4 +72,4 @@ class Refusal:
     message: str
 
 
-Reply = StreamCreated | Appended | PartKept | Voided | SessionOpened | KeyPut | Refusal
+Reply = StreamCreated | Appended | PartKept | Voided | SessionOpened | KeyPut | Reconfigured | Refusal

@@ -9,6 +9,7 @@ Layout (big-endian): tag u8, then
     5 Refusal         length of the code u8, code (ASCII), message (UTF-8)
     6 PartKept        transaction u64, number u32
     7 Voided          transaction u64
+    8 Reconfigured    epoch u64
 
 Only the state's own rows are decoded here, which were encoded here: a malformed one is a broken invariant.
 """
@@ -24,6 +25,7 @@ from vdb.kernel.reply import (
     AppendedStream,
     KeyPut,
     PartKept,
+    Reconfigured,
     Refusal,
     Reply,
     SessionOpened,
@@ -32,7 +34,7 @@ from vdb.kernel.reply import (
 )
 from vdb.types import StreamId
 
-_STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL, _PART_KEPT, _VOIDED = 1, 2, 3, 4, 5, 6, 7
+_STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL, _PART_KEPT, _VOIDED, _RECONFIGURED = range(1, 9)
 
 _CREATED = struct.Struct(">BQB")
 _APPENDED_ONE = struct.Struct(">BQQQQQQ")
@@ -41,6 +43,7 @@ _APPENDED_STREAM = struct.Struct(">QQQ")
 _OPENED = struct.Struct(">BQ")
 _KEPT = struct.Struct(">BQI")
 _VOID = struct.Struct(">BQ")
+_EPOCH = struct.Struct(">BQ")
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -59,6 +62,8 @@ def encode_reply(reply: Reply) -> bytes:
         return _KEPT.pack(_PART_KEPT, reply.transaction, reply.number)
     if isinstance(reply, Voided):
         return _VOID.pack(_VOIDED, reply.transaction)
+    if isinstance(reply, Reconfigured):
+        return _EPOCH.pack(_RECONFIGURED, reply.epoch)
     assert_never(reply)
 
 
@@ -100,6 +105,8 @@ def decode_reply(data: bytes) -> Reply:
         return PartKept(*_KEPT.unpack(data)[1:])
     if tag == _VOIDED:
         return Voided(_VOID.unpack(data)[1])
-    assert tag == _REFUSAL, f"a stored reply has a tag from 1 to 7; found {tag}"
+    if tag == _RECONFIGURED:
+        return Reconfigured(_EPOCH.unpack(data)[1])
+    assert tag == _REFUSAL, f"a stored reply has a tag from 1 to 8; found {tag}"
     end = 2 + data[1]
     return Refusal(RefusalCode(data[2:end].decode("ascii")), data[end:].decode())

@@ -12,6 +12,7 @@ Invariants
 - `next_position` grows by one for each event, `last_timestamp` by at least one for each request.
 - Each row of STREAM_NAMES names a row of STREAMS, each row of STREAMS a tenant; CLIENTS and SESSIONS are one to one.
 - TRANSACTIONS has one row at most, and PARTS the rows that it counts.
+- MEMBERS has rows of voters and learners of the current configuration alone.
 
 `changed` names the rows set or removed since the last `take_changed`. It travels with the state, so that it forks
 with it, but it isn't part of what replicas agree on: neither `digest` nor equality sees it.
@@ -25,7 +26,8 @@ from hashlib import sha256
 from attrs import evolve, field, frozen
 from immutables import Map
 
-from vdb.kernel.command import KeyRow, KeyScope
+from vdb.kernel.command import KeyRow, KeyScope, MemberRow
+from vdb.kernel.member_rows import FOUNDING, Membership, unpack_member, unpack_membership
 from vdb.kernel.rows import (
     SessionState,
     StreamState,
@@ -39,6 +41,9 @@ from vdb.kernel.rows import (
 )
 from vdb.kernel.streamid import first_session, stream_id
 from vdb.kernel.tables import (
+    CONFIGURATION,
+    CURRENT_CONFIGURATION,
+    MEMBERS,
     META_LAST_TIMESTAMP,
     META_NEXT_POSITION,
     META_NEXT_SESSION,
@@ -189,6 +194,16 @@ class State:
         """All keys: tenant keys first, since they wrap the others, then by dek_id."""
         rows = [unpack_key(dek_id, row) for dek_id, row in self.rows[Table.KEYS].items()]
         yield from sorted(rows, key=lambda row: (row.scope is not KeyScope.TENANT, row.dek_id))
+
+    def membership(self) -> Membership:
+        """The configuration that the last reconfiguration made; FOUNDING before the first."""
+        row = self.rows[CONFIGURATION].get(CURRENT_CONFIGURATION)
+        return FOUNDING if row is None else unpack_membership(row)
+
+    def members(self) -> tuple[MemberRow, ...]:
+        """Members whose row a reconfiguration put, by node number. Founding ones may have none."""
+        rows = self.rows[MEMBERS]
+        return tuple(unpack_member(key, rows[key]) for key in sorted(rows))
 
     # As rows
 

@@ -16,6 +16,8 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | KEYS         | dek_id 16                    | `KeyRow`                                               |
 | TRANSACTIONS | transaction u64              | `TransactionState`: the one that is being sent          |
 | PARTS        | transaction u64, record u32  | `KeptRecord`: its records so far, in their order        |
+| CONFIGURATION | "current"                   | `Membership`; no row while the founding one holds       |
+| MEMBERS      | node u8                      | `MemberRow`: of members whose row a reconfiguration put |
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ class Table(IntEnum):
     KEYS = 7
     TRANSACTIONS = 8
     PARTS = 9
+    CONFIGURATION = 10
+    MEMBERS = 11
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
@@ -50,6 +54,8 @@ REPLIES: Final = Table.REPLIES
 KEYS: Final = Table.KEYS
 TRANSACTIONS: Final = Table.TRANSACTIONS
 PARTS: Final = Table.PARTS
+CONFIGURATION: Final = Table.CONFIGURATION
+MEMBERS: Final = Table.MEMBERS
 
 ROW_TABLES: tuple[Table, ...] = (
     TENANTS,
@@ -61,6 +67,8 @@ ROW_TABLES: tuple[Table, ...] = (
     KEYS,
     TRANSACTIONS,
     PARTS,
+    CONFIGURATION,
+    MEMBERS,
 )
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 
@@ -69,6 +77,7 @@ KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)
 META_NEXT_POSITION = b"next_position"
 META_LAST_TIMESTAMP = b"last_timestamp"
 META_NEXT_SESSION = b"next_session"
+CURRENT_CONFIGURATION = b"current"
 
 U64 = struct.Struct(">Q")
 _TWO_U64 = struct.Struct(">QQ")
@@ -80,6 +89,7 @@ assert SESSION_WINDOW <= 256, "a slot is one byte of the key"
 tenant_key = U64.pack
 session_key = U64.pack
 transaction_key = U64.pack
+member_key = struct.Struct(">B").pack
 part_key = _PART.pack
 """(transaction, number of the record among the transaction's records)"""
 stream_key = _TWO_U64.pack

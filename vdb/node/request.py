@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from attrs import define, field, frozen
 
 from vdb.errors import RefusalCode
-from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, Origin
+from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.types import DataClass, TenantId
 from vdb.wire.event import encode_batch
@@ -141,6 +141,18 @@ class PlainReject:
 
     code: RefusalCode
     message: str
+
+
+@frozen(kw_only=True)
+class PlainReconfigure:
+    """Other members of the group. It fills an op of its own, whose number is the new configuration's epoch."""
+
+    base_epoch: int
+    """The epoch of the configuration that this one was made from; another one by now is a refusal."""
+    voters: tuple[int, ...]
+    learners: tuple[int, ...]
+    members: tuple[MemberRow, ...]
+    """Of all voters and learners."""
 
 
 PlainRequest = PlainCreate | PlainBatch | PlainTransaction | PlainVoid | PlainSession | PlainKey | PlainReject

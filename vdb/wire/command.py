@@ -25,9 +25,11 @@ from vdb.kernel.command import (
     ExpectedKind,
     KeyRow,
     KeyScope,
+    MemberRow,
     OpenSession,
     Origin,
     PutKey,
+    Reconfigure,
     Reject,
     Request,
     Run,
@@ -88,6 +90,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         builder.voidTransaction = command.transaction
     elif isinstance(command, OpenSession):
         builder.openSession = None
+    elif isinstance(command, Reconfigure):
+        _encode_reconfigure(builder.init("reconfigure"), command)
     else:
         assert_never(command)
 
@@ -125,6 +129,19 @@ def _encode_key(builder: Any, row: KeyRow) -> None:
     builder.kekVersion = row.kek_version
     builder.wrapped = row.wrapped
     builder.wrappedSecret = row.wrapped_secret
+
+
+def _encode_reconfigure(builder: Any, command: Reconfigure) -> None:
+    builder.epoch = command.epoch
+    builder.baseEpoch = command.base_epoch
+    builder.voters = bytes(command.voters)
+    builder.learners = bytes(command.learners)
+    for target, member in zip(builder.init("members", len(command.members)), command.members, strict=True):
+        target.node = member.node
+        target.name = member.name
+        target.peerAddress = member.peer_address
+        target.address = member.address
+        target.diskId = member.disk_id
 
 
 def decode_body(body: bytes) -> list[Request]:
@@ -234,6 +251,26 @@ def _decode_open(_reader: Any) -> Command:
     return OpenSession()
 
 
+def _decode_reconfigure(reader: Any) -> Command:
+    change = reader._get("reconfigure")
+    return Reconfigure(
+        epoch=change._get("epoch"),
+        base_epoch=change._get("baseEpoch"),
+        voters=tuple(change._get("voters")),
+        learners=tuple(change._get("learners")),
+        members=tuple(
+            MemberRow(
+                node=member._get("node"),
+                name=member._get("name"),
+                peer_address=member._get("peerAddress"),
+                address=member._get("address"),
+                disk_id=member._get("diskId"),
+            )
+            for member in change._get("members")
+        ),
+    )
+
+
 def _data_class(value: int) -> DataClass:
     if value >= len(_DATA_CLASSES):
         raise WireError(f"a data class lies between 0 and {len(_DATA_CLASSES) - 1}; found {value}")
@@ -246,6 +283,7 @@ _DECODERS = {
     "createStream": _decode_create,
     "openSession": _decode_open,
     "putKey": _decode_key,
+    "reconfigure": _decode_reconfigure,
     "reject": _decode_reject,
     "voidTransaction": _decode_void,
 }
