@@ -292,3 +292,21 @@ def test_packed_rows_round_trip(row: KeyRow) -> None:
     assert index.add(row) is False
     assert index.get(row.dek_id) == index.find(row.tenant, row.scope, row.lookup) == row
     assert repr(index) == "KeyIndex(1 rows)"
+
+
+# Removing
+
+
+@pytest.mark.parametrize("scope", KeyScope)
+def test_a_removed_key_is_neither_found_nor_opened_and_its_place_is_free(
+    keyring: Keyring, entropy: Any, scope: KeyScope
+) -> None:
+    row = tenant_row(keyring) if scope is KeyScope.TENANT else put(keyring, scope, entropy)
+    assert keyring.row(T1, scope, name_for(scope)) == row
+    keyring.record_key(row.dek_id)
+    keyring.remove(row)
+    assert keyring.row(T1, scope, name_for(scope)) is None
+    with pytest.raises(KeyUnavailable):
+        keyring.record_key(row.dek_id)
+    successor = put(keyring, scope, entropy)
+    assert keyring.row(T1, scope, name_for(scope)) == successor

@@ -44,6 +44,14 @@ class KeyIndex:
         self._by_place[place] = dek_id
         return before is not None and before != dek_id
 
+    def remove(self, row: KeyRow) -> None:
+        """Forget a row that is here."""
+        dek_id = bytes(row.dek_id)
+        del self._rows[dek_id]
+        place = _place(row.tenant, row.scope, row.lookup)
+        if self._by_place.get(place) == dek_id:
+            del self._by_place[place]
+
     def get(self, dek_id: bytes) -> KeyRow | None:
         packed = self._rows.get(dek_id)
         return None if packed is None else _unpack(dek_id, packed)

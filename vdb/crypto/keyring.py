@@ -73,6 +73,18 @@ class Keyring:
             for found in self._found:
                 found.clear()
 
+    def remove(self, row: KeyRow) -> None:
+        """Forget a row that was added for an op that isn't in the log any more."""
+        self._index.remove(row)
+        self._keys.forget(row.dek_id)
+        self._record_keys.forget(row.dek_id)
+        for found in self._found:
+            found.clear()
+        if row.scope is KeyScope.TENANT:
+            self._lookup_keys.forget(row.tenant)
+            for lookups in self._lookups:
+                lookups.clear()
+
     def row(self, tenant: TenantId, scope: KeyScope, name: str = "") -> KeyRow | None:
         """The row of this scope and name, or None. `name` is a stream's, a subject's or a projection's."""
         cached = self._found[scope].get((tenant, name))
