@@ -20,6 +20,8 @@
     ├── StartError                  a node can't start; the message says what to do
     │   ├── KeysMissing, WrongKey, KeyFilePermissions
     │   ├── DataDirectoryInUse, ForeignData, NewerFormat, AddressInUse, ConfigError, NotLoopback
+    │   ├── RefusedByPeer           another node of the cluster won't talk to this one
+    │   │   └── ForgottenDisk
     │   └── DamagedData             what is on disk can't be trusted and can't be repaired here
     ├── StorageError                fatal for the node: it stops and recovers
     │   ├── DiskFull                writes are refused, reads go on
@@ -29,6 +31,7 @@
     │   └── FileMissing
     ├── CryptoError                 RecordTampered, KeyUnavailable
     ├── WireError                   bytes that don't follow the protocol
+    │   └── ProtocolError           of the protocol between nodes
     ├── NodeStopped                 this node has ended; its reason is in the message
     ├── ForkedHandle                a handle used in a forked child process
     └── ProjectionFailed            a handler failed; names projection, event and cause
@@ -234,6 +237,14 @@ class NotLoopback(StartError):
     pass
 
 
+class RefusedByPeer(StartError):
+    """Another node refuses this one's hello, or shows one that this node refuses; the message says why."""
+
+
+class ForgottenDisk(RefusedByPeer):
+    """A node came with another disk than the one that the cluster knows as its."""
+
+
 class DamagedData(StartError):
     pass
 
@@ -276,6 +287,10 @@ class KeyUnavailable(CryptoError):
 
 class WireError(VerityError):
     """Bytes that don't follow the protocol; the connection is closed."""
+
+
+class ProtocolError(WireError):
+    """Another node sent what isn't a frame, or what it may not say."""
 
 
 class NodeStopped(VerityError):
