@@ -144,6 +144,12 @@ class Network(Protocol):
     async def connect(self, address: str) -> trio.abc.Stream:
         """Raises ConnectionLost when nobody answers. Stream errors are trio's (BrokenResourceError and its kin)."""
 
+    def peer_names(self, stream: trio.abc.Stream) -> tuple[str, ...] | None:
+        """The DNS names in the other side's certificate, which was verified; None for a stream without TLS.
+
+        `stream` came from `connect`, or from `accept` and has received something since.
+        """
+
 
 class Listener(Protocol):
     @property

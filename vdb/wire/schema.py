@@ -35,6 +35,7 @@ def struct_module(schema: Any, name: str) -> Any:
 
 command = load("command")
 event = load("event")
+peer = load("peer")
 snapshot = load("snapshot")
 verity = load("verity")
 rpc = capnp.load(str(CAPNP_FOLDER / "rpc.capnp"), imports=[str(CAPNP_FOLDER.parent)])

@@ -77,6 +77,12 @@ class RealNetwork:
             raise
         return secured
 
+    def peer_names(self, stream: trio.abc.Stream) -> tuple[str, ...] | None:
+        if not isinstance(stream, trio.SSLStream):
+            return None
+        certificate = stream.getpeercert() or {}
+        return tuple(name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS")
+
     def _check_reach(self, host: str, address: str) -> None:
         if self._server_tls is None and not is_loopback(host):
             raise NotLoopback(not_loopback_message(address))
