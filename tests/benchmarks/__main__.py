@@ -14,6 +14,7 @@ NAMES = {
     "restart": "restart_time",
     "streams": "idle_streams",
     "tenants": "many_tenants",
+    "cluster": "cluster.comparison",
 }
 """Name on the command line: module in this package with `run(report, scale)`."""
 
@@ -23,7 +24,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer repetitions")
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--json", action="store_true", help="one object a line: benchmark, name, value, unit, bounds")
+    parser.add_argument(
+        "--json", action="store_true", help="one object a line: benchmark, name, value, unit, bounds; or a note"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from attrs import define, field, frozen
 from rich.console import Console
+from rich.markup import escape
 
 NAME_WIDTH = 66
 
@@ -46,6 +47,9 @@ class Report(Protocol):
         self, name: str, value: float, unit: str, *, least: float | None = None, most: float | None = None
     ) -> None: ...
 
+    def note(self, text: str) -> None:
+        """A sentence about how it is measured."""
+
 
 @define
 class Reporter:
@@ -63,14 +67,17 @@ class Reporter:
             else:
                 _write(f"# {benchmark}: {about}")
 
-        def report(
-            name: str, value: float, unit: str, *, least: float | None = None, most: float | None = None
-        ) -> None:
-            self._add(Line(benchmark=benchmark, name=name, value=value, unit=unit, least=least, most=most))
+        return _Section(self, benchmark)
 
-        return report
+    def add_note(self, benchmark: str, text: str) -> None:
+        if self.as_json:
+            _write(json.dumps({"benchmark": benchmark, "note": text}))
+        elif self._console.is_terminal:
+            self._console.print(f"  [dim]{escape(text)}[/dim]", highlight=False)
+        else:
+            _write(f"{benchmark:10} {text}")
 
-    def _add(self, line: Line) -> None:
+    def add(self, line: Line) -> None:
         self.lines.append(line)
         if self.as_json:
             _write(json.dumps(_as_object(line)))
@@ -82,6 +89,22 @@ class Reporter:
         else:
             verdict = {True: f"ok, {line.bound}", False: f"MISSED, {line.bound}", None: ""}[line.kept]
             _write(f"{line.benchmark:10} {line.name:{NAME_WIDTH}} {line.shown:>12} {line.unit:10} {verdict}".rstrip())
+
+
+@frozen
+class _Section:
+    """The `Report` of one benchmark."""
+
+    reporter: Reporter
+    benchmark: str
+
+    def __call__(
+        self, name: str, value: float, unit: str, *, least: float | None = None, most: float | None = None
+    ) -> None:
+        self.reporter.add(Line(benchmark=self.benchmark, name=name, value=value, unit=unit, least=least, most=most))
+
+    def note(self, text: str) -> None:
+        self.reporter.add_note(self.benchmark, text)
 
 
 def _as_object(line: Line) -> dict[str, object]:

@@ -1,0 +1,118 @@
+"""The process that loads VerityDB or etcd: one connection, so many requests in flight, as little work as possible.
+
+    python -m tests.benchmarks.cluster.load PROTOCOL append PORT LOG DEPTH EVENTS SECONDS
+    python -m tests.benchmarks.cluster.load PROTOCOL fill PORT LOG EVENTS_A_REQUEST REQUESTS
+    python -m tests.benchmarks.cluster.load PROTOCOL read PORT LOG EVENTS PAGE SECONDS
+
+Each prints events per second. `read` goes through EVENTS events in order, PAGE of them a request and one request after
+another, and starts again at the first. PROTOCOL is capnp or etcd; LOG is a stream, or the prefix of keys.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from tests.benchmarks.cluster.capnp_link import CapnpLink
+from tests.benchmarks.cluster.etcd_link import EtcdLink
+from tests.benchmarks.cluster.link import Link
+
+HOST = "127.0.0.1"
+RECEIVE_SIZE = 1 << 20
+FILL_DEPTH = 16
+TIMEOUT_S = 120.0
+LINKS: dict[str, Callable[[str], Link]] = {"capnp": CapnpLink, "etcd": EtcdLink}
+
+
+class Driver:
+    """A link on a socket. Raises ConnectionError when the node ends it, ValueError when it refuses a request."""
+
+    def __init__(self, port: int, link: Link) -> None:
+        self._link = link
+        self._socket = socket.create_connection((HOST, port), TIMEOUT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self) -> None:
+        if data := self._link.data_to_send():
+            self._socket.sendall(data)
+
+    def receive(self) -> int:
+        """Wait for bytes; how many requests they finished."""
+        data = self._socket.recv(RECEIVE_SIZE)
+        if not data:
+            raise ConnectionError("the node ended the connection")
+        finished = self._link.receive(data)
+        if self._link.refusal:
+            raise ValueError(f"refused: {self._link.refusal}")
+        return finished
+
+    def keep_in_flight(self, depth: int, ask: Callable[[], None], wanted: Callable[[int], bool]) -> int:
+        """Ask, and again for each answer, while `wanted(asked)`; then wait for the rest. Requests answered in all."""
+        asked = answered = 0
+        while True:
+            while asked - answered < depth and wanted(asked):
+                ask()
+                asked += 1
+            self.send()
+            if asked == answered:
+                return answered
+            answered += self.receive()
+
+
+def append(port: int, link: Link, depth: int, events: int, seconds: float) -> float:
+    driver = Driver(port, link)
+    driver.keep_in_flight(depth, lambda: link.ask_append(events), lambda asked: asked < depth)
+    start = time.perf_counter()
+    until = start + seconds
+    answered = driver.keep_in_flight(depth, lambda: link.ask_append(events), lambda _asked: time.perf_counter() < until)
+    return answered * events / (time.perf_counter() - start)
+
+
+def fill(port: int, link: Link, events: int, requests: int) -> float:
+    start = time.perf_counter()
+    driver = Driver(port, link)
+    driver.keep_in_flight(FILL_DEPTH, lambda: link.ask_append(events), lambda asked: asked < requests)
+    return requests * events / (time.perf_counter() - start)
+
+
+def read(port: int, link: Link, events: int, page: int, seconds: float) -> float:
+    driver = Driver(port, link)
+    pages = events // page
+    at = 0
+
+    def ask() -> None:
+        nonlocal at
+        link.ask_read(at % pages * page, page)
+        at += 1
+
+    driver.keep_in_flight(1, ask, lambda asked: asked < 1)
+    start = time.perf_counter()
+    until = start + seconds
+    answered = driver.keep_in_flight(1, ask, lambda _asked: time.perf_counter() < until)
+    return answered * page / (time.perf_counter() - start)
+
+
+def run(*arguments: object) -> float:
+    """Run this module as a process of its own; what it printed."""
+    command = [sys.executable, "-m", "tests.benchmarks.cluster.load", *map(str, arguments)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case [protocol, "append", port, log, depth, events, seconds]:
+            rate = append(int(port), LINKS[protocol](log), int(depth), int(events), float(seconds))
+        case [protocol, "fill", port, log, events, requests]:
+            rate = fill(int(port), LINKS[protocol](log), int(events), int(requests))
+        case [protocol, "read", port, log, events, page, seconds]:
+            rate = read(int(port), LINKS[protocol](log), int(events), int(page), float(seconds))
+        case _:
+            raise SystemExit(__doc__)
+    sys.stdout.write(f"{rate}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
