@@ -22,6 +22,7 @@ def test_the_defaults_hold_together() -> None:
         {"message_size_max": 32 * 1024 * 1024},
         {"pipeline_max": 0},
         {"pipeline_max": 128},
+        {"pipeline_max": 25},
         {"wal_slots": 130},
         {"requests_per_prepare_max": 0},
         {"request_queue_max": 1},

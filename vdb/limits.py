@@ -21,6 +21,9 @@ SUPERBLOCK_COPIES = 4
 SUPERBLOCK_WRITE_QUORUM = 3
 SUPERBLOCK_OPEN_QUORUM = 2
 
+PIPELINE_MAX = 24
+"""Prepares in flight at most, whatever the limits say: a superblock has room for their headers."""
+
 SESSION_WINDOW = 64
 """Consecutive request numbers of one session that may be in flight, and whose replies are kept."""
 
@@ -85,6 +88,9 @@ class Limits:
         assert 1 <= self.pipeline_max < self.checkpoint_interval, (
             f"pipeline_max: expected at least 1 and less than checkpoint_interval ({self.checkpoint_interval}), "
             f"found {self.pipeline_max}"
+        )
+        assert self.pipeline_max <= PIPELINE_MAX, (
+            f"pipeline_max: expected at most {PIPELINE_MAX}, found {self.pipeline_max}"
         )
         # A checkpoint is taken every `checkpoint_interval` ops and is written while the pipeline goes on; the
         # ring must hold the ops since the last durable checkpoint and those that arrive during the next one.

@@ -117,8 +117,8 @@ def ring_at(op: int) -> list[SlotReading]:
     return readings
 
 
-def recover_ring(readings: list[SlotReading], checkpoint_op: int, replica_count: int = 1) -> Recovery:
-    return recover(readings, checkpoint_op=checkpoint_op, replica_count=replica_count, pipeline_max=3)
+def recover_ring(readings: list[SlotReading], checkpoint_op: int, with_peers: bool = False) -> Recovery:
+    return recover(readings, checkpoint_op=checkpoint_op, with_peers=with_peers, pipeline_max=3)
 
 
 READINGS = st.sampled_from(["sound", "bad", "reserved", "lap before", "other"])
@@ -146,18 +146,18 @@ def damage(readings: list[SlotReading], op: int, header: str, prepare: str) -> N
     head=st.integers(1, 24),
     damages=st.lists(st.tuples(st.integers(0, 11), READINGS, READINGS), max_size=6),
     checkpoint_behind=st.integers(0, 11),
-    replica_count=st.sampled_from([1, 3]),
+    with_peers=st.booleans(),
     done=st.lists(st.booleans(), min_size=SLOTS, max_size=SLOTS),
 )
 def test_recovery_never_invents_and_is_idempotent(
-    head: int, damages: list[tuple[int, str, str]], checkpoint_behind: int, replica_count: int, done: list[bool]
+    head: int, damages: list[tuple[int, str, str]], checkpoint_behind: int, with_peers: bool, done: list[bool]
 ) -> None:
     readings = ring_at(head)
     checkpoint_op = max(head - 12, head - checkpoint_behind, 0)
     for back, header, prepare in damages:
         if head - back >= 1:
             damage(readings, head - back, header, prepare)
-    first = recover_ring(readings, checkpoint_op, replica_count)
+    first = recover_ring(readings, checkpoint_op, with_peers)
     for entry in first.slots:
         if entry.decision in (Decision.CLEAN, Decision.FIX) and entry.header is not None:
             assert entry.header in (readings[entry.slot].prepare, readings[entry.slot].header)
@@ -174,8 +174,8 @@ def test_recovery_never_invents_and_is_idempotent(
                 prepare=EMPTY_SLOTS[entry.slot] if cut else before.prepare,
                 synced_op=0 if cut else before.synced_op,
             )
-    second = recover_ring(repaired, checkpoint_op, replica_count)
-    if replica_count == 1:
+    second = recover_ring(repaired, checkpoint_op, with_peers)
+    if not with_peers:
         assert second.head == first.head
         assert second.faulty == ()
 
@@ -199,7 +199,7 @@ def test_alone_one_damaged_ring_entry_loses_nothing(head: int, back: int, header
 def test_among_peers_a_prepare_right_above_the_head_may_be_torn() -> None:
     readings = ring_at(20)
     readings[21 % SLOTS] = SlotReading(header=HEADERS[8], prepare=None)
-    found = recover_ring(readings, 12, 3)
+    found = recover_ring(readings, 12, True)
     assert found.slots[21 % SLOTS].decision is Decision.TORN
     assert found.head == HEADERS[19]
     assert found.head_certain
@@ -210,7 +210,7 @@ def test_among_peers_doubt_makes_it_faulty(other: int) -> None:
     readings = ring_at(20)
     readings[21 % SLOTS] = SlotReading(header=HEADERS[8], prepare=None)
     readings[other % SLOTS] = SlotReading(header=None, prepare=None)
-    found = recover_ring(readings, 12, 3)
+    found = recover_ring(readings, 12, True)
     assert found.slots[21 % SLOTS].decision is Decision.FAULTY
     assert not found.head_certain
 
@@ -218,14 +218,14 @@ def test_among_peers_doubt_makes_it_faulty(other: int) -> None:
 def test_among_peers_a_gap_below_another_damaged_slot_is_not_torn() -> None:
     readings = ring_at(20)
     readings[22 % SLOTS] = SlotReading(header=HEADERS[9], prepare=None)
-    found = recover_ring(readings, 12, 3)
+    found = recover_ring(readings, 12, True)
     assert found.slots[22 % SLOTS].decision is Decision.FAULTY
 
 
 def test_among_peers_a_broken_chain_is_faulty() -> None:
     readings = ring_at(20)
     readings[18 % SLOTS] = SlotReading(header=OTHERS[17], prepare=OTHERS[17])
-    found = recover_ring(readings, 12, 3)
+    found = recover_ring(readings, 12, True)
     assert [entry.op for entry in found.faulty] == [18]
     assert found.faulty[0].reason == "not the parent of the op above"
 

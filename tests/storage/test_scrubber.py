@@ -20,7 +20,7 @@ from vdb.storage.superblock_layout import COPY_SIZE
 from vdb.storage.wal import Journal
 from vdb.storage.wal_layout import header_offset, prepare_offset
 from vdb.types import StreamId, TenantId
-from vdb.vsr.header import ZERO_CHECKSUM, Prepare, PrepareHeader
+from vdb.vsr.header import ALONE, ZERO_CHECKSUM, Prepare, PrepareHeader
 
 GROUP = b"g" * 32
 LIMITS = Limits(message_size_max=16384, wal_slots=20, checkpoint_interval=8, segment_size=4096)
@@ -41,11 +41,16 @@ class Group:
     async def fill(self) -> None:
         disk = self.disk
         state = SuperblockState(
-            cluster=b"c" * 16, group="global", replica=0, replica_count=1, limits=LIMITS, root_key_id=b"k" * 16
+            cluster=b"c" * 16,
+            group="global",
+            replica=0,
+            configuration=ALONE.pack(),
+            limits=LIMITS,
+            root_key_id=b"k" * 16,
         )
         self.superblock = await Superblock.format(disk, "g", state)
         await Journal.format(disk, "g", LIMITS, GROUP)
-        self.journal = await Journal.open(disk, "g", limits=LIMITS, group_hash=GROUP, replica_count=1, checkpoint_op=0)
+        self.journal = await Journal.open(disk, "g", limits=LIMITS, group_hash=GROUP, with_peers=False, checkpoint_op=0)
         self.event_log = await EventLog.open(disk, "g", LIMITS, {}, group_hash=GROUP)
         self.checkpoints = await CheckpointStore.open(disk, "g", group_hash=GROUP)
         for number in range(40):

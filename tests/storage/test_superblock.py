@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from vdb.errors import DamagedData, DiskFailed, FileMissing, ForeignData, NewerFormat
 from vdb.limits import SUPERBLOCK_COPIES, Limits
 from vdb.storage.superblock import Superblock, SuperblockState
-from vdb.storage.superblock_layout import COPY_SIZE, decode_copy, encode_copy, state_checksum
+from vdb.storage.superblock_layout import COPY_SIZE, TAIL_SIZE_MAX, decode_copy, encode_copy, state_checksum
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.header import ALONE
 
 PATH = "g/superblock"
 
@@ -25,7 +27,7 @@ def first_state(**changes: Any) -> SuperblockState:
             cluster=b"c" * 16,
             group="ap-southeast-2",
             replica=0,
-            replica_count=1,
+            configuration=ALONE.pack(),
             limits=Limits(wal_slots=300),
             root_key_id=b"k" * 16,
         ),
@@ -33,8 +35,16 @@ def first_state(**changes: Any) -> SuperblockState:
     )
 
 
+def configuration(epoch: int) -> bytes:
+    return Configuration(epoch=epoch, base_view=0, base_index=0, voters=(0,)).pack()
+
+
 def test_a_copy_decodes_to_what_was_encoded() -> None:
-    state = first_state(view=3, log_view=2, commit=9, checkpoint_op=7, checkpoint_id=b"i" * 32, sequence=5)
+    state = first_state(
+        view=3, log_view=2, commit=9, checkpoint_op=7, checkpoint_id=b"i" * 32, tail=b"t" * 99, sequence=5
+    )
+        view=3, log_view=2, commit=9, checkpoint_op=7, checkpoint_id=b"i" * 32, tail=b"t" * 99, sequence=5
+    )
     for copy in range(SUPERBLOCK_COPIES):
         data = encode_copy(state, copy)
         assert len(data) == COPY_SIZE
@@ -63,12 +73,32 @@ async def test_updates_form_a_chain(new_disk: Any) -> None:
 async def test_nothing_goes_back(new_disk: Any) -> None:
     superblock = await Superblock.format(new_disk(), "g", first_state())
     await superblock.update(view=4, log_view=3, commit=8, checkpoint_op=8, checkpoint_id=b"1" * 32)
-    for change in ({"view": 3}, {"log_view": 2}, {"commit": 7}, {"checkpoint_op": 7}, {"log_view": 5}):
+    changes = [{"view": 3}, {"log_view": 2}, {"checkpoint_op": 7}, {"log_view": 5}, {"replica": 1}]
+    changes += [{"checkpoint_id": b"2" * 32}, {"configuration": configuration(9)}]
+    for change in changes:
         with pytest.raises(AssertionError):
             await superblock.update(**change)
-    with pytest.raises(AssertionError):
-        await superblock.update(checkpoint_id=b"2" * 32)
     assert superblock.state.sequence == 2
+
+
+async def test_a_lower_commit_number_is_no_change(new_disk: Any) -> None:
+    superblock = await Superblock.format(new_disk(), "g", first_state())
+    await superblock.update(view=4, commit=8)
+    await superblock.update(checkpoint_op=6, checkpoint_id=b"1" * 32, commit=6, configuration=configuration(5))
+    assert (superblock.state.commit, superblock.state.checkpoint_op) == (8, 6)
+    assert superblock.state.members.epoch == 5
+    with pytest.raises(AssertionError, match="a configuration went back"):
+        await superblock.update(checkpoint_op=7, checkpoint_id=b"2" * 32, configuration=configuration(4))
+
+
+async def test_the_largest_tail_is_kept(new_disk: Any) -> None:
+    disk = new_disk()
+    superblock = await Superblock.format(disk, "g", first_state())
+    for tail in (bytes(range(256)) * 26, b"", b"\0" * TAIL_SIZE_MAX):
+        await superblock.update(view=superblock.state.view + 1, tail=tail)
+        assert (await Superblock.open(disk.crash(), "g")).state.tail == tail
+    with pytest.raises(AssertionError):
+        await superblock.update(tail=bytes(TAIL_SIZE_MAX + 1))
 
 
 async def test_one_damaged_copy_is_repaired(new_disk: Any) -> None:

@@ -50,7 +50,7 @@ def make_log(count: int, *, size: int = 100, after: PrepareHeader | None = None,
 
 
 async def open_journal(disk: Any, checkpoint_op: int = 0) -> Journal:
-    return await Journal.open(disk, "g", limits=LIMITS, group_hash=GROUP, replica_count=1, checkpoint_op=checkpoint_op)
+    return await Journal.open(disk, "g", limits=LIMITS, group_hash=GROUP, with_peers=False, checkpoint_op=checkpoint_op)
 
 
 async def write_all(journal: Journal, log: list[Prepare], *, together: int = 1, keep: int | None = None) -> None:
@@ -344,7 +344,7 @@ async def test_the_checkpoints_own_header_is_the_parent_of_the_next(new_disk: An
 async def test_another_groups_log_is_foreign(new_disk: Any) -> None:
     disk, _journal = await new_journal(new_disk)
     with pytest.raises(ForeignData, match="g/wal: expected the log of group"):
-        await Journal.open(disk, "g", limits=LIMITS, group_hash=b"h" * 32, replica_count=1, checkpoint_op=0)
+        await Journal.open(disk, "g", limits=LIMITS, group_hash=b"h" * 32, with_peers=False, checkpoint_op=0)
 
 
 async def test_a_newer_log_is_refused(new_disk: Any) -> None:

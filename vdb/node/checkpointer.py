@@ -19,6 +19,7 @@ from vdb.node.group_storage import CheckpointHead, GroupStorage
 from vdb.node.observer import Observer
 from vdb.storage.event_log import LogCheckpoint
 from vdb.types import GroupId
+from vdb.vsr.configuration import Configuration
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ class CheckpointPlan:
     """What the checkpoint at `op` must hold."""
 
     op: int
+    configuration: Configuration
+    """The one that holds at this op."""
     head: CheckpointHead
     changed: Mapping[int, Mapping[bytes, bytes | None]]
     log: LogCheckpoint
@@ -78,7 +81,12 @@ class Checkpointer:
         log_rows = await self._until_there_is_room(lambda: storage.event_log.write_checkpoint(plan.log))
         changed = {**plan.changed, **plan.head.rows(), **log_rows}
         checkpoint_id = await self._until_there_is_room(lambda: storage.checkpoints.write(plan.op, changed))
-        state = await storage.superblock.update(checkpoint_op=plan.op, checkpoint_id=checkpoint_id, commit=plan.op)
+        state = await storage.superblock.update(
+            checkpoint_op=plan.op,
+            checkpoint_id=checkpoint_id,
+            commit=plan.op,
+            configuration=plan.configuration.pack(),
+        )
         self._observer.on_superblock(self._group, state)
         self._observer.on_checkpoint(self._group, plan.op, checkpoint_id)
         self._plan = None

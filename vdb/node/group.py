@@ -94,7 +94,7 @@ class Group:
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
             replica=durable.replica,
-            replica_count=durable.replica_count,
+            replica_count=len(durable.members.voters),
             limits=durable.limits,
         )
         self.checkpointer = Checkpointer(
@@ -438,6 +438,7 @@ class Group:
         self.checkpointer.submit(
             CheckpointPlan(
                 op=header.op,
+                configuration=header.configuration,
                 head=head,
                 changed={int(table): rows for table, rows in changed.items()},
                 log=self.event_log.begin_checkpoint(),

@@ -29,7 +29,8 @@ from vdb.storage.superblock import Superblock, SuperblockState
 from vdb.storage.tables import StorageTable
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
-from vdb.vsr.header import ZERO_CHECKSUM
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.header import ALONE, ZERO_CHECKSUM
 
 _CHECKPOINT_KEY = b"head"
 _CHECKPOINT_ROW = struct.Struct(">32sQ")
@@ -80,13 +81,30 @@ async def is_formatted(disk: Disk, group: GroupId) -> bool:
     return await disk.exists(f"{group_directory(group)}/{SUPERBLOCK_FILE}")
 
 
-async def format_group(disk: Disk, group: GroupId, *, cluster: bytes, limits: Limits, root_key_id: bytes) -> None:
-    """Make an empty group. The superblock comes last, so a crash before it leaves a group to be formatted again."""
+async def format_group(
+    disk: Disk,
+    group: GroupId,
+    *,
+    cluster: bytes,
+    limits: Limits,
+    root_key_id: bytes,
+    replica: int = 0,
+    configuration: Configuration = ALONE,
+) -> None:
+    """Make an empty group. The superblock comes last, so a crash before it leaves a group to be formatted again.
+
+    `replica` is the node's number; `configuration` the founding one, or the guess of a node that joins.
+    """
     directory = group_directory(group)
     await disk.make_directory(directory)
     await Journal.format(disk, directory, limits, group_hash(cluster, group))
     state = SuperblockState(
-        cluster=cluster, group=group, replica=0, replica_count=1, limits=limits, root_key_id=root_key_id
+        cluster=cluster,
+        group=group,
+        replica=replica,
+        configuration=configuration.pack(),
+        limits=limits,
+        root_key_id=root_key_id,
     )
     superblock = await Superblock.format(disk, directory, state)
     await superblock.close()
@@ -114,7 +132,7 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
         directory,
         limits=durable.limits,
         group_hash=hashed,
-        replica_count=durable.replica_count,
+        with_peers=len(durable.members.members) > 1,
         checkpoint_op=durable.checkpoint_op,
     )
     return GroupStorage(

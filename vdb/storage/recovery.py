@@ -11,12 +11,12 @@ Words
 The table (`ROWS`) is section 4 of the protocol page: exactly one row fits each combination of inputs. Two things
 are then decided for the ring as a whole.
 
-With peers (replica_count > 1): a slot of the row "rot or torn" becomes torn only if the highest op is certain, the
+With peers: a slot of the row "rot or torn" becomes torn only if the highest op is certain, the
 slots lie right above it, their headers are from the lap before, there are at most pipeline_max of them, and nothing
 else above the highest op is damaged. In any doubt it stays faulty. The head is the highest op of a valid header; it
 is certain when no faulty slot could hold an op above it, and isn't faulty itself.
 
-Alone (replica_count == 1): nobody can repair, so each slot must be decided here.
+Alone: nobody can repair, so each slot must be decided here.
 1. Ops are submitted in order, and the journal writes the header of an op only after its prepare, and so all
    prepares before it, were synced. So each op up to `evidence` was synced, where evidence is the highest of: ops of
    valid H, and `synced_op` of valid P (see `wal_layout`).
@@ -94,7 +94,7 @@ class Row:
     beyond: bool = False
     decision: Decision
     alone: Decision | None = None
-    """The decision with replica_count 1, where it differs."""
+    """The decision without peers, where it differs."""
 
     def fits(self, inputs: Inputs) -> bool:
         if self.beyond or inputs.beyond:
@@ -175,11 +175,11 @@ def find_row(inputs: Inputs) -> Row:
     return rows[0]
 
 
-def recover(readings: Sequence[SlotReading], *, checkpoint_op: int, replica_count: int, pipeline_max: int) -> Recovery:
+def recover(readings: Sequence[SlotReading], *, checkpoint_op: int, with_peers: bool, pipeline_max: int) -> Recovery:
     """Decide every slot and find the head. `readings[s]` is slot s."""
     ring = _Ring(readings, checkpoint_op)
-    slots = [ring.decide(slot, alone=replica_count == 1) for slot in range(len(readings))]
-    return _recover_alone(ring, slots) if replica_count == 1 else _recover_among_peers(ring, slots, pipeline_max)
+    slots = [ring.decide(slot, alone=not with_peers) for slot in range(len(readings))]
+    return _recover_among_peers(ring, slots, pipeline_max) if with_peers else _recover_alone(ring, slots)
 
 
 def _op(header: PrepareHeader | None) -> int:

@@ -98,10 +98,15 @@ class Superblock:
         return cls(file, path, state)
 
     async def update(self, **changes: Any) -> SuperblockState:
-        """Make a new state durable: the old one with these fields changed. Updates run one at a time."""
+        """Make a new state durable: the old one with these fields changed. Updates run one at a time.
+
+        A commit number below the known one is no change: a view change and a checkpoint may overtake each other.
+        """
         async with self._lock:
             if self._failed is not None:
                 raise self._failed
+            if "commit" in changes:
+                changes["commit"] = max(changes["commit"], self._state.commit)
             changed = attrs.evolve(
                 self._state, **changes, sequence=self._state.sequence + 1, parent=state_checksum(self._state)
             )

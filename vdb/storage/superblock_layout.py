@@ -14,11 +14,13 @@ One copy, big-endian:
     104   root_key_id          16
     120   view, log_view, commit, checkpoint_op   8 each
     152   checkpoint_id        32
-    184   replica, replica_count   2 each
+    184   replica, zeros       2 each; replica is the node's number
     188   length of the group's name, its bytes in UTF-8 padded with zeros   2 + 64
-    254   limits               8 each, in the order of LIMIT_FIELDS
-    342   zeros to 8192
-    8192  zeros to the end     room for the headers of a vote
+    254   configuration        28  the one that holds at the checkpoint (vdb.vsr.configuration)
+    282   limits               8 each, in the order of LIMIT_FIELDS
+    370   zeros to 8192
+    8192  length of the tail   2
+    8194  the tail             of a vote, or of the log with which a view started (vdb.vsr.tail); zeros to the end
 """
 
 from __future__ import annotations
@@ -29,8 +31,10 @@ from hashlib import sha256
 import attrs
 from attrs import field, frozen
 
-from vdb.limits import SECTOR_SIZE, Limits
+from vdb.limits import NODE_NUMBER_MAX, PIPELINE_MAX, SECTOR_SIZE, Limits
 from vdb.ports import Buffer
+from vdb.vsr.configuration import CONFIGURATION_SIZE, Configuration, unpack_configuration
+from vdb.vsr.tail import tail_size
 
 COPY_SIZE = 16 * 1024
 MAGIC = b"VDBSUPER"
@@ -51,24 +55,31 @@ LIMIT_FIELDS = (
 )
 
 _PREFIX = struct.Struct(">8sHHI32s")
-_BODY = struct.Struct(">32sQ16s16sQQQQ32sHHH64s")
+_BODY = struct.Struct(f">32sQ16s16sQQQQ32sH2xH64s{CONFIGURATION_SIZE}s")
 _LIMITS = struct.Struct(f">{len(LIMIT_FIELDS)}Q")
 assert COPY_SIZE % SECTOR_SIZE == 0
 assert tuple(entry.name for entry in attrs.fields(Limits)) == LIMIT_FIELDS, "a new limit changes the superblock's bytes"
-assert _PREFIX.size + _BODY.size + _LIMITS.size <= COPY_SIZE // 2
+_TAIL_LENGTH = struct.Struct(">H")
+_TAIL_AT = COPY_SIZE // 2
+TAIL_SIZE_MAX = COPY_SIZE - _TAIL_AT - _TAIL_LENGTH.size
+assert _PREFIX.size + _BODY.size + _LIMITS.size <= _TAIL_AT
+assert tail_size(PIPELINE_MAX + 1) <= TAIL_SIZE_MAX, "what isn't known to be committed, and the op below it"
 
 
 @frozen(kw_only=True)
 class SuperblockState:
     """What the superblock says. `checkpoint_op` 0 with a zero id means that there is no checkpoint yet.
 
-    Invariants: log_view <= view; view, log_view, commit and checkpoint_op never go back from one sequence to the next.
+    Invariants: log_view <= view; view, log_view, commit, checkpoint_op and the configuration's epoch never go back from
+    one sequence to the next.
     """
 
     cluster: bytes
     group: str
     replica: int
-    replica_count: int
+    """The node's number."""
+    configuration: bytes = field(repr=False)
+    """Packed: the one that holds at the checkpoint; of a node that joins, its own guess."""
     limits: Limits
     root_key_id: bytes = field(repr=False)
     view: int = 0
@@ -76,6 +87,8 @@ class SuperblockState:
     commit: int = 0
     checkpoint_op: int = 0
     checkpoint_id: bytes = bytes(32)
+    tail: bytes = field(default=b"", repr=False)
+    """Of the last view change, as it was given."""
     sequence: int = 1
     parent: bytes = field(default=bytes(32), repr=False)
 
@@ -84,12 +97,21 @@ class SuperblockState:
         assert len(self.root_key_id) == 16
         assert len(self.checkpoint_id) == 32
         assert len(self.parent) == 32
-        assert 0 <= self.replica < self.replica_count
+        assert 0 <= self.replica <= NODE_NUMBER_MAX
+        assert unpack_configuration(self.configuration) is not None
+        assert len(self.tail) <= TAIL_SIZE_MAX
         assert 0 < len(self.group.encode()) <= GROUP_BYTES_MAX
         assert 0 <= self.log_view <= self.view
         assert self.commit >= 0
         assert self.checkpoint_op >= 0
         assert self.sequence >= 1
+
+    @property
+    def members(self) -> Configuration:
+        """The configuration, unpacked."""
+        found = unpack_configuration(self.configuration)
+        assert found is not None
+        return found
 
 
 def check_successor(old: SuperblockState, new: SuperblockState) -> None:
@@ -101,7 +123,10 @@ def check_successor(old: SuperblockState, new: SuperblockState) -> None:
     assert new.commit >= old.commit, f"commit went back from {old.commit} to {new.commit}"
     assert new.checkpoint_op >= old.checkpoint_op, "a checkpoint went back"
     assert new.checkpoint_op > old.checkpoint_op or new.checkpoint_id == old.checkpoint_id
-    assert (new.cluster, new.group, new.limits) == (old.cluster, old.group, old.limits)
+    assert new.members.epoch >= old.members.epoch, "a configuration went back"
+    assert new.checkpoint_op > old.checkpoint_op or new.configuration == old.configuration
+    assert (new.cluster, new.group, new.replica) == (old.cluster, old.group, old.replica)
+    assert new.limits == old.limits
 
 
 def _body(state: SuperblockState) -> bytes:
@@ -117,12 +142,13 @@ def _body(state: SuperblockState) -> bytes:
         state.checkpoint_op,
         state.checkpoint_id,
         state.replica,
-        state.replica_count,
         len(group),
         group,
+        state.configuration,
     )
     limits = _LIMITS.pack(*(getattr(state.limits, name) for name in LIMIT_FIELDS))
-    return (packed + limits).ljust(COPY_SIZE - _PREFIX.size, b"\0")
+    head = (packed + limits).ljust(_TAIL_AT - _PREFIX.size, b"\0")
+    return (head + _TAIL_LENGTH.pack(len(state.tail)) + state.tail).ljust(COPY_SIZE - _PREFIX.size, b"\0")
 
 
 def _checksum(version: int, body: Buffer) -> bytes:
@@ -157,13 +183,15 @@ def decode_copy(data: Buffer, copy: int) -> SuperblockState | None:
     if (magic, version, found_copy) != (MAGIC, FORMAT_VERSION, copy) or _checksum(version, body) != checksum:
         return None
     (parent, sequence, cluster, root_key_id, view, log_view, commit, checkpoint_op, checkpoint_id, replica,
-     replica_count, group_size, group) = _BODY.unpack_from(body)  # fmt: skip
+     group_size, group, configuration) = _BODY.unpack_from(body)  # fmt: skip
     limits = _LIMITS.unpack_from(body, _BODY.size)
+    (tail_length,) = _TAIL_LENGTH.unpack_from(data, _TAIL_AT)
+    tail_at = _TAIL_AT + _TAIL_LENGTH.size
     return SuperblockState(
         cluster=cluster,
         group=group[:group_size].decode(),
         replica=replica,
-        replica_count=replica_count,
+        configuration=configuration,
         limits=Limits(**dict(zip(LIMIT_FIELDS, limits, strict=True))),
         root_key_id=root_key_id,
         view=view,
@@ -171,6 +199,7 @@ def decode_copy(data: Buffer, copy: int) -> SuperblockState | None:
         commit=commit,
         checkpoint_op=checkpoint_op,
         checkpoint_id=checkpoint_id,
+        tail=bytes(data[tail_at : tail_at + tail_length]),
         sequence=sequence,
         parent=parent,
     )

@@ -120,12 +120,12 @@ class Journal:
         *,
         limits: Limits,
         group_hash: bytes,
-        replica_count: int,
+        with_peers: bool,
         checkpoint_op: int,
     ) -> Journal:
         """Recover the rings and open them for writing.
 
-        DamagedData: replica_count is 1 and an op that may have been acknowledged isn't whole (nothing was written);
+        DamagedData: there are no peers and an op that may have been acknowledged isn't whole (nothing was written);
         DiskFailed: because the disk can't read it, or a repair failed.
         ForeignData: another group's WAL. NewerFormat: a later version of VerityDB wrote it. FileMissing: there is none.
         """
@@ -140,10 +140,10 @@ class Journal:
         slots = [await _read_prepare(file, slot, limits) for slot in range(limits.wal_slots)]
         readings = [_judge_slot(image, slot, data, limits, group_hash) for slot, data in enumerate(slots)]
         recovery = recover(
-            readings, checkpoint_op=checkpoint_op, replica_count=replica_count, pipeline_max=limits.pipeline_max
+            readings, checkpoint_op=checkpoint_op, with_peers=with_peers, pipeline_max=limits.pipeline_max
         )
         lost = [slot for slot, data in enumerate(slots) if data is None]
-        refusal = _refusal(path, limits, checkpoint_op, readings, recovery, lost) if replica_count == 1 else None
+        refusal = _refusal(path, limits, checkpoint_op, readings, recovery, lost) if not with_peers else None
         if refusal is not None:
             await file.close()
             raise refusal
