@@ -5,6 +5,11 @@
 # "WRONG_EXPECTED_OFFSET: expected exactly 3, the stream is at 5". With a code nothing happened and nothing will.
 # A call whose connection breaks before its answer may or may not have happened: send it again in its session.
 # Calls that write, without a session, are executed at least once if they are sent again, in order per connection.
+#
+# In a cluster each group has a primary, which alone takes its writes and its linearizable reads. Another node answers
+# "NOT_PRIMARY: primary=HOST:PORT; ..." (the address is empty while no primary is known): call that one. A primary that
+# was deposed meanwhile fails calls that it had begun with type `disconnected` and "PRIMARY_LOST: ...": those may or may
+# not have happened, and the connection goes on.
 
 struct Origin {
   # Makes a retry safe: the same (client, session, number) is executed once and answered always the same.
@@ -54,6 +59,15 @@ struct EventsRead {
   count @8 :UInt32;          # events in the run, also when only their ids were asked for
 }
 
+struct Consistency {
+  # What a read may miss.
+  union {
+    linearizable @0 :Void;  # nothing that was acknowledged before the call: answered by the group's primary alone
+    atLeast @1 :Text;       # a position "group:number", such as an append returned: any node, once it has applied it
+    stale @2 :Void;         # whatever the node has
+  }
+}
+
 struct StreamInfo {
   name @0 :Text;
   id @1 :UInt64;
@@ -76,6 +90,26 @@ struct GroupStatus {
   sessions @9 :UInt64;
   scrubbedAt @10 :Int64;     # microseconds UTC of the end of the last full scrub; 0: none yet
   scrubFaults @11 :UInt64;
+  primary @12 :UInt8;        # number of the node that is the primary of the view, if it has started
+  primaryAddress @13 :Text;  # for clients; empty: not known, or the group is between two views
+  epoch @14 :UInt64;         # the op that made the configuration; 0: the founding one
+  members @15 :List(MemberStatus);
+  serving @16 :Bool;         # this node is the primary and answers
+  diskFull @17 :Bool;
+}
+
+struct MemberStatus {
+  # A member of a group, as the answering node sees it.
+  node @0 :UInt8;
+  name @1 :Text;
+  learner @2 :Bool;
+  address @3 :Text;          # for clients
+  peerAddress @4 :Text;
+  commit @5 :UInt64;         # the highest that was heard of
+  checkpointOp @6 :UInt64;
+  heardMicros @7 :Int64;     # since its last message; -1: never heard; 0: the node itself
+  clockOffsetMicros @8 :Int64;   # its clock minus the answering node's
+  clockKnown @9 :Bool;       # whether the offset was measured
 }
 
 struct ProjectionStatus {
@@ -117,19 +151,23 @@ interface VerityDb {
   # All or none, up to the group's transaction_size_max; TOO_LARGE before anything is written. So for publish.
 
   read @4 (tenant :UInt64, stream :Text, fromOffset :UInt64, maxEvents :UInt32, waitMicros :UInt64,
-           idsOnly :Bool)
+           idsOnly :Bool, consistency :Consistency)
        -> (runs :List(EventsRead), nextOffset :UInt64, head :UInt64);
   # Events of one stream in order. With waitMicros an empty answer waits that long for the next event.
 
-  readLog @5 (tenant :UInt64, group :Text, fromPosition :UInt64, maxEvents :UInt32, waitMicros :UInt64)
+  readLog @5 (tenant :UInt64, group :Text, fromPosition :UInt64, maxEvents :UInt32, waitMicros :UInt64,
+              consistency :Consistency)
           -> (runs :List(EventsRead), nextPosition :UInt64, head :UInt64);
   # All events of a tenant in one group, in commit order.
 
-  listStreams @6 (tenant :UInt64, after :Text, max :UInt32) -> (streams :List(StreamInfo), more :Bool);
-  getStream @7 (tenant :UInt64, stream :Text) -> (stream :StreamInfo);
+  listStreams @6 (tenant :UInt64, after :Text, max :UInt32, group :Text, consistency :Consistency)
+              -> (streams :List(StreamInfo), more :Bool);
+  getStream @7 (tenant :UInt64, stream :Text, group :Text, consistency :Consistency) -> (stream :StreamInfo);
+  # `group`: where to look; empty: all groups of the node, which must then be the primary of each.
 
   status @8 () -> (node :Text, region :Text, version :Text, groups :List(GroupStatus),
-                   projections :List(ProjectionStatus), uptimeSeconds :Float64);
+                   projections :List(ProjectionStatus), uptimeSeconds :Float64,
+                   number :UInt8, cluster :Data, diskId :Data, clockSynchronised :Bool);
 
   rows @9 (tenant :UInt64, projection :Text, table :Text, where :List(Condition), orderBy :List(Text),
            limit :UInt32) -> (columns :List(Text), rows :List(Row), position :Text);
@@ -141,4 +179,22 @@ interface VerityDb {
   }
 
   waitForProjection @10 (tenant :UInt64, projection :Text, position :Text, timeoutMicros :UInt64) -> (reached :Bool);
+
+  # Members of a group, one change at a time; NOT_PRIMARY, CONFIGURATION_CHANGED. Where nothing is left to change the
+  # epoch of the present configuration is returned.
+
+  addMember @11 (group :Text, node :UInt8, name :Text, peerAddress :Text, address :Text, diskId :Data)
+            -> (epoch :UInt64);
+  # A learner: it receives the log and has no vote.
+
+  promoteMember @12 (group :Text, node :UInt8) -> (epoch :UInt64);
+  # A learner becomes a voter; LEARNER_BEHIND until it has caught up.
+
+  removeMember @13 (group :Text, node :UInt8) -> (epoch :UInt64);
+
+  recoverMember @14 (group :Text, node :UInt8, diskId :Data) -> (epoch :UInt64);
+  # A member whose disk was lost is back on another: it becomes a learner, known by its new disk.
+
+  abdicate @15 (group :Text) -> ();
+  # The primary gives up its view, and another takes over.
 }

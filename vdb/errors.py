@@ -9,7 +9,7 @@
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable
     │   │   ├── SessionExpired, SessionGap, RequestTooOld
-    │   │   └── ConfigurationChanged
+    │   │   └── ConfigurationChanged, LearnerBehind
     │   ├── Overloaded              queues are full; try again later
     │   ├── NotPrimary              another node takes writes; `primary` says where, if that is known
     │   ├── NotReady                this node can't serve the group now; try again later, or another node
@@ -59,6 +59,7 @@ class RefusalCode(Enum):
     SESSION_GAP = "SESSION_GAP"
     REQUEST_TOO_OLD = "REQUEST_TOO_OLD"
     CONFIGURATION_CHANGED = "CONFIGURATION_CHANGED"
+    LEARNER_BEHIND = "LEARNER_BEHIND"
     TOO_LARGE = "TOO_LARGE"
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     OVERLOADED = "OVERLOADED"
@@ -144,6 +145,12 @@ class ConfigurationChanged(Refused):
     """The group's members changed since the change that is asked for was decided upon."""
 
     code = RefusalCode.CONFIGURATION_CHANGED
+
+
+class LearnerBehind(Refused):
+    """The learner that shall vote hasn't caught up yet: ask again later."""
+
+    code = RefusalCode.LEARNER_BEHIND
 
 
 class Overloaded(DefiniteError):

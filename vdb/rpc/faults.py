@@ -2,6 +2,9 @@
 
 A refusal travels as "CODE: message"; its code is what clients act on. What isn't in the error tree is a fault of the
 node's own, and its text stays inside: it might hold what the caller sent.
+
+NotPrimary travels as "NOT_PRIMARY: primary=HOST:PORT; message". PrimaryLost is of the type `disconnected`, since what
+it promises is what a lost connection promises, and starts with its own word, since the connection goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ from vdb.errors import (
     IndefiniteError,
     NodeStopped,
     NotAvailable,
+    NotPrimary,
     Overloaded,
+    PrimaryLost,
     RefusalCode,
     RemoteError,
     VerityError,
@@ -20,6 +25,9 @@ from vdb.errors import (
 )
 from vdb.rpc.message import Fault, FaultKind
 from vdb.wire.schema import CapnpError
+
+_PRIMARY_LOST = "PRIMARY_LOST: "
+_PRIMARY = "primary="
 
 INTERNAL = Fault(FaultKind.FAILED, "internal error")
 BAD_PARAMETERS = Fault(
@@ -29,9 +37,13 @@ BAD_PARAMETERS = Fault(
 
 def fault_from_error(error: BaseException) -> Fault:
     """What the caller is told."""
+    if isinstance(error, NotPrimary):
+        return Fault(FaultKind.FAILED, f"{error.code.value}: {_PRIMARY}{error.primary}; {error}")
     if isinstance(error, DefiniteError):
         kind = FaultKind.OVERLOADED if isinstance(error, Overloaded) else FaultKind.FAILED
         return Fault(kind, f"{error.code.value}: {error}")
+    if isinstance(error, PrimaryLost):
+        return Fault(FaultKind.DISCONNECTED, f"{_PRIMARY_LOST}{error}")
     if isinstance(error, NodeStopped):
         return Fault(FaultKind.DISCONNECTED, str(error) or "the node has stopped")
     if isinstance(error, VerityError):
@@ -49,12 +61,23 @@ def fault_from_dispatch(error: BaseException) -> Fault:
 def error_from_exception(kind: FaultKind, reason: str) -> DefiniteError | IndefiniteError:
     """What the client raises for an exception that came from the other side."""
     code, colon, message = reason.partition(": ")
+    if colon and code == RefusalCode.NOT_PRIMARY.value:
+        return _not_primary(message)
     if colon and code in RefusalCode.__members__:
         return error_for_refusal(RefusalCode[code], message)
     if kind is FaultKind.OVERLOADED:
         return Overloaded(reason)
+    if kind is FaultKind.DISCONNECTED and reason.startswith(_PRIMARY_LOST):
+        return PrimaryLost(message)
     if kind is FaultKind.DISCONNECTED:
         return ConnectionLost(reason)
     if kind is FaultKind.UNIMPLEMENTED:
         return NotAvailable(reason)
     return RemoteError(reason)
+
+
+def _not_primary(message: str) -> NotPrimary:
+    head, separator, rest = message.partition("; ")
+    if not separator or not head.startswith(_PRIMARY):
+        return NotPrimary(message)
+    return NotPrimary(rest, head.removeprefix(_PRIMARY))

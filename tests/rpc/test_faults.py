@@ -1,0 +1,36 @@
+import pytest
+
+from vdb.errors import LearnerBehind, NotPrimary, NotReady, PrimaryLost
+from vdb.rpc.faults import error_from_exception, fault_from_error
+from vdb.rpc.message import FaultKind
+
+
+@pytest.mark.parametrize("primary", ["", "127.0.0.1:7141", "[::1]:7140"])
+def test_who_is_primary_travels_with_the_refusal(primary: str) -> None:
+    fault = fault_from_error(NotPrimary("group eu-west-1 has another primary; ask it", primary))
+    assert fault.reason == f"NOT_PRIMARY: primary={primary}; group eu-west-1 has another primary; ask it"
+    back = error_from_exception(fault.kind, fault.reason)
+    assert isinstance(back, NotPrimary)
+    assert (str(back), back.primary) == ("group eu-west-1 has another primary; ask it", primary)
+
+
+def test_a_refusal_without_an_address_is_one_too() -> None:
+    back = error_from_exception(FaultKind.FAILED, "NOT_PRIMARY: not here")
+    assert isinstance(back, NotPrimary)
+    assert (str(back), back.primary) == ("not here", "")
+
+
+def test_a_primary_that_was_lost_leaves_the_outcome_open() -> None:
+    fault = fault_from_error(PrimaryLost("send it again"))
+    assert fault.kind is FaultKind.DISCONNECTED
+    back = error_from_exception(fault.kind, fault.reason)
+    assert isinstance(back, PrimaryLost)
+    assert str(back) == "send it again"
+
+
+@pytest.mark.parametrize("kind", [NotReady, LearnerBehind])
+def test_what_may_be_asked_again_keeps_its_kind(kind: type[NotReady]) -> None:
+    fault = fault_from_error(kind("later"))
+    back = error_from_exception(fault.kind, fault.reason)
+    assert type(back) is kind
+    assert str(back) == "later"
