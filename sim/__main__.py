@@ -1,4 +1,4 @@
-"""`python -m sim`: replay a seed, sweep many, replay the corpus, hunt the planted bugs.
+"""`python -m sim`: replay a seed, shrink a failing one, sweep many, replay the corpus, hunt the planted bugs.
 
 Exit code 0 when all holds, 1 when an invariant broke (or a sweep doesn't count, or a bug wasn't found), 2 on bad
 usage. With --json the last line of standard output is one object. Progress goes to standard error.
@@ -11,18 +11,35 @@ import json
 import secrets
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from attrs import evolve
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sim.bugs.catalogue import BUGS
+from sim.bugs.catalogue import BUGS, find_bug
 from sim.bugs.hunt import Hunt, hunt_all
 from sim.corpus import BadStory, Story, replay_story, stories
-from sim.report import print_bugs, print_failure, print_result, print_sweep
+from sim.overrides import BadOverride, parse_overrides
+from sim.report import (
+    print_bugs,
+    print_failure,
+    print_result,
+    print_shrunk,
+    print_sweep,
+    replay_command,
+    shrink_command,
+    shrunk_json,
+)
 from sim.result import Result
 from sim.run import run_seed
+from sim.shrink import RUNS_MAX, Job, NothingToShrink, Shrinker
 from sim.sweep import sweep
-from sim.worker import cores, run_all
+from sim.timeline.attach import attach
+from sim.timeline.page import render
+from sim.timeline.recording import Recording
+from sim.worker import Workers, cores, run_all
 
 DEFAULT_COUNT = 200
 
@@ -39,9 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sim", description="VerityDB's deterministic simulator")
     commands = parser.add_subparsers(required=True)
     replay = commands.add_parser("replay", help="run one seed")
-    replay.add_argument("seed", type=_number)
     replay.add_argument("--trace", action="store_true", help="print every event to standard error")
+    replay.add_argument("--html", type=Path, metavar="FILE", help="write a page with a space-time diagram of the run")
     replay.set_defaults(command=_replay)
+    smaller = commands.add_parser("shrink", help="find a smaller run that still breaks the same invariant")
+    smaller.add_argument("--runs", type=_positive, default=RUNS_MAX, help="at most so many runs (default %(default)s)")
+    smaller.set_defaults(command=_shrink)
+    for command in (replay, smaller):
+        command.add_argument("seed", type=_number)
+        command.add_argument("--bug", default="", metavar="ID", choices=[bug.id for bug in BUGS], help="plant a bug")
+        command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change an option")
+        command.add_argument("--overrides", default="", metavar="JSON", help="change options, as shrink prints them")
     many = commands.add_parser("sweep", help="run many seeds over all cores")
     many.add_argument("--from", dest="first", type=_number, help="the first seed; drawn when not given")
     many.add_argument("--count", type=_positive, default=DEFAULT_COUNT, help="how many seeds (default %(default)s)")
@@ -51,9 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     bugs = commands.add_parser("bugs", help="plant known bugs and look for each")
     bugs.add_argument("--only", action="append", metavar="ID", choices=[bug.id for bug in BUGS])
     bugs.set_defaults(command=_bugs)
-    for command in (replay, many, corpus, bugs):
+    for command in (replay, smaller, many, corpus, bugs):
         command.add_argument("--json", action="store_true", help="print one JSON object last")
-    for command in (many, corpus, bugs):
+    for command in (smaller, many, corpus, bugs):
         command.add_argument("--jobs", type=_positive, default=cores(), help="processes (default: all cores)")
     return parser
 
@@ -85,14 +110,65 @@ def _progress() -> Progress:
 
 
 def _replay(options: argparse.Namespace, console: Console) -> int:
+    try:
+        overrides = parse_overrides(options.seed, options.set, options.overrides)
+    except BadOverride as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 2
     lines: list[str] | None = [] if options.trace else None
-    result = run_seed(options.seed, trace_lines=lines)
+    recordings: list[Recording] = []
+
+    def run(*, record: bool) -> Result:
+        ears = (lambda simulation: recordings.append(attach(simulation))) if record else None
+        bug = find_bug(options.bug)
+        return run_seed(options.seed, overrides=overrides, bug=bug, trace_lines=lines, attach=ears)
+
+    result = run(record=bool(options.html))
     for line in lines or ():
         print(line, file=sys.stderr)
-    print_result(console, result)
+    if not result.ok and not recordings:  # the same run once more, now with messages and all
+        lines = None
+        again = run(record=True)
+        if again.digest != result.digest:
+            console.print(f"[red]the run isn't the same twice: digest {again.digest} after {result.digest}[/]")
+    if not result.ok and recordings:
+        result = evolve(result, last_events=recordings[0].last_lines())
+    print_result(console, result, overrides=overrides, bug=options.bug)
+    if options.html:
+        named = {"overrides": overrides, "bug": options.bug}
+        commands = {"replay": replay_command(options.seed, **named), "shrink": shrink_command(options.seed, **named)}
+        options.html.write_text(render(recordings[0].events, result, commands), encoding="utf-8")
+        console.print(f"the run as a page: {options.html}", markup=False)
     if options.json:
         _print_json(result.as_json())
     return 0 if result.ok else 1
+
+
+def _shrink(options: argparse.Namespace, console: Console) -> int:
+    try:
+        overrides = parse_overrides(options.seed, options.set, options.overrides)
+    except BadOverride as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 2
+    job = Job(seed=options.seed, overrides=overrides, bug=options.bug)
+    with _progress() as progress, Workers(options.jobs) as workers:
+        task = progress.add_task("runs", total=options.runs)
+
+        def tell(shrinker: Shrinker) -> None:
+            words = f"runs; {len(shrinker.kept)} steps kept, last: {shrinker.kept[-1]}" if shrinker.kept else "runs"
+            progress.update(task, completed=shrinker.runs, description=words)
+
+        try:
+            shrunk = Shrinker(job=job, workers=workers, runs_max=options.runs, tell=tell).search()
+        except NothingToShrink as error:
+            console.print(str(error), markup=False)
+            if options.json:
+                _print_json({"seed": options.seed, "ok": error.holds, "runs": 1, "message": str(error)})
+            return 0 if error.holds else 1
+    print_shrunk(console, shrunk, bug=options.bug)
+    if options.json:
+        _print_json(shrunk_json(shrunk, bug=options.bug))
+    return 1
 
 
 def _sweep(options: argparse.Namespace, console: Console) -> int:

@@ -7,6 +7,7 @@ time after its invocation, or never.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 from attrs import define, field, frozen
@@ -80,6 +81,9 @@ class History:
     """All calls of a run."""
 
     calls: list[Call] = field(factory=list)
+    on_invoke: Callable[[Call], object] | None = None
+    on_complete: Callable[[Call], object] | None = None
+    """For onlookers: called with each call, right after it began or was answered."""
     _tick: int = 0
 
     def tick(self) -> int:
@@ -99,6 +103,8 @@ class History:
             once=once,
         )
         self.calls.append(call)
+        if self.on_invoke is not None:
+            self.on_invoke(call)
         return call
 
     def complete(self, call: Call, outcome: Outcome) -> None:
@@ -107,6 +113,8 @@ class History:
         call.outcome = outcome
         if outcome is not Outcome.UNKNOWN:
             call.returned = self.tick()
+        if self.on_complete is not None:
+            self.on_complete(call)
 
     @property
     def acknowledged(self) -> int:

@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
 from sim.result import Result
+from sim.shrink import Shrunk
 from sim.sweep import Sweep
 
 
@@ -63,6 +65,40 @@ def print_failure(
     smaller = shrink_command(result.seed, overrides=overrides, bug=bug)
     for what, command in (("replay", again), ("look at it", f"{again} --html run.html"), ("make it smaller", smaller)):
         console.print(f"{what + ':':<17}{command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_shrunk(console: Console, shrunk: Shrunk, *, bug: str = "") -> None:
+    """What broke, how large the run was and is, and the command that replays the smallest."""
+    assert shrunk.smallest.violation is not None
+    table = Table("size", "before", "after")
+    for name, before in asdict(shrunk.before).items():
+        table.add_row(name.replace("_", " "), f"{before:g}", f"{getattr(shrunk.after, name):g}")
+    console.print(table)
+    end = "no step makes it smaller" if shrunk.finished else "there may be a smaller one: the bound of runs came first"
+    console.print(f"{shrunk.runs} runs; {end}")
+    console.print(f"[red]{shrunk.smallest.violation.invariant} still breaks[/]")
+    console.print(shrunk.smallest.violation.message, markup=False, soft_wrap=True)
+    again = replay_command(shrunk.smallest.seed, overrides=shrunk.overrides, bug=bug)
+    for what, command in (("replay", again), ("look at it", f"{again} --html run.html")):
+        console.print(f"{what + ':':<17}{command}", markup=False, highlight=False, soft_wrap=True)
+
+
+def shrunk_json(shrunk: Shrunk, *, bug: str = "") -> dict[str, Any]:
+    """The object that `shrink --json` prints."""
+    smallest = shrunk.smallest
+    assert smallest.violation is not None
+    return {
+        "seed": smallest.seed,
+        "ok": False,
+        "commit": smallest.commit,
+        "violation": {"invariant": smallest.violation.invariant, "message": smallest.violation.message},
+        "overrides": dict(shrunk.overrides),
+        "before": asdict(shrunk.before),
+        "after": asdict(shrunk.after),
+        "runs": shrunk.runs,
+        "finished": shrunk.finished,
+        "replay": replay_command(smallest.seed, overrides=shrunk.overrides, bug=bug),
+    }
 
 
 def print_sweep(console: Console, found: Sweep) -> None:

@@ -80,7 +80,7 @@ class Trace:
     def fault(self, lane: str, kind: str, text: str = "", **details: object) -> None:
         """A fault of the simulated world has fired at this lane; `kind` is one of `sim.faults`."""
         if self.recording is not None:
-            self.recording.event(lane, "fault", f"{kind} {text}".rstrip(), details)
+            self.recording.fault(lane, kind, text, details)
 
     # Reading -----------------------------------------------------------------------------------------------------
 

@@ -42,13 +42,24 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run_all(
-    work: Callable[[A], R], jobs: Sequence[A], *, workers: int, cpu_seconds_max: int = CPU_SECONDS_MAX
-) -> Iterator[Done[A, R]]:
-    """Call `work`, a module's function, once per job, in `workers` processes. Yields as jobs end."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=max(1, workers), mp_context=context) as pool:
-        todo = {pool.submit(_guarded, work, job, cpu_seconds_max): job for job in jobs}
+class Workers:
+    """`count` processes that live as long as the `with` block, for jobs that come batch by batch."""
+
+    def __init__(self, count: int) -> None:
+        self.count = max(1, count)
+        self._pool = ProcessPoolExecutor(max_workers=self.count, mp_context=multiprocessing.get_context("spawn"))
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(
+        self, work: Callable[[A], R], jobs: Sequence[A], *, cpu_seconds_max: int = CPU_SECONDS_MAX
+    ) -> Iterator[Done[A, R]]:
+        """Call `work`, a module's function, once per job. Yields as jobs end."""
+        todo = {self._pool.submit(_guarded, work, job, cpu_seconds_max): job for job in jobs}
         try:
             for future in as_completed(todo):
                 job = todo.pop(future)
@@ -60,6 +71,14 @@ def run_all(
         finally:
             for future in todo:
                 future.cancel()
+
+
+def run_all(
+    work: Callable[[A], R], jobs: Sequence[A], *, workers: int, cpu_seconds_max: int = CPU_SECONDS_MAX
+) -> Iterator[Done[A, R]]:
+    """All these jobs, in `workers` processes of their own. Yields as jobs end."""
+    with Workers(workers) as pool:
+        yield from pool.run(work, jobs, cpu_seconds_max=cpu_seconds_max)
 
 
 def _guarded(work: Callable[[A], R], job: A, cpu_seconds_max: int) -> R:

@@ -9,3 +9,8 @@ from sim.bugs.transactions import TRANSACTION_BUGS
 
 BUGS: tuple[Bug, ...] = (*CONSENSUS_BUGS, *STORAGE_BUGS, *TRANSACTION_BUGS)
 assert len({bug.id for bug in BUGS}) == len(BUGS)
+
+
+def find_bug(id: str) -> Bug | None:
+    """The bug with this id; None for ''."""
+    return next(bug for bug in BUGS if bug.id == id) if id else None

@@ -1,4 +1,4 @@
-"""The ears at a simulation: its observers, disks, clocks, network and clients report to a recording.
+"""The ears at a simulation: its observers, disks, network and clients report to a recording.
 
 Everything is heard from outside: what is attached passes each call on unchanged, so a run with ears does what it
 would have done without. Nothing is attached unless somebody records.
@@ -32,12 +32,18 @@ def listening(
         found = replica(group)
         if found is None:
             return
-        state = (found.view, found.log_view, found.status, found.is_primary)
+        primary = found.is_serving_primary
+        state = (found.view, found.log_view, found.status, primary)
         if states.get((where, group)) != state:
             states[where, group] = state
             word = found.status.value
-            table = {"view": found.view, "log_view": found.log_view, "status": word, "primary": found.is_primary}
-            role = " as primary" if found.is_primary else ""
+            table = {
+                "view": found.view,
+                "log_view": found.log_view,
+                "status": word,
+                "primary": found.is_serving_primary,
+            }
+            role = " as primary" if primary else ""
             recording.event(where, "status", f"{word} in view {found.view}{role}", {"group": group, **table})
 
     def hear(name: str) -> Callable[..., None]:
@@ -98,7 +104,7 @@ class HeardCounts(Counter[str]):
 
 def hear_counts(owner: Any, recording: Recording, lane: Callable[[], str]) -> None:
     """Hear the faults that `owner` counts from now on."""
-    owner.counts = HeardCounts(owner.counts, lambda kind: recording.event(lane(), "fault", kind, {}))
+    owner.counts = HeardCounts(owner.counts, lambda kind: recording.fault(lane(), kind, "", {}))
 
 
 def hear_network(network: Any, recording: Recording) -> None:
@@ -125,25 +131,22 @@ def _heard_order(order: Callable[..., Any], name: str, recording: Recording) -> 
 
 def hear_calls(history: Any, recording: Recording) -> None:
     """Hear each client's request when it begins and when its client knows more."""
-    invoke, complete = history.invoke, history.complete
 
-    def heard_invoke(client: int, kind: str, **rest: Any) -> Any:
-        call = invoke(client, kind, **rest)
+    def begun(call: Any) -> None:
         streams = [part.stream.name for part in call.parts] or ([call.stream.name] if call.stream else [])
         table = {"call": call.invoked, "group": call.group, "streams": " ".join(streams)}
         if call.parts:
             table["events"] = sum(len(part.payloads) for part in call.parts)
-        recording.event(f"c{client}", "call", f"{kind} {' '.join(streams)}".rstrip(), table)
-        return call
+        recording.event(f"c{call.client}", "call", f"{call.kind} {' '.join(streams)}".rstrip(), table)
 
-    def heard_complete(call: Any, outcome: Any) -> None:
-        complete(call, outcome)
+    def answered(call: Any) -> None:
         offsets = [part.first_offset for part in call.parts]
-        table = {"call": call.invoked, "group": call.group, "outcome": outcome.value, "refusal": call.refusal}
+        table = {"call": call.invoked, "group": call.group, "outcome": call.outcome.value, "refusal": call.refusal}
         table |= {"first_offsets": offsets} if offsets else {"seen": len(call.seen), "head": call.head}
-        recording.event(f"c{call.client}", "answer", f"{call.kind} {outcome.value} {call.refusal}".rstrip(), table)
+        text = f"{call.kind} {call.outcome.value} {call.refusal}".rstrip()
+        recording.event(f"c{call.client}", "answer", text, table)
 
-    history.invoke, history.complete = heard_invoke, heard_complete
+    history.on_invoke, history.on_complete = begun, answered
 
 
 def hear_verdict(verdict: Any, recording: Recording) -> None:
@@ -182,7 +185,7 @@ def _machines(cluster: Any) -> Iterator[Any]:
 
 
 def _attach_machine(machine: Any, recording: Recording) -> None:
-    for name in ("disk", "scratch", "host_clock"):
+    for name in ("disk", "scratch"):
         hear_counts(getattr(machine, name), recording, lambda: str(machine.who))
 
     def replica(group: str) -> Any:

@@ -11,20 +11,25 @@ import attrs
 
 from sim.timeline.event import Detail
 
+_LEFT_OUT = ("group", "body_checksum")
 CHECKSUM_BYTES = 6
-TEXT_MAX = 240
+TEXT_MAX = 600
+EXACT_MAX = 1 << 53
+"""Larger numbers are told as text: a browser would round them."""
 _NESTED = ("prepare", "header")
 """Fields of messages whose own fields are told as if they were the message's."""
 
 
 def detail(value: object) -> Detail:
     """Any value as a plain one: bytes by their first few, enums by name, long texts cut."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, (bytes, bytearray)):
-        return value[:CHECKSUM_BYTES].hex() + ("…" if len(value) > 32 else "")
     if isinstance(value, Enum):
         return value.name.lower()
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= EXACT_MAX else str(value)
+    if isinstance(value, (bytes, bytearray)):
+        return value[:CHECKSUM_BYTES].hex() + ("…" if len(value) > 32 else "")
     if isinstance(value, (tuple, list)) and any(isinstance(each, (bytes, bytearray)) for each in value):
         value = ", ".join(str(detail(each)) for each in value)
     text = value if isinstance(value, str) else repr(value)
@@ -43,6 +48,8 @@ def message_details(message: Any) -> dict[str, Detail]:
         return {"value": detail(message)}
     found: dict[str, Detail] = {}
     for each in attrs.fields(type(message)):
+        if each.name in _LEFT_OUT:
+            continue
         value = getattr(message, each.name)
         if each.name in _NESTED and attrs.has(type(value)):
             found.update(message_details(value))

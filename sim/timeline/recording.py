@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from typing import cast
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from sim.timeline.describe import detail, message_details, message_type, traced_event
 from sim.timeline.event import Event
+from sim.timeline.weave import lane_names, machine
+
+LAST_LINES = 20
+"""Of each lane, in a report."""
+LINE_MAX = 160
 
 
 @define
@@ -24,6 +31,24 @@ class Recording:
         self.events.append(
             Event(time_ns=self.now_ns(), lane=lane, kind=kind, text=text, details=kept, group=group, peer=peer)
         )
+
+    def last_lines(self) -> dict[str, tuple[str, ...]]:
+        """The newest events of each machine and client as lines, oldest first; `violation` is among the world's."""
+        found: dict[str, deque[str]] = {}
+        for event in self.events:
+            name = machine(event.lane)
+            found.setdefault(name, deque(maxlen=LAST_LINES)).append(event_line(event))
+        return {name: tuple(found[name]) for name in lane_names(self.events) if name in found}
+
+    def fault(self, lane: str, kind: str, text: str, details: Mapping[str, object]) -> None:
+        """A fault has fired. Equal ones in a row, such as the writes that one crash loses, are one event."""
+        last = self.events[-1] if self.events else None
+        text = f"{kind} {text}".rstrip()
+        if last is not None and (last.lane, last.kind, last.details.get("fault")) == (lane, "fault", text):
+            times = cast(int, last.details["times"]) + 1
+            self.events[-1] = evolve(last, text=f"{text} x{times}", details={**last.details, "times": times})
+        else:
+            self.event(lane, "fault", text, {"fault": text, "times": 1, **details})
 
     def message(self, lane: str, kind: str, peer: str, message: object, group: str) -> None:
         """One end of a message's way: `kind` is 'send' or 'receive'."""
@@ -43,3 +68,11 @@ class Recording:
         if found is not None:
             name, text, table = found
             self.event(lane, name, text, table)
+
+
+def event_line(event: Event) -> str:
+    """`    1.234567890 n0.1     receive   <- n1 prepare view 2 op 7 (global)`."""
+    way = {"send": f"-> {event.peer} ", "receive": f"<- {event.peer} "}.get(event.kind, "")
+    group = f" ({event.group})" if event.group else ""
+    text = event.text if len(event.text) <= LINE_MAX else event.text[: LINE_MAX - 1] + "…"
+    return f"{event.time_ns / 1e9:>14.9f} {event.lane:<8} {event.kind:<10} {way}{text}{group}".rstrip()

@@ -1,0 +1,182 @@
+"""Shrinking: a smaller run of the same seed that still breaks the same invariant, found by running it.
+
+Greedy: a step makes one option smaller (fewer nodes, disturbances, requests, clients; a fault switched off). Steps are
+tried over all cores, those that take most away first. One whose run breaks the same invariant is kept, and the next
+steps start from there; when no step is left that helps, or the bound of runs is reached, what is left is the answer.
+
+- Each step strictly takes something away, so the search ends.
+- A step that breaks another invariant, or ends in the simulator itself, doesn't count.
+- What a run drew besides its options stays the seed's, so the smaller run is another run, not a cut of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import attrs
+from attrs import define, field, frozen
+
+from sim.options import Options
+from sim.result import Result
+from sim.steps import Step, steps
+from sim.worker import Workers
+
+RUNS_MAX = 400
+RUN_CPU_SECONDS_MAX = 60
+
+
+@frozen(kw_only=True)
+class Job:
+    """One run to try; `bug` is an id of the catalogue, '' for none."""
+
+    seed: int
+    overrides: Mapping[str, Any]
+    bug: str = ""
+
+
+def run_job(job: Job) -> Result:
+    """Run it. Called in processes of their own."""
+    from sim.bugs.catalogue import find_bug
+    from sim.run import run_seed
+
+    return run_seed(job.seed, overrides=job.overrides, bug=find_bug(job.bug))
+
+
+@frozen(kw_only=True)
+class Size:
+    """How large a run is, in what a reader of it has to go through."""
+
+    nodes: int
+    disturbances: int
+    requests: int
+    clients: int
+    faults: int
+    """That fired."""
+    events: int
+    virtual_seconds: float
+
+    @classmethod
+    def of(cls, options: Options, result: Result) -> Size:
+        return cls(
+            nodes=int(getattr(options, "nodes", 1)),
+            disturbances=len(options.disturbances),
+            requests=options.requests,
+            clients=options.clients,
+            faults=sum(result.faults.values()),
+            events=result.events,
+            virtual_seconds=round(result.virtual_seconds, 3),
+        )
+
+
+@frozen(kw_only=True)
+class Shrunk:
+    """The smallest run found; `first` is the one that was given."""
+
+    first: Result
+    smallest: Result
+    overrides: Mapping[str, Any]
+    before: Size
+    after: Size
+    runs: int
+    finished: bool
+    """Whether no step was left; False: the bound of runs came first."""
+
+
+class NothingToShrink(Exception):
+    """The run breaks nothing (`holds`), or ended in the simulator itself; the message says so."""
+
+    def __init__(self, message: str, *, holds: bool) -> None:
+        super().__init__(message)
+        self.holds = holds
+
+
+@define
+class Shrinker:
+    """One search. `tell(shrinker)` is called after each run."""
+
+    job: Job
+    workers: Workers
+    runs_max: int = RUNS_MAX
+    tell: Callable[[Shrinker], object] = lambda shrinker: None
+    runs: int = 0
+    smallest: Result | None = None
+    overrides: dict[str, Any] = field(factory=dict)
+    kept: list[str] = field(factory=list)
+    """What was taken away, in words, in order."""
+
+    def search(self) -> Shrunk:
+        """Run, and shrink. Raises NothingToShrink."""
+        done = next(iter(self.workers.run(run_job, [self.job], cpu_seconds_max=RUN_CPU_SECONDS_MAX)))
+        self.runs, first = 1, done.result
+        if first is None:
+            raise NothingToShrink(f"seed {self.job.seed} ended in the simulator itself: {done.error}", holds=False)
+        if first.violation is None:
+            raise NothingToShrink(f"seed {self.job.seed} holds: there is nothing to shrink", holds=True)
+        self.smallest, self.overrides = first, dict(self.job.overrides)
+        finished = False
+        while not finished and self.runs < self.runs_max:
+            finished = not self._pass()
+        return Shrunk(
+            first=first, smallest=self.smallest, overrides=self.overrides, runs=self.runs, finished=finished,
+            before=Size.of(self._options(self.job.overrides), first),
+            after=Size.of(self._options(self.overrides), self.smallest),
+        )  # fmt: skip
+
+    def _options(self, overrides: Mapping[str, Any]) -> Options:
+        return Options.draw(self.job.seed).override(overrides)
+
+    def _pass(self) -> bool:
+        """All steps once; whether any helped."""
+        before = len(self.kept)
+        todo = list(steps(self._options(self.overrides), self.smallest))
+        todo.reverse()
+        while todo and self.runs < self.runs_max:
+            batch = self._batch(todo)
+            good = [step for step, result in self._try(batch) if result is not None]
+            todo.extend(reversed(good[1:]))  # they were tried on what is no longer the smallest: try them again at once
+        return len(self.kept) > before
+
+    def _batch(self, todo: list[Step]) -> Iterator[tuple[Step, dict[str, Any]]]:
+        """As many of the next steps as there are workers; those that change nothing any more are left out."""
+        options, found = self._options(self.overrides), 0
+        while todo and found < min(self.workers.count, self.runs_max - self.runs):
+            step = todo.pop()
+            changes = step.changes(options)
+            if changes is not None:
+                found += 1
+                yield step, merged(self.overrides, changes)
+
+    def _try(self, batch: Iterator[tuple[Step, dict[str, Any]]]) -> list[tuple[Step, Result | None]]:
+        """Run them all, and keep the first, in the order of steps, that breaks the same."""
+        tried = list(batch)
+        jobs = [attrs.evolve(self.job, overrides=overrides) for _, overrides in tried]
+        results: dict[int, Result | None] = {}
+        for done in self.workers.run(run_job, jobs, cpu_seconds_max=RUN_CPU_SECONDS_MAX):
+            self.runs += 1
+            results[jobs.index(done.job)] = done.result if self._breaks_the_same(done.result) else None
+            self.tell(self)
+        found = [(step, results[index]) for index, (step, _) in enumerate(tried)]
+        for (step, result), (_, overrides) in zip(found, tried, strict=True):
+            if result is not None:
+                self.smallest, self.overrides = result, overrides
+                self.kept.append(step.what)
+                break
+        return found
+
+    def _breaks_the_same(self, result: Result | None) -> bool:
+        assert self.smallest is not None
+        assert self.smallest.violation is not None
+        if result is None or result.violation is None:
+            return False
+        return result.violation.invariant == self.smallest.violation.invariant
+
+
+def merged(overrides: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides with some more; tables of both are one."""
+    found = dict(overrides)
+    for name, value in changes.items():
+        before = found.get(name)
+        both = isinstance(value, Mapping) and isinstance(before, Mapping) and name != "mix"
+        found[name] = {**before, **value} if both else value  # type: ignore[dict-item]
+    return found
