@@ -104,7 +104,6 @@ class AlwaysEmpty(dict[Any, Any]):
 
 def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
     from vdb.kernel import apply
-    from vdb.kernel.draft import Draft
     from vdb.kernel.rows import SESSION_ROW
     from vdb.kernel.tables import SESSIONS, session_key
     from vdb.node import batch as batches
@@ -121,21 +120,19 @@ def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
 
         return look_at_committed_only
 
-    def make_apply(apply_request: Any) -> Any:
-        def execute_always(state: Any, request: Any, timestamp: int) -> Any:
+    def make_execute(execute_request: Any) -> Any:
+        def execute_always(draft: Any, request: Any) -> Any:
             origin = request.origin
-            row = state.rows[SESSIONS].get(session_key(origin.session)) if origin.session else None
+            row = draft.rows[SESSIONS].get(session_key(origin.session)) if origin.session else None
             if row is None or SESSION_ROW.unpack(row)[1] < origin.number:
-                return apply_request(state, request, timestamp)
-            draft = Draft(state, timestamp)
-            reply = apply._execute(draft, request.command)
-            return draft.freeze(), tuple(draft.effects), reply
+                return execute_request(draft, request)
+            return apply._execute(draft, request.command)
 
         return execute_always
 
     return (
         Replacement(group.Group, "_answer_duplicate", make_answer),
-        Replacement(batches, "apply_request", make_apply),
+        Replacement(batches, "execute_request", make_execute),
     )
 
 

@@ -37,7 +37,7 @@ from vdb.kernel.state import State
 from vdb.kernel.streams import append_batch, create_stream
 from vdb.kernel.transactions import append_part, void_transaction
 
-__all__ = ["apply_committed", "apply_request", "stored_reply"]
+__all__ = ["apply_committed", "apply_request", "execute_request", "stored_reply"]
 
 Applied = tuple[State, tuple[Effect, ...], Reply]
 
@@ -50,18 +50,25 @@ def apply_committed(state: State, command: Command, timestamp: int) -> Applied:
 
 
 def apply_request(state: State, request: Request, timestamp: int) -> Applied:
-    """Execute a request once: an origin that has its answer gets it again, and nothing else happens."""
+    """Execute one request on a state of its own."""
     draft = Draft(state, timestamp)
-    origin, command = request.origin, request.command
-    reply = stored_reply(state, origin)
-    if reply is None:
-        if isinstance(command, OpenSession) and origin.session == 0:
-            reply = open_session(draft, origin)
-        else:
-            reply = _execute(draft, command, origin)
-        if origin.session != 0 and not isinstance(reply, PartKept):
-            record_reply(draft, origin, reply)
+    reply = execute_request(draft, request)
     return draft.freeze(), tuple(draft.effects), reply
+
+
+def execute_request(draft: Draft, request: Request) -> Reply:
+    """Execute the request that the draft has begun, once: an origin that has its answer gets it again, and no more."""
+    origin, command = request.origin, request.command
+    if origin.session == 0:
+        if isinstance(command, OpenSession):
+            return open_session(draft, origin)
+        return _execute(draft, command, origin)
+    reply = stored_reply(draft, origin)
+    if reply is None:
+        reply = _execute(draft, command, origin)
+        if not isinstance(reply, PartKept):
+            record_reply(draft, origin, reply)
+    return reply
 
 
 def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply:

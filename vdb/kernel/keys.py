@@ -16,13 +16,13 @@ from vdb.kernel.draft import Draft
 from vdb.kernel.effect import StoreKey
 from vdb.kernel.reply import KeyPut, Refusal, Reply
 from vdb.kernel.rows import DEK_ID_SIZE, LOOKUP_SIZE, TOKEN_SIZE, WRAPPED_SIZE, pack_key
-from vdb.kernel.state import State
 from vdb.kernel.tables import KEYS
+from vdb.kernel.view import View
 from vdb.types import GLOBAL_GROUP, DataClass
 
 
 def put_key(draft: Draft, row: KeyRow) -> Reply:
-    refusal = check_key(draft.base, row)
+    refusal = check_key(draft, row)
     if refusal is not None:
         return refusal
     if row.dek_id not in draft.rows[KEYS]:
@@ -31,7 +31,7 @@ def put_key(draft: Draft, row: KeyRow) -> Reply:
     return KeyPut(row.dek_id)
 
 
-def check_key(state: State, row: KeyRow) -> Refusal | None:
+def check_key(state: View, row: KeyRow) -> Refusal | None:
     """Why this key can't be put; None if it can."""
     return _check_shape(row) or _check_owner(state, row)
 
@@ -56,7 +56,7 @@ def _check_shape(row: KeyRow) -> Refusal | None:
     return None
 
 
-def _check_owner(state: State, row: KeyRow) -> Refusal | None:
+def _check_owner(state: View, row: KeyRow) -> Refusal | None:
     if row.data_class is DataClass.PHI and state.group == GLOBAL_GROUP:
         return Refusal(RefusalCode.PLACEMENT_VIOLATION, "a key for PHI needs a region; found the global group")
     if row.scope is not KeyScope.TENANT:

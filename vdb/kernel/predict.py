@@ -16,9 +16,9 @@ from vdb.errors import RefusalCode
 from vdb.kernel.command import ANY, Expected
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.rows import LOOKUP_SIZE, STREAM_ROW
-from vdb.kernel.state import State
 from vdb.kernel.streamid import stream_id
 from vdb.kernel.tables import STREAMS, TENANTS, stream_key, tenant_key
+from vdb.kernel.view import View
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
 from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
 
@@ -32,7 +32,7 @@ class NewStream(NamedTuple):
 
 
 def check_append(
-    state: State, tenant: TenantId, appends: Sequence[tuple[StreamId, Expected, int]]
+    state: View, tenant: TenantId, appends: Sequence[tuple[StreamId, Expected, int]]
 ) -> Refusal | tuple[int, ...]:
     """Offsets that the first event of each append would get, in order; or why the whole batch is refused.
 
@@ -86,7 +86,7 @@ def _check_conditions(
 
 
 def check_create(
-    state: State, tenant: TenantId, lookup: bytes, data_class: DataClass, region: str, if_not_exists: bool
+    state: View, tenant: TenantId, lookup: bytes, data_class: DataClass, region: str, if_not_exists: bool
 ) -> Refusal | StreamCreated | NewStream:
     """What a new stream would get; or the stream that is there already; or why it is refused.
 

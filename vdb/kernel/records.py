@@ -29,7 +29,7 @@ def check_record(
     """Assert that the record was sealed for this very place and time (of its request); its leaf hash (32 bytes)."""
     assert record, f"stream {stream}: the primary predicted a refusal of what is accepted"
     assert count > 0, f"stream {stream}: a record without events"
-    group = draft.base.group
+    group = draft.group
     found = sealed_for(
         record,
         tenant=tenant,

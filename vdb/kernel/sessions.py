@@ -21,16 +21,16 @@ from vdb.kernel.effect import EvictSession
 from vdb.kernel.reply import Refusal, Reply, SessionOpened
 from vdb.kernel.reply_codec import decode_reply, encode_reply
 from vdb.kernel.rows import SESSION_ROW
-from vdb.kernel.state import State
 from vdb.kernel.tables import CLIENTS, REPLIES, SESSIONS, U64, reply_key, session_key
 from vdb.kernel.transactions import void_of_session
+from vdb.kernel.view import View
 from vdb.limits import SESSION_WINDOW
 from vdb.marks import mark
 
 _NO_CLIENT = bytes(CLIENT_ID_SIZE)
 
 
-def stored_reply(state: State, origin: Origin) -> Reply | None:
+def stored_reply(state: View, origin: Origin) -> Reply | None:
     """The answer that this origin already has; None: execute it."""
     session, number = origin.session, origin.number
     if session == 0:
@@ -82,7 +82,7 @@ def open_session(draft: Draft, origin: Origin) -> Reply:
     if held is not None:
         mark("session.reopened")
         _end_session(draft, held)
-    elif len(draft.rows[SESSIONS]) >= draft.base.sessions_max:
+    elif len(draft.rows[SESSIONS]) >= draft.sessions_max:
         mark("session.evicted")
         _end_session(draft, _least_recently_used(draft))
     session = draft.next_session
@@ -94,7 +94,7 @@ def open_session(draft: Draft, origin: Origin) -> Reply:
 
 def _least_recently_used(draft: Draft) -> bytes:
     """Key of the session to evict. The scan costs some 0.3 ms for a thousand sessions, and only opens pay it."""
-    return min(draft.rows[SESSIONS].items(), key=_last_used)[0]
+    return min(draft.settled(SESSIONS).items(), key=_last_used)[0]
 
 
 def _last_used(row: tuple[bytes, bytes]) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from vdb.crypto.record import chain as chain_hash
 from vdb.kernel.command import AppendBatch, CreateStream
 from vdb.kernel.draft import Draft
-from vdb.kernel.effect import AppendRecord, WakeProjection
+from vdb.kernel.effect import AppendRecord
 from vdb.kernel.predict import NewStream, check_append, check_create
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
@@ -34,7 +34,7 @@ def catalogue_class(group: GroupId) -> DataClass:
 def create_stream(draft: Draft, command: CreateStream) -> Reply:
     assert not draft.rows[TRANSACTIONS], "a stream is created between the parts of a transaction"
     answer = check_create(
-        draft.base, command.tenant, command.lookup, command.data_class, command.region, command.if_not_exists
+        draft, command.tenant, command.lookup, command.data_class, command.region, command.if_not_exists
     )
     if not isinstance(answer, NewStream):
         assert not command.record, "the primary sealed a name for a stream that isn't created"
@@ -49,7 +49,7 @@ def create_stream(draft: Draft, command: CreateStream) -> Reply:
         STREAM_ROW.pack(command.data_class, 0, draft.last_timestamp, position),
     )
     draft.put(STREAM_NAMES, stream_name_key(tenant, command.lookup), U64.pack(answer.stream))
-    draft.effects.append(WakeProjection(tenant))
+    draft.wake(tenant)
     return StreamCreated(answer.stream, created=True)
 
 
@@ -63,7 +63,7 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
         draft,
         tenant,
         CATALOGUE,
-        catalogue_class(draft.base.group),
+        catalogue_class(draft.group),
         offset,
         count=1,
         record=command.record,
@@ -82,7 +82,7 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
 def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     assert not draft.rows[TRANSACTIONS], "an append stands between the parts of a transaction"
     tenant, appends = command.tenant, command.appends
-    first_offsets = check_append(draft.base, tenant, [(one.stream, one.expected, one.count) for one in appends])
+    first_offsets = check_append(draft, tenant, [(one.stream, one.expected, one.count) for one in appends])
     if isinstance(first_offsets, Refusal):
         sealed = [run for one in appends for run in one.runs if run.record]
         assert not sealed, f"the primary sealed an append that is refused: {first_offsets.message}"
@@ -110,5 +110,5 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     event_count += position - first_position
     draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count, event_count, stream_count, position))
     draft.next_position = position
-    draft.effects.append(WakeProjection(tenant))
+    draft.wake(tenant)
     return Appended(tuple(ranges), first_position, position, time)

@@ -24,7 +24,7 @@ from attrs import evolve
 from vdb.crypto.record import chain as chain_hash
 from vdb.kernel.command import AppendPart, Origin, StreamAppend
 from vdb.kernel.draft import Draft
-from vdb.kernel.effect import AppendRecord, WakeProjection
+from vdb.kernel.effect import AppendRecord
 from vdb.kernel.predict import check_append
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, PartKept, Reply, Voided
@@ -72,7 +72,7 @@ def void_transaction(draft: Draft, transaction: int) -> Reply:
 
 def void_of_session(draft: Draft, session: int) -> None:
     """The session ends, and with it a transaction that it was sending."""
-    for key, row in draft.rows[TRANSACTIONS].items():
+    for key, row in draft.settled(TRANSACTIONS).items():
         held = unpack_transaction(U64.unpack(key)[0], row)
         if held.origin.session == session:
             _forget(draft, held)
@@ -120,13 +120,13 @@ def _keep(draft: Draft, held: TransactionState, append: StreamAppend) -> Transac
 def _close(draft: Draft, held: TransactionState) -> Reply:
     """Append all that was kept. The conditions hold as they did when the first part was sealed."""
     tenant = held.tenant
-    outcome = check_append(draft.base, tenant, [(one.stream, one.expected, one.count) for one in held.targets])
+    outcome = check_append(draft, tenant, [(one.stream, one.expected, one.count) for one in held.targets])
     expected = tuple(one.first_offset for one in held.targets)
     assert outcome == expected, f"the transaction was sealed for offsets {expected}, found {outcome}"
     first_position = draft.next_position
     _append_records(draft, held)
     _forget(draft, held)
-    draft.effects.append(WakeProjection(tenant))
+    draft.wake(tenant)
     return Appended(
         tuple(AppendedStream(one.stream, one.first_offset, one.next_offset) for one in held.targets),
         first_position,

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from vdb.kernel.apply import apply_request
+from vdb.kernel.apply import execute_request
 from vdb.kernel.command import Request
+from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.kernel.tables import Table
+from vdb.kernel.view import View
 from vdb.node.request import Pending
 
 Changed = dict[Table, dict[bytes, bytes | None]]
@@ -29,7 +31,6 @@ class Batch:
 
     timestamp: int
     base: State
-    state: State = field(init=False)
     requests: list[Request] = field(factory=list)
     replies: list[Reply] = field(factory=list)
     effects: list[Effect] = field(factory=list)
@@ -39,24 +40,45 @@ class Batch:
     """At an op where a checkpoint is due: all rows that changed since the one before."""
     size: int = 0
     """At most so many bytes will the requests take in the prepare's body."""
-
-    def __attrs_post_init__(self) -> None:
-        self.state = self.base
+    _draft: Draft | None = None
+    _state: State | None = None
+    """What the draft froze into, until the next request."""
 
     @property
     def next_timestamp(self) -> int:
         """The time of the request that is added next."""
         return self.timestamp + len(self.requests)
 
+    @property
+    def state(self) -> State:
+        """The rows as a value: ask for it when the batch is closed; `view` costs less before."""
+        if self._state is None:
+            self._state = self.base if self._draft is None else self._draft.freeze()
+        return self._state
+
+    @property
+    def view(self) -> View:
+        """The rows as they are now; what it answers changes with the next request."""
+        return self.base if self._draft is None else self._draft
+
     def add(self, request: Request) -> Reply:
         """Execute the next request."""
-        self.state, effects, reply = apply_request(self.state, request, self.next_timestamp)
+        draft = self._draft
+        if draft is None:
+            draft = self._draft = Draft(self.base, self.timestamp)
+            self.effects = draft.effects
+        else:
+            draft.start(self.timestamp + len(self.requests))
+        self._state = None
+        reply = execute_request(draft, request)
         self.requests.append(request)
         self.replies.append(reply)
-        self.effects.extend(effects)
         return reply
 
     def close(self, *, checkpoint_due: bool) -> None:
         """All requests are in. If a checkpoint is due at this op, take what has changed."""
         if checkpoint_due:
-            self.changed, self.state = self.state.take_changed()
+            self.changed, self._state = self.state.take_changed()
+        else:
+            self._state = self.state
+        self._draft = None

@@ -1,0 +1,85 @@
+"""What can be asked of rows, whether they are a `State`'s or those of a `Draft` that is still being made.
+
+The primary asks these of a batch in the making before each request that it seals, so nothing here walks a table: a
+map in the making can't be walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from vdb.kernel.command import KeyRow
+from vdb.kernel.rows import (
+    SessionState,
+    StreamState,
+    TenantState,
+    unpack_key,
+    unpack_session,
+    unpack_stream,
+    unpack_tenant,
+)
+from vdb.kernel.tables import (
+    KEYS,
+    SESSIONS,
+    STREAM_NAMES,
+    STREAMS,
+    TENANTS,
+    U64,
+    session_key,
+    stream_key,
+    stream_name_key,
+    tenant_key,
+)
+from vdb.types import DataClass, GroupId, StreamId, TenantId
+
+if TYPE_CHECKING:
+    from immutables import Map
+    from immutables._protocols import MapMutation
+
+    Rows = Map[bytes, bytes]
+    OpenRows = MapMutation[bytes, bytes]
+
+_DATA_CLASSES = tuple(DataClass)
+
+
+class View:
+    """See the module's docstring. `rows` is indexed by `Table`."""
+
+    __slots__ = ()
+
+    group: GroupId
+    sessions_max: int
+    rows: Sequence[Rows | OpenRows]
+
+    def has_tenant(self, tenant: TenantId) -> bool:
+        return tenant_key(tenant) in self.rows[TENANTS]
+
+    def tenant(self, tenant: TenantId) -> TenantState | None:
+        row = self.rows[TENANTS].get(tenant_key(tenant))
+        return None if row is None else unpack_tenant(self.group, tenant, row)
+
+    def stream(self, tenant: TenantId, stream: StreamId) -> StreamState | None:
+        row = self.rows[STREAMS].get(stream_key(tenant, stream))
+        return None if row is None else unpack_stream(stream, row)
+
+    def data_class(self, tenant: TenantId, stream: StreamId) -> DataClass:
+        """Of a stream that there is."""
+        return _DATA_CLASSES[self.rows[STREAMS][stream_key(tenant, stream)][0]]
+
+    def stream_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamState | None:
+        """The stream whose name has this HMAC (32 bytes)."""
+        stream = self.stream_id_by_lookup(tenant, lookup)
+        return None if stream is None else self.stream(tenant, stream)
+
+    def stream_id_by_lookup(self, tenant: TenantId, lookup: bytes) -> StreamId | None:
+        row = self.rows[STREAM_NAMES].get(stream_name_key(tenant, lookup))
+        return None if row is None else StreamId(U64.unpack(row)[0])
+
+    def session(self, session: int) -> SessionState | None:
+        row = self.rows[SESSIONS].get(session_key(session))
+        return None if row is None else unpack_session(session, row)
+
+    def key(self, dek_id: bytes) -> KeyRow | None:
+        row = self.rows[KEYS].get(dek_id)
+        return None if row is None else unpack_key(dek_id, row)
