@@ -43,8 +43,6 @@ def test_a_copy_decodes_to_what_was_encoded() -> None:
     state = first_state(
         view=3, log_view=2, commit=9, checkpoint_op=7, checkpoint_id=b"i" * 32, tail=b"t" * 99, sequence=5
     )
-        view=3, log_view=2, commit=9, checkpoint_op=7, checkpoint_id=b"i" * 32, tail=b"t" * 99, sequence=5
-    )
     for copy in range(SUPERBLOCK_COPIES):
         data = encode_copy(state, copy)
         assert len(data) == COPY_SIZE
