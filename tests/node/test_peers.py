@@ -1,0 +1,250 @@
+"""Connections between nodes, on the real network's loopback and on the simulated one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from attrs import define, field
+
+from sim.runner import run
+from sim.world import SimUniverse
+from vdb.node.peer_settings import PeerSettings
+from vdb.node.peers import Peers
+from vdb.ports import World
+from vdb.types import Region
+from vdb.vsr.header import Prepare, PrepareHeader
+from vdb.vsr.message import Message, PrepareMessage, StartViewChange
+from vdb.world import make_world
+
+REGION = Region("ap-southeast-2")
+CLUSTER = b"c" * 16
+GROUP = b"g" * 32
+FAST = PeerSettings(round_s=0.05, redial_longest_s=0.1, hello_timeout_s=2.0)
+
+
+def disk_of(node: int) -> bytes:
+    return bytes([node]) * 16
+
+
+@define
+class FakeDiskIds:
+    """Remembers in memory."""
+
+    ids: dict[int, bytes] = field(factory=dict)
+
+    def remembered(self, node: int) -> bytes | None:
+        return self.ids.get(node)
+
+    async def remember(self, node: int, disk_id: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.ids[node] = disk_id
+
+
+@define
+class Member:
+    """One running node's part."""
+
+    peers: Peers
+    known: FakeDiskIds
+    received: list[tuple[bytes, int, Message]]
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    ended: trio.Event = field(factory=trio.Event)
+
+    async def stop(self) -> None:
+        self.scope.cancel()
+        await self.ended.wait()
+
+    async def receive(self, count: int) -> list[Message]:
+        """Wait for so many messages, and take them all."""
+        while len(self.received) < count:
+            await trio.sleep(0.005)
+        messages = [message for _, _, message in self.received]
+        self.received.clear()
+        return messages
+
+
+@define
+class Cluster:
+    """Worlds by node number, and a nursery in which members run."""
+
+    world: Callable[[int], World]
+    host: Callable[[int], str]
+    nursery: trio.Nursery
+    universe: SimUniverse | None = None
+
+    async def start(
+        self,
+        node: int,
+        addresses: Mapping[int, str],
+        *,
+        known: FakeDiskIds | None = None,
+        listen: str | None = None,
+        cluster: bytes = CLUSTER,
+        disk: bytes | None = None,
+        settings: PeerSettings = FAST,
+    ) -> Member:
+        known = FakeDiskIds() if known is None else known
+        received: list[tuple[bytes, int, Message]] = []
+        peers = Peers(
+            world=self.world(node),
+            node=node,
+            cluster=cluster,
+            disk_id=disk_of(node) if disk is None else disk,
+            addresses=addresses,
+            listen=listen or f"{self.host(node)}:0",
+            known=known,
+            on_message=lambda group, sender, message: received.append((group, sender, message)),
+            settings=settings,
+        )
+        member = Member(peers, known, received)
+
+        async def run_member(task_status: trio.TaskStatus[str | None]) -> None:
+            with member.scope:
+                await peers.run(task_status)
+            member.ended.set()
+
+        await self.nursery.start(run_member)
+        return member
+
+    async def pair(self) -> tuple[Member, Member]:
+        """Nodes 0 and 1, which have met."""
+        zero, one = await self.start(0, {}), await self.start(1, {})
+        connect(zero, one)
+        await zero.peers.wait_met([1])
+        await one.peers.wait_met([0])
+        return zero, one
+
+
+def connect(*members: Member) -> None:
+    """Tell all of them where the others are."""
+    addresses = {member.peers.node: member.peers.address or "" for member in members}
+    for member in members:
+        member.peers.set_addresses(addresses)
+
+
+Body = Callable[[Cluster], Awaitable[None]]
+InCluster = Callable[[Body], None]
+
+
+@asynccontextmanager
+async def real_cluster(folder: Path) -> AsyncIterator[Cluster]:
+    async with trio.open_nursery() as nursery:
+        worlds: dict[int, World] = {}
+
+        def world(node: int) -> World:
+            return worlds.setdefault(node, make_world(folder / f"n{node}", REGION))
+
+        yield Cluster(world, lambda node: "127.0.0.1", nursery)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def simulated_cluster() -> AsyncIterator[Cluster]:
+    universe = SimUniverse(1)
+    worlds: dict[int, World] = {}
+
+    def world(node: int) -> World:
+        if node not in worlds:
+            worlds[node] = universe.node(f"n{node}", REGION).boot()
+        return worlds[node]
+
+    async with trio.open_nursery() as nursery:
+        yield Cluster(world, lambda node: f"n{node}", nursery, universe)
+        nursery.cancel_scope.cancel()
+    universe.close()
+
+
+@pytest.fixture
+def in_simulation() -> InCluster:
+    def run_body(body: Body) -> None:
+        async def main() -> None:
+            async with simulated_cluster() as cluster:
+                await body(cluster)
+
+        run(1, main, budget_s=600)
+
+    return run_body
+
+
+@pytest.fixture(params=["real", "simulated"])
+def in_cluster(request: pytest.FixtureRequest, tmp_path: Path, in_simulation: InCluster) -> InCluster:
+    """Run a body on a cluster of the kind at hand."""
+    if request.param == "simulated":
+        return in_simulation
+
+    def run_real(body: Body) -> None:
+        async def main() -> None:
+            with trio.fail_after(30):
+                async with real_cluster(tmp_path) as cluster:
+                    await body(cluster)
+
+        trio.run(main)
+
+    return run_real
+
+
+def svc(view: int, replica: int) -> StartViewChange:
+    return StartViewChange(view=view, replica=replica)
+
+
+def prepare(body: bytes, replica: int, op: int = 1) -> PrepareMessage:
+    header = PrepareHeader.make(
+        body=body, parent=bytes(32), checkpoint_id=bytes(32), group=GROUP, view=1, op=op, commit=0, timestamp=1,
+        request_count=1,
+    )  # fmt: skip
+    return PrepareMessage(prepare=Prepare(header, body), replica=replica)
+
+
+# Messages -----------------------------------------------------------------------------------------------------
+
+
+def test_messages_arrive_in_order_with_group_and_sender(in_cluster: InCluster) -> None:
+    async def body(cluster: Cluster) -> None:
+        zero, one = await cluster.pair()
+        sent: list[Message] = [svc(view, 0) for view in range(50)]
+        sent += [prepare(b"x" * 300_000, 0, op) for op in range(1, 4)]
+        for message in sent:
+            zero.peers.send(1, GROUP, message)
+        one.peers.send(0, b"h" * 32, svc(9, 1))
+        while len(one.received) < len(sent):
+            await trio.sleep(0.005)
+        assert one.received == [(GROUP, 0, message) for message in sent]
+        while not zero.received:
+            await trio.sleep(0.005)
+        assert zero.received == [(b"h" * 32, 1, svc(9, 1))]
+
+    in_cluster(body)
+
+
+def test_each_remembers_the_others_disk_before_it_counts(in_cluster: InCluster) -> None:
+    async def body(cluster: Cluster) -> None:
+        zero, one = await cluster.pair()
+        assert zero.known.ids == {1: disk_of(1)}
+        assert one.known.ids == {0: disk_of(0)}
+        assert zero.peers.met == (1,)
+
+    in_cluster(body)
+
+
+def test_a_node_that_restarts_is_dialled_again(in_cluster: InCluster) -> None:
+    async def body(cluster: Cluster) -> None:
+        zero, one = await cluster.pair()
+        address = one.peers.address
+        assert address is not None
+        await one.stop()
+        while zero.peers.status()[0].connected:
+            await trio.sleep(0.01)
+        assert zero.peers.status()[0].problem is not None
+        zero.peers.send(1, GROUP, svc(1, 0))  # dropped
+        again = await cluster.start(1, {0: zero.peers.address or ""}, known=one.known, listen=address)
+        await again.peers.wait_met([0])
+        while not zero.peers.status()[0].connected:
+            await trio.sleep(0.01)
+        zero.peers.send(1, GROUP, svc(2, 0))
+        assert await again.receive(1) == [svc(2, 0)]
+
+    in_cluster(body)
