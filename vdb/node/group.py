@@ -94,7 +94,6 @@ class Group:
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
             replica=durable.replica,
-            replica_count=len(durable.members.voters),
             limits=durable.limits,
         )
         self.checkpointer = Checkpointer(
@@ -275,7 +274,7 @@ class Group:
 
     async def _commit_recovered(self, ready: Ready) -> None:
         """Ops of the WAL pass the gate as any op does; their bodies are read back one by one."""
-        headers: list[PrepareHeader] = []
+        headers: list[PrepareHeader] = list(ready.commits)
         for envelope in ready.messages:
             self._gate.send(envelope)
         while self._inbox:

@@ -95,10 +95,31 @@ class Log:
 
     # Changes -----------------------------------------------------------------------------------------------------
 
-    def recover(self, header: PrepareHeader) -> None:
-        """The journal holds this prepare; whether it belongs to the log, the tail will tell."""
-        self._headers[header.op] = header
-        self._held[header.op] = header.checksum
+    def recover(self, prepares: tuple[PrepareHeader, ...]) -> None:
+        """After a start: the journal holds these prepares whole. Whether they belong to the log is said next."""
+        for header in prepares:
+            self._held[header.op] = header.checksum
+
+    def recover_tail(self, prepares: tuple[PrepareHeader, ...], tail: tuple[PrepareHeader, ...]) -> None:
+        """The log ends with this tail, gaps allowed, or at the checkpoint; below, it is what chains to the tail."""
+        for header in prepares:
+            if tail and header.op < tail[0].op:
+                self._headers[header.op] = header
+        for header in tail:
+            self._headers[header.op] = header
+            self.head = header.op
+        if tail:
+            self._forget_unchained(tail[0], self.base_op)
+        self._forget_prepares_above(self.head)
+
+    def recover_chain(self, prepares: tuple[PrepareHeader, ...]) -> None:
+        """The log is the chain that the checkpoint begins."""
+        for header in prepares:
+            if header.op != self.head + 1 or header.parent != self.head_checksum:
+                break
+            self._headers[header.op] = header
+            self.head = header.op
+        self._forget_prepares_above(self.head)
 
     def set_faulty(self, op: int) -> None:
         """The slot of this op is damaged."""

@@ -48,15 +48,15 @@ def encode_log(view: int, commit: int, tail: tuple[PrepareHeader, ...]) -> bytes
     return head + encode_entries(tuple(TailEntry(op=header.op, header=header) for header in tail))
 
 
-def decode_log(data: Buffer) -> tuple[PrepareHeader, ...]:
-    """The headers of the log that the bytes hold; none when they hold none."""
+def decode_log(data: Buffer) -> tuple[int, tuple[PrepareHeader, ...]] | None:
+    """(commit, headers) of the log that the bytes hold; None when they hold none."""
     if len(data) < _HEAD.size:
-        return ()
-    kind, _to, _view, _log_view, _commit, _checkpoint_op, count = _HEAD.unpack_from(data)
+        return None
+    kind, _to, _view, _log_view, commit, _checkpoint_op, count = _HEAD.unpack_from(data)
     tail = decode_entries(memoryview(data)[_HEAD.size :], count)
     if kind != _LOG or tail is None:
-        return ()
-    return tuple(entry.header for entry in tail if entry.header is not None)
+        return None
+    return commit, tuple(entry.header for entry in tail if entry.header is not None)
 
 
 def encode_entries(tail: tuple[TailEntry, ...]) -> bytes:

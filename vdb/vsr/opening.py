@@ -1,0 +1,91 @@
+"""The first input: what storage found decides where a replica stands.
+
+Rules
+- A replica that was in normal operation in its view (log_view = view) has the log with which that view started, as the
+  superblock keeps it, and what the WAL holds of that view above. Prepares of older views above were cut.
+- One that had voted (log_view < view) has the log that its vote tells, whatever the WAL says, and votes the same again.
+- If a damaged slot above the head may have held an op that was acked, the head isn't certain.
+- A primary that starts again doesn't go on in its view. A group of one raises its view, durably, before it serves.
+"""
+
+from __future__ import annotations
+
+from vdb.marks import mark
+from vdb.vsr.header import PrepareHeader
+from vdb.vsr.message import Opened
+from vdb.vsr.normal import note_commit
+from vdb.vsr.state import ReplicaState, Status, Step
+from vdb.vsr.tail import decode_log, decode_vote
+from vdb.vsr.view_change import send_vote
+
+
+def on_opened(state: ReplicaState, opened: Opened) -> None:
+    assert opened.log_view <= opened.view
+    assert opened.nonce != 0
+    state.view = opened.view
+    state.log_view = opened.log_view
+    state.nonce = opened.nonce
+    state.checkpoint_id = opened.checkpoint_id
+    state.commit_number = opened.checkpoint_op
+    state.commit_known = max(opened.commit, opened.checkpoint_op)
+    state.committed_configuration = opened.configuration
+    state.log.open(
+        base_op=opened.checkpoint_op,
+        base_checksum=opened.checkpoint_checksum,
+        base_timestamp=opened.checkpoint_timestamp,
+    )
+    _recover_log(state, opened)
+    state.rhythm.start(state.tick)
+    _take_a_status(state, opened)
+
+
+def _recover_log(state: ReplicaState, opened: Opened) -> None:
+    """Put the head where the superblock and the WAL say it is, and keep what chains to it."""
+    state.log.recover(opened.headers)
+    tail = _tail(state, opened)
+    if tail is None:
+        state.log.recover_chain(opened.headers)
+    else:
+        state.log.recover_tail(opened.headers, tail)
+    for op in opened.faulty:
+        state.log.set_faulty(op)
+    for header in tail or opened.headers:
+        if header.op <= state.op:
+            note_commit(state, header.commit)
+
+
+def _tail(state: ReplicaState, opened: Opened) -> tuple[PrepareHeader, ...] | None:
+    """The end of the log above the checkpoint; None when the superblock names none, as in a group of one."""
+    base = opened.checkpoint_op
+    vote = decode_vote(opened.tail, state.replica)
+    if vote is not None and vote.view == opened.view > opened.log_view:
+        state.vote = vote
+        return tuple(entry.header for entry in vote.tail if entry.header is not None and entry.op > base)
+    started = decode_log(opened.tail)
+    if started is None:
+        return None
+    commit, headers = started
+    ended = headers[-1].op if headers else commit
+    newer = tuple(header for header in opened.headers if header.op > ended and header.view >= opened.log_view)
+    return tuple(header for header in headers if header.op > base) + newer
+
+
+def _take_a_status(state: ReplicaState, opened: Opened) -> None:
+    if state.is_alone:
+        state.view = state.log_view = opened.view + 1
+        state.status = Status.VIEW_CHANGE
+        state.make_durable(Step.ALONE, b"")
+    elif state.vote is not None:
+        mark("vsr.votes_again")
+        state.status = Status.VIEW_CHANGE
+        send_vote(state)
+    elif not opened.head_certain or any(op > state.op for op in opened.faulty):
+        mark("vsr.recovering_head")
+        state.status = Status.RECOVERING_HEAD
+    elif state.is_primary or opened.log_view < opened.view:
+        mark("vsr.primary_starts_again")
+        state.status = Status.VIEW_CHANGE
+        state.wish = state.view + 1
+    else:
+        state.status = Status.NORMAL
+        state.view_start_op = state.op

@@ -1,0 +1,48 @@
+"""Failure detection by rhythm: how long the primary's silence may last before a backup wants another view.
+
+The primary is judged by the moving average of the intervals between its own messages, not by one fixed timeout: a group
+whose primary beats slowly, because its machine is slow, isn't disturbed, and one that beats fast is given up early. The
+bound has seeded jitter, drawn anew after each beat that follows a suspicion, so that backups don't suspect in step.
+
+Source: the idea of accrual detectors (Hayashibara et al., The phi accrual failure detector, 2004), in integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vdb.vsr.timing import Timing
+
+_SCALE = 16
+
+
+class Rhythm:
+    """Ticks only. `beat` when the primary was heard, `is_silent` to judge."""
+
+    def __init__(self, timing: Timing, random: Callable[[int], int]) -> None:
+        self._timing = timing
+        self._random = random
+        self._average = timing.heartbeat * _SCALE
+        self._last = 0
+        self._jitter = 0
+
+    def start(self, tick: int) -> None:
+        """A view begins now; what was learnt of an earlier primary doesn't count."""
+        self._average = self._timing.heartbeat * _SCALE
+        self._last = tick
+        self._jitter = self._random(self._timing.jitter + 1)
+
+    def beat(self, tick: int) -> None:
+        interval = tick - self._last
+        self._last = tick
+        self._average += (interval * _SCALE - self._average) // 8
+
+    def is_silent(self, tick: int) -> bool:
+        return tick - self._last > self.bound
+
+    @property
+    def bound(self) -> int:
+        """Ticks of silence that are tolerated."""
+        timing = self._timing
+        rhythm = timing.suspicion_beats * max(self._average, timing.heartbeat * _SCALE) // _SCALE
+        return min(max(rhythm, timing.suspicion_min), timing.suspicion_max) + self._jitter

@@ -1,0 +1,272 @@
+"""All that a replica remembers between two inputs, and what it has decided to want done.
+
+No rules: those are in the modules beside this one, one per part of the protocol, as functions over this state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from attrs import define, frozen
+
+from vdb.limits import Limits
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.header import ALONE, ZERO_CHECKSUM, Prepare, PrepareHeader
+from vdb.vsr.log import Log
+from vdb.vsr.message import CoreMessage, DoViewChange
+from vdb.vsr.ready import Envelope, Ready, Supply, SyncTarget, ViewChange
+from vdb.vsr.rhythm import Rhythm
+from vdb.vsr.timing import Timing
+
+
+class Status(Enum):
+    RECOVERING = "recovering"
+    """Storage is being opened; nothing is known yet."""
+    RECOVERING_HEAD = "recovering_head"
+    """The log's head may have been lost: repairs are served, nothing is acked or voted for."""
+    VIEW_CHANGE = "view_change"
+    """The log of `view` isn't known, or not durably."""
+    NORMAL = "normal"
+    REMOVED = "removed"
+    """A committed configuration doesn't name this node."""
+
+
+class Step(Enum):
+    """What a view that was made durable was made durable for."""
+
+    ALONE = "alone"
+    VOTE = "vote"
+    START = "start"
+    ADOPT = "adopt"
+
+
+@define(eq=False)
+class Peer:
+    """What another member last said of itself."""
+
+    view: int = 0
+    commit: int = 0
+    checkpoint_op: int = 0
+    heard: int = -(1 << 60)
+    """The tick."""
+    round: int = 0
+    """The last heartbeat of this view that it answered."""
+
+
+@frozen
+class Wish:
+    """A pre-vote: the view wanted, and the tick at which it was heard."""
+
+    view: int
+    tick: int
+
+
+class ReplicaState:
+    """See the module's docstring. `random(n)` gives 0 to n - 1; it only spreads timeouts and targets."""
+
+    def __init__(
+        self,
+        *,
+        group: bytes,
+        replica: int,
+        limits: Limits,
+        timing: Timing | None = None,
+        random: Callable[[int], int] = lambda _bound: 0,
+    ) -> None:
+        assert len(group) == 32
+        self.group = group
+        self.replica = replica
+        self.limits = limits
+        self.timing = timing if timing is not None else Timing()
+        self.random = random
+        self.status = Status.RECOVERING
+        self.view = 0
+        self.log_view = 0
+        self.log = Log(slots=limits.wal_slots)
+        self.commit_number = 0
+        self.commit_known = 0
+        """The highest op that anybody is known to have committed; the log may not reach so far yet."""
+        self.committed_configuration: Configuration = ALONE
+        self.checkpoint_id = ZERO_CHECKSUM
+        self.nonce = 1
+        self.persisting: Step | None = None
+        self.tick = 0
+        # Normal operation
+        self.acks: dict[int, dict[int, None]] = {}
+        self.peers: dict[int, Peer] = {}
+        self.round = 0
+        self.rounds_waited: list[tuple[int, int]] = []
+        """(number of a `Confirm`, the round that must be answered)."""
+        self.view_start_op = 0
+        """The head when this view started: ops up to it may have been answered by earlier primaries."""
+        self.abdicated = False
+        self.rhythm = Rhythm(self.timing, random)
+        self.progress = 0
+        """The tick of the last commit."""
+        # View changes
+        self.wish = 0
+        """The view that this replica wants, above its own; 0: none."""
+        self.wishes: dict[int, Wish] = {}
+        self.vote: DoViewChange | None = None
+        self.votes: dict[int, DoViewChange] = {}
+        self.starting = False
+        """The log of `view` is chosen and durable, and this primary still lacks prepares of it."""
+        self.view_since = 0
+        self.failures = 0
+        """Views in a row that didn't start."""
+        self.heard_view = 0
+        self.heard_view_since = 0
+        self.stuck = ""
+        """Why no log can be chosen although every voter has voted."""
+        self.sent: dict[str, int] = {}
+        """The tick at which something periodic was done last, by its name."""
+        # What is to be done
+        self._view_change: ViewChange | None = None
+        self._persist: list[Prepare] = []
+        self._messages: list[Envelope] = []
+        self._commits: list[PrepareHeader] = []
+        self._truncate: int | None = None
+        self._supplies: list[Supply] = []
+        self._confirmed: list[int] = []
+        self._view_started = False
+        self._sync: SyncTarget | None = None
+        self._removed = False
+
+    # Who is who --------------------------------------------------------------------------------------------------
+
+    @property
+    def op(self) -> int:
+        """The head of the log."""
+        return self.log.head
+
+    @property
+    def checkpoint_op(self) -> int:
+        return self.log.base_op
+
+    @property
+    def configuration(self) -> Configuration:
+        """The one that holds at the head, committed or not."""
+        return self.log.configuration(self.committed_configuration)
+
+    @property
+    def primary(self) -> int:
+        """The node number of this view's primary, as far as this replica's log knows."""
+        return self.configuration.primary(self.view)
+
+    @property
+    def is_primary(self) -> bool:
+        return self.primary == self.replica
+
+    @property
+    def is_serving_primary(self) -> bool:
+        return self.status is Status.NORMAL and self.is_primary
+
+    @property
+    def is_voter(self) -> bool:
+        return self.replica in self.configuration.voters
+
+    @property
+    def is_learner(self) -> bool:
+        return self.replica in self.configuration.learners
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other voter has a say."""
+        return all(configuration.voters == (self.replica,) for configuration in self.active_configurations())
+
+    def active_configurations(self) -> tuple[Configuration, ...]:
+        """Those that may hold: the committed one, and one that waits for its commit."""
+        latest = self.configuration
+        return (latest,) if latest == self.committed_configuration else (self.committed_configuration, latest)
+
+    def others(self) -> tuple[int, ...]:
+        """Everybody else who belongs to an active configuration, in order."""
+        found: dict[int, None] = {}
+        for configuration in self.active_configurations():
+            found.update(dict.fromkeys(configuration.members))
+        found.pop(self.replica, None)
+        return tuple(found)
+
+    def is_quorum(self, nodes: dict[int, None], kind: str) -> bool:
+        """Whether these nodes are a quorum, `replication` or `view_change`, of each active configuration."""
+        return all(
+            sum(voter in nodes for voter in configuration.voters) >= getattr(configuration.quorums, kind)
+            for configuration in self.active_configurations()
+        )
+
+    def peer(self, node: int) -> Peer:
+        return self.peers.setdefault(node, Peer())
+
+    def is_due(self, what: str, ticks: int) -> bool:
+        """Whether something periodic is due; if so, it counts as done now."""
+        if self.tick - self.sent.get(what, -(1 << 60)) < ticks:
+            return False
+        self.sent[what] = self.tick
+        return True
+
+    # What is to be done ------------------------------------------------------------------------------------------
+
+    def send(self, to: int, message: CoreMessage) -> None:
+        self._messages.append(Envelope(to, message))
+
+    def broadcast(self, message: CoreMessage) -> None:
+        for other in self.others():
+            self._messages.append(Envelope(other, message))
+
+    def write(self, prepare: Prepare) -> None:
+        """Hand a prepare to the journal."""
+        self.log.set_written(prepare.header)
+        self._persist.append(prepare)
+
+    def supply(self, to: int, header: PrepareHeader) -> None:
+        self._supplies.append(Supply(to, header.op, header.checksum))
+
+    def make_durable(self, step: Step, tail: bytes) -> None:
+        """Have view, log_view and tail written; `step` goes on when they are durable."""
+        self.persisting = step
+        self._view_change = ViewChange(self.view, self.log_view, self.commit_known, tail)
+
+    def truncated(self) -> None:
+        """The log may have been cut at its head: the journal must follow."""
+        self._truncate = self.log.head
+
+    def committed(self, header: PrepareHeader) -> None:
+        self._commits.append(header)
+
+    def confirmed(self, number: int) -> None:
+        self._confirmed.append(number)
+
+    def view_started(self) -> None:
+        self._view_started = True
+
+    def want_sync(self, target: SyncTarget) -> None:
+        self._sync = target
+
+    def removed(self) -> None:
+        self._removed = True
+
+    def take_ready(self) -> Ready:
+        ready = Ready(
+            view_change=self._view_change,
+            persist=tuple(self._persist),
+            messages=tuple(self._messages),
+            commits=tuple(self._commits),
+            truncate=self._truncate,
+            supplies=tuple(self._supplies),
+            confirmed=tuple(self._confirmed),
+            view_started=self._view_started,
+            sync=self._sync,
+            removed=self._removed,
+        )
+        self._view_change = None
+        self._persist.clear()
+        self._messages.clear()
+        self._commits.clear()
+        self._truncate = None
+        self._supplies.clear()
+        self._confirmed.clear()
+        self._view_started = False
+        self._sync = None
+        self._removed = False
+        return ready
