@@ -96,6 +96,8 @@ def traced_event(lane: str, kind: str, details: Sequence[object]) -> tuple[str, 
     said = " ".join(str(detail(value)) for value in list(table.values())[:3])
     if lane == "nemesis":
         return ("heal" if kind == "healed" else "nemesis"), f"{kind} {said}".rstrip(), table
+    if kind == "crash at":
+        return "fault", f"power fails at {said}", table
     if kind in ("options", "broken"):
         return "run", kind, table
     return kind, said, table

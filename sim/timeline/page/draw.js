@@ -1,7 +1,7 @@
 // The diagram: lanes from top to bottom, the axis from left to right. Draws what is in sight, and at most one mark of a
 // kind in a lane and pixel, so that a frame costs about the same with a thousand events as with a hundred thousand.
 
-const GUTTER = 76, AXIS = 24, DENSE = 2.2, LABELS = 44;
+const GUTTER = 76, AXIS = 24, DENSE = 2.2, LABELS = 44, CROWD = 5000, CALL_ROW_HEIGHT = 6;
 const TYPE_COLOURS = {
   prepare: "#2f6fd0", prepare_ok: "#2a9d6f", commit: "#8a93a2", commit_ok: "#b3bac6", ping: "#c3a14a",
   start_view_change: "#d1495b", do_view_change: "#b5179e", start_view: "#7b2cbf", request_start_view: "#e07a9b",
@@ -9,12 +9,13 @@ const TYPE_COLOURS = {
 };
 const SPARE_COLOURS = ["#0f8b8d", "#6a4c93", "#3a86a8", "#a1662f", "#5f8f3e", "#b56576", "#44789b", "#9a7d0a"];
 const VIEW_COLOURS = ["#9db7e8", "#f2c187", "#a8d5ab", "#e3aecb", "#c2b5ea", "#e6d98a", "#9fd6d6", "#e8ab9f"];
+const LOUD = ["crash", "ended", "fault", "violation", "start", "up", "recovered", "cut", "heal", "nemesis"];
 const GLYPHS = {};
 
 const canvas = document.getElementById("diagram");
 const pen = canvas.getContext("2d");
 const view = { from: 0, scale: 10, scroll: 0, width: 1, height: 1, chosen: -1, hover: -1 };
-let ink = {}, lanes = [], spots = [], boxes = [], content = 0;
+let ink = {}, lanes = [], spots = [], boxes = [], content = 0, labelled = new Map();
 
 function typeColour(type) {
   const name = E.types[type];
@@ -67,6 +68,7 @@ function draw() {
   layOut();
   spots = [];
   boxes = [];
+  labelled = new Map();
   const ratio = window.devicePixelRatio || 1;
   pen.setTransform(ratio, 0, 0, ratio, 0, 0);
   pen.fillStyle = ink.paper;
@@ -96,7 +98,7 @@ function drawLanes() {
       pen.fillRect(0, lane.top, view.width, lane.height);
     }
     pen.fillStyle = ink.rule;
-    pen.fillRect(GUTTER, lane.y, view.width, 1);
+    if (!lane.client) pen.fillRect(GUTTER, lane.y, view.width, 1);
   }
 }
 
@@ -178,7 +180,7 @@ function drawSpans() {
     if (hidden(span.lane, span.group) || model.hiddenKinds.has(KIND.call)) continue;
     const lane = lanes[LANE[span.lane]];
     pen.globalAlpha = 0.55;
-    bar(placeOf(span.from), endOf(span), lane.top + 3 + span.row * 6, 5, outcomes[span.outcome] || ink.faint, "",
+    bar(placeOf(span.from), endOf(span), callTop(lane, span.row), CALL_ROW_HEIGHT - 1, outcomes[span.outcome] || ink.faint, "",
       `${span.lane}: ${E.text[span.from]}: ${span.outcome}`);
     pen.globalAlpha = 1;
   }
@@ -196,11 +198,11 @@ function drawSpans() {
 }
 
 function drawArrows(first, end) {
-  const drawn = new Map();
+  const drawn = new Map(), crowded = end - first > CROWD;
   const once = (from) => {
     const to = E.other[from], key = (E.lane[from] * 64 + E.peer[from]) * 64 + E.type[from];
-    const x = Math.round(toX(placeOf(from)) / (view.scale < DENSE ? 2 : 1));
-    if (view.scale < DENSE && model.axis === "order" && drawn.get(key) === x && from !== view.chosen && to !== view.chosen) return;
+    const x = Math.round(toX(placeOf(from)) / 2);
+    if (crowded && drawn.get(key) === x && from !== view.chosen && to !== view.chosen) return;
     drawn.set(key, x);
     arrow(from, to);
   };
@@ -240,13 +242,19 @@ function arrow(from, to) {
     pen.stroke();
     spots.push([x1, y1, x2, y2, from]);
     if (view.scale > 1.5 || chosen) head(x1, y1, x2, y2);
-    if (view.scale > LABELS && model.axis === "order") {
-      pen.globalAlpha = 1;
-      pen.fillText(E.text[from], (x1 + x2) / 2 + 5, (y1 + y2) / 2);
-    }
+    if (view.scale > LABELS && model.axis === "order") nameArrow(from, lane, x1, y1, y1 < peer.y ? 13 : -13);
   }
   pen.globalAlpha = 1;
   pen.lineWidth = 1;
+}
+
+function nameArrow(from, lane, x, y, aside) {
+  const key = `${lane.name} messages ${aside}`, text = E.text[from].slice(0, 34);
+  if (x < (labelled.get(key) ?? -1e9)) return;
+  labelled.set(key, x + text.length * 6 + 12);
+  pen.globalAlpha = 1;
+  pen.font = '10px system-ui, "DejaVu Sans", sans-serif';
+  pen.fillText(text, x + 7, y + aside);
 }
 
 function head(x1, y1, x2, y2) {
@@ -282,32 +290,57 @@ GLYPHS.crash = GLYPHS.ended = GLYPHS.violation = (x, y) => { pen.lineWidth = 3; 
 GLYPHS.start = (x, y) => { pen.beginPath(); pen.moveTo(x - 5, y - 7); pen.lineTo(x + 7, y); pen.lineTo(x - 5, y + 7); pen.stroke(); };
 GLYPHS.up = (x, y) => { pen.beginPath(); pen.moveTo(x - 5, y - 7); pen.lineTo(x + 7, y); pen.lineTo(x - 5, y + 7); pen.fill(); };
 GLYPHS.recovered = GLYPHS.up;
+GLYPHS.call = GLYPHS.answer = (x, y) => pen.fillRect(x - 1, y - 3, 2, 6);
 GLYPHS.send = GLYPHS.receive = (x, y) => { disc(x, y, 2.2); pen.fill(); };
 
 function drawMarks(first, end) {
-  const drawn = new Map(), matched = new Set(model.matches);
+  const drawn = new Map();
   const dense = (end - first) * DENSE > view.width - GUTTER;
+  if (end > first) drawMatches(model.shown[first], model.shown[end - 1], dense);
   for (let rank = first; rank < end; rank++) {
     const index = model.shown[rank], lane = lanes[E.lane[index]], kind = E.kind[index];
     const x = toX(placeOf(index)), name = E.kinds[kind], y = markHeight(lane, index);
     const key = (E.lane[index] << 8) | kind, pixel = Math.round(x / 2);
-    if (matched.has(index)) { pen.fillStyle = ink.mark; pen.fillRect(x - 5, lane.top, 10, lane.height); }
     if (dense && drawn.get(key) === pixel && index !== view.chosen) continue;
     drawn.set(key, pixel);
     spots.push([x, y, x, y, index]);
     pen.fillStyle = pen.strokeStyle = colourOf(index);
     if (dense && !["crash", "ended", "violation", "start"].includes(name)) pen.fillRect(x - 1, y - 4, 2, 8);
     else (GLYPHS[name] || GLYPHS.send)(x, y);
-    if (model.axis === "order" && view.scale > LABELS && lane.name !== "world" && E.type[index] < 0 && !lane.client) {
-      pen.fillText(`${name} ${E.text[index]}`.slice(0, Math.floor(view.scale / 5.5)), x - 4, y + (name === "fault" ? -24 : 24));
-    }
+    label(lane, index, x, y);
   }
 }
 
-function markHeight(lane, index) {
-  if (!lane.client) return lane.y;
-  return lane.top + lane.height - 4;
+/** What a search has found, behind the marks. */
+function drawMatches(first, last, dense) {
+  const at = lowerBound(model.matches.length, (each) => model.matches[each] >= first);
+  pen.fillStyle = ink.mark;
+  for (let each = at; each < model.matches.length && model.matches[each] <= last; each++) {
+    const index = model.matches[each], lane = lanes[E.lane[index]], x = toX(placeOf(index));
+    if (dense) pen.fillRect(x - 1, lane.y + 8, 2, Math.min(20, lane.height / 2 - 8)); else pen.fillRect(x - 6, lane.top, 12, lane.height);
+  }
 }
+
+/** Words beside a mark, where they don't run into those of the mark before. */
+function label(lane, index, x, y) {
+  const name = E.kinds[E.kind[index]];
+  if (lane.client || E.type[index] >= 0 || name === "status" || lane.height < 30) return;
+  const loud = LOUD.includes(name), row = lane.name === "world" ? 0 : loud ? -1 : 1;
+  let text = ["fault", "nemesis", "cut", "heal"].includes(name) ? E.text[index] : `${name} ${E.text[index]}`;
+  if (name === "commit" || name === "prepare") text = `${view.scale > LABELS ? `${name} ` : ""}${E.details[index].op ?? ""}`;
+  const key = `${lane.name}${row}`, most = loud ? 44 : 22;
+  if (text.length > most) text = `${text.slice(0, most - 1)}…`;
+  if (x < (labelled.get(key) ?? -1e9)) return;
+  labelled.set(key, x + text.length * 6 + 12);
+  pen.font = '10px system-ui, "DejaVu Sans", sans-serif';
+  pen.fillText(text, row === 0 ? x + 9 : x - 4, y + row * 26);
+}
+
+function markHeight(lane, index) {
+  return lane.client ? callTop(lane, CALL_ROW[index]) + 2.5 : lane.y;
+}
+
+function callTop(lane, row) { return lane.top + 3 + row * CALL_ROW_HEIGHT; }
 
 function drawLine(index, colour) {
   if (index < 0 || colour === null) return;
@@ -316,6 +349,13 @@ function drawLine(index, colour) {
   pen.globalAlpha = 0.6;
   pen.fillRect(x - 1, AXIS, 2, view.height);
   pen.globalAlpha = 1;
+  const culprit = lanes[LANE[(E.details[index].right_after_an_event_of ?? "").split(".")[0]]];
+  if (E.kind[index] !== KIND.violation || !culprit) return;
+  pen.strokeStyle = ink.bad;
+  pen.lineWidth = 2.5;
+  disc(x, culprit.y, 12);
+  pen.stroke();
+  pen.lineWidth = 1;
 }
 
 /** The event under the pointer, or -1; marks before arrows. */

@@ -71,6 +71,7 @@ function choose(index, move) {
       chosen.append(way);
     }
     const top = rankFrom(index) * ROW;
+    rows.style.height = `${model.shown.length * ROW}px`;
     if (top < list.scrollTop + ROW || top > list.scrollTop + list.clientHeight - 2 * ROW) {
       list.scrollTop = top - list.clientHeight / 2;
     }

@@ -65,7 +65,7 @@ function showMatches() {
 }
 
 function searchNow() {
-  search(get("search").value.toLowerCase().split(/\s+/).filter(Boolean));
+  search(wordsOf(get("search").value));
   showMatches();
   drawList();
   redraw();
@@ -109,6 +109,8 @@ function listenToTools() {
   on("back", open);
   on("by-order", () => setAxis("order"));
   on("by-time", () => setAxis("time"));
+  const explain = () => { get("help").hidden = !get("help").hidden; };
+  on("explain", explain);
   on("next", () => goToMatch(1));
   on("previous", () => goToMatch(-1));
   get("group").append(new Option("all", -1), ...E.groups.map((name, number) => new Option(name, number)));
@@ -122,7 +124,7 @@ function listenToTools() {
   const keys = {
     "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), "0": showAll, v: open,
     ArrowLeft: () => pan(-120), ArrowRight: () => pan(120), ArrowDown: () => step(1), ArrowUp: () => step(-1),
-    PageDown: () => step(20), PageUp: () => step(-20), "/": () => get("search").focus(), Escape: () => choose(-1, false),
+    PageDown: () => step(20), PageUp: () => step(-20), "/": () => get("search").focus(), "?": explain, Escape: () => choose(-1, false),
   };
   document.addEventListener("keydown", (event) => {
     if (["INPUT", "SELECT"].includes(event.target.tagName) || event.ctrlKey || event.metaKey || !keys[event.key]) return;

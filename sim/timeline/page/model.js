@@ -55,6 +55,11 @@ function search(words) {
 
 const haystacks = [];
 
+/** What was typed as things to look for: a word with a number after it, such as "op 12", means just that number. */
+function wordsOf(typed) {
+  return (typed.toLowerCase().match(/[a-z_]+ \d+(?!\S)|\S+/g) || []).map((word) => (word.includes(" ") ? new RegExp(`\\b${word}\\b`) : word));
+}
+
 function haystack(index) {
   return (haystacks[index] ??= everythingOf(index));
 }
@@ -67,7 +72,7 @@ function everythingOf(index) {
 
 function isMatch(index) {
   const text = haystack(index);
-  return model.words.every((word) => text.includes(word));
+  return model.words.every((word) => (word instanceof RegExp ? word.test(text) : text.includes(word)));
 }
 
 /** The rank of the first shown event that isn't before `index`. */
@@ -116,4 +121,11 @@ function duration(nanoseconds) {
   if (nanoseconds < 1e3) return `${nanoseconds} ns`;
   if (nanoseconds < 1e6) return `${(nanoseconds / 1e3).toPrecision(3)} µs`;
   return nanoseconds < 1e9 ? `${(nanoseconds / 1e6).toPrecision(3)} ms` : `${(nanoseconds / 1e9).toPrecision(3)} s`;
+}
+
+/** The row of a client's lane that an event's call is drawn in; 0 for other events. */
+const CALL_ROW = new Uint8Array(SIZE);
+for (const span of SPANS.calls) {
+  CALL_ROW[span.from] = span.row;
+  if (span.to >= 0) CALL_ROW[span.to] = span.row;
 }

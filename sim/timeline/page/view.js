@@ -20,7 +20,13 @@ function clamp() {
   view.scroll = Math.max(0, Math.min(content - view.height, view.scroll));
 }
 
-function zoom(factor, x = (view.width + GUTTER) / 2) {
+/** Where the buttons zoom: at the chosen event if it is in sight, in the middle otherwise. */
+function anchor() {
+  const x = view.chosen >= 0 ? toX(placeOf(view.chosen)) : 0;
+  return x > GUTTER && x < view.width ? x : (view.width + GUTTER) / 2;
+}
+
+function zoom(factor, x = anchor()) {
   const place = toPlace(x);
   view.scale *= factor;
   clamp();
@@ -98,8 +104,8 @@ function drawOverview() {
   const most = Math.max(1, ...profile.counts);
   for (const [column, count] of profile.counts.entries()) {
     if (!count) continue;
-    const tall = Math.max(1, Math.sqrt(count / most) * (height - 12));
-    brush.fillStyle = ink.faint;
+    const tall = Math.max(1, (model.axis === "time" ? Math.sqrt(count / most) : 0.3) * (height - 12));
+    brush.fillStyle = model.axis === "time" ? ink.faint : ink.down;
     brush.fillRect(column, height - tall, 1, tall);
   }
   for (const [column, colour] of profile.marks) { brush.fillStyle = ink[colour]; brush.fillRect(column - 1, 2, 2, 9); }
