@@ -20,6 +20,7 @@ from vdb.node.config import NodeConfig
 from vdb.node.group import Group
 from vdb.node.group_storage import format_group, is_formatted, open_group
 from vdb.node.identity import Identity, mark_ready, open_identity
+from vdb.node.member import MemberSettings
 from vdb.node.node_service import NodeService
 from vdb.node.observer import SILENT, Observer
 from vdb.node.preparer import Preparer
@@ -127,7 +128,7 @@ class Node:
             storage=storage,
             preparer=preparer,
             observer=self.observer,
-            scrub_period_s=self.config.scrub_period_s,
+            settings=MemberSettings(scrub_period_s=self.config.scrub_period_s),
         )
 
 

@@ -17,13 +17,22 @@ class Observer:
     """Each method is called synchronously, right before (on_send) or right after what it reports."""
 
     def on_prepare(self, group: GroupId, prepare: Prepare) -> None:
-        """The primary advanced its head to this op; nothing of it is written yet."""
+        """The journal gets this prepare, the primary's own or another's; nothing of it is written yet."""
 
     def on_durable(self, group: GroupId, header: PrepareHeader) -> None:
         """The journal says that prepare and redundant header of this op are synced."""
 
     def on_send(self, group: GroupId, to: int, message: Message) -> None:
         """The message passed the send gate and leaves now."""
+
+    def on_receive(self, group: GroupId, message: Message) -> None:
+        """The message of another node goes into the replica now."""
+
+    def on_view(self, group: GroupId, view: int, log_view: int, status: str) -> None:
+        """The replica's view, log_view or status is another than before."""
+
+    def on_truncate(self, group: GroupId, op: int) -> None:
+        """The journal forgets every op above this one now."""
 
     def on_commit(
         self, group: GroupId, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]
@@ -37,7 +46,10 @@ class Observer:
         """The superblock was opened with, or changed to, this state."""
 
     def on_recovered(self, group: GroupId, commit_number: int, state: State) -> None:
-        """Recovery has ended: the WAL is replayed up to this op and this is the state."""
+        """The group was opened, and this is the state after op `commit_number`.
+
+        That is all that the WAL held, in a group of one; in others the checkpoint, until peers say what has committed.
+        """
 
 
 SILENT = Observer()

@@ -42,6 +42,7 @@ from vdb.node.request import (
     PlainBatch,
     PlainCreate,
     PlainKey,
+    PlainReconfigure,
     PlainReject,
     PlainRun,
     PlainSession,
@@ -78,7 +79,7 @@ class Preparer:
 
     def add(self, batch: Batch, pending: Pending) -> None:
         """Seal one request and add it, with the keys that it needs, to the batch."""
-        assert not isinstance(pending.request, PlainTransaction), "a transaction is sent in parts"
+        assert not isinstance(pending.request, PlainTransaction | PlainReconfigure), "it fills prepares of its own"
         command = self._command(batch, pending.request)
         batch.add(Request(pending.origin, command))
         batch.size += pending.size

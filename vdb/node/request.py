@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
-from vdb.errors import RefusalCode
+from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.types import DataClass, TenantId
@@ -155,14 +155,26 @@ class PlainReconfigure:
     """Of all voters and learners."""
 
 
-PlainRequest = PlainCreate | PlainBatch | PlainTransaction | PlainVoid | PlainSession | PlainKey | PlainReject
+PlainRequest = (
+    PlainCreate | PlainBatch | PlainTransaction | PlainVoid | PlainSession | PlainKey | PlainReject | PlainReconfigure
+)
+OnReply = Callable[[Reply], None]
+OnLost = Callable[[NotPrimary | PrimaryLost], None]
+
+
+def nobody(_answer: object) -> None:
+    """For a request whose answer nobody waits for."""
 
 
 @define(eq=False)
 class Pending:
-    """A request that waits for its place in a prepare, and who gets its reply. `size` is an upper bound in bytes."""
+    """A request that waits for its place in a prepare, and who hears of it: one of the two is called, once.
+
+    `on_reply`: its op has committed. `on_lost`: this node ceased to be primary before. `size`: at most so many bytes.
+    """
 
     request: PlainRequest
-    on_reply: Callable[[Reply], None]
+    on_reply: OnReply
+    on_lost: OnLost
     size: int
     origin: Origin = INTERNAL

@@ -2,6 +2,12 @@
 
 It asserts what must be durable for each message. Acks and votes that left before their write were the worst bugs
 of this protocol's history, so the rule stands in one place, and holds for messages to oneself too.
+
+    PrepareOk                    view and log_view are this view, prepare and header are synced
+    DoViewChange                 the superblock holds this view, this log_view and exactly this vote
+    StartView, CommitMessage     log_view is this view or a later one
+    CommitOk, Ping, prepares     no view above the durable one
+    StartViewChange and requests say what their sender wants, and promise nothing
 """
 
 from __future__ import annotations
@@ -12,8 +18,18 @@ from vdb.node.observer import Observer
 from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
-from vdb.vsr.message import CommitMessage, Message, PrepareMessage, PrepareOk
+from vdb.vsr.message import (
+    CommitMessage,
+    CommitOk,
+    CoreMessage,
+    DoViewChange,
+    Ping,
+    PrepareMessage,
+    PrepareOk,
+    StartView,
+)
 from vdb.vsr.ready import Envelope
+from vdb.vsr.tail import encode_vote
 
 
 class SendGate:
@@ -25,7 +41,7 @@ class SendGate:
         group: GroupId,
         superblock: Superblock,
         journal: Journal,
-        deliver: Callable[[int, Message], None],
+        deliver: Callable[[int, CoreMessage], None],
         observer: Observer,
     ) -> None:
         self._group = group
@@ -39,14 +55,21 @@ class SendGate:
         self._observer.on_send(self._group, envelope.to, envelope.message)
         self._deliver(envelope.to, envelope.message)
 
-    def check_durable(self, message: Message) -> None:
-        """Assert what this message promises: acks are of synced ops, and no view is spoken of that isn't durable."""
+    def check_durable(self, message: CoreMessage) -> None:
+        """Assert what this message promises."""
         durable = self._superblock.state
         match message:
             case PrepareOk():
-                assert message.view <= durable.log_view, "an ack speaks of a view that isn't durable"
+                assert message.view == durable.view == durable.log_view, "an ack speaks of a view that isn't durable"
                 assert self._journal.is_durable(message.op, message.checksum), f"op {message.op} is acked unsynced"
             case PrepareMessage():
-                assert message.prepare.header.view <= durable.log_view, "a prepare of a view that isn't durable"
+                assert message.prepare.header.view <= durable.view, "a prepare of a view that isn't durable"
             case CommitMessage():
                 assert message.view <= durable.log_view, "a commit of a view that isn't durable"
+            case CommitOk() | Ping():
+                assert message.view <= durable.view, "an answer speaks of a view that isn't durable"
+            case StartView():
+                assert message.view <= durable.log_view, "a view is started that isn't durable"
+            case DoViewChange():
+                assert (message.view, message.log_view) == (durable.view, durable.log_view), "a vote that isn't durable"
+                assert encode_vote(message) == durable.tail, "a vote that isn't the durable one"

@@ -1,0 +1,314 @@
+"""A group's member from one opening of its storage to the next: replica, kernel and storage, and the tasks between.
+
+    peers -> driver -> replica -> journal, superblock, gate -> peers
+                          |
+                       executor -> event log, keyring, checkpoints, replies
+    requests -> proposer -> driver
+
+A group of one has no peers; everything else is the same in it. When the replica needs a newer checkpoint than the log
+can reach, the member ends, and the group is opened anew from what state sync installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from attrs import field, frozen
+
+from vdb.errors import DamagedData, NotPrimary
+from vdb.kernel.state import State
+from vdb.limits import Limits
+from vdb.node import log
+from vdb.node.bodies import Bodies
+from vdb.node.checkpointer import Checkpointer
+from vdb.node.confirming import Confirmer
+from vdb.node.driver import Driver
+from vdb.node.executor import Executor, Sinks
+from vdb.node.group_storage import GroupStorage, group_hash
+from vdb.node.observer import Observer
+from vdb.node.pipeline import Pipeline
+from vdb.node.prepare_sender import PrepareSender
+from vdb.node.preparer import Preparer
+from vdb.node.proposer import Proposer
+from vdb.node.signals import Signals
+from vdb.ports import World
+from vdb.storage.scrubber import Scrubber, ScrubFault
+from vdb.types import GroupId
+from vdb.vsr.header import Prepare, PrepareHeader
+from vdb.vsr.message import (
+    CheckpointDurable,
+    Confirm,
+    CoreMessage,
+    Opened,
+    PrepareDamaged,
+    PrepareMessage,
+    Tick,
+)
+from vdb.vsr.ready import Envelope, Ready, Supply, SyncTarget
+from vdb.vsr.replica import Replica
+from vdb.vsr.timing import Timing
+
+TICK_ALONE_SECONDS = 1.0
+"""How often a group of one looks whether it still is one."""
+NONCE_BOUND = 1 << 62
+
+
+@frozen(kw_only=True)
+class MemberSettings:
+    """What a member is told when it is made."""
+
+    timing: Timing = field(factory=Timing)
+    tick_s: float = 0.01
+    scrub_period_s: float
+    joins: bool = False
+    """The group was formatted to join a cluster, and knows nothing of its log."""
+
+
+@frozen(kw_only=True)
+class Outside:
+    """What a member calls: other nodes, and the group that it belongs to."""
+
+    send: Callable[[int, CoreMessage], None]
+    """To a member of this group on another node; never waits, and may lose the message."""
+    on_members: Callable[[State], None]
+    """The members have changed."""
+    on_sync: Callable[[SyncTarget], None]
+    """A newer checkpoint is needed than the log can reach."""
+    on_scrub_fault: Callable[[ScrubFault], None]
+    on_scrub_pass: Callable[[], None]
+    not_primary: Callable[[], NotPrimary]
+    """Why a request can't be served here."""
+
+
+class Member:
+    """See the module's docstring. `run` it once."""
+
+    def __init__(
+        self,
+        *,
+        name: GroupId,
+        world: World,
+        storage: GroupStorage,
+        preparer: Preparer,
+        signals: Signals,
+        observer: Observer,
+        settings: MemberSettings,
+        outside: Outside,
+    ) -> None:
+        durable = storage.superblock.state
+        self.name = name
+        self.storage = storage
+        self.preparer = preparer
+        self.limits: Limits = durable.limits
+        self._world = world
+        self._observer = observer
+        self._settings = settings
+        self._outside = outside
+        self._led = trio.Event()
+        """Set once this node has been the serving primary."""
+        self.removed = False
+        self.replica = Replica(
+            group=group_hash(durable.cluster, name),
+            replica=durable.replica,
+            limits=durable.limits,
+            timing=settings.timing,
+            random=world.entropy.below,
+        )
+        self.pipeline = Pipeline()
+        self.bodies = Bodies(storage.journal, count_max=4 * self.limits.pipeline_max, on_damaged=self._on_damaged)
+        self.checkpointer = Checkpointer(
+            group=name, storage=storage, observer=observer, on_durable=self._on_checkpoint_durable
+        )
+        self.executor = Executor(
+            group=name,
+            limits=self.limits,
+            state=storage.state,
+            applied=durable.checkpoint_op,
+            bodies=self.bodies,
+            pipeline=self.pipeline,
+            sinks=Sinks(
+                event_log=storage.event_log,
+                keyring=preparer.keyring,
+                signals=signals,
+                checkpointer=self.checkpointer,
+                observer=observer,
+                on_members=outside.on_members,
+            ),
+        )
+        self.driver = Driver(
+            group=name,
+            replica=self.replica,
+            superblock=storage.superblock,
+            journal=storage.journal,
+            send=outside.send,
+            observer=observer,
+            actor=self,
+        )
+        self.proposer = Proposer(
+            group=name,
+            limits=self.limits,
+            clock=world.clock,
+            replica=self.replica,
+            preparer=preparer,
+            journal=storage.journal,
+            bodies=self.bodies,
+            pipeline=self.pipeline,
+            executor=self.executor,
+            propose=self.driver.feed,
+        )
+        self.confirmer = Confirmer(lambda number: self.driver.feed(Confirm(number=number)))
+        self._prepare_sender = PrepareSender(storage.journal, send=self._send_prepare, on_damaged=self._on_damaged)
+        self.scrubber = Scrubber(
+            disk=world.disk,
+            superblock=storage.superblock,
+            journal=storage.journal,
+            checkpoints=storage.checkpoints,
+            event_log=storage.event_log,
+            period_seconds=settings.scrub_period_s,
+            on_fault=outside.on_scrub_fault,
+            on_pass=outside.on_scrub_pass,
+        )
+
+    # What the group asks ---------------------------------------------------------------------------------------
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the group has no other member."""
+        return len(self.replica.configuration.members) == 1
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether requests are taken and answered here."""
+        return self.replica.is_serving_primary and self.proposer.ready.is_set()
+
+    async def confirm(self) -> None:
+        """Wait until `state` holds all that was acknowledged before this call. NotPrimary when it can't be told."""
+        view = self.replica.view
+        if not self.is_serving:
+            await self._wait_to_serve(view)
+        if not self.is_alone:
+            await self.confirmer.confirm()
+        needed = self.replica.commit_number
+        await self.executor.wait_until(lambda: self.executor.applied >= needed)
+
+    async def _wait_to_serve(self, view: int) -> None:
+        ready = self.proposer.ready
+        if not self.replica.is_serving_primary:
+            raise self._outside.not_primary()
+        await ready.wait()
+        if not self.is_serving or self.replica.view != view:
+            raise self._outside.not_primary()
+
+    # Running ---------------------------------------------------------------------------------------------------
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Recover, then serve or follow until cancelled. Errors of the disk and broken invariants end it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.storage.journal.run)
+            nursery.start_soon(self.driver.run)
+            nursery.start_soon(self.executor.run)
+            nursery.start_soon(self.checkpointer.run)
+            nursery.start_soon(self.storage.event_log.run)
+            await self._recover()
+            nursery.start_soon(self.proposer.run)
+            nursery.start_soon(self._prepare_sender.run)
+            nursery.start_soon(self.scrubber.run)
+            nursery.start_soon(self._tick)
+            task_status.started()
+
+    async def _recover(self) -> None:
+        """Tell the replica what the disk holds. A group of one then knows its whole log, and applies it first."""
+        for row in self.executor.state.keys():  # noqa: SIM118 - rows of the key store, not a dict's keys
+            self.preparer.keyring.add(row)
+        durable = self.storage.superblock.state
+        self._observer.on_superblock(self.name, durable)
+        self.driver.feed(self._opened())
+        if self.is_alone:
+            await self._led.wait()
+            await self.executor.wait_until(lambda: self.executor.is_drained)
+        log.info(
+            "group.recovered",
+            group=self.name,
+            view=self.replica.view,
+            checkpoint_op=durable.checkpoint_op,
+            commit=self.executor.applied,
+        )
+        self._observer.on_recovered(self.name, self.executor.applied, self.executor.state)
+
+    def _opened(self) -> Opened:
+        durable = self.storage.superblock.state
+        recovery = self.storage.journal.recovery
+        return Opened(
+            view=durable.view,
+            log_view=durable.log_view,
+            checkpoint_op=durable.checkpoint_op,
+            checkpoint_id=durable.checkpoint_id,
+            checkpoint_checksum=self.storage.head.checksum,
+            checkpoint_timestamp=self.storage.head.timestamp,
+            headers=recovery.headers_above(durable.checkpoint_op),
+            commit=durable.commit,
+            configuration=durable.members,
+            faulty=tuple(found.op for found in recovery.faulty),
+            head_certain=recovery.head_certain and not self._settings.joins,
+            tail=durable.tail,
+            nonce=1 + self._world.entropy.below(NONCE_BOUND),
+        )
+
+    async def _tick(self) -> None:
+        while True:
+            await trio.sleep(TICK_ALONE_SECONDS if self.is_alone else self._settings.tick_s)
+            if not self.is_alone:
+                self.driver.feed(Tick())
+
+    # What the driver leaves to others --------------------------------------------------------------------------
+
+    def keep(self, prepare: Prepare) -> None:
+        if not self.replica.is_serving_primary:
+            self.bodies.keep(prepare)
+
+    def act(self, ready: Ready) -> None:
+        if ready.supplies:
+            self._prepare_sender.add(ready.supplies)
+        if ready.commits:
+            self.executor.commit(ready.commits)
+        for number in ready.confirmed:
+            self.confirmer.confirmed(number)
+        if ready.sync is not None:
+            self._outside.on_sync(ready.sync)
+        if ready.removed:
+            self.removed = True
+            log.warning("group.removed", group=self.name)
+
+    def lead(self, view: int) -> None:
+        log.info("group.leads", group=self.name, view=view)
+        self._led.set()
+        self.proposer.lead(view)
+
+    def depose(self) -> None:
+        log.info("group.deposed", group=self.name, view=self.replica.view)
+        reason = self._outside.not_primary()
+        self.proposer.depose(reason)
+        self.confirmer.fail(reason)
+
+    def pump(self) -> None:
+        self.proposer.pump()
+
+    # What storage reports --------------------------------------------------------------------------------------
+
+    def _on_checkpoint_durable(self, op: int, checkpoint_id: bytes) -> None:
+        self.storage.journal.release(op)
+        self.driver.feed(CheckpointDurable(op=op, checkpoint_id=checkpoint_id))
+        self.executor.pump()
+        self.proposer.pump()
+
+    def _on_damaged(self, prepare: PrepareHeader | Supply) -> None:
+        if self.is_alone:
+            path = self.storage.journal.path
+            raise DamagedData(f"{path}: op {prepare.op} was whole at the start and can't be read now")
+        log.warning("wal.damaged", group=self.name, op=prepare.op)
+        self.driver.feed(PrepareDamaged(op=prepare.op, checksum=prepare.checksum))
+
+    def _send_prepare(self, to: int, prepare: Prepare) -> None:
+        message = PrepareMessage(prepare=prepare, replica=self.replica.replica)
+        self.driver.gate.send(Envelope(to, message))
