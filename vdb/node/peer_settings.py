@@ -15,7 +15,7 @@ class PeerSettings:
     """Of frames that wait for one peer. Beyond it the oldest are dropped; one frame may wait in any case."""
     batch_bytes_max: int = 256 * 1024
     """Of frames that leave in one go; one frame leaves in any case."""
-    read_size: int = 64 * 1024
+    read_size: int = 256 * 1024
     round_s: float = 0.5
     """Between two probes, and two looks at who is silent."""
     silent_rounds_max: int = 4

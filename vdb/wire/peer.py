@@ -91,7 +91,7 @@ def decode_frame(segments: Sequence[Buffer]) -> tuple[bytes, Message] | LinkFram
         )
         which = str(frame.which())
         found = message_from_frame(frame, which) or link_frame_from(frame, which)
-    except (CapnpError, ValueError, KeyError, OverflowError, MemoryError) as error:
+    except (CapnpError, ValueError, KeyError, RuntimeError) as error:
         raise ProtocolError(f"a frame is malformed: {type(error).__name__}") from error
     if found is None:
         raise ProtocolError(f"a frame says '{which}': nothing that this version knows")

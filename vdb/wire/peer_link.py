@@ -22,7 +22,7 @@ DISK_ID_SIZE = 16
 
 
 class RefusalReason(Enum):
-    """Why a hello isn't accepted. The values are the schema's names."""
+    """Why a hello isn't accepted. The values are the schema's names, in its order."""
 
     VERSION = "version"
     CLUSTER = "cluster"
@@ -34,6 +34,9 @@ class RefusalReason(Enum):
     """The sender is no member that this node knows."""
     DISK = "disk"
     """The sender came with another disk before."""
+
+
+_REASONS = tuple(RefusalReason)
 
 
 @frozen(kw_only=True)
@@ -100,7 +103,7 @@ def link_frame_from(frame: Any, which: str) -> LinkFrame | None:
         case "hello":
             return _hello(frame)
         case "refusal":
-            return Refusal(RefusalReason(str(frame.refusal)))
+            return _refusal(frame.refusal.raw)
         case "probe":
             return Probe(frame.probe.sent)
         case "echo":
@@ -109,6 +112,12 @@ def link_frame_from(frame: Any, which: str) -> LinkFrame | None:
             return ALIVE
         case _:
             return None
+
+
+def _refusal(number: int) -> Refusal:
+    if number >= len(_REASONS):
+        raise ProtocolError(f"a refusal for reason {number}: nothing that this version knows")
+    return Refusal(_REASONS[number])
 
 
 def _hello(frame: Any) -> Hello:
