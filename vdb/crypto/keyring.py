@@ -60,6 +60,7 @@ class Keyring:
         self._lookups: list[BoundedCache[tuple[TenantId, str], bytes]] = [
             BoundedCache(cached_keys_max) for _ in KeyScope
         ]
+        self._stream_lookups = self._lookups[KeyScope.STREAM]
 
     def add(self, row: KeyRow) -> None:
         """Hold a row of the key store. Adding it twice is harmless; WrongKey when a tenant's key doesn't unwrap."""
@@ -162,6 +163,13 @@ class Keyring:
         found = keyed_hash(key, bytes((scope,)) + FIRST_PERIOD + _text(name))
         self._lookups[scope].put((tenant, name), found)
         return found
+
+    def stream_lookup(self, tenant: TenantId, name: str) -> bytes | None:
+        """`lookup` of a stream's name; None while the tenant has no key, and so no stream."""
+        cached = self._stream_lookups.get((tenant, name))
+        if cached is None and self.row(tenant, KeyScope.TENANT) is not None:
+            return self.lookup(tenant, KeyScope.STREAM, name)
+        return cached
 
     def subject_token(self, row: KeyRow, subject: str) -> bytes:
         """The token that `subject` has under this row's secret: it equals the row's when the row is the subject's."""

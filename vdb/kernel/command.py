@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from vdb.errors import RefusalCode
 from vdb.types import DataClass, StreamId, TenantId
+from vdb.values import fast_frozen
 
 CLIENT_ID_SIZE = 16
 DISK_ID_SIZE = 16
@@ -29,7 +30,7 @@ _ANY = ExpectedKind.ANY
 """As a plain name: a member is looked up in 130 ns, and each append asks twice."""
 
 
-@frozen
+@fast_frozen
 class Expected:
     """A condition on a stream's next offset."""
 
@@ -99,7 +100,7 @@ class CreateStream:
     """An existing stream of the same class is then an answer, not a refusal."""
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class Run:
     """Consecutive events of one stream under one key: one sealed record."""
 
@@ -108,7 +109,7 @@ class Run:
     """`vdb.crypto.record.encode_record`; empty when a refusal is predicted."""
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class StreamAppend:
     stream: StreamId
     expected: Expected
@@ -121,7 +122,7 @@ class StreamAppend:
         return runs[0].count if len(runs) == 1 else sum([run.count for run in runs])
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class AppendBatch:
     """All streams or none; all conditions are checked before the first event is appended. No stream twice."""
 
@@ -206,7 +207,7 @@ class Reconfigure:
 Command = CreateStream | AppendBatch | AppendPart | VoidTransaction | OpenSession | PutKey | Reject | Reconfigure
 
 
-@frozen
+@fast_frozen
 class Origin:
     """Who sent a request: client id (16 bytes), session (0: none) and request number (from 1 in a session)."""
 
@@ -219,7 +220,7 @@ INTERNAL = Origin()
 """Requests that the node itself puts into a prepare, such as PutKey."""
 
 
-@frozen
+@fast_frozen
 class Request:
     """What stands in a prepare's body: a command and where it came from."""
 

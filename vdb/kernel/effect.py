@@ -6,9 +6,10 @@ from attrs import field, frozen
 
 from vdb.kernel.command import KeyRow
 from vdb.types import StreamId, TenantId
+from vdb.values import fast_frozen
 
 
-@frozen
+@fast_frozen
 class AppendRecord:
     """Append one sealed record to the tenant's event log."""
 
@@ -20,7 +21,7 @@ class AppendRecord:
     record: bytes = field(repr=False)
 
 
-@frozen
+@fast_frozen
 class WakeProjection:
     """Events of this tenant were appended: its projections and followers have something to read."""
 

@@ -38,16 +38,44 @@ def check_append(
 
     An append is (stream, condition, number of events); with no events only its condition counts.
     """
+    if len(appends) == 1:
+        ((stream, expected, count),) = appends
+        outcome = check_append_to(state, tenant, stream, expected, count)
+        return outcome if isinstance(outcome, Refusal) else (outcome,)
     if tenant_key(tenant) not in state.rows[TENANTS]:
-        return Refusal(RefusalCode.UNKNOWN_TENANT, f"tenant {tenant} has no stream in group {state.group}")
+        return _unknown_tenant(state, tenant)
     rows = state.rows[STREAMS]
     first_offsets: list[int] = []
     for stream, _, _ in appends:
         row = rows.get(stream_key(tenant, stream))
         if row is None:
-            return Refusal(RefusalCode.UNKNOWN_STREAM, f"tenant {tenant} has no stream {stream} in group {state.group}")
+            return _unknown_stream(state, tenant, stream)
         first_offsets.append(STREAM_ROW.unpack(row)[1])
     return _check_streams_differ(appends) or _check_conditions(appends, first_offsets) or tuple(first_offsets)
+
+
+def check_append_to(state: View, tenant: TenantId, stream: StreamId, expected: Expected, count: int) -> Refusal | int:
+    """`check_append` for one stream: the offset that its first event would get, or why it is refused."""
+    rows = state.rows
+    if tenant_key(tenant) not in rows[TENANTS]:
+        return _unknown_tenant(state, tenant)
+    row = rows[STREAMS].get(stream_key(tenant, stream))
+    if row is None:
+        return _unknown_stream(state, tenant, stream)
+    next_offset: int = STREAM_ROW.unpack(row)[1]
+    if expected is not ANY or not 0 < count <= EVENTS_PER_APPEND_MAX:
+        refusal = _check_conditions(((stream, expected, count),), (next_offset,))
+        if refusal is not None:
+            return refusal
+    return next_offset
+
+
+def _unknown_tenant(state: View, tenant: TenantId) -> Refusal:
+    return Refusal(RefusalCode.UNKNOWN_TENANT, f"tenant {tenant} has no stream in group {state.group}")
+
+
+def _unknown_stream(state: View, tenant: TenantId, stream: StreamId) -> Refusal:
+    return Refusal(RefusalCode.UNKNOWN_STREAM, f"tenant {tenant} has no stream {stream} in group {state.group}")
 
 
 def _check_streams_differ(appends: Sequence[tuple[StreamId, Expected, int]]) -> Refusal | None:

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from vdb.errors import RefusalCode
 from vdb.types import StreamId
+from vdb.values import fast_frozen
 
 
 @frozen
@@ -15,14 +16,14 @@ class StreamCreated:
     """False when it was there already and the request allowed that."""
 
 
-@frozen
+@fast_frozen
 class AppendedStream:
     stream: StreamId
     first_offset: int
     next_offset: int
 
 
-@frozen
+@fast_frozen
 class Appended:
     streams: tuple[AppendedStream, ...]
     first_position: int

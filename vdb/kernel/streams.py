@@ -11,17 +11,19 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vdb.crypto.record import chain as chain_hash
-from vdb.kernel.command import AppendBatch, CreateStream
+from vdb.kernel.command import AppendBatch, CreateStream, StreamAppend
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import AppendRecord
-from vdb.kernel.predict import NewStream, check_append, check_create
+from vdb.kernel.predict import NewStream, check_append, check_append_to, check_create
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
 from vdb.kernel.rows import CHAIN_SIZE, STREAM_ROW, TENANT_ROW
 from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, TRANSACTIONS, U64, stream_key, stream_name_key, tenant_key
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId
 
 _NEW_TENANT = TENANT_ROW.pack(bytes(CHAIN_SIZE), 0, 0, 0, 0)
 
@@ -82,10 +84,11 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
 def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     assert not draft.rows[TRANSACTIONS], "an append stands between the parts of a transaction"
     tenant, appends = command.tenant, command.appends
+    if len(appends) == 1 and len(appends[0].runs) == 1:
+        return _append_run(draft, tenant, appends[0])
     first_offsets = check_append(draft, tenant, [(one.stream, one.expected, one.count) for one in appends])
     if isinstance(first_offsets, Refusal):
-        sealed = [run for one in appends for run in one.runs if run.record]
-        assert not sealed, f"the primary sealed an append that is refused: {first_offsets.message}"
+        _assert_unsealed(appends, first_offsets)
         return first_offsets
     owner = tenant_key(tenant)
     chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
@@ -112,3 +115,33 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     draft.next_position = position
     draft.wake(tenant)
     return Appended(tuple(ranges), first_position, position, time)
+
+
+def _append_run(draft: Draft, tenant: TenantId, append: StreamAppend) -> Reply:
+    """`append_batch` of one run, which most appends are: the same, without lists and loops."""
+    stream, run = append.stream, append.runs[0]
+    count, record, time = run.count, run.record, draft.last_timestamp
+    first_offset = check_append_to(draft, tenant, stream, append.expected, count)
+    if isinstance(first_offset, Refusal):
+        _assert_unsealed((append,), first_offset)
+        return first_offset
+    rows = draft.rows
+    owner, key = tenant_key(tenant), stream_key(tenant, stream)
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(rows[TENANTS][owner])
+    data_class, next_offset, created_at, _ = STREAM_ROW.unpack(rows[STREAMS][key])
+    assert next_offset == first_offset
+    leaf = check_record(draft, tenant, stream, data_class, next_offset, count, record, time)
+    position = draft.next_position
+    following, next_position = next_offset + count, position + count
+    draft.effects.append(AppendRecord(tenant, stream, next_offset, position, count, record))
+    draft.put(STREAMS, key, STREAM_ROW.pack(data_class, following, created_at, next_position - 1))
+    row = TENANT_ROW.pack(chain_hash(chain, leaf), record_count + 1, event_count + count, stream_count, next_position)
+    draft.put(TENANTS, owner, row)
+    draft.next_position = next_position
+    draft.wake(tenant)
+    return Appended((AppendedStream(stream, next_offset, following),), position, next_position, time)
+
+
+def _assert_unsealed(appends: Sequence[StreamAppend], refusal: Refusal) -> None:
+    sealed = [run for one in appends for run in one.runs if run.record]
+    assert not sealed, f"the primary sealed an append that is refused: {refusal.message}"

@@ -6,9 +6,10 @@ from attrs import field, frozen
 
 from vdb.projections.source import OpenedRun
 from vdb.types import DataClass, GroupId, Position, StreamId, TenantId
+from vdb.values import fast_frozen
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class StreamRange:
     """Where the events of one append went: offsets first_offset to next_offset - 1."""
 
@@ -17,7 +18,7 @@ class StreamRange:
     next_offset: int
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class AppendResult:
     streams: tuple[StreamRange, ...]
     group: GroupId
@@ -63,6 +64,25 @@ class StreamInfo:
 
 
 @frozen(kw_only=True)
+class MemberStatus:
+    """A member of a group, as this node sees it."""
+
+    node: int
+    name: str
+    learner: bool
+    address: str
+    """host:port for clients; empty for a node that takes none."""
+    peer_address: str
+    commit: int
+    """The highest that was heard of; its own for the node itself."""
+    checkpoint_op: int
+    heard_us: int | None
+    """Microseconds since its last message; None: it was never heard; 0: the node itself."""
+    clock_offset_us: int | None
+    """Its clock minus this node's; None: not measured."""
+
+
+@frozen(kw_only=True)
 class GroupStatus:
     group: GroupId
     status: str
@@ -78,6 +98,15 @@ class GroupStatus:
     scrubbed_at: int
     """Microseconds UTC of the end of the last full scrub; 0: none yet."""
     scrub_faults: int
+    primary: int
+    """Number of the node that is the primary of the view."""
+    primary_address: str
+    """Where clients find it; empty: not known, or the group is between two views."""
+    epoch: int
+    """The op that made the configuration; 0: the founding one."""
+    members: tuple[MemberStatus, ...]
+    serving: bool
+    """This node is the primary and answers."""
 
 
 @frozen(kw_only=True)
@@ -98,6 +127,11 @@ class NodeStatus:
     groups: tuple[GroupStatus, ...]
     projections: tuple[ProjectionStatus, ...]
     uptime_seconds: float
+    number: int
+    """The node's, in the cluster."""
+    cluster: bytes
+    disk_id: bytes
+    clock_synchronised: bool
 
 
 @frozen(kw_only=True)

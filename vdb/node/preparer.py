@@ -31,14 +31,15 @@ from vdb.kernel.command import (
     StreamAppend,
     VoidTransaction,
 )
-from vdb.kernel.predict import check_append, check_create
+from vdb.kernel.predict import check_append, check_append_to, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
-from vdb.kernel.state import State
 from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.streams import catalogue_class
+from vdb.kernel.view import View
 from vdb.node.batch import Batch
 from vdb.node.request import (
     Pending,
+    PlainAppend,
     PlainBatch,
     PlainCreate,
     PlainKey,
@@ -55,6 +56,7 @@ from vdb.types import U64_MAX, DataClass, GroupId, StreamId, TenantId
 SALT_SIZE = 32
 Whole = PlainCreate | PlainBatch | PlainVoid | PlainSession | PlainKey | PlainReject
 """Requests that one prepare holds."""
+_STREAM, _SUBJECT = KeyScope.STREAM, KeyScope.SUBJECT
 NO_STREAM = StreamId(U64_MAX)
 """Stands for a name that isn't in the catalogue: the kernel refuses it as an unknown stream."""
 
@@ -104,11 +106,13 @@ class Preparer:
 
     def _append(self, batch: Batch, request: PlainBatch) -> Command:
         tenant = request.tenant
+        if len(request.appends) == 1 and len(request.appends[0].runs) == 1:
+            return self._append_run(batch, tenant, request.appends[0])
         wanted = [
-            (self.stream_id(batch.state, tenant, append.stream), append.expected, append.count)
+            (self.stream_id(batch.view, tenant, append.stream), append.expected, append.count)
             for append in request.appends
         ]
-        outcome = check_append(batch.state, tenant, wanted)
+        outcome = check_append(batch.view, tenant, wanted)
         if isinstance(outcome, Refusal):
             return refused_append(
                 tenant,
@@ -131,16 +135,30 @@ class Preparer:
             sealed.append(StreamAppend(stream=stream, expected=expected, runs=runs))
         return AppendBatch(tenant=tenant, appends=tuple(sealed))
 
-    def stream_id(self, state: State, tenant: TenantId, name: str) -> StreamId:
+    def _append_run(self, batch: Batch, tenant: TenantId, append: PlainAppend) -> Command:
+        """`_append` of one run, which most appends are: the same, without lists and loops."""
+        run, expected, view = append.runs[0], append.expected, batch.view
+        stream = self.stream_id(view, tenant, append.stream)
+        offset = check_append_to(view, tenant, stream, expected, run.count)
+        if isinstance(offset, Refusal):
+            return refused_append(tenant, [(stream, expected, [run.count])])
+        data_class = view.data_class(tenant, stream)
+        scope, name = (_SUBJECT, run.subject) if run.subject else (_STREAM, append.stream)
+        key = self._ensure_key(batch, tenant, scope, name, data_class)
+        # The key is in the batch now, so the time of this request is known.
+        record = self._seal(tenant, stream, offset, run, key, data_class, batch.next_timestamp)
+        sealed = StreamAppend(stream=stream, expected=expected, runs=(Run(count=run.count, record=record),))
+        return AppendBatch(tenant=tenant, appends=(sealed,))
+
+    def stream_id(self, state: View, tenant: TenantId, name: str) -> StreamId:
         """The stream of this name in the prepared state, or NO_STREAM."""
-        if self.keyring.row(tenant, KeyScope.TENANT) is None:
-            return NO_STREAM
-        stream = state.stream_id_by_lookup(tenant, self.keyring.lookup(tenant, KeyScope.STREAM, name))
+        lookup = self.keyring.stream_lookup(tenant, name)
+        stream = None if lookup is None else state.stream_id_by_lookup(tenant, lookup)
         return NO_STREAM if stream is None else stream
 
     def run_key(self, batch: Batch, tenant: TenantId, stream: StreamId, name: str, subject: str) -> KeyRow:
         """The key of a run about this subject (empty: the stream's own key), put before it if it is new."""
-        data_class = batch.state.data_class(tenant, stream)
+        data_class = batch.view.data_class(tenant, stream)
         if subject:
             return self._ensure_key(batch, tenant, KeyScope.SUBJECT, subject, data_class)
         return self._ensure_key(batch, tenant, KeyScope.STREAM, name, data_class)
@@ -156,7 +174,7 @@ class Preparer:
         time: int,
     ) -> tuple[Run, ...]:
         """Records of one stream from an offset on, with the time of their request."""
-        data_class = batch.state.data_class(tenant, stream)
+        data_class = batch.view.data_class(tenant, stream)
         sealed: list[Run] = []
         offset = first_offset
         for run, key in zip(runs, keys, strict=True):
@@ -196,7 +214,7 @@ class Preparer:
         self._ensure_tenant_key(batch, request.tenant)
         lookup = self.keyring.lookup(request.tenant, KeyScope.STREAM, request.name)
         outcome = check_create(
-            batch.state, request.tenant, lookup, request.data_class, request.region, request.if_not_exists
+            batch.view, request.tenant, lookup, request.data_class, request.region, request.if_not_exists
         )
         stream, record = NO_STREAM, b""
         if isinstance(outcome, StreamCreated):

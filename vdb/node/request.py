@@ -13,10 +13,11 @@ from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.types import DataClass, TenantId
+from vdb.values import fast_frozen
 from vdb.wire.event import encode_batch
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class PlainRun:
     """Consecutive events of one stream that concern one subject."""
 
@@ -30,7 +31,7 @@ class PlainRun:
     schema_id: int = 0
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class PlainAppend:
     """What to append to one stream, and on which condition."""
 
@@ -53,7 +54,7 @@ class PlainCreate:
     if_not_exists: bool = False
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class PlainBatch:
     """An atomic append to one or more streams of one group."""
 
