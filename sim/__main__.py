@@ -115,6 +115,9 @@ def _replay(options: argparse.Namespace, console: Console) -> int:
     except BadOverride as error:
         console.print(f"[red]{escape(str(error))}[/]")
         return 2
+    if options.html and not options.html.parent.is_dir():
+        console.print(f"there is no folder {options.html.parent} for the page", markup=False)
+        return 2
     lines: list[str] | None = [] if options.trace else None
     recordings: list[Recording] = []
 
@@ -133,12 +136,12 @@ def _replay(options: argparse.Namespace, console: Console) -> int:
             console.print(f"[red]the run isn't the same twice: digest {again.digest} after {result.digest}[/]")
     if not result.ok and recordings:
         result = evolve(result, last_events=recordings[0].last_lines())
-    print_result(console, result, overrides=overrides, bug=options.bug)
     if options.html:
         named = {"overrides": overrides, "bug": options.bug}
         commands = {"replay": replay_command(options.seed, **named), "shrink": shrink_command(options.seed, **named)}
         options.html.write_text(render(recordings[0].events, result, commands), encoding="utf-8")
         console.print(f"the run as a page: {options.html}", markup=False)
+    print_result(console, result, overrides=overrides, bug=options.bug)
     if options.json:
         _print_json(result.as_json())
     return 0 if result.ok else 1

@@ -14,6 +14,11 @@ from rich.table import Table
 from sim.result import Result
 from sim.shrink import Shrunk
 from sim.sweep import Sweep
+from sim.timeline.describe import is_client
+
+CLIENT_LINES = 4
+NODE_LINES = 20
+"""Of the last events of each, in a failure's report."""
 
 
 def replay_command(seed: int, *, overrides: Mapping[str, Any] | None = None, bug: str = "") -> str:
@@ -55,9 +60,9 @@ def print_failure(
 ) -> None:
     """Each node's last events, then seed, commit, invariant, message, and the commands that tell more."""
     assert result.violation is not None
-    for node, lines in result.last_events.items():
-        console.print(f"[bold]the last events of {node}[/]")
-        for line in lines:
+    for lane in sorted(result.last_events, key=_far_from_the_end):
+        console.print(f"[bold]the last events of {lane}[/]")
+        for line in result.last_events[lane][-(CLIENT_LINES if is_client(lane) else NODE_LINES) :]:
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"[red]seed {result.seed}, commit {result.commit}: {result.violation.invariant} broke[/]")
     console.print(result.violation.message, markup=False, soft_wrap=True)
@@ -99,6 +104,11 @@ def shrunk_json(shrunk: Shrunk, *, bug: str = "") -> dict[str, Any]:
         "finished": shrunk.finished,
         "replay": replay_command(smallest.seed, overrides=shrunk.overrides, bug=bug),
     }
+
+
+def _far_from_the_end(lane: str) -> tuple[int, str]:
+    """Clients first, then nodes, then the world with what broke: the end of a report is what is read first."""
+    return (0 if is_client(lane) else 1 if lane[1:].isdigit() else 2), lane
 
 
 def print_sweep(console: Console, found: Sweep) -> None:

@@ -11,11 +11,11 @@ steps start from there; when no step is left that helps, or the bound of runs is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import attrs
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from sim.options import Options
 from sim.result import Result
@@ -91,6 +91,14 @@ class NothingToShrink(Exception):
         self.holds = holds
 
 
+@frozen(kw_only=True)
+class Trial:
+    """A step, and the overrides that it leads to."""
+
+    step: Step
+    overrides: dict[str, Any]
+
+
 @define
 class Shrinker:
     """One search. `tell(shrinker)` is called after each run."""
@@ -104,6 +112,8 @@ class Shrinker:
     overrides: dict[str, Any] = field(factory=dict)
     kept: list[str] = field(factory=list)
     """What was taken away, in words, in order."""
+    _tried: dict[str, None] = field(factory=dict)
+    """Runs are deterministic: none is tried twice."""
 
     def search(self) -> Shrunk:
         """Run, and shrink. Raises NothingToShrink."""
@@ -132,42 +142,42 @@ class Shrinker:
         todo = list(steps(self._options(self.overrides), self.smallest))
         todo.reverse()
         while todo and self.runs < self.runs_max:
-            batch = self._batch(todo)
-            good = [step for step, result in self._try(batch) if result is not None]
-            todo.extend(reversed(good[1:]))  # they were tried on what is no longer the smallest: try them again at once
+            others = self._try(self._batch(todo))
+            todo.extend(reversed(others))  # they helped what is no longer the smallest: they come first on the new one
         return len(self.kept) > before
 
-    def _batch(self, todo: list[Step]) -> Iterator[tuple[Step, dict[str, Any]]]:
-        """As many of the next steps as there are workers; those that change nothing any more are left out."""
-        options, found = self._options(self.overrides), 0
-        while todo and found < min(self.workers.count, self.runs_max - self.runs):
+    def _batch(self, todo: list[Step]) -> list[Trial]:
+        """As many of the next steps as there are workers; those that lead to no run that is new are left out."""
+        options = self._options(self.overrides)
+        found: list[Trial] = []
+        while todo and len(found) < min(self.workers.count, self.runs_max - self.runs):
             step = todo.pop()
             changes = step.changes(options)
-            if changes is not None:
-                found += 1
-                yield step, merged(self.overrides, changes)
-
-    def _try(self, batch: Iterator[tuple[Step, dict[str, Any]]]) -> list[tuple[Step, Result | None]]:
-        """Run them all, and keep the first, in the order of steps, that breaks the same."""
-        tried = list(batch)
-        jobs = [attrs.evolve(self.job, overrides=overrides) for _, overrides in tried]
-        results: dict[int, Result | None] = {}
-        for done in self.workers.run(run_job, jobs, cpu_seconds_max=RUN_CPU_SECONDS_MAX):
-            self.runs += 1
-            results[jobs.index(done.job)] = done.result if self._breaks_the_same(done.result) else None
-            self.tell(self)
-        found = [(step, results[index]) for index, (step, _) in enumerate(tried)]
-        for (step, result), (_, overrides) in zip(found, tried, strict=True):
-            if result is not None:
-                self.smallest, self.overrides = result, overrides
-                self.kept.append(step.what)
-                break
+            overrides = merged(self.overrides, changes or {})
+            run = json.dumps(overrides, sort_keys=True)
+            if changes is not None and run not in self._tried:
+                self._tried[run] = None
+                found.append(Trial(step=step, overrides=overrides))
         return found
 
-    def _breaks_the_same(self, result: Result | None) -> bool:
+    def _try(self, batch: Sequence[Trial]) -> list[Step]:
+        """Run them all, and keep the first that breaks the same. Returns the steps of the others that did."""
+        jobs = {index: evolve(self.job, overrides=trial.overrides) for index, trial in enumerate(batch)}
+        good: dict[int, Result] = {}
+        for done in self.workers.run(run_job, list(jobs.values()), cpu_seconds_max=RUN_CPU_SECONDS_MAX):
+            self.runs += 1
+            if done.result is not None and self._breaks_the_same(done.result):
+                good[next(index for index, job in jobs.items() if job is done.job)] = done.result
+            self.tell(self)
+        for index in sorted(good)[:1]:
+            self.smallest, self.overrides = good[index], batch[index].overrides
+            self.kept.append(batch[index].step.what)
+        return [batch[index].step for index in sorted(good)[1:]]
+
+    def _breaks_the_same(self, result: Result) -> bool:
         assert self.smallest is not None
         assert self.smallest.violation is not None
-        if result is None or result.violation is None:
+        if result.violation is None:
             return False
         return result.violation.invariant == self.smallest.violation.invariant
 
