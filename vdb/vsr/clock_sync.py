@@ -33,6 +33,8 @@ TOLERANCE_US = 500_000
 
 _PPM = 1_000_000
 _NS_PER_US = 1000
+_ROUNDING_US = 2
+"""Each reading is rounded down."""
 
 
 class Interval(NamedTuple):
@@ -109,7 +111,7 @@ class ClockView:
 
 @frozen
 class _Bound:
-    """The other node's wall clock less this node's monotonic one, as it was known at `at_us`."""
+    """The other node's wall clock less this node's monotonic one, as it is known since `at_us`: when it was asked."""
 
     interval: Interval
     at_us: int
@@ -131,14 +133,13 @@ class ClockSync:
         """`node` read `wall_us` from its clock between two moments of this node's monotonic clock."""
         if sent_ns > received_ns:
             return  # not an answer to what was asked
-        now_us = -(-received_ns // _NS_PER_US)
-        # One more at either end: readings are rounded down.
-        interval = Interval(wall_us - now_us, wall_us - sent_ns // _NS_PER_US).widened(1)
+        sent_us, received_us = sent_ns // _NS_PER_US, received_ns // _NS_PER_US
+        interval = Interval(wall_us - received_us, wall_us - sent_us).widened(_ROUNDING_US)
         before = self._bounds.get(node)
         if before is not None:
             # Disjoint: the other clock was set, and what was known of it is void.
-            interval = before.grown(now_us).meet(interval) or interval
-        self._bounds[node] = _Bound(interval, now_us)
+            interval = before.grown(sent_us).meet(interval) or interval
+        self._bounds[node] = _Bound(interval, sent_us)
 
     def forget(self, node: int) -> None:
         """The node is no member any more."""
