@@ -54,6 +54,15 @@ class Durability(Enum):
     GEO_DURABLE = "geo-durable"
 
 
+class Consistency(Enum):
+    """What a read may miss."""
+
+    LINEARIZABLE = "linearizable"
+    """Nothing that was acknowledged before the read began: the group's primary answers, confirmed by a quorum."""
+    STALE = "stale"
+    """Whatever the node that is asked hasn't applied yet."""
+
+
 def _check_region_name(_owner: object, _attribute: object, name: str) -> None:
     if name == GLOBAL_GROUP:
         raise InvalidArgument("a region can't be called 'global': that word names the global group")
@@ -148,6 +157,10 @@ class Position:
         if not separator or not group or not number.isascii() or not number.isdigit():
             raise InvalidArgument(f"a position reads GROUP:NUMBER, such as 'ap-southeast-2:42'; found {text!r}")
         return cls(GroupId(group), int(number))
+
+
+ReadLevel = Consistency | Position
+"""How fresh a read must be. A position: all that lies before it, from any node that has applied it."""
 
 
 def check_tenant_id(value: int) -> TenantId:

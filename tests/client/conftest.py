@@ -16,6 +16,7 @@ from vdb.errors import (
     ConnectionLost,
     DefiniteError,
     InvalidArgument,
+    NotPrimary,
     Overloaded,
     SessionExpired,
     SessionGap,
@@ -62,6 +63,7 @@ class FakeNode:
         self.opened = 0
         self.executions = 0
         self.calls: list[str] = []
+        self.levels: list[str] = []
         self.refuse_connections = 0
         self.overloaded = 0
         self.cut_before_answer = 0
@@ -69,6 +71,11 @@ class FakeNode:
         self.evict_before_answer = False
         self.mute = False
         """Answers nothing."""
+        self.primary_address = ""
+        self.refusals: list[Exception] = []
+        """What the next calls that need the primary fail with."""
+        self.elsewhere: NotPrimary | None = None
+        """This node isn't the primary, and says so."""
         self._nursery: trio.Nursery | None = None
         self._ends: list[Any] = []
         self._appended = trio.Event()
@@ -103,7 +110,20 @@ class FakeNode:
         self.calls.append(call.name)
         if self.mute:
             return
+        if call.name not in ("status", "rows", "waitForProjection") and not self._any_node_may(call):
+            refusal = self.refusals.pop(0) if self.refusals else self.elsewhere
+            if refusal is not None:
+                call.fail(refusal)
+                return
         getattr(self, f"on_{call.name}")(call, call.params)
+
+    def _any_node_may(self, call: IncomingCall) -> bool:
+        if call.name not in ("read", "readLog", "getStream", "listStreams"):
+            return False
+        level = call.params.consistency
+        which = str(level.which())
+        self.levels.append(level.atLeast if which == "atLeast" else which)
+        return which != "linearizable"
 
     def on_openSession(self, call: IncomingCall, params: Any) -> None:
         self.sessions = {number: kept for number, kept in self.sessions.items() if kept[0] != params.group}
@@ -260,6 +280,7 @@ class FakeNode:
             results.node, results.region, results.version = "fake", self.region, "0"
             (group,) = results.init("groups", 1)
             group.group, group.nextPosition = "ap-southeast-2", 3
+            group.primaryAddress = self.primary_address
 
         call.respond(build)
 
@@ -292,6 +313,49 @@ def make_client(node: FakeNode) -> Callable[..., Client]:
         return Client(node.dial, entropy=SeededEntropy(), **settings)
 
     return make
+
+
+class FakeCluster:
+    """Nodes that share what is committed. One of them is the primary; the others name it, if they know it."""
+
+    def __init__(self, count: int = 3) -> None:
+        self.nodes = {f"n{number}": FakeNode() for number in range(count)}
+        first = self.nodes["n0"]
+        for node in self.nodes.values():
+            node.streams = first.streams
+        self.primary = "n0"
+        self.lead("n0")
+
+    def lead(self, name: str, *, told: bool = True) -> None:
+        """`name` is the primary from now on. It has the sessions of the one before."""
+        known = name if told else ""
+        self.nodes[name].sessions = self.nodes[self.primary].sessions
+        self.nodes[name].opened = self.nodes[self.primary].opened
+        self.primary = name
+        for address, node in self.nodes.items():
+            node.primary_address = known
+            node.elsewhere = None if address == name else NotPrimary(f"ask {known or 'another'}", known)
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        async with trio.open_nursery() as nursery:
+            for node in self.nodes.values():
+                await nursery.start(node.run)
+            task_status.started()
+            await trio.sleep_forever()
+
+    def client(self, *addresses: str, **settings: Any) -> Client:
+        """Of the nodes named; of all without a name."""
+        nodes = {name: self.nodes[name].dial for name in addresses or self.nodes}
+        return Client(nodes, entropy=SeededEntropy(), learn=lambda name: self.nodes[name].dial, **settings)
+
+    @property
+    def executions(self) -> int:
+        return sum(node.executions for node in self.nodes.values())
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
 
 
 @pytest.fixture

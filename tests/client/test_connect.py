@@ -100,6 +100,21 @@ def test_address_and_tenant_come_from_the_environment(
         vdb.connect()
 
 
+def test_several_addresses(tcp_node: tuple[Any, str], free_tcp_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = f"127.0.0.1:{free_tcp_port}"
+    for address in ([nobody, tcp_node[1]], f"{nobody}, {tcp_node[1]}"):
+        with vdb.connect_sync(address) as client:
+            assert client.status().node == "fake"
+    monkeypatch.setenv("VDB_ADDRESS", f"{nobody},{tcp_node[1]}")
+    with vdb.connect_sync() as client:
+        assert client.status().node == "fake"
+
+
+def test_no_address_at_all() -> None:
+    with pytest.raises(ConfigError, match="a client needs the address of at least one node; found none"):
+        vdb.connect([])
+
+
 def test_nobody_listens(free_tcp_port: int) -> None:
     message = (
         f"no node answers: can't connect to 127.0.0.1:{free_tcp_port}: .*; if none runs, start one with `vdb start`"

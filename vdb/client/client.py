@@ -1,45 +1,51 @@
 """A connected client: `AsyncFace` over RPC, with the tasks that keep it connected.
 
-    async with Client(connector, entropy=...) as client:
+    async with Client({"127.0.0.1:7140": connector}, entropy=...) as client:
         await client.publish("notes", b"hello")
 
-`connector` opens byte streams, so that the simulator passes its network; `vdb.connect` passes sockets. The client's
+A connector opens byte streams, so that the simulator passes its network; `vdb.connect` passes sockets. The client's
 tasks live inside the `async with` block: no task outlives it, and what the block raises leaves it as it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 import anyio
 from anyio.abc import TaskGroup
 
-from vdb.client.connection import Connection, Connector
 from vdb.client.face import AsyncFace
+from vdb.client.router import Connector, Router
 from vdb.client.rpc_gateway import RpcGateway
 from vdb.errors import InvalidArgument
 from vdb.ports import Entropy
 
 
 class Client(AsyncFace):
-    """Talks to one node. Enter it once; its methods may be called from many tasks at once."""
+    """Talks to one node, or to a cluster. Enter it once; its methods may be called from many tasks at once."""
 
     def __init__(
         self,
-        connector: Connector,
+        nodes: Mapping[str, Connector] | Connector,
         *,
         entropy: Entropy,
         tenant: int = 1,
         retry_for: float = 30.0,
         connect_for: float = 0.0,
+        learn: Callable[[str], Connector] | None = None,
     ) -> None:
-        """`retry_for`: seconds within which a call is sent again after lost connections, unless it has a timeout.
+        """`nodes`: connectors by the addresses that the nodes name each other by; one alone needs no address.
 
-        `connect_for`: seconds in which the first connection must come about; 0 tries once.
+        `retry_for`: seconds within which a call is sent again after lost connections, unless it has a timeout.
+
+        `connect_for`: seconds in which the first connection must come about; 0 tries once. `learn` makes a connector
+        for an address that a node names.
         """
         self._tasks: TaskGroup = anyio.create_task_group()
-        self._connection = Connection(connector, entropy, self._tasks)
-        self._rpc = RpcGateway(self._connection, entropy, self._tasks)
+        connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
+        self._router = Router(connectors, entropy, self._tasks, learn)
+        self._rpc = RpcGateway(self._router, entropy, self._tasks)
         self._connect_for = connect_for
         self._entered = False
         super().__init__(self._rpc, tenant=tenant, timeout=retry_for)
@@ -51,7 +57,7 @@ class Client(AsyncFace):
         self._entered = True
         await self._tasks.__aenter__()
         try:
-            await self._connection.connect(self._connect_for)
+            await self._router.connect(self._connect_for)
         except BaseException as error:
             await self._leave(error)
             raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -11,10 +12,10 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from vdb.client.client import Client
-from vdb.client.connection import Connector
+from vdb.client.router import Connector
 from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
-from vdb.errors import ConnectionLost, InvalidArgument, NotLoopback
+from vdb.errors import ConfigError, ConnectionLost, InvalidArgument, NotLoopback
 from vdb.world.address import is_loopback, split_address
 from vdb.world.client_tls import client_context
 from vdb.world.entropy import RealEntropy
@@ -53,8 +54,19 @@ def tcp_connector(address: str, tls: TlsConfig | None = None) -> Connector:
     return connect
 
 
+def split_addresses(address: str | Sequence[str]) -> list[str]:
+    """Each of `host:port,host:port` or of a list once, in order. ConfigError for anything else."""
+    parts = address.split(",") if isinstance(address, str) else list(address)
+    found = list(dict.fromkeys(part.strip() for part in parts))
+    if not found:
+        raise ConfigError("a client needs the address of at least one node; found none")
+    for one in found:
+        split_address(one)
+    return found
+
+
 def connect(
-    address: str | None = None,
+    address: str | Sequence[str] | None = None,
     *,
     tls: TlsConfig | None = None,
     tenant: int | None = None,
@@ -67,12 +79,15 @@ def connect(
             await client.create_stream("notes")
             await client.publish("notes", b"hello")
 
-    `address`: host:port; None takes VDB_ADDRESS, or 127.0.0.1:7140. `tenant`: None takes VDB_TENANT, or 1.
+    `address`: host:port of a node, or of several nodes of a cluster, as a list or with commas between them: the client
+    finds the primary and follows it. None takes VDB_ADDRESS, or 127.0.0.1:7140. `tenant`: None takes VDB_TENANT, or 1.
     `retry_for`: seconds in which a call is tried again over lost connections. `connect_for`: seconds to wait for a
     node that isn't there yet.
     """
+    addresses = split_addresses(default_address() if address is None else address)
     return Client(
-        tcp_connector(default_address() if address is None else address, tls),
+        {one: tcp_connector(one, tls) for one in addresses},
+        learn=partial(tcp_connector, tls=tls),
         entropy=RealEntropy(),
         tenant=default_tenant() if tenant is None else tenant,
         retry_for=retry_for,
@@ -122,7 +137,7 @@ async def _made(make_client: Callable[[], Client]) -> Client:
 
 
 def connect_sync(
-    address: str | None = None,
+    address: str | Sequence[str] | None = None,
     *,
     tls: TlsConfig | None = None,
     tenant: int | None = None,

@@ -2,6 +2,10 @@
 
 A write returns when its events are durable. Errors are definite (nothing happened) or `IndefiniteError` (it may have
 happened; inside one client it is never executed twice). `timeout` is seconds and bounds retries and waiting.
+
+Reads are linearizable unless they say otherwise: they see all that was acknowledged before they began, to whomever.
+`at_least=position` asks for what lies before a position, which any node answers once it has applied it: so one reads
+one's own writes (`Published.position`). `consistency="stale"` takes what the node has.
 """
 
 from __future__ import annotations
@@ -26,8 +30,20 @@ from vdb.client.values import (
 from vdb.errors import InvalidArgument
 from vdb.kernel.command import Expected
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAM_NAME_BYTES_MAX
-from vdb.types import GLOBAL_GROUP, U64_MAX, DataClass, GroupId, Placement, Position, Region, check_tenant_id
+from vdb.types import (
+    GLOBAL_GROUP,
+    U64_MAX,
+    Consistency,
+    DataClass,
+    GroupId,
+    Placement,
+    Position,
+    ReadLevel,
+    Region,
+    check_tenant_id,
+)
 
+LINEARIZABLE = Consistency.LINEARIZABLE
 READ_EVENTS = 1000
 """Events asked for at a time."""
 
@@ -54,6 +70,22 @@ def _check_name(name: str) -> None:
     size = len(check_text(name, "a stream's name"))
     if not 1 <= size <= STREAM_NAME_BYTES_MAX:
         raise InvalidArgument(f"a stream's name has 1 to {STREAM_NAME_BYTES_MAX} bytes; found {size}")
+
+
+def read_level(consistency: Consistency | str, at_least: Position | str | None) -> ReadLevel:
+    """What the two options of a read say together."""
+    try:
+        found = Consistency(consistency)
+    except ValueError:
+        raise InvalidArgument(f"a read's consistency is 'linearizable' or 'stale'; found {consistency!r}") from None
+    if at_least is None:
+        return found
+    if found is Consistency.STALE:
+        raise InvalidArgument("a read is either stale or at least at a position; found both")
+    if isinstance(at_least, Position):
+        return at_least
+    check_text(at_least, "a position")
+    return Position.parse(at_least)
 
 
 def _check_start(start: int) -> None:
@@ -122,24 +154,50 @@ class AsyncFace:
         return await self._gateway.append(self.tenant, appends, timeout=self._seconds(timeout))
 
     async def read(
-        self, stream: str, from_offset: int = 0, max_events: int = READ_EVENTS, *, timeout: float | None = None
+        self,
+        stream: str,
+        from_offset: int = 0,
+        max_events: int = READ_EVENTS,
+        *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
     ) -> list[Event]:
         """Up to `max_events` events from an offset on; fewer only at the stream's end."""
         events: list[Event] = []
-        iterator = self.events(stream, from_offset, max_events=max_events, timeout=timeout)
+        iterator = self.events(
+            stream, from_offset, max_events=max_events, consistency=consistency, at_least=at_least, timeout=timeout
+        )
         while batch := await iterator.next_batch():
             events += batch
         return events
 
     def events(
-        self, stream: str, from_offset: int = 0, *, max_events: int | None = None, timeout: float | None = None
+        self,
+        stream: str,
+        from_offset: int = 0,
+        *,
+        max_events: int | None = None,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
     ) -> EventIterator:
         """Iterate over a stream from an offset to where it ends at the time of the last read."""
-        return self._iterate(stream, from_offset, max_events, follow=False, timeout=timeout)
+        level = read_level(consistency, at_least)
+        return self._iterate(stream, from_offset, max_events, follow=False, level=level, timeout=timeout)
 
-    def follow(self, stream: str, from_offset: int = 0, *, timeout: float | None = None) -> EventIterator:
+    def follow(
+        self,
+        stream: str,
+        from_offset: int = 0,
+        *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
+    ) -> EventIterator:
         """Iterate over a stream from an offset through its history into what is appended from now on; never ends."""
-        return self._iterate(stream, from_offset, None, follow=True, timeout=timeout)
+        level = read_level(consistency, at_least)
+        return self._iterate(stream, from_offset, None, follow=True, level=level, timeout=timeout)
 
     def log(
         self,
@@ -148,16 +206,19 @@ class AsyncFace:
         *,
         max_events: int | None = None,
         follow: bool = False,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
         timeout: float | None = None,
     ) -> EventIterator:
         """Iterate over all events of the tenant in one group (a region's name or 'global'), in commit order."""
         _check_start(from_position)
+        level = read_level(consistency, at_least)
         name = GroupId(str(group))
         seconds = self._seconds(timeout)
 
         async def fetch(start: int, maximum: int, wait: float) -> tuple[list[Event], int, int]:
             page = await self._gateway.read_log(
-                self.tenant, name, start, max_events=maximum, wait=wait, timeout=seconds
+                self.tenant, name, start, max_events=maximum, wait=wait, level=level, timeout=seconds
             )
             return [event for run in page.runs for event in run.events(name)], page.next, page.head
 
@@ -169,11 +230,15 @@ class AsyncFace:
         from_position: int = 0,
         max_events: int = READ_EVENTS,
         *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
         timeout: float | None = None,
     ) -> list[Event]:
         """Up to `max_events` events of the tenant in one group, in commit order; fewer only at the log's end."""
         events: list[Event] = []
-        iterator = self.log(group, from_position, max_events=max_events, timeout=timeout)
+        iterator = self.log(
+            group, from_position, max_events=max_events, consistency=consistency, at_least=at_least, timeout=timeout
+        )
         while batch := await iterator.next_batch():
             events += batch
         return events
@@ -201,27 +266,39 @@ class AsyncFace:
             max_events=EVENTS_PER_APPEND_MAX,
             wait=0.0,
             ids_only=True,
+            level=LINEARIZABLE,
             timeout=self._seconds(timeout),
         )
         return [event_id for run in page.runs for event_id in run.event_ids], max(page.next, from_offset)
 
-    async def list_streams(self, *, timeout: float | None = None) -> list[StreamInfo]:
+    async def list_streams(
+        self, *, consistency: Consistency | str = LINEARIZABLE, timeout: float | None = None
+    ) -> list[StreamInfo]:
         """All streams of the tenant, group by group, in the order of their creation."""
+        level = read_level(consistency, None)
         streams: list[StreamInfo] = []
         more = True
         while more:
             after = streams[-1].name if streams else ""
             page, more = await self._gateway.list_streams(
-                self.tenant, after, STREAMS_PER_PAGE, timeout=self._seconds(timeout)
+                self.tenant, after, STREAMS_PER_PAGE, level=level, timeout=self._seconds(timeout)
             )
             streams += page
             more = more and bool(page)
         return streams
 
-    async def get_stream(self, stream: str, *, timeout: float | None = None) -> StreamInfo:
+    async def get_stream(
+        self,
+        stream: str,
+        *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
+    ) -> StreamInfo:
         """One stream; UnknownStream if there is none of this name."""
         check_text(stream, "a stream's name")
-        return await self._gateway.get_stream(self.tenant, stream, timeout=self._seconds(timeout))
+        level = read_level(consistency, at_least)
+        return await self._gateway.get_stream(self.tenant, stream, level=level, timeout=self._seconds(timeout))
 
     async def status(self, *, timeout: float | None = None) -> NodeStatus:
         """The node, its groups and its projections."""
@@ -257,25 +334,39 @@ class AsyncFace:
         )
 
     def _iterate(
-        self, stream: str, from_offset: int, max_events: int | None, *, follow: bool, timeout: float | None
+        self,
+        stream: str,
+        from_offset: int,
+        max_events: int | None,
+        *,
+        follow: bool,
+        level: ReadLevel,
+        timeout: float | None,
     ) -> EventIterator:
         check_text(stream, "a stream's name")
         _check_start(from_offset)
         seconds = self._seconds(timeout)
 
         async def fetch(start: int, maximum: int, wait: float) -> tuple[list[Event], int, int]:
-            group = await self._group_of(stream, seconds)
+            group = await self._group_of(stream, level, seconds)
             page = await self._gateway.read(
-                self.tenant, stream, start, max_events=maximum, wait=wait, ids_only=False, timeout=seconds
+                self.tenant,
+                stream,
+                start,
+                max_events=maximum,
+                wait=wait,
+                ids_only=False,
+                level=level,
+                timeout=seconds,
             )
             return [event for run in page.runs for event in run.events(group)], page.next, page.head
 
         return EventIterator(fetch, from_offset, max_events, follow=follow, per_fetch=READ_EVENTS)
 
-    async def _group_of(self, stream: str, timeout: float) -> GroupId:
+    async def _group_of(self, stream: str, level: ReadLevel, timeout: float) -> GroupId:
         group = self._groups.get(stream)
         if group is None:
-            group = (await self._gateway.get_stream(self.tenant, stream, timeout=timeout)).group
+            group = (await self._gateway.get_stream(self.tenant, stream, level=level, timeout=timeout)).group
             self._groups[stream] = group
         return group
 

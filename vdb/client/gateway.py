@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
-from vdb.types import DataClass, GroupId
+from vdb.types import DataClass, GroupId, ReadLevel
 
 
 class Gateway(Protocol):
@@ -32,20 +32,29 @@ class Gateway(Protocol):
         max_events: int,
         wait: float,
         ids_only: bool,
+        level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
         """Some events from an offset on. An empty answer waits up to `wait` seconds for the next event."""
 
     async def read_log(
-        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+        self,
+        tenant: int,
+        group: GroupId,
+        from_position: int,
+        *,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
     ) -> ReadPage: ...
 
     async def list_streams(
-        self, tenant: int, after: str, maximum: int, *, timeout: float
+        self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
         """Streams whose names follow `after`, and whether there are more."""
 
-    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo: ...
+    async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo: ...
 
     async def status(self, *, timeout: float) -> NodeStatus: ...
 

@@ -1,11 +1,13 @@
 """One live RPC connection, and the watch over its answers.
 
-A half-open connection never says that it is lost: an answer that is overdue ends the link.
+A half-open connection never says that it is lost: an answer that is overdue ends the link. One that is merely late is
+reported, so that a client of several nodes can look whether another of them has taken over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -18,15 +20,22 @@ from vdb.rpc.questions import Question
 ANSWER_SECONDS_MAX = 10.0
 """A link whose node doesn't answer a call for so long, beyond what the call may wait for, is given up."""
 
+LATE_SECONDS = 0.5
+"""An answer is late that takes so long beyond what the call may wait for."""
+
 _WATCH_SECONDS = 1.0
 
 
 class Link:
     """Calls over one connection. `lost` is set once no call can succeed any more."""
 
-    def __init__(self, rpc: RpcClient, on_answer: Callable[[], None]) -> None:
+    def __init__(
+        self, rpc: RpcClient, address: str = "", on_late: Callable[[Link], Awaitable[None]] | None = None
+    ) -> None:
+        """`on_late` is awaited, again and again, while an answer is late."""
         self._rpc = rpc
-        self._on_answer = on_answer
+        self._on_late = on_late
+        self.address = address
         self._deadlines: dict[int, float] = {}
         """By serial number: when the answer to a call is overdue, in the loop's time."""
         self._serial = 0
@@ -53,8 +62,6 @@ class Link:
             del self._deadlines[serial]
             if isinstance(error, ConnectionLost):
                 self.lost.set()
-            else:
-                self._on_answer()
             on_done(results, error)
 
         try:
@@ -89,10 +96,15 @@ class Link:
 
     async def watch(self) -> None:
         """Returns when the link is lost, or when an answer is overdue."""
+        every = _WATCH_SECONDS if self._on_late is None else LATE_SECONDS
         while self.usable:
-            with anyio.move_on_after(_WATCH_SECONDS):
+            with anyio.move_on_after(every):
                 await self.lost.wait()
+            first = min(self._deadlines.values(), default=math.inf)
             now = anyio.current_time()
-            if any(deadline < now for deadline in self._deadlines.values()):
+            if first < now:
                 mark("client.answer_overdue")
                 self.lost.set()
+            elif self._on_late is not None and first - ANSWER_SECONDS_MAX + LATE_SECONDS < now:
+                mark("client.answer_late")
+                await self._on_late(self)

@@ -7,6 +7,7 @@ from typing import Any
 
 from vdb.client.values import (
     GroupStatus,
+    MemberStatus,
     NodeStatus,
     ProjectionStatus,
     Published,
@@ -19,7 +20,7 @@ from vdb.client.values import (
     parse_positions,
 )
 from vdb.kernel.command import Expected, ExpectedKind, Origin
-from vdb.types import DataClass, GroupId, Position
+from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel
 
 
 def write_origin(builder: Any, origin: Origin) -> None:
@@ -62,6 +63,14 @@ def write_append(params: Any, origin: Origin, *, tenant: int, appends: Sequence[
             if run.event_ids:
                 run_builder.eventIds = run.event_ids
             run_builder.schemaId = run.schema_id
+
+
+def write_level(params: Any, level: ReadLevel) -> None:
+    """Linearizable is what a fresh message says already."""
+    if isinstance(level, Position):
+        params.consistency.atLeast = str(level)
+    elif level is Consistency.STALE:
+        params.consistency.stale = None
 
 
 def write_value(builder: Any, value: SqlValue) -> None:
@@ -164,6 +173,12 @@ def read_status(results: Any) -> NodeStatus:
                 sessions=group.sessions,
                 scrubbed_at=group.scrubbedAt,
                 scrub_faults=group.scrubFaults,
+                primary=group.primary,
+                primary_address=group.primaryAddress,
+                epoch=group.epoch,
+                members=tuple(_read_member(member) for member in group.members),
+                serving=group.serving,
+                disk_full=group.diskFull,
             )
             for group in results.groups
         ),
@@ -178,6 +193,24 @@ def read_status(results: Any) -> NodeStatus:
             for projection in results.projections
         ),
         uptime_seconds=results.uptimeSeconds,
+        number=results.number,
+        cluster=bytes(results.cluster),
+        disk_id=bytes(results.diskId),
+        clock_synchronised=results.clockSynchronised,
+    )
+
+
+def _read_member(member: Any) -> MemberStatus:
+    return MemberStatus(
+        node=member.node,
+        name=member.name,
+        learner=member.learner,
+        address=member.address,
+        peer_address=member.peerAddress,
+        commit=member.commit,
+        checkpoint_op=member.checkpointOp,
+        heard_us=None if member.heardMicros < 0 else member.heardMicros,
+        clock_offset_us=member.clockOffsetMicros if member.clockKnown else None,
     )
 
 

@@ -1,6 +1,8 @@
 """The `Gateway` over Cap'n Proto RPC: writes through a session for each group, reads asked again until answered.
 
-Which session a write goes through follows from its stream's group, which never changes: it is asked for once.
+Which session a write goes through, and whose primary answers a linearizable read, follows from its stream's group,
+which never changes: it is asked for once. A stream that isn't known yet is looked for on any node; where that one isn't
+the primary of all its groups, group by group.
 """
 
 from __future__ import annotations
@@ -12,13 +14,13 @@ from typing import Any
 from anyio.abc import TaskGroup
 
 from vdb.client import rpc_codec
-from vdb.client.connection import Connection
+from vdb.client.router import Router
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.client.writer import Writer
-from vdb.errors import CrossGroup
+from vdb.errors import CrossGroup, NotPrimary, UnknownStream, UnknownTenant
 from vdb.kernel.command import CLIENT_ID_SIZE, Origin
 from vdb.ports import Entropy
-from vdb.types import DataClass, GroupId
+from vdb.types import Consistency, DataClass, GroupId, ReadLevel
 
 _PLACES_MAX = 100_000
 """Streams whose group is remembered; past it, they are asked for again."""
@@ -27,12 +29,13 @@ _PLACES_MAX = 100_000
 class RpcGateway:
     """Implements `vdb.client.gateway.Gateway`."""
 
-    def __init__(self, connection: Connection, entropy: Entropy, tasks: TaskGroup) -> None:
-        self._connection = connection
+    def __init__(self, router: Router, entropy: Entropy, tasks: TaskGroup) -> None:
+        self._router = router
         self._entropy = entropy
         self._tasks = tasks
         self._writers: dict[GroupId, Writer] = {}
         self._groups: dict[tuple[int, str], GroupId] = {}
+        self._all_groups: tuple[GroupId, ...] = ()
 
     def close(self) -> None:
         """Fail the writes in flight: their outcome is unknown."""
@@ -80,8 +83,11 @@ class RpcGateway:
         max_events: int,
         wait: float,
         ids_only: bool,
+        level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
+        group = await self._group_of(tenant, stream, timeout) if level is Consistency.LINEARIZABLE else None
+
         def build(params: Any) -> None:
             params.tenant = tenant
             params.stream = stream
@@ -89,11 +95,22 @@ class RpcGateway:
             params.maxEvents = max_events
             params.waitMicros = int(wait * 1e6)
             params.idsOnly = ids_only
+            rpc_codec.write_level(params, level)
 
-        return await self._connection.ask("read", build, rpc_codec.read_stream_page, timeout=timeout, wait_seconds=wait)
+        return await self._router.ask(
+            "read", build, rpc_codec.read_stream_page, timeout=timeout, wait_seconds=wait, group=group
+        )
 
     async def read_log(
-        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+        self,
+        tenant: int,
+        group: GroupId,
+        from_position: int,
+        *,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
     ) -> ReadPage:
         def build(params: Any) -> None:
             params.tenant = tenant
@@ -101,31 +118,100 @@ class RpcGateway:
             params.fromPosition = from_position
             params.maxEvents = max_events
             params.waitMicros = int(wait * 1e6)
+            rpc_codec.write_level(params, level)
 
-        return await self._connection.ask("readLog", build, rpc_codec.read_log_page, timeout=timeout, wait_seconds=wait)
+        return await self._router.ask(
+            "readLog",
+            build,
+            rpc_codec.read_log_page,
+            timeout=timeout,
+            wait_seconds=wait,
+            group=group if level is Consistency.LINEARIZABLE else None,
+        )
 
     async def list_streams(
-        self, tenant: int, after: str, maximum: int, *, timeout: float
+        self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
+    ) -> tuple[list[StreamInfo], bool]:
+        try:
+            return await self._list_in(None, tenant, after, maximum, level, timeout)
+        except NotPrimary:
+            groups = await self._groups_of_node(timeout)
+        if after:
+            groups = groups[groups.index(await self._group_of(tenant, after, timeout)) :]
+        known = bool(after)
+        unknown: UnknownTenant | None = None
+        for group in groups:
+            try:
+                page, more = await self._list_in(group, tenant, after, maximum, level, timeout)
+            except UnknownTenant as error:
+                unknown = error
+            else:
+                known = True
+                if page:
+                    return page, more or group != groups[-1]
+            after = ""
+        if unknown is not None and not known:
+            raise unknown
+        return [], False
+
+    async def _list_in(
+        self, group: GroupId | None, tenant: int, after: str, maximum: int, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
         def build(params: Any) -> None:
             params.tenant = tenant
             params.after = after
             params.max = maximum
+            params.group = group or ""
+            rpc_codec.write_level(params, level)
 
-        return await self._connection.ask("listStreams", build, rpc_codec.read_streams, timeout=timeout)
+        return await self._router.ask("listStreams", build, rpc_codec.read_streams, timeout=timeout, group=group)
 
-    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
+    async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
+        known = self._groups.get((tenant, name)) if level is Consistency.LINEARIZABLE else None
+        try:
+            info = await self._get_in(known, tenant, name, level, timeout)
+        except NotPrimary:
+            info = await self._look_everywhere(tenant, name, level, timeout)
+        if len(self._groups) >= _PLACES_MAX:
+            self._groups.clear()
+        self._groups[tenant, name] = info.group
+        return info
+
+    async def _look_everywhere(self, tenant: int, name: str, level: ReadLevel, timeout: float) -> StreamInfo:
+        """Ask each group's primary."""
+        missing: UnknownStream | UnknownTenant | None = None
+        for group in await self._groups_of_node(timeout):
+            try:
+                return await self._get_in(group, tenant, name, level, timeout)
+            except UnknownStream as error:
+                missing = error
+            except UnknownTenant as error:
+                missing = missing or error
+        assert missing is not None, "a node has groups"
+        raise missing
+
+    async def _get_in(
+        self, group: GroupId | None, tenant: int, name: str, level: ReadLevel, timeout: float
+    ) -> StreamInfo:
         def build(params: Any) -> None:
             params.tenant = tenant
             params.stream = name
+            params.group = group or ""
+            rpc_codec.write_level(params, level)
 
         def parse(results: Any) -> StreamInfo:
             return rpc_codec.read_stream_info(results.stream)
 
-        return await self._connection.ask("getStream", build, parse, timeout=timeout)
+        return await self._router.ask("getStream", build, parse, timeout=timeout, group=group)
+
+    async def _groups_of_node(self, timeout: float) -> tuple[GroupId, ...]:
+        if not self._all_groups:
+            status = await self.status(timeout=timeout)
+            self._all_groups = tuple(GroupId(group.group) for group in status.groups)
+        return self._all_groups
 
     async def status(self, *, timeout: float) -> NodeStatus:
-        return await self._connection.ask("status", lambda params: None, rpc_codec.read_status, timeout=timeout)
+        return await self._router.ask("status", lambda params: None, rpc_codec.read_status, timeout=timeout)
 
     async def rows(
         self,
@@ -149,7 +235,7 @@ class RpcGateway:
             params.orderBy = list(order_by)
             params.limit = limit
 
-        return await self._connection.ask("rows", build, rpc_codec.read_rows, timeout=timeout)
+        return await self._router.ask("rows", build, rpc_codec.read_rows, timeout=timeout)
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
         def build(params: Any) -> None:
@@ -158,7 +244,7 @@ class RpcGateway:
             params.position = position
             params.timeoutMicros = int(timeout * 1e6)
 
-        return await self._connection.ask(
+        return await self._router.ask(
             "waitForProjection",
             build,
             lambda results: bool(results.reached),
@@ -170,10 +256,7 @@ class RpcGateway:
         key = (tenant, stream)
         group = self._groups.get(key)
         if group is None:
-            group = (await self.get_stream(tenant, stream, timeout=timeout)).group
-            if len(self._groups) >= _PLACES_MAX:
-                self._groups.clear()
-            self._groups[key] = group
+            group = (await self.get_stream(tenant, stream, level=Consistency.LINEARIZABLE, timeout=timeout)).group
         return group
 
     def _writer(self, group: GroupId) -> Writer:
@@ -182,7 +265,7 @@ class RpcGateway:
             writer = Writer(
                 client=self._entropy.random_bytes(CLIENT_ID_SIZE),
                 group=group,
-                connection=self._connection,
+                router=self._router,
                 entropy=self._entropy,
             )
             self._writers[group] = writer

@@ -116,6 +116,11 @@ class Session(Generic[T]):
         """The node was overloaded: this copy was not executed."""
         entry.sent = False
 
+    def uncertain(self, entry: InFlight[T]) -> None:
+        """This copy may have been executed, and the node won't say."""
+        entry.sent = False
+        entry.lost = True
+
     def on_gap(self, entry: InFlight[T]) -> Verdict:
         """SESSION_GAP: this copy was not executed, because an earlier number wasn't."""
         entry.sent = False

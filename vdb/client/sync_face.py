@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
-from vdb.client.face import READ_EVENTS, AsyncFace
+from vdb.client.face import LINEARIZABLE, READ_EVENTS, AsyncFace
 from vdb.client.follow import EventIterator
 from vdb.client.values import Event, NodeStatus, Published, Rows, StreamAppend, StreamInfo, Where
 from vdb.kernel.command import Expected
-from vdb.types import DataClass, GroupId, Position, Region
+from vdb.types import Consistency, DataClass, GroupId, Position, Region
 
 T = TypeVar("T")
 
@@ -111,20 +111,56 @@ class SyncFace:
         return self._run(partial(self._face.append, appends, timeout=timeout))
 
     def read(
-        self, stream: str, from_offset: int = 0, max_events: int = READ_EVENTS, *, timeout: float | None = None
+        self,
+        stream: str,
+        from_offset: int = 0,
+        max_events: int = READ_EVENTS,
+        *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
     ) -> list[Event]:
         """Up to `max_events` events from an offset on; fewer only at the stream's end."""
-        return self._run(partial(self._face.read, stream, from_offset, max_events, timeout=timeout))
+        return self._run(
+            partial(
+                self._face.read,
+                stream,
+                from_offset,
+                max_events,
+                consistency=consistency,
+                at_least=at_least,
+                timeout=timeout,
+            )
+        )
 
     def events(
-        self, stream: str, from_offset: int = 0, *, max_events: int | None = None, timeout: float | None = None
+        self,
+        stream: str,
+        from_offset: int = 0,
+        *,
+        max_events: int | None = None,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
     ) -> SyncEvents:
         """Iterate over a stream from an offset to its end."""
-        return SyncEvents(self._face.events(stream, from_offset, max_events=max_events, timeout=timeout), self._run)
+        events = self._face.events(
+            stream, from_offset, max_events=max_events, consistency=consistency, at_least=at_least, timeout=timeout
+        )
+        return SyncEvents(events, self._run)
 
-    def follow(self, stream: str, from_offset: int = 0, *, timeout: float | None = None) -> SyncEvents:
+    def follow(
+        self,
+        stream: str,
+        from_offset: int = 0,
+        *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
+    ) -> SyncEvents:
         """Iterate over a stream through its history into what is appended from now on; blocks, never ends."""
-        return SyncEvents(self._face.follow(stream, from_offset, timeout=timeout), self._run)
+        events = self._face.follow(stream, from_offset, consistency=consistency, at_least=at_least, timeout=timeout)
+        return SyncEvents(events, self._run)
 
     def log(
         self,
@@ -133,10 +169,20 @@ class SyncFace:
         *,
         max_events: int | None = None,
         follow: bool = False,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
         timeout: float | None = None,
     ) -> SyncEvents:
         """Iterate over all events of the tenant in one group, in commit order."""
-        events = self._face.log(group, from_position, max_events=max_events, follow=follow, timeout=timeout)
+        events = self._face.log(
+            group,
+            from_position,
+            max_events=max_events,
+            follow=follow,
+            consistency=consistency,
+            at_least=at_least,
+            timeout=timeout,
+        )
         return SyncEvents(events, self._run)
 
     def read_log(
@@ -145,22 +191,45 @@ class SyncFace:
         from_position: int = 0,
         max_events: int = READ_EVENTS,
         *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
         timeout: float | None = None,
     ) -> list[Event]:
         """Up to `max_events` events of the tenant in one group, in commit order."""
-        return self._run(partial(self._face.read_log, group, from_position, max_events, timeout=timeout))
+        return self._run(
+            partial(
+                self._face.read_log,
+                group,
+                from_position,
+                max_events,
+                consistency=consistency,
+                at_least=at_least,
+                timeout=timeout,
+            )
+        )
 
     def event_ids(self, stream: str, from_offset: int = 0, *, timeout: float | None = None) -> list[bytes]:
         """The event ids of a stream from an offset to its end."""
         return self._run(partial(self._face.event_ids, stream, from_offset, timeout=timeout))
 
-    def list_streams(self, *, timeout: float | None = None) -> list[StreamInfo]:
+    def list_streams(
+        self, *, consistency: Consistency | str = LINEARIZABLE, timeout: float | None = None
+    ) -> list[StreamInfo]:
         """All streams of the tenant, group by group, in the order of their creation."""
-        return self._run(partial(self._face.list_streams, timeout=timeout))
+        return self._run(partial(self._face.list_streams, consistency=consistency, timeout=timeout))
 
-    def get_stream(self, stream: str, *, timeout: float | None = None) -> StreamInfo:
+    def get_stream(
+        self,
+        stream: str,
+        *,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
+    ) -> StreamInfo:
         """One stream; UnknownStream if there is none of this name."""
-        return self._run(partial(self._face.get_stream, stream, timeout=timeout))
+        return self._run(
+            partial(self._face.get_stream, stream, consistency=consistency, at_least=at_least, timeout=timeout)
+        )
 
     def status(self, *, timeout: float | None = None) -> NodeStatus:
         """The node, its groups and its projections."""

@@ -172,6 +172,25 @@ class StreamInfo:
 
 
 @frozen(kw_only=True)
+class MemberStatus:
+    """A member of a group, as the node sees it that was asked."""
+
+    node: int
+    name: str
+    learner: bool
+    address: str
+    """host:port for clients."""
+    peer_address: str
+    commit: int
+    """The highest that was heard of."""
+    checkpoint_op: int
+    heard_us: int | None
+    """Microseconds since its last message; None: it was never heard; 0: the node itself."""
+    clock_offset_us: int | None
+    """Its clock minus that of the node that was asked; None: not measured."""
+
+
+@frozen(kw_only=True)
 class GroupStatus:
     group: str
     status: str
@@ -186,6 +205,16 @@ class GroupStatus:
     scrubbed_at: int
     """The end of the last full scrub; 0: none yet."""
     scrub_faults: int
+    primary: int
+    """Number of the node that is the primary of the view."""
+    primary_address: str
+    """Where clients find it; empty: not known, or the group is between two views."""
+    epoch: int
+    """The op that made the configuration; 0: the founding one."""
+    members: tuple[MemberStatus, ...]
+    serving: bool
+    """The node is the primary and answers."""
+    disk_full: bool
 
 
 @frozen(kw_only=True)
@@ -207,6 +236,11 @@ class NodeStatus:
     groups: tuple[GroupStatus, ...]
     projections: tuple[ProjectionStatus, ...]
     uptime_seconds: float
+    number: int
+    cluster: bytes
+    disk_id: bytes
+    """16 bytes: what the others know its data directory by."""
+    clock_synchronised: bool
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,8 @@
 1. A number is given in the moment of its first sending, and numbers leave in order on each link.
 2. A request whose caller gave up (timeout, cancellation) stays in flight until it is answered, if it was ever sent;
    if not, it never is.
-3. After a lost link all that is in flight goes again, before anything new.
+3. After a lost link, and when another node is the group's primary, all that is in flight goes again, before anything
+   new.
 4. The caller gets a result, a definite error (nothing happened), or an IndefiniteError (it may have happened).
 """
 
@@ -19,8 +20,8 @@ import anyio
 from attrs import define, field
 
 from vdb.client.backoff import Backoff
-from vdb.client.connection import Connection
 from vdb.client.link import Link
+from vdb.client.router import ELSEWHERE, Elsewhere, Router
 from vdb.client.session import InFlight, Session, Verdict
 from vdb.errors import (
     ConnectionLost,
@@ -28,6 +29,7 @@ from vdb.errors import (
     IndefiniteError,
     InvalidArgument,
     Overloaded,
+    PrimaryLost,
     RequestTooOld,
     SessionExpired,
     SessionGap,
@@ -65,10 +67,10 @@ class WriteRequest(Generic[T]):
 class Writer:
     """The session of one client in one group."""
 
-    def __init__(self, *, client: bytes, group: GroupId, connection: Connection, entropy: Entropy) -> None:
+    def __init__(self, *, client: bytes, group: GroupId, router: Router, entropy: Entropy) -> None:
         self._client = client
         self._group = group
-        self._connection = connection
+        self._router = router
         self._backoff = Backoff(entropy)
         self._waiting: deque[WriteRequest[Any]] = deque()
         self._session: Session[WriteRequest[Any]] | None = None
@@ -133,7 +135,7 @@ class Writer:
         if self._pause:
             pause, self._pause = self._pause, 0.0
             await anyio.sleep(pause)
-        link = await self._connection.link()
+        link = await self._router.link(self._group)
         if link is not self._link:
             self._forget_link()
             self._link = link
@@ -167,6 +169,10 @@ class Writer:
         except (ConnectionLost, Overloaded):
             self._again_after_pause()
             return None
+        except ELSEWHERE as error:
+            self._leave(link, error)
+            self._wake.set()
+            return None
         except VerityError as error:
             while self._waiting:
                 self._waiting.popleft().fail(error)
@@ -196,6 +202,11 @@ class Writer:
         if self._session is not None:
             self._session.connection_lost()
 
+    def _leave(self, link: Link, error: Elsewhere) -> None:
+        """The link's node isn't the group's primary. All that is on the link goes again, to another one."""
+        self._router.refused(self._group, link, error)
+        self._forget_link()
+
     def _again_after_pause(self) -> None:
         self._pause = self._pause or self._backoff.next_delay()
         self._wake.set()
@@ -223,18 +234,25 @@ class Writer:
             assert error is None, error
             session.answered(entry)
             self._backoff.reset()
+            self._router.succeeded(self._group)
             entry.request.result = entry.request.parse(results)
             entry.request.done.set()
 
     def _on_error(
         self, link: Link, session: Session[WriteRequest[Any]], entry: InFlight[WriteRequest[Any]], error: VerityError
     ) -> None:
-        passing = isinstance(error, Overloaded | SessionGap | SessionExpired)
+        passing = isinstance(error, (Overloaded, SessionGap, SessionExpired, *ELSEWHERE))
         if passing and self._link is not link:
             return  # said of a copy on a link that is gone; the copy on the present link will be answered, too
         if isinstance(error, Overloaded):
             session.postponed(entry)
             self._again_after_pause()
+        elif isinstance(error, PrimaryLost):
+            session.uncertain(entry)
+            self._leave(link, error)
+        elif isinstance(error, ELSEWHERE):
+            session.postponed(entry)
+            self._leave(link, error)
         elif isinstance(error, SessionGap):
             if session.on_gap(entry) is Verdict.SEND_AGAIN:
                 self._again_after_pause()
@@ -254,7 +272,7 @@ class Writer:
             entry.request.fail(error)
 
     def _timed_out(self, request: WriteRequest[Any], timeout: float) -> VerityError:
-        last = self._connection.last_error
+        last = self._router.last_error
         if request.sent:
             return Timeout(f"no answer to {request.method} within {timeout:g} s; it may have happened; last: {last}")
         return Unreachable(f"{request.method} could not be sent within {timeout:g} s; last: {last}")

@@ -8,7 +8,7 @@ from functools import partial
 from vdb.client.gateway import Gateway
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.embedded.loop_thread import LoopThread
-from vdb.types import DataClass, GroupId
+from vdb.types import DataClass, GroupId, ReadLevel
 
 
 class HopGateway:
@@ -45,6 +45,7 @@ class HopGateway:
         max_events: int,
         wait: float,
         ids_only: bool,
+        level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
         return await self._loop.call_async(
@@ -56,26 +57,44 @@ class HopGateway:
                 max_events=max_events,
                 wait=wait,
                 ids_only=ids_only,
+                level=level,
                 timeout=timeout,
             )
         )
 
     async def read_log(
-        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+        self,
+        tenant: int,
+        group: GroupId,
+        from_position: int,
+        *,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
     ) -> ReadPage:
         return await self._loop.call_async(
             partial(
-                self._inner.read_log, tenant, group, from_position, max_events=max_events, wait=wait, timeout=timeout
+                self._inner.read_log,
+                tenant,
+                group,
+                from_position,
+                max_events=max_events,
+                wait=wait,
+                level=level,
+                timeout=timeout,
             )
         )
 
     async def list_streams(
-        self, tenant: int, after: str, maximum: int, *, timeout: float
+        self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
-        return await self._loop.call_async(partial(self._inner.list_streams, tenant, after, maximum, timeout=timeout))
+        return await self._loop.call_async(
+            partial(self._inner.list_streams, tenant, after, maximum, level=level, timeout=timeout)
+        )
 
-    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
-        return await self._loop.call_async(partial(self._inner.get_stream, tenant, name, timeout=timeout))
+    async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
+        return await self._loop.call_async(partial(self._inner.get_stream, tenant, name, level=level, timeout=timeout))
 
     async def status(self, *, timeout: float) -> NodeStatus:
         return await self._loop.call_async(partial(self._inner.status, timeout=timeout))

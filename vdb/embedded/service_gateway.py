@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import cast
 
 import trio
+from attrs import asdict
 
 from vdb.client.values import (
     GroupStatus,
+    MemberStatus,
     NodeStatus,
     ProjectionStatus,
     Published,
@@ -28,7 +30,7 @@ from vdb.node import answers
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
-from vdb.types import DataClass, GroupId, Position
+from vdb.types import DataClass, GroupId, Position, ReadLevel
 from vdb.wire.event import decode_batch, encode_batch
 
 
@@ -73,6 +75,7 @@ class ServiceGateway:
         max_events: int,
         wait: float,
         ids_only: bool,
+        level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
         result = await self._service.read(
@@ -82,7 +85,15 @@ class ServiceGateway:
         return ReadPage(runs=runs, next=result.next_offset, head=result.head)
 
     async def read_log(
-        self, tenant: int, group: GroupId, from_position: int, *, max_events: int, wait: float, timeout: float
+        self,
+        tenant: int,
+        group: GroupId,
+        from_position: int,
+        *,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
     ) -> ReadPage:
         result = await self._service.read_log(
             tenant, group, from_position, max_events=max_events, wait_us=int(wait * 1e6)
@@ -91,12 +102,12 @@ class ServiceGateway:
         return ReadPage(runs=runs, next=result.next_position, head=result.head)
 
     async def list_streams(
-        self, tenant: int, after: str, maximum: int, *, timeout: float
+        self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
         streams, more = await self._service.list_streams(tenant, after, maximum)
         return [_stream_info(stream) for stream in streams], more
 
-    async def get_stream(self, tenant: int, name: str, *, timeout: float) -> StreamInfo:
+    async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
         return _stream_info(await self._service.get_stream(tenant, name))
 
     async def status(self, *, timeout: float) -> NodeStatus:
@@ -186,6 +197,12 @@ def _node_status(status: answers.NodeStatus) -> NodeStatus:
                 sessions=group.sessions,
                 scrubbed_at=group.scrubbed_at,
                 scrub_faults=group.scrub_faults,
+                primary=group.primary,
+                primary_address=group.primary_address,
+                epoch=group.epoch,
+                members=tuple(MemberStatus(**asdict(member)) for member in group.members),
+                serving=group.serving,
+                disk_full=group.disk_full,
             )
             for group in status.groups
         ),
@@ -200,4 +217,8 @@ def _node_status(status: answers.NodeStatus) -> NodeStatus:
             for projection in status.projections
         ),
         uptime_seconds=status.uptime_seconds,
+        number=status.number,
+        cluster=status.cluster,
+        disk_id=status.disk_id,
+        clock_synchronised=status.clock_synchronised,
     )

@@ -36,6 +36,7 @@ class NodeService(Service):
         self._started_ns = clock.monotonic_ns()
 
     async def status(self) -> NodeStatus:
+        first = next(iter(self.groups.values()))
         return NodeStatus(
             node=self._name,
             region=self.region.name,
@@ -43,6 +44,10 @@ class NodeService(Service):
             groups=tuple(_group_status(group) for group in self.groups.values()),
             projections=tuple(self._projections.status()),
             uptime_seconds=(self._clock.monotonic_ns() - self._started_ns) / 1e9,
+            number=first.replica.replica,
+            cluster=first.superblock.state.cluster,
+            disk_id=bytes(16),
+            clock_synchronised=True,
         )
 
     async def rows(
@@ -83,4 +88,9 @@ def _group_status(group: Group) -> GroupStatus:
         disk_full=group.disk_full,
         scrubbed_at=group.scrubbed_at,
         scrub_faults=group.scrub_faults,
+        primary=replica.replica,
+        primary_address="",
+        epoch=0,
+        members=(),
+        serving=True,
     )

@@ -1,0 +1,265 @@
+"""Live RPC connections to the nodes of a cluster, and the way from a call to the node that answers it.
+
+- `link` gives the connection to the node that is believed to be a group's primary, and makes one if there is none. It
+  waits as long as it must; callers bound it by their own deadline.
+- Reads go through `ask`: they change nothing, so they are simply asked again, on the next link or elsewhere.
+- Whoever is told that a node isn't the primary calls `refused`, and the next `link` leads to another node.
+- While an answer is late, the other nodes are asked whether one of them has taken over: a node that is stopped or cut
+  off keeps its connections open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from vdb.client.backoff import Backoff
+from vdb.client.link import Link
+from vdb.client.routes import Routes
+from vdb.errors import (
+    ConnectionLost,
+    NotPrimary,
+    NotReady,
+    Overloaded,
+    PrimaryLost,
+    StartError,
+    Timeout,
+    Unreachable,
+    VerityError,
+)
+from vdb.marks import mark
+from vdb.ports import Entropy
+from vdb.rpc.client import ByteStream, open_client
+from vdb.rpc.interface import Interface
+from vdb.types import GroupId
+from vdb.wire.schema import verity
+
+T = TypeVar("T")
+
+Connector = Callable[[], Awaitable[ByteStream]]
+"""Opens a byte stream with trio's names: `send_all`, `receive_some`, `aclose`. Raises ConnectionLost."""
+
+Elsewhere = NotPrimary | NotReady | PrimaryLost
+ELSEWHERE = (NotPrimary, NotReady, PrimaryLost)
+"""What a node says that another one should be asked."""
+
+INTERFACE = Interface.of(verity.VerityDb)
+
+ATTEMPT_SECONDS_MAX = 2.0
+"""How long one of several nodes may take to accept a connection, before the next is tried."""
+
+PROBE_SECONDS_MAX = 1.0
+"""How long a node may take to say who is primary, when another one is late."""
+
+
+class Router:
+    """Keeps links to the nodes of one cluster. All methods run in the loop of `tasks`."""
+
+    def __init__(
+        self,
+        connectors: Mapping[str, Connector],
+        entropy: Entropy,
+        tasks: TaskGroup,
+        learn: Callable[[str], Connector] | None = None,
+    ) -> None:
+        """`connectors` by address, at least one. `learn` makes one for an address that a node names."""
+        self._connectors = dict(connectors)
+        self._learn = learn
+        self._tasks = tasks
+        self._entropy = entropy
+        self._routes = Routes(entropy, list(connectors))
+        self._links: dict[str, Link] = {}
+        self._opening: dict[str, anyio.Lock] = {}
+        self._finding: dict[GroupId | None, anyio.Lock] = {}
+        self.last_error = "no attempt has ended yet"
+
+    async def connect(self, within: float) -> None:
+        """Make the first link; tries for `within` seconds, each node at least once. Unreachable if none answers."""
+        deadline = anyio.current_time() + within
+        backoff = Backoff(self._entropy)
+        while True:
+            for address in list(self._connectors):
+                try:
+                    await self._open(address)
+                except ConnectionLost as error:
+                    self.last_error = str(error)
+                else:
+                    self._routes.of(None).address = address
+                    return
+            delay = backoff.next_delay()
+            if anyio.current_time() + delay > deadline:
+                count = len(self._connectors)
+                nobody = "no node answers" if count == 1 else f"none of {count} nodes answers; the last"
+                raise Unreachable(
+                    f"{nobody}: {self.last_error}; if none runs, start one with `vdb start` and wait until it is ready"
+                )
+            await anyio.sleep(delay)
+
+    async def link(self, group: GroupId | None = None) -> Link:
+        """The link that calls of this group go to (None: to any node); waits until there is one."""
+        link = self._ready_link(group)
+        if link is not None:
+            return link
+        async with self._finding.setdefault(group, anyio.Lock()):
+            while True:
+                link = self._ready_link(group)
+                if link is not None:
+                    return link
+                await self._advance(group)
+
+    def refused(self, group: GroupId | None, link: Link, error: Elsewhere) -> None:
+        """The link's node says that it isn't the one to ask."""
+        mark("client.elsewhere")
+        self.last_error = str(error)
+        hint = error.primary if isinstance(error, NotPrimary) else ""
+        self._routes.move(group, link.address, anyio.current_time(), hint if self._knows(hint) else "")
+
+    def succeeded(self, group: GroupId | None) -> None:
+        """The node that calls of this group go to has answered one."""
+        self._routes.succeeded(group)
+
+    async def ask(
+        self,
+        method: str,
+        build: Callable[[Any], None],
+        parse: Callable[[Any], T],
+        *,
+        timeout: float,
+        wait_seconds: float = 0.0,
+        group: GroupId | None = None,
+    ) -> T:
+        """Call something that changes nothing, again after each lost connection, each Overloaded, at each new primary.
+
+        `timeout` and `wait_seconds` (how long the node may hold the answer back) are seconds. Without a group any node
+        is asked, and NotPrimary is the caller's. Raises Timeout.
+        """
+        backoff = Backoff(self._entropy)
+        with anyio.move_on_after(timeout + wait_seconds):
+            while True:
+                link = await self.link(group)
+                try:
+                    results = await link.call(method, build, wait_seconds=wait_seconds)
+                except ConnectionLost as error:
+                    self.last_error = str(error)
+                except Overloaded as error:
+                    self.last_error = str(error)
+                    await anyio.sleep(backoff.next_delay())
+                except ELSEWHERE as error:
+                    if group is None and isinstance(error, NotPrimary):
+                        raise
+                    self.refused(group, link, error)
+                else:
+                    self._routes.succeeded(group)
+                    return parse(results)
+        raise Timeout(f"no answer to {method} within {timeout + wait_seconds:g} s; last: {self.last_error}")
+
+    async def open(self, address: str) -> Link:
+        """The link to one node. ConnectionLost."""
+        if not self._knows(address):
+            raise ConnectionLost(f"no way to {address} is known")
+        return await self._open(address)
+
+    # -- finding a node
+
+    def _ready_link(self, group: GroupId | None) -> Link | None:
+        route = self._routes.of(group)
+        link = self._links.get(route.address)
+        return link if link is not None and link.usable and not route.pause else None
+
+    async def _advance(self, group: GroupId | None) -> None:
+        """One step towards a usable link: wait, leave a node that was lost, or try the one that the route names."""
+        route = self._routes.of(group)
+        if route.pause:
+            pause, route.pause = route.pause, 0.0
+            await anyio.sleep(pause)
+            return
+        address = route.address
+        link = self._links.get(address)
+        if link is not None and not link.usable:
+            del self._links[address]
+            self._routes.failed(address, anyio.current_time())
+            self._routes.move(group, address, anyio.current_time())
+            return
+        try:
+            await self._open(address)
+        except ConnectionLost as error:
+            self.last_error = str(error)
+            self._routes.move(group, address, anyio.current_time())
+
+    def _knows(self, address: str) -> bool:
+        """Whether there is a way to this address; one is made if that can be."""
+        if address in self._connectors:
+            return True
+        if not address or self._learn is None:
+            return False
+        try:
+            self._connectors[address] = self._learn(address)
+        except StartError as error:
+            self.last_error = str(error)
+            return False
+        self._routes.learn(address)
+        return True
+
+    # -- links
+
+    async def _open(self, address: str) -> Link:
+        async with self._opening.setdefault(address, anyio.Lock()):
+            held = self._links.get(address)
+            if held is not None and held.usable:
+                return held
+            if len(self._connectors) == 1:
+                stream = await self._try(address)
+            else:
+                stream = None
+                with anyio.move_on_after(ATTEMPT_SECONDS_MAX):
+                    stream = await self._try(address)
+                if stream is None:
+                    self._routes.failed(address, anyio.current_time(), silent=True)
+                    raise ConnectionLost(f"no answer from {address} within {ATTEMPT_SECONDS_MAX:g} s")
+            link: Link = await self._tasks.start(self._hold, address, stream)
+            self._links[address] = link
+            self._routes.reached(address)
+            return link
+
+    async def _try(self, address: str) -> ByteStream:
+        try:
+            return await self._connectors[address]()
+        except ConnectionLost:
+            self._routes.failed(address, anyio.current_time())
+            raise
+
+    async def _hold(self, address: str, stream: ByteStream, *, task_status: TaskStatus[Link]) -> None:
+        """Own a link's RPC client until the link is lost."""
+        async with open_client(stream, INTERFACE) as rpc:
+            link = Link(rpc, address, self._look_around if len(self._connectors) > 1 else None)
+            task_status.started(link)
+            await link.watch()
+
+    async def _look_around(self, late: Link) -> None:
+        """Ask the others who is primary; give the link up if it is another node by now."""
+        for address in list(self._connectors):
+            if address == late.address or not late.usable:
+                continue
+            with anyio.move_on_after(PROBE_SECONDS_MAX):
+                try:
+                    link = await self._open(address)
+                    results = await link.call("status")
+                except VerityError:
+                    continue
+                if self._moves_away(late, results):
+                    mark("client.left_late_node")
+                    self._routes.failed(late.address, anyio.current_time(), silent=True)
+                    late.lost.set()
+
+    def _moves_away(self, late: Link, status: Any) -> bool:
+        """Take another node's word for who is primary."""
+        moved = False
+        for group in status.groups:
+            primary = str(group.primaryAddress)
+            if primary and primary != late.address and self._knows(primary):
+                self._routes.move(GroupId(str(group.group)), late.address, anyio.current_time(), primary)
+                moved = True
+        return moved
