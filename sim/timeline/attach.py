@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.timeline.describe import message_details, plain_fields
 from sim.timeline.recording import Recording
 from vdb.node.observer import Observer
 
-ORDERS = ("cut", "stall", "half_open", "slow", "reset", "heal", "isolate", "partition")
-"""Methods of the network that are orders of the nemesis; those that it has are heard."""
-QUIET_FAULTS = ("disk.kept_unsynced", "disk.slow", "net.cut", "net.stalled", "net.one_way", "net.slow")
+ORDERS = ("cut", "stall", "drop", "half_open", "slow", "reset", "heal", "heal_way")
+"""Methods of the network that are orders of the nemesis."""
+ONE_WAY = ("stall", "drop", "heal_way")
+QUIET_FAULTS = (
+    "disk.kept_unsynced", "disk.slow", "net.cut", "net.stalled", "net.one_way", "net.slow", "net.dropped"
+)  # fmt: skip
 """Counted faults that are no event: what stayed whole in a crash, slowness at each call, and orders heard as such."""
 
 
@@ -69,8 +72,11 @@ def listening(
 def _record(recording: Recording, lane: str, kind: str, values: Mapping[str, Any]) -> None:
     group = str(values.get("group", ""))
     if "message" in values:
-        peer = values.get("to", values.get("sender", 0))
-        recording.message(lane, kind, f"n{peer}" if isinstance(peer, int) else str(peer), values["message"], group)
+        message = values["message"]
+        peer = values.get("to", getattr(message, "replica", 0))
+        recording.message(lane, kind, f"n{peer}", message, group)
+        return
+    if kind == "view":  # its replica was just looked at
         return
     table: dict[str, object] = {"group": group}
     for name, value in values.items():
@@ -121,9 +127,10 @@ def _heard_order(order: Callable[..., Any], name: str, recording: Recording) -> 
     def heard(*args: Any, **named: Any) -> Any:
         table = dict(zip(words, args, strict=False)) | named
         ends = [value for value in args if isinstance(value, str)]
-        kind = "heal" if name == "heal" else "cut"
-        said = " and ".join(ends) if ends else "everything" if name == "heal" else ""
-        recording.event("net", kind, f"{name} {said}".rstrip(), {"order": name, **table}, peer=",".join(ends))
+        kind = "heal" if name.startswith("heal") else "cut"
+        one_way = name in ONE_WAY and not table.get("both")
+        said = (" to " if one_way else " and ").join(ends) or "everything"
+        recording.event("net", kind, f"{name} {said}", {"order": name, **table}, peer=",".join(ends))
         return order(*args, **named)
 
     return heard
@@ -170,18 +177,13 @@ def attach(simulation: Any) -> Recording:
     hear_calls(simulation.history, recording)
     hear_verdict(simulation.verdict, recording)
     hear_network(simulation.cluster.network, recording)
-    for machine in _machines(simulation.cluster):
+    for machine in machines_of(simulation.cluster):
         _attach_machine(machine, recording)
     return recording
 
 
-def _machines(cluster: Any) -> Iterator[Any]:
-    """What holds a disk, an observer and a node: each machine of the cluster, or the cluster itself if it is one."""
-    machines = getattr(cluster, "machines", None)
-    if machines is None:
-        yield cluster
-    else:
-        yield from (machines.values() if isinstance(machines, Mapping) else machines)
+def machines_of(cluster: Any) -> list[Any]:
+    return list(cluster.machines.values()) if hasattr(cluster, "machines") else [cluster]
 
 
 def _attach_machine(machine: Any, recording: Recording) -> None:
@@ -192,7 +194,11 @@ def _attach_machine(machine: Any, recording: Recording) -> None:
         found = machine.node.groups.get(group) if machine.node is not None else None
         return getattr(found, "replica", None)
 
-    inner = machine.observer
-    machine.observer = lambda: listening(
-        inner(), recording, lambda: machine.who if machine.is_alive() else None, replica
-    )
+    observer = machine.observer
+
+    def of_this_incarnation() -> Observer:
+        who = machine.who
+        lane = lambda: who if machine.who == who and machine.is_alive() else None  # noqa: E731
+        return listening(observer(), recording, lane, replica)
+
+    machine.observer = of_this_incarnation

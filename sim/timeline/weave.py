@@ -102,10 +102,14 @@ def _downs(events: Sequence[Event]) -> list[dict[str, Any]]:
     down: dict[str, dict[str, Any]] = {}
     for index, event in enumerate(events):
         lane = machine(event.lane)
-        if event.kind in _ENDS and lane not in down:
+        if event.kind in (*_ENDS, "paused"):
+            if lane in down and down[lane]["why"] != "paused":
+                continue
+            if lane in down:
+                down.pop(lane)["to"] = index
             down[lane] = {"lane": lane, "from": index, "to": -1, "why": event.kind}
             found.append(down[lane])
-        elif event.kind == "start" and lane in down:
+        elif event.kind in ("start", "resumed") and lane in down:
             down.pop(lane)["to"] = index
     return found
 

@@ -9,7 +9,7 @@ const TYPE_COLOURS = {
 };
 const SPARE_COLOURS = ["#0f8b8d", "#6a4c93", "#3a86a8", "#a1662f", "#5f8f3e", "#b56576", "#44789b", "#9a7d0a"];
 const VIEW_COLOURS = ["#9db7e8", "#f2c187", "#a8d5ab", "#e3aecb", "#c2b5ea", "#e6d98a", "#9fd6d6", "#e8ab9f"];
-const LOUD = ["crash", "ended", "fault", "violation", "start", "up", "recovered", "cut", "heal", "nemesis"];
+const LOUD = ["paused", "resumed", "disk replaced", "truncate", "crash", "ended", "fault", "violation", "start", "up", "recovered", "cut", "heal", "nemesis"];
 const GLYPHS = {};
 
 const canvas = document.getElementById("diagram");
@@ -25,8 +25,8 @@ function typeColour(type) {
 function kindColour(kind) {
   switch (E.kinds[kind]) {
     case "violation": case "crash": case "ended": return ink.bad;
-    case "fault": case "nemesis": case "cut": return ink.fault;
-    case "commit": case "start": case "up": case "recovered": case "heal": return ink.good;
+    case "fault": case "nemesis": case "cut": case "paused": case "truncate": case "disk replaced": return ink.fault;
+    case "commit": case "start": case "up": case "recovered": case "heal": case "resumed": return ink.good;
     case "prepare": case "durable": case "checkpoint": return ink.accent;
     case "status": return VIEW_COLOURS[4];
     default: return ink.faint;
@@ -163,7 +163,7 @@ function drawSpans() {
   for (const span of SPANS.downs) {
     if (hidden(span.lane)) continue;
     const lane = lanes[LANE[span.lane]];
-    bar(placeOf(span.from), endOf(span), lane.top + 1, lane.height - 2, ink.down, "", `${span.lane} is down (${span.why})`);
+    bar(placeOf(span.from), endOf(span), lane.top + 1, lane.height - 2, ink.down, "", span.why === "paused" ? `${span.lane} is paused` : `${span.lane} is down (${span.why})`);
   }
   for (const span of SPANS.views) {
     if (hidden(span.lane, span.group)) continue;
@@ -284,12 +284,14 @@ GLYPHS.checkpoint = (x, y) => {
   pen.beginPath(); pen.moveTo(x, y + 6); pen.lineTo(x + 6, y + 12); pen.lineTo(x, y + 18); pen.lineTo(x - 6, y + 12); pen.fill();
 };
 GLYPHS.fault = (x, y) => { pen.beginPath(); pen.moveTo(x, y - 18); pen.lineTo(x + 6, y - 7); pen.lineTo(x - 6, y - 7); pen.fill(); };
-GLYPHS.nemesis = GLYPHS.cut = GLYPHS.fault;
+GLYPHS.paused = (x, y) => { pen.fillRect(x - 5, y - 6, 3, 12); pen.fillRect(x + 1, y - 6, 3, 12); };
+GLYPHS.truncate = (x, y) => { pen.fillRect(x - 1, y - 9, 2, 18); pen.fillRect(x - 5, y - 9, 6, 2); pen.fillRect(x - 5, y + 7, 6, 2); };
+GLYPHS.nemesis = GLYPHS.cut = GLYPHS["disk replaced"] = GLYPHS.fault;
 GLYPHS.heal = (x, y) => { pen.fillRect(x - 1.5, y - 7, 3, 14); pen.fillRect(x - 7, y - 1.5, 14, 3); };
 GLYPHS.crash = GLYPHS.ended = GLYPHS.violation = (x, y) => { pen.lineWidth = 3; cross(x, y, 7); pen.lineWidth = 1; };
 GLYPHS.start = (x, y) => { pen.beginPath(); pen.moveTo(x - 5, y - 7); pen.lineTo(x + 7, y); pen.lineTo(x - 5, y + 7); pen.stroke(); };
 GLYPHS.up = (x, y) => { pen.beginPath(); pen.moveTo(x - 5, y - 7); pen.lineTo(x + 7, y); pen.lineTo(x - 5, y + 7); pen.fill(); };
-GLYPHS.recovered = GLYPHS.up;
+GLYPHS.recovered = GLYPHS.resumed = GLYPHS.up;
 GLYPHS.call = GLYPHS.answer = (x, y) => pen.fillRect(x - 1, y - 3, 2, 6);
 GLYPHS.send = GLYPHS.receive = (x, y) => { disc(x, y, 2.2); pen.fill(); };
 
