@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from vdb.crypto.root import RootKeys
-from vdb.limits import Limits
+from vdb.errors import ConfigError
+from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
+from vdb.node.peer_settings import PeerSettings
 from vdb.projections.config import ProjectionConfig
 from vdb.types import DEFAULT_ADDRESS, Region
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.timing import Timing
+
+CLUSTER_ID_SIZE = 16
+
+
+@frozen(kw_only=True)
+class MemberConfig:
+    """A node of a cluster, as the configuration of each node lists it."""
+
+    node: int
+    """Its number: unique in the cluster, for ever."""
+    name: str
+    peer_address: str
+    """`host:port` for other nodes."""
+    address: str
+    """`host:port` for clients."""
 
 
 @frozen(kw_only=True)
@@ -24,3 +43,51 @@ class NodeConfig:
     scrub_period_s: float = 7 * 24 * 3600.0
     """Everything at rest is read once within this time."""
     connections_max: int = 1024
+    node: int = 0
+    """The node's number."""
+    members: tuple[MemberConfig, ...] = ()
+    """The nodes with which the cluster begins, or of the cluster that this node joins. Empty: it is alone."""
+    cluster: bytes | None = None
+    """16 bytes, the same for all nodes; None: drawn when the data directory is created, for a node that is alone."""
+    peer_address: str | None = None
+    """`host:port` to listen on for other nodes; None: a node that is alone doesn't listen."""
+    join: bool = False
+    """A new data directory belongs to a node that isn't a member yet, or whose disk was lost."""
+    timing: Timing = field(factory=Timing)
+    tick_s: float = 0.01
+    peers: PeerSettings = field(factory=PeerSettings)
+
+    def __attrs_post_init__(self) -> None:
+        numbers = [member.node for member in self.members]
+        if len(dict.fromkeys(numbers)) != len(numbers):
+            raise ConfigError("members: each node has a number of its own; found one twice")
+        if any(not 0 <= number <= NODE_NUMBER_MAX for number in (self.node, *numbers)):
+            raise ConfigError(f"a node's number lies between 0 and {NODE_NUMBER_MAX}")
+        if not self.members:
+            if self.join:
+                raise ConfigError(
+                    "a node that joins needs the members of its cluster: expected [[members]], found none"
+                )
+            return
+        if self.cluster is None or len(self.cluster) != CLUSTER_ID_SIZE:
+            raise ConfigError("a node of a cluster needs the cluster's id: expected cluster = 32 hex digits")
+        if self.peer_address is None:
+            raise ConfigError("a node of a cluster needs an address for other nodes: expected peer_address = HOST:PORT")
+        if not self.join and self.node not in numbers:
+            raise ConfigError(f"members: expected node {self.node} among them, found {sorted(numbers)}")
+        if not self.join and len(numbers) > REPLICAS_MAX:
+            raise ConfigError(f"members: a cluster begins with at most {REPLICAS_MAX} nodes; found {len(numbers)}")
+
+    @property
+    def founding(self) -> tuple[int, ...]:
+        """Numbers of the nodes with which the cluster begins; none for a node that joins it."""
+        if self.join:
+            return ()
+        return tuple(sorted(member.node for member in self.members)) or (self.node,)
+
+    def first_configuration(self) -> Configuration:
+        """Of each group of a new data directory: the founding one, or the guess of a node that joins."""
+        if not self.join:
+            return Configuration.founding(self.founding)
+        voters = tuple(sorted(member.node for member in self.members if member.node != self.node))
+        return evolve(Configuration.founding(voters), learners=(self.node,))

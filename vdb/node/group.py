@@ -33,13 +33,14 @@ from vdb.storage.scrubber import Scrubber, ScrubFault
 from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
-from vdb.vsr.message import CoreMessage
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.message import CoreMessage, Message, SyncMessage
 from vdb.vsr.ready import SyncTarget
 from vdb.vsr.replica import Replica
 
 
-def _nobody_there(to: int, _message: object) -> None:
-    raise AssertionError(f"a group of one sends nothing to node {to}")
+def _nobody_there(_to: int, _message: object) -> None:
+    mark("group.nobody_there")
 
 
 @frozen(kw_only=True)
@@ -49,8 +50,8 @@ class Neighbours:
     send: Callable[[int, CoreMessage], None] = _nobody_there
     addresses: Mapping[int, str] = field(factory=dict)
     """Where clients reach each founding member, by node number; members that were changed stand in the state."""
-    clock_synchronised: Callable[[], bool] = lambda: True
-    """Whether this node's clock agrees with those of a quorum."""
+    clock_synchronised: Callable[[Configuration], bool] = lambda _configuration: True
+    """Whether this node's clock agrees with those of a quorum of these voters."""
     on_members: Callable[[GroupId, State], None] = lambda _group, _state: None
     """A group's members have changed; the state says how."""
 
@@ -175,7 +176,7 @@ class Group:
             return self._not_primary()
         if self.disk_full:
             return DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
-        if not member.is_alone and not self._neighbours.clock_synchronised():
+        if not member.is_alone and not self._neighbours.clock_synchronised(member.replica.configuration):
             mark("group.clock_not_synchronised")
             return NotReady(
                 f"the clock of group {self.name}'s primary doesn't agree with those of a quorum of its members: "
@@ -241,10 +242,12 @@ class Group:
 
     # Running ---------------------------------------------------------------------------------------------------
 
-    def receive(self, message: CoreMessage) -> None:
+    def receive(self, message: Message) -> None:
         """A message of another node, in the order of arrival."""
         self._observer.on_receive(self.name, message)
-        self._member.driver.feed(message)
+        if isinstance(message, SyncMessage):
+            return
+        self._member.receive(message)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Recover, then serve or follow until cancelled. Errors of the disk and broken invariants end it."""

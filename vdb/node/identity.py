@@ -3,12 +3,19 @@
 File `node`: JSON with these keys, and a SHA-256 over the rest in `checksum`.
 
     format   "veritydb-node"         version  1
-    cluster  32 hex digits, drawn when the directory is created
+    cluster  32 hex digits: the configuration's, or drawn when the directory is created
     node     the node's name          region   the region it belongs to
     groups   the names of its groups  ready    false until all of them were formatted
+    number   the node's, in its cluster
+    disk     32 hex digits, drawn when the directory is created: what tells this disk from one that replaces it
+    founding numbers of the nodes with which the cluster begins, this one's too; none for a node that joins one
+    peers    disks of other nodes, by number: each as it came first, or as the cluster says since
 
 It is written beside its place, synced and renamed, so a crash leaves the old one or the new one. While `ready` is
 false a group without a superblock is formatted; once it is true, a group without one is damage.
+
+A founding node takes part only once it has met all others. So one whose disk was replaced, and which would found
+its cluster a second time, gets nowhere: the others know its first disk.
 """
 
 from __future__ import annotations
@@ -17,7 +24,8 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from attrs import evolve, frozen
+import trio
+from attrs import evolve, field, frozen
 
 from vdb.errors import DamagedData, ForeignData, NewerFormat
 from vdb.ports import Disk, Entropy
@@ -28,27 +36,89 @@ _DRAFT = "node.new"
 _OWN_BEFORE_NODE = ("LOCK", _DRAFT)
 FORMAT = "veritydb-node"
 FORMAT_VERSION = 1
+ID_SIZE = 16
+"""Bytes of a cluster's and of a disk's id."""
 
 
 @frozen(kw_only=True)
 class Identity:
+    """See the module's docstring."""
+
     cluster: bytes
     node: str
     region: Region
     groups: tuple[GroupId, ...]
     ready: bool
+    number: int = 0
+    disk: bytes = field(default=bytes(ID_SIZE), repr=False)
+    founding: tuple[int, ...] = (0,)
+    peers: tuple[tuple[int, bytes], ...] = ()
+
+    @property
+    def joins(self) -> bool:
+        """Whether this node came to a cluster that was there."""
+        return not self.founding
+
+    def unmet(self) -> tuple[int, ...]:
+        """Founding nodes that this one hasn't met yet."""
+        met = dict(self.peers)
+        return tuple(number for number in self.founding if number != self.number and number not in met)
 
 
-async def open_identity(disk: Disk, *, node: str, region: Region, entropy: Entropy) -> Identity:
-    """Read the directory's identity, or give it one if it is empty. ForeignData, NewerFormat, DamagedData."""
+class IdentityFile:
+    """The identity and the file that it lies in. Remembers disks of other nodes (`vdb.node.hello.DiskIds`)."""
+
+    def __init__(self, disk: Disk, identity: Identity) -> None:
+        self.identity = identity
+        self._disk = disk
+        self._lock = trio.Lock()
+
+    def remembered(self, node: int) -> bytes | None:
+        return dict(self.identity.peers).get(node)
+
+    async def remember(self, node: int, disk_id: bytes) -> None:
+        """Durable when it returns; another disk than before takes its place."""
+        async with self._lock:
+            if self.remembered(node) == disk_id:
+                return
+            peers = {**dict(self.identity.peers), node: disk_id}
+            await self._change(evolve(self.identity, peers=tuple(sorted(peers.items()))))
+
+    async def mark_ready(self) -> None:
+        """All groups are formatted: from now on none may be missing."""
+        async with self._lock:
+            await self._change(evolve(self.identity, ready=True))
+
+    async def _change(self, identity: Identity) -> None:
+        await _write(self._disk, identity)
+        self.identity = identity
+
+
+async def open_identity(
+    disk: Disk,
+    *,
+    node: str,
+    region: Region,
+    entropy: Entropy,
+    number: int = 0,
+    cluster: bytes | None = None,
+    founding: tuple[int, ...] = (0,),
+) -> Identity:
+    """Read the directory's identity, or give it one if it is empty. ForeignData, NewerFormat, DamagedData.
+
+    `cluster` None: drawn for a new directory, taken as it is for another.
+    """
     if not await disk.exists(FILE_NAME):
         await _check_empty(disk)
         identity = Identity(
-            cluster=entropy.random_bytes(16),
+            cluster=entropy.random_bytes(ID_SIZE) if cluster is None else cluster,
             node=node,
             region=region,
             groups=(GroupId(region.name), GLOBAL_GROUP),
             ready=False,
+            number=number,
+            disk=entropy.random_bytes(ID_SIZE),
+            founding=founding,
         )
         await _write(disk, identity)
         return identity
@@ -60,14 +130,13 @@ async def open_identity(disk: Disk, *, node: str, region: Region, entropy: Entro
         raise ForeignData(
             f"the data directory belongs to a node of region '{identity.region}': expected region '{region}'"
         )
+    if identity.number != number:
+        raise ForeignData(f"the data directory belongs to node {identity.number}: expected node {number}")
+    if cluster is not None and identity.cluster != cluster:
+        raise ForeignData(
+            f"the data directory belongs to cluster {identity.cluster.hex()}: expected cluster {cluster.hex()}"
+        )
     return identity
-
-
-async def mark_ready(disk: Disk, identity: Identity) -> Identity:
-    """All groups are formatted: from now on none may be missing."""
-    ready = evolve(identity, ready=True)
-    await _write(disk, ready)
-    return ready
 
 
 async def _check_empty(disk: Disk) -> None:
@@ -99,6 +168,10 @@ def encode_identity(identity: Identity) -> bytes:
         "region": identity.region.name,
         "groups": list(identity.groups),
         "ready": identity.ready,
+        "number": identity.number,
+        "disk": identity.disk.hex(),
+        "founding": list(identity.founding),
+        "peers": {str(number): disk.hex() for number, disk in identity.peers},
     }
     return json.dumps({**fields, "checksum": _checksum(fields)}, indent=1).encode() + b"\n"
 
@@ -124,6 +197,10 @@ def decode_identity(data: bytes) -> Identity:
         region=Region(fields["region"]),
         groups=tuple(GroupId(name) for name in fields["groups"]),
         ready=fields["ready"],
+        number=fields["number"],
+        disk=bytes.fromhex(fields["disk"]),
+        founding=tuple(fields["founding"]),
+        peers=tuple(sorted((int(number), bytes.fromhex(disk)) for number, disk in fields["peers"].items())),
     )
 
 

@@ -34,6 +34,7 @@ from vdb.node.proposer import Proposer
 from vdb.node.signals import Signals
 from vdb.ports import World
 from vdb.storage.scrubber import Scrubber, ScrubFault
+from vdb.storage.superblock import SuperblockState
 from vdb.types import GroupId
 from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import (
@@ -62,7 +63,7 @@ class MemberSettings:
     tick_s: float = 0.01
     scrub_period_s: float
     joins: bool = False
-    """The group was formatted to join a cluster, and knows nothing of its log."""
+    """The node came to a cluster that was there: an empty log isn't the whole one."""
 
 
 @frozen(kw_only=True)
@@ -108,6 +109,7 @@ class Member:
         self._led = trio.Event()
         """Set once this node has been the serving primary."""
         self.removed = False
+        self._open = False
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
             replica=durable.replica,
@@ -182,6 +184,11 @@ class Member:
         """Whether requests are taken and answered here."""
         return self.replica.is_serving_primary and self.proposer.ready.is_set()
 
+    def receive(self, message: CoreMessage) -> None:
+        """A message of another node. What comes before the replica knows its own disk is lost."""
+        if self._open:
+            self.driver.feed(message)
+
     async def confirm(self) -> None:
         """Wait until `state` holds all that was acknowledged before this call. NotPrimary when it can't be told."""
         view = self.replica.view
@@ -223,6 +230,7 @@ class Member:
             self.preparer.keyring.add(row)
         durable = self.storage.superblock.state
         self._observer.on_superblock(self.name, durable)
+        self._open = True
         self.driver.feed(self._opened())
         if self.is_alone:
             await self._led.wait()
@@ -250,10 +258,14 @@ class Member:
             commit=durable.commit,
             configuration=durable.members,
             faulty=tuple(found.op for found in recovery.faulty),
-            head_certain=recovery.head_certain and not self._settings.joins,
+            head_certain=recovery.head_certain and not self._knows_nothing(durable),
             tail=durable.tail,
             nonce=1 + self._world.entropy.below(NONCE_BOUND),
         )
+
+    def _knows_nothing(self, durable: SuperblockState) -> bool:
+        """Whether the group was formatted to join a cluster, and hasn't learned anything of its log yet."""
+        return self._settings.joins and durable.checkpoint_op == 0 and not durable.tail
 
     async def _tick(self) -> None:
         while True:

@@ -1,7 +1,8 @@
 """A node: groups, projections and the RPC door on one world.
 
 Order of a start: lock the data directory, take the address (so that a wrong one changes nothing on disk), read the
-directory's identity, format groups that never were, open and recover each group, start the projections, accept.
+directory's identity, meet the other nodes if there are any, format groups that never were, open and recover each group,
+start the projections, accept.
 Whatever fails before is a StartError (or DamagedData) whose message says what to do; whatever fails later ends the
 node, since a node that isn't sure of its disk or of its own invariants must not serve.
 """
@@ -19,8 +20,9 @@ from vdb.node.accept import serve_connections
 from vdb.node.config import NodeConfig
 from vdb.node.group import Group
 from vdb.node.group_storage import format_group, is_formatted, open_group
-from vdb.node.identity import Identity, mark_ready, open_identity
+from vdb.node.identity import Identity, IdentityFile, open_identity
 from vdb.node.member import MemberSettings
+from vdb.node.neighbourhood import Neighbourhood
 from vdb.node.node_service import NodeService
 from vdb.node.observer import SILENT, Observer
 from vdb.node.preparer import Preparer
@@ -40,6 +42,10 @@ class Node:
         self.observer = observer
         self.groups: dict[GroupId, Group] = {}
         self.address: str | None = None
+        self.neighbourhood: Neighbourhood | None = None
+        """The other nodes; None for one that has no address for them."""
+        self.peer_address: str | None = None
+        """Where other nodes reach this one, with the real port."""
         self._service: NodeService | None = None
 
     @property
@@ -65,8 +71,13 @@ class Node:
             if self.config.address is not None:
                 listener = await self.world.network.listen(self.config.address)
                 self.address = listener.address
-            await self._open_groups()
+            file = await self._open_identity()
             async with trio.open_nursery() as nursery:
+                if self.config.peer_address is not None:
+                    self.neighbourhood = Neighbourhood(self.world, self.config, file)
+                    self.peer_address = await nursery.start(self.neighbourhood.run)
+                    await self.neighbourhood.wait_to_found()
+                await self._open_groups(file)
                 for group in self.groups.values():
                     await nursery.start(group.run)
                 readers = {name: GroupReader(group) for name, group in self.groups.items()}
@@ -92,19 +103,28 @@ class Node:
                     await group.storage.close()
                 await disk.close()
 
-    async def _open_groups(self) -> None:
+    async def _open_identity(self) -> IdentityFile:
         identity = await open_identity(
             self.world.disk,
             node=self.config.name,
             region=self.config.region,
             entropy=self.world.entropy,
+            number=self.config.node,
+            cluster=self.config.cluster,
+            founding=self.config.founding,
         )
-        if not identity.ready:
-            identity = await self._format(identity)
-        for name in identity.groups:
-            self.groups[name] = await self._open_group(identity, name)
+        return IdentityFile(self.world.disk, identity)
 
-    async def _format(self, identity: Identity) -> Identity:
+    async def _open_groups(self, file: IdentityFile) -> None:
+        if not file.identity.ready:
+            await self._format(file.identity)
+            await file.mark_ready()
+        for name in file.identity.groups:
+            self.groups[name] = await self._open_group(file.identity, name)
+            if self.neighbourhood is not None:
+                self.neighbourhood.add(self.groups[name])
+
+    async def _format(self, identity: Identity) -> None:
         for name in identity.groups:
             if not await is_formatted(self.world.disk, name):
                 await format_group(
@@ -113,8 +133,9 @@ class Node:
                     cluster=identity.cluster,
                     limits=self.config.limits,
                     root_key_id=self.config.root_keys.for_group(name).key_id,
+                    replica=identity.number,
+                    configuration=self.config.first_configuration(),
                 )
-        return await mark_ready(self.world.disk, identity)
 
     async def _open_group(self, identity: Identity, name: GroupId) -> Group:
         if not await is_formatted(self.world.disk, name):
@@ -128,7 +149,13 @@ class Node:
             storage=storage,
             preparer=preparer,
             observer=self.observer,
-            settings=MemberSettings(scrub_period_s=self.config.scrub_period_s),
+            settings=MemberSettings(
+                timing=self.config.timing,
+                tick_s=self.config.tick_s,
+                scrub_period_s=self.config.scrub_period_s,
+                joins=identity.joins,
+            ),
+            neighbours=self.neighbourhood.neighbours(name) if self.neighbourhood is not None else None,
         )
 
 

@@ -1,0 +1,138 @@
+"""A node among the others: its connections, whose messages go to which group, and who the others are.
+
+Rules
+- Addresses are those of the configuration, unless the state of a group names others since.
+- The disk of a node is the one that it came with first, until a reconfiguration names another: that one is remembered,
+  durably, before the node is let in with it.
+- A founding node opens no group before it has met all other founding nodes (`vdb.node.identity`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import trio
+
+from vdb.kernel.command import MemberRow
+from vdb.kernel.state import State
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.config import NodeConfig
+from vdb.node.group import Group, Neighbours
+from vdb.node.group_storage import group_hash
+from vdb.node.identity import IdentityFile
+from vdb.node.peers import Peers
+from vdb.ports import World
+from vdb.types import GroupId
+from vdb.vsr.configuration import Configuration
+from vdb.vsr.message import Message
+
+_UNMET_WARNING_SECONDS = 10.0
+
+
+class Neighbourhood:
+    """One for a node that has an address for other nodes. `run` it once."""
+
+    def __init__(self, world: World, config: NodeConfig, file: IdentityFile) -> None:
+        identity = file.identity
+        self._file = file
+        self._config = config
+        self._cluster = identity.cluster
+        self._groups: dict[bytes, Group] = {}
+        self._rows: dict[GroupId, Mapping[int, MemberRow]] = {}
+        self._disks_due: dict[int, bytes] = {}
+        self._wake = trio.Event()
+        self.peers = Peers(
+            world=world,
+            node=identity.number,
+            cluster=identity.cluster,
+            disk_id=identity.disk,
+            addresses=self._addresses(),
+            listen=config.peer_address,
+            known=file,
+            on_message=self._on_message,
+            settings=config.peers,
+        )
+
+    async def run(self, task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Connect, until cancelled. StartError if the address can't be taken."""
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(self.peers.run)
+            nursery.start_soon(self._remember_disks)
+            task_status.started(address)
+
+    async def wait_to_found(self) -> None:
+        """Wait until all founding nodes were met, now or in an earlier life. ForgottenDisk says that it can't be."""
+        unmet = self._file.identity.unmet()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._warn_while_unmet)
+            await self.peers.wait_met(unmet)
+            nursery.cancel_scope.cancel()
+
+    async def _warn_while_unmet(self) -> None:
+        while True:
+            await trio.sleep(_UNMET_WARNING_SECONDS)
+            for number in self._file.identity.unmet():
+                refusal = self.peers.refusals().get(number)
+                log.warning("node.waits_for", node=number, reason=str(refusal) if refusal else "not connected")
+
+    # Groups ----------------------------------------------------------------------------------------------------
+
+    def neighbours(self, name: GroupId) -> Neighbours:
+        """What a group is told of the others."""
+        hashed = group_hash(self._cluster, name)
+        peers = self.peers
+
+        def send(to: int, message: Message) -> None:
+            peers.send(to, hashed, message)
+
+        return Neighbours(
+            send=send,
+            addresses={member.node: member.address for member in self._config.members},
+            clock_synchronised=self._is_synchronised,
+            on_members=self.on_members,
+        )
+
+    def add(self, group: Group) -> None:
+        """Messages for this group may come from now on."""
+        self._groups[group_hash(self._cluster, group.name)] = group
+        self._note_rows(group.name, group.state)
+
+    def on_members(self, name: GroupId, state: State) -> None:
+        """A reconfiguration of this group was applied."""
+        self._note_rows(name, state)
+        for row in state.members():
+            if row.node != self.peers.node and self._file.remembered(row.node) != row.disk_id:
+                self._disks_due[row.node] = row.disk_id
+        self._wake.set()
+
+    def _note_rows(self, name: GroupId, state: State) -> None:
+        self._rows[name] = {row.node: row for row in state.members()}
+        self.peers.set_addresses(self._addresses())
+
+    def _addresses(self) -> dict[int, str]:
+        addresses = {member.node: member.peer_address for member in self._config.members}
+        for rows in self._rows.values():
+            addresses.update({node: row.peer_address for node, row in rows.items()})
+        return addresses
+
+    async def _remember_disks(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while self._disks_due:
+                node, disk = next(iter(self._disks_due.items()))
+                mark("neighbourhood.new_disk")
+                await self._file.remember(node, disk)
+                if self._disks_due[node] == disk:
+                    del self._disks_due[node]
+
+    def _is_synchronised(self, configuration: Configuration) -> bool:
+        return self.peers.is_synchronised(configuration.voters, configuration.quorums.replication)
+
+    def _on_message(self, hashed: bytes, _sender: int, message: Message) -> None:
+        group = self._groups.get(hashed)
+        if group is None:
+            mark("neighbourhood.unknown_group")
+            return
+        group.receive(message)
