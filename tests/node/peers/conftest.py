@@ -1,4 +1,4 @@
-"""Connections between nodes, on the real network's loopback and on the simulated one."""
+"""Clusters of connections alone, without replicas: on the real network's loopback, and on the simulated one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ from vdb.node.peers import Peers
 from vdb.ports import World
 from vdb.types import Region
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import Message, PrepareMessage, StartViewChange
+from vdb.vsr.message import Message, PrepareMessage
+from vdb.wire.peer import decode_frame, new_splitter, next_frame
+from vdb.wire.peer_link import Hello, encode_link_frame
 from vdb.world import make_world
 
 REGION = Region("ap-southeast-2")
 CLUSTER = b"c" * 16
 GROUP = b"g" * 32
 FAST = PeerSettings(round_s=0.05, redial_longest_s=0.1, hello_timeout_s=2.0)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(0.005)
 
 
 def disk_of(node: int) -> bytes:
@@ -60,14 +67,35 @@ class Member:
 
     async def receive(self, count: int) -> list[Message]:
         """Wait for so many messages, and take them all."""
-        while len(self.received) < count:
-            await trio.sleep(0.005)
+        await until(lambda: len(self.received) >= count)
         messages = [message for _, _, message in self.received]
         self.received.clear()
         return messages
 
 
-@define
+def prepare(body: bytes, replica: int, op: int = 1) -> PrepareMessage:
+    header = PrepareHeader.make(
+        body=body, parent=bytes(32), checkpoint_id=bytes(32), group=GROUP, view=1, op=op, commit=0, timestamp=1,
+        request_count=1,
+    )  # fmt: skip
+    return PrepareMessage(prepare=Prepare(header, body), replica=replica)
+
+
+async def receive(stream: trio.abc.Stream) -> object:
+    """What the next bytes say; None at the end of the stream, or when it was reset."""
+    splitter = new_splitter()
+    while (segments := next_frame(splitter)) is None:
+        try:
+            data = await stream.receive_some()
+        except trio.BrokenResourceError:
+            return None
+        if not data:
+            return None
+        splitter.feed(data)
+    return decode_frame(segments)
+
+
+@define(slots=False)
 class Cluster:
     """Worlds by node number, and a nursery in which members run."""
 
@@ -110,20 +138,34 @@ class Cluster:
         await self.nursery.start(run_member)
         return member
 
-    async def pair(self) -> tuple[Member, Member]:
+    async def pair(self, settings: PeerSettings = FAST) -> tuple[Member, Member]:
         """Nodes 0 and 1, which have met."""
-        zero, one = await self.start(0, {}), await self.start(1, {})
-        connect(zero, one)
+        zero, one = await self.start(0, {}, settings=settings), await self.start(1, {}, settings=settings)
+        self.connect(zero, one)
         await zero.peers.wait_met([1])
         await one.peers.wait_met([0])
         return zero, one
 
+    @staticmethod
+    def connect(*members: Member) -> None:
+        """Tell all of them where the others are."""
+        addresses = {member.peers.node: member.peers.address or "" for member in members}
+        for member in members:
+            member.peers.set_addresses(addresses)
 
-def connect(*members: Member) -> None:
-    """Tell all of them where the others are."""
-    addresses = {member.peers.node: member.peers.address or "" for member in members}
-    for member in members:
-        member.peers.set_addresses(addresses)
+    @asynccontextmanager
+    async def raw(self, to: Member) -> AsyncIterator[tuple[trio.abc.Stream, object]]:
+        """A connection in the name of node 1 that says hello to node 0, and the answer."""
+        stream = await self.world(9).network.connect(to.peers.address or "")
+        await stream.send_all(encode_link_frame(Hello(node=1, to=0, cluster=CLUSTER, disk=disk_of(1))))
+        yield stream, await receive(stream)
+        await trio.aclose_forcefully(stream)
+
+    known = FakeDiskIds
+    disk_of = staticmethod(disk_of)
+    prepare = staticmethod(prepare)
+    receive = staticmethod(receive)
+    until = staticmethod(until)
 
 
 Body = Callable[[Cluster], Awaitable[None]]
@@ -185,66 +227,3 @@ def in_cluster(request: pytest.FixtureRequest, tmp_path: Path, in_simulation: In
         trio.run(main)
 
     return run_real
-
-
-def svc(view: int, replica: int) -> StartViewChange:
-    return StartViewChange(view=view, replica=replica)
-
-
-def prepare(body: bytes, replica: int, op: int = 1) -> PrepareMessage:
-    header = PrepareHeader.make(
-        body=body, parent=bytes(32), checkpoint_id=bytes(32), group=GROUP, view=1, op=op, commit=0, timestamp=1,
-        request_count=1,
-    )  # fmt: skip
-    return PrepareMessage(prepare=Prepare(header, body), replica=replica)
-
-
-# Messages -----------------------------------------------------------------------------------------------------
-
-
-def test_messages_arrive_in_order_with_group_and_sender(in_cluster: InCluster) -> None:
-    async def body(cluster: Cluster) -> None:
-        zero, one = await cluster.pair()
-        sent: list[Message] = [svc(view, 0) for view in range(50)]
-        sent += [prepare(b"x" * 300_000, 0, op) for op in range(1, 4)]
-        for message in sent:
-            zero.peers.send(1, GROUP, message)
-        one.peers.send(0, b"h" * 32, svc(9, 1))
-        while len(one.received) < len(sent):
-            await trio.sleep(0.005)
-        assert one.received == [(GROUP, 0, message) for message in sent]
-        while not zero.received:
-            await trio.sleep(0.005)
-        assert zero.received == [(b"h" * 32, 1, svc(9, 1))]
-
-    in_cluster(body)
-
-
-def test_each_remembers_the_others_disk_before_it_counts(in_cluster: InCluster) -> None:
-    async def body(cluster: Cluster) -> None:
-        zero, one = await cluster.pair()
-        assert zero.known.ids == {1: disk_of(1)}
-        assert one.known.ids == {0: disk_of(0)}
-        assert zero.peers.met == (1,)
-
-    in_cluster(body)
-
-
-def test_a_node_that_restarts_is_dialled_again(in_cluster: InCluster) -> None:
-    async def body(cluster: Cluster) -> None:
-        zero, one = await cluster.pair()
-        address = one.peers.address
-        assert address is not None
-        await one.stop()
-        while zero.peers.status()[0].connected:
-            await trio.sleep(0.01)
-        assert zero.peers.status()[0].problem is not None
-        zero.peers.send(1, GROUP, svc(1, 0))  # dropped
-        again = await cluster.start(1, {0: zero.peers.address or ""}, known=one.known, listen=address)
-        await again.peers.wait_met([0])
-        while not zero.peers.status()[0].connected:
-            await trio.sleep(0.01)
-        zero.peers.send(1, GROUP, svc(2, 0))
-        assert await again.receive(1) == [svc(2, 0)]
-
-    in_cluster(body)
