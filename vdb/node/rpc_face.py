@@ -12,13 +12,14 @@ from typing import Any
 
 from vdb.errors import DefiniteError, InvalidArgument, WireError
 from vdb.kernel.command import ANY, CLIENT_ID_SIZE, EMPTY, INTERNAL, Expected, ExpectedKind, Origin
-from vdb.kernel.reply import StreamCreated
+from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
 from vdb.rpc.server import IncomingCall
+from vdb.types import GroupId
 from vdb.wire.api import BAD_IDS, batch_from, ids_from, ids_into, payloads_into, value_from, value_into
 from vdb.wire.publish import group_text, publish_results, usual_publish
 
@@ -109,17 +110,14 @@ class RpcFace:
         else:
             origin, tenant, append = _plain_publish(call.params)
 
-        def on_reply(result: AppendResult | DefiniteError) -> None:
-            if isinstance(result, DefiniteError):
-                call.fail(result)
-                return
-            (part,) = result.streams
-            group = self._group_texts[result.group]
+        def on_appended(group: GroupId, reply: Appended) -> None:
+            (part,) = reply.streams
+            text = self._group_texts[group]
             call.respond_segment(
-                publish_results(part.first_offset, part.next_offset, result.next_position, result.time, group)
+                publish_results(part.first_offset, part.next_offset, reply.next_position, reply.timestamp, text)
             )
 
-        self._service.writes.append(origin, tenant, (append,), on_reply)
+        self._service.writes.publish(origin, tenant, append, on_appended, call.fail)
 
     def _append(self, call: IncomingCall) -> None:
         params = call.params

@@ -27,7 +27,7 @@ from vdb.errors import (
     UnknownTenant,
     error_for_refusal,
 )
-from vdb.kernel.command import CLIENT_ID_SIZE, Origin
+from vdb.kernel.command import ANY, CLIENT_ID_SIZE, Origin
 from vdb.kernel.reply import Appended, Refusal, Reply, StreamCreated
 from vdb.kernel.streamid import group_tag, tag_of
 from vdb.limits import (
@@ -59,6 +59,11 @@ T = TypeVar("T")
 Answer = Callable[[GroupId, Reply], T | DefiniteError]
 OnCreate = Callable[[StreamCreated | DefiniteError], None]
 OnAppend = Callable[[AppendResult | DefiniteError], None]
+OnAppended = Callable[[GroupId, Appended], None]
+OnError = Callable[[DefiniteError], None]
+
+_PLACES_MAX = 100_000
+"""Streams whose group is remembered; past it, they are looked for again."""
 
 
 class Writes:
@@ -68,6 +73,8 @@ class Writes:
         self._readers = readers
         self._creating: dict[tuple[TenantId, str], list[Group]] = {}
         """Creations on their way, by name: the group of each."""
+        self._places: dict[tuple[TenantId, str], GroupReader] = {}
+        """Where committed streams are: there they stay."""
 
     def create(
         self,
@@ -113,15 +120,46 @@ class Writes:
             return _append_result(group, names, self._named(group, tenant, names, reply))
 
         try:
-            checked = check_tenant_id(tenant)
-            _check_appends(appends)
-            group = self._group_of(checked, names)
-            self._check_origin(origin, group)
-            request = fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
+            group, request = self._admit(origin, tenant, appends, names)
         except DefiniteError as error:
             self._refuse(origin, error, answer, on_answer)
             return
         _submit(group, request, origin, answer, on_answer)
+
+    def publish(
+        self, origin: Origin, tenant: int, append: PlainAppend, on_appended: OnAppended, on_error: OnError
+    ) -> None:
+        """`append` to one stream, with the log's own reply for an answer; one of the two is called, once."""
+        names = [append.stream]
+
+        def answer(group: GroupId, reply: Reply) -> tuple[GroupId, Appended] | DefiniteError:
+            if isinstance(reply, Appended) and len(reply.streams) == 1:
+                return group, reply
+            refusal = self._named(group, tenant, names, reply)
+            return _another_request() if not isinstance(refusal, Refusal) else _error(refusal)
+
+        def on_answer(result: tuple[GroupId, Appended] | DefiniteError) -> None:
+            if isinstance(result, DefiniteError):
+                on_error(result)
+            else:
+                on_appended(*result)
+
+        try:
+            group, request = self._admit(origin, tenant, (append,), names)
+        except DefiniteError as error:
+            self._refuse(origin, error, answer, on_answer)
+            return
+        _submit(group, request, origin, answer, on_answer)
+
+    def _admit(
+        self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], names: Sequence[str]
+    ) -> tuple[Group, PlainRequest]:
+        """Where an append goes, and as what. DefiniteError when it can't be queued."""
+        checked = check_tenant_id(tenant)
+        _check_appends(appends)
+        group = self._group_of(checked, names)
+        self._check_origin(origin, group)
+        return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
 
     def _refuse(
         self, origin: Origin, error: DefiniteError, answer: Answer[T], on_answer: Callable[[T | DefiniteError], None]
@@ -182,12 +220,22 @@ class Writes:
         return first
 
     def _locate(self, tenant: TenantId, name: str) -> Group:
+        place = self._places.get((tenant, name))
+        if place is not None:
+            return place.group
         for reader in self._readers.values():
             if self._is_there(reader, tenant, name):
+                if reader.find(tenant, name) is not None:
+                    self._remember(tenant, name, reader)
                 return reader.group
         if not any(reader.has_tenant(tenant) for reader in self._readers.values()):
             raise UnknownTenant(f"tenant {tenant} has no stream on this node")
         raise UnknownStream(f"tenant {tenant} has no stream '{name}'")
+
+    def _remember(self, tenant: TenantId, name: str, reader: GroupReader) -> None:
+        if len(self._places) >= _PLACES_MAX:
+            self._places.clear()
+        self._places[tenant, name] = reader
 
     def _check_origin(self, origin: Origin, group: Group) -> None:
         """A session belongs to one client and one group."""
@@ -235,21 +283,30 @@ def _check_creation(tenant: int, name: str) -> TenantId:
 
 def _check_appends(appends: Sequence[PlainAppend]) -> None:
     """The bounds of an append, before anything is looked up: what follows costs time for each stream and run."""
+    if len(appends) == 1:
+        if appends[0].count > EVENTS_PER_APPEND_MAX:
+            raise _too_many_events(appends[0].count)
+        _check_runs(appends[0])
+        return
     if not appends:
         raise InvalidArgument("an append names at least one stream")
     if len(appends) > STREAMS_PER_APPEND_MAX:
         raise TooLarge(f"an append has at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}")
-    if len(appends) > 1 and len({append.stream for append in appends}) != len(appends):
+    if len({append.stream for append in appends}) != len(appends):
         raise InvalidArgument("an append names each stream once; found one twice")
     count = sum([append.count for append in appends])
     if count > EVENTS_PER_APPEND_MAX:
-        raise TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {count}")
+        raise _too_many_events(count)
     for append in appends:
         _check_runs(append)
 
 
+def _too_many_events(count: int) -> TooLarge:
+    return TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {count}")
+
+
 def _check_runs(append: PlainAppend) -> None:
-    if not 0 <= append.expected.offset <= U64_MAX:
+    if append.expected is not ANY and not 0 <= append.expected.offset <= U64_MAX:
         raise InvalidArgument(f"an offset lies between 0 and {U64_MAX}; found {append.expected.offset}")
     for run in append.runs:
         _check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
@@ -267,6 +324,8 @@ def _check_runs(append: PlainAppend) -> None:
 
 
 def _check_text(what: str, text: str, bytes_max: int) -> None:
+    if text.isascii() and len(text) <= bytes_max:
+        return
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
@@ -286,15 +345,19 @@ def _another_request() -> InvalidArgument:
     )
 
 
+def _error(refusal: Refusal) -> DefiniteError:
+    return error_for_refusal(refusal.code, refusal.message)
+
+
 def _stream_created(reply: Reply) -> StreamCreated | DefiniteError:
     if isinstance(reply, Refusal):
-        return error_for_refusal(reply.code, reply.message)
+        return _error(reply)
     return reply if isinstance(reply, StreamCreated) else _another_request()
 
 
 def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> AppendResult | DefiniteError:
     if isinstance(reply, Refusal):
-        return error_for_refusal(reply.code, reply.message)
+        return _error(reply)
     if not isinstance(reply, Appended) or len(reply.streams) != len(names):
         return _another_request()
     ranges = [
