@@ -108,6 +108,11 @@ class Group:
         return self._member.executor.state
 
     @property
+    def applied(self) -> int:
+        """The op that `state` is the state after."""
+        return self._member.executor.applied
+
+    @property
     def prepared(self) -> State:
         """The state with the whole pipeline applied, at the primary; elsewhere the committed one."""
         return self._member.proposer.prepared
