@@ -173,12 +173,12 @@ InCluster = Callable[[Body], None]
 
 
 @asynccontextmanager
-async def real_cluster(folder: Path) -> AsyncIterator[Cluster]:
+async def real_cluster(make: Callable[[int], World]) -> AsyncIterator[Cluster]:
     async with trio.open_nursery() as nursery:
         worlds: dict[int, World] = {}
 
         def world(node: int) -> World:
-            return worlds.setdefault(node, make_world(folder / f"n{node}", REGION))
+            return worlds.setdefault(node, make(node))
 
         yield Cluster(world, lambda node: "127.0.0.1", nursery)
         nursery.cancel_scope.cancel()
@@ -212,18 +212,26 @@ def in_simulation() -> InCluster:
     return run_body
 
 
-@pytest.fixture(params=["real", "simulated"])
-def in_cluster(request: pytest.FixtureRequest, tmp_path: Path, in_simulation: InCluster) -> InCluster:
-    """Run a body on a cluster of the kind at hand."""
-    if request.param == "simulated":
-        return in_simulation
+@pytest.fixture
+def in_real_worlds() -> Callable[[Body, Callable[[int], World]], None]:
+    """Run a body on a cluster whose worlds are made by node number."""
 
-    def run_real(body: Body) -> None:
+    def run_body(body: Body, make: Callable[[int], World]) -> None:
         async def main() -> None:
             with trio.fail_after(30):
-                async with real_cluster(tmp_path) as cluster:
+                async with real_cluster(make) as cluster:
                     await body(cluster)
 
         trio.run(main)
 
-    return run_real
+    return run_body
+
+
+@pytest.fixture(params=["real", "simulated"])
+def in_cluster(request: pytest.FixtureRequest, tmp_path: Path) -> InCluster:
+    """Run a body on a cluster of the kind at hand."""
+    if request.param == "simulated":
+        in_simulation: InCluster = request.getfixturevalue("in_simulation")
+        return in_simulation
+    in_real_worlds = request.getfixturevalue("in_real_worlds")
+    return lambda body: in_real_worlds(body, lambda node: make_world(tmp_path / f"n{node}", REGION))
