@@ -10,6 +10,16 @@ address = "127.0.0.1:7140"
 key-file = "root.key"                  # mode 0600; without it, VDB_ROOT_KEY
 scrub-period-days = 7.0
 connections-max = 1024
+number = 0                             # of a node in a cluster: its own, for ever
+cluster = "00112233445566778899aabbccddeeff"   # of a node in a cluster: the same for all of them
+peer-address = "127.0.0.1:7150"        # of a node in a cluster: where it listens for the others
+join = false                           # a new data directory belongs to a node that isn't a member yet
+
+[[members]]                            # of a node in a cluster: all nodes with which the cluster begins, itself too
+number = 0
+name = "node-1"
+address = "127.0.0.1:7140"             # where clients find it
+peer-address = "127.0.0.1:7150"        # where other nodes find it
 
 [tls]                                  # all three or none; needed off loopback
 cert = "node.pem"
@@ -41,6 +51,7 @@ from vdb.notebar.projections import NOTEBAR_PROJECTIONS
 from vdb.projections.config import ProjectionConfig, joined
 from vdb.projections.toml import parse_projections
 
+_CLUSTER_ID = re.compile("[0-9a-fA-F]{32}")
 BUILTIN = {"notebar": NOTEBAR_PROJECTIONS, "fhir": FHIR_PROJECTIONS}
 
 
@@ -56,6 +67,25 @@ class NodeSection(_Section, frozen=True):
     key_file: str | None = None
     scrub_period_days: float = 7.0
     connections_max: int = 1024
+    number: int = 0
+    cluster: str | None = None
+    peer_address: str | None = None
+    join: bool = False
+
+    def cluster_id(self) -> bytes | None:
+        """16 bytes; None where the file doesn't say. ConfigError for anything but 32 hex digits."""
+        if self.cluster is None:
+            return None
+        if not _CLUSTER_ID.fullmatch(self.cluster):
+            raise ConfigError("a cluster's id has 32 hex digits - at `$.node.cluster`")
+        return bytes.fromhex(self.cluster)
+
+
+class MemberSection(_Section, frozen=True):
+    number: int
+    name: str
+    address: str
+    peer_address: str
 
 
 class TlsSection(_Section, frozen=True):
@@ -68,6 +98,7 @@ class ConfigFile(_Section, frozen=True):
     """What a file says; the defaults where it says nothing."""
 
     node: NodeSection = NodeSection()
+    members: tuple[MemberSection, ...] = ()
     tls: TlsSection | None = None
     limits: dict[str, int] = {}
     builtin_projections: tuple[Literal["notebar", "fhir"], ...] = ("notebar", "fhir")
@@ -107,6 +138,7 @@ def read_config_file(path: Path) -> ConfigFile:
         config = msgspec.convert(raw, ConfigFile)
         config.limits_value()
         config.projections()
+        config.node.cluster_id()
     except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
     return config

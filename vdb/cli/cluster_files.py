@@ -1,0 +1,168 @@
+"""The files of a cluster: a configuration for each node, certificates, and a root key to throw away.
+
+    DIR/n0.toml ...          configurations; `vdb start --config DIR/n0.toml`
+    DIR/root.key             the root key, the same for all nodes
+    DIR/tls/ca.pem, ca.key   the authority; its key signs certificates of further nodes, and no node needs it
+    DIR/tls/n0.pem, n0.key   a node's certificate and key
+    DIR/tls/client.pem, .key of clients and of the command line
+
+Files that are there are never written over. Private files have mode 0600, directories that are made 0700.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from attrs import frozen
+
+from vdb.crypto.certificates import SERIAL_SIZE, Issued, issue, make_authority
+from vdb.errors import ConfigError
+from vdb.node.hello import node_name
+from vdb.world.address import join_address
+from vdb.world.entropy import RealEntropy
+from vdb.world.keys import generate_root_key
+
+VALID_FOR = timedelta(days=825)
+"""Of all certificates made here. They are for development, or until there are better ones."""
+
+
+@frozen(kw_only=True)
+class Place:
+    """A node of a cluster, and where it runs."""
+
+    number: int
+    host: str
+    port: int
+    peer_port: int
+
+    @property
+    def name(self) -> str:
+        return f"n{self.number}"
+
+    @property
+    def address(self) -> str:
+        return join_address(self.host, self.port)
+
+    @property
+    def peer_address(self) -> str:
+        return join_address(self.host, self.peer_port)
+
+
+@frozen(kw_only=True)
+class ClusterFiles:
+    """Writes below `directory`. ConfigError for a file that is there already, or that can't be read or written."""
+
+    directory: Path
+    cluster: bytes
+    region: str
+    tls: bool
+
+    def write_all(self, places: Sequence[Place]) -> list[Path]:
+        """All files of a new cluster; the configurations, in the order of the places."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in [*map(self.config_path, places), self._key_file]:
+            if path.exists():
+                raise ConfigError(f"{path} is there already: expected a directory without a cluster's files")
+        if self.tls:
+            self._make_authority()
+            self._issue("client", "client", [])
+        _write_private(self._key_file, generate_root_key().encode() + b"\n")
+        return [self.write_node(place, places, join=False) for place in places]
+
+    def write_node(self, place: Place, members: Sequence[Place], *, join: bool) -> Path:
+        """One node's configuration and, with TLS, its certificate."""
+        path = self.config_path(place)
+        if path.exists():
+            raise ConfigError(f"{path} is there already")
+        if self.tls:
+            self._issue(place.name, f"node {place.number}", [place.host, node_name(self.cluster, place.number)])
+        _write(path, self._toml(place, members, join=join).encode())
+        return path
+
+    def config_path(self, place: Place) -> Path:
+        return self.directory / f"{place.name}.toml"
+
+    @property
+    def _key_file(self) -> Path:
+        return self.directory / "root.key"
+
+    def tls_file(self, name: str) -> Path:
+        return self.directory / "tls" / name
+
+    def _toml(self, place: Place, members: Sequence[Place], *, join: bool) -> str:
+        lines = [
+            f"# Node {place.number} of a VerityDB cluster. Start it with: vdb start --config {place.name}.toml",
+            "",
+            "[node]",
+            f"name = {_text(place.name)}",
+            f"number = {place.number}",
+            f"cluster = {_text(self.cluster.hex())}",
+            f"region = {_text(self.region)}",
+            f"data-dir = {_text('data-' + place.name)}",
+            f"address = {_text(place.address)}",
+            f"peer-address = {_text(place.peer_address)}",
+            'key-file = "root.key"',
+        ]
+        if join:
+            lines.append("join = true  # this node isn't among those with which the cluster began")
+        for member in members:
+            lines += [
+                "",
+                "[[members]]",
+                f"number = {member.number}",
+                f"name = {_text(member.name)}",
+                f"address = {_text(member.address)}",
+                f"peer-address = {_text(member.peer_address)}",
+            ]
+        if self.tls:
+            lines += ["", "[tls]", f'cert = "tls/{place.name}.pem"', f'key = "tls/{place.name}.key"']
+            lines += ['ca = "tls/ca.pem"']
+        return "\n".join(lines) + "\n"
+
+    # Certificates
+
+    def _make_authority(self) -> None:
+        self.tls_file("").mkdir(mode=0o700, exist_ok=True)
+        authority = make_authority(
+            f"VerityDB cluster {self.cluster.hex()[:8]}", now=datetime.now(UTC), valid_for=VALID_FOR, serial=_serial()
+        )
+        self._keep("ca", authority)
+
+    def _issue(self, file: str, name: str, hosts: Sequence[str]) -> None:
+        try:
+            authority = Issued(
+                certificate=self.tls_file("ca.pem").read_bytes(), key=self.tls_file("ca.key").read_bytes()
+            )
+        except OSError as error:
+            raise ConfigError(f"the authority {self.tls_file('ca.key')} can't be read: {error.strerror}") from None
+        made = issue(authority, name, hosts=hosts, now=datetime.now(UTC), valid_for=VALID_FOR, serial=_serial())
+        self._keep(file, made)
+
+    def _keep(self, file: str, made: Issued) -> None:
+        _write_private(self.tls_file(f"{file}.key"), made.key)
+        _write(self.tls_file(f"{file}.pem"), made.certificate)
+
+
+def _serial() -> bytes:
+    return bytes((0x40,)) + RealEntropy().random_bytes(SERIAL_SIZE - 1)
+
+
+def _text(text: str) -> str:
+    """As a TOML string: JSON's escapes are TOML's."""
+    return json.dumps(text)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    _write(path, content, mode=0o600)
+
+
+def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from None
