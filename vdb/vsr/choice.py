@@ -28,7 +28,10 @@ from vdb.vsr.message import DoViewChange, TailEntry
 
 @frozen(kw_only=True)
 class Choice:
-    """The log of the new view: `tail` from an op at or below `commit` to the head, chained; empty for an empty log."""
+    """The log of the new view: `tail` from an op at or below `commit` to the head, chained.
+
+    Empty when the log ends at `commit` and no voter knows its header any more: it is in all their checkpoints.
+    """
 
     commit: int
     tail: tuple[PrepareHeader, ...] = field(repr=False)
@@ -157,9 +160,9 @@ def _tail(
     headers: Mapping[int, PrepareHeader], known: Mapping[bytes, PrepareHeader], commit: int, head: int, all_in: bool
 ) -> Choice | Wait:
     """From the head down to an op at or below the commit number."""
-    if head == 0:
-        return Choice(commit=commit, tail=())
     header = headers.get(head)
+    if header is None and head == commit:
+        return Choice(commit=commit, tail=())
     if header is None:
         return Wait(f"the header of op {head}, the new head, isn't in any canonical vote", hopeless=all_in)
     tail = [header]

@@ -79,6 +79,8 @@ class StartViewChange:
 
     view: int
     replica: int
+    configuration: Configuration = ALONE
+    """The latest in the sender's log: it may make a voter of one who hasn't heard of it."""
 
 
 @frozen(kw_only=True)

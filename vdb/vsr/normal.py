@@ -111,7 +111,9 @@ def commit_what_has_a_quorum(state: ReplicaState) -> None:
     before = state.commit_number
     while state.commit_number < state.op:
         header = state.log.header(state.commit_number + 1)
-        if header is None or not has_quorum(state, header) or not state.log.is_here(header.op):
+        if header is None or not state.log.is_here(header.op):
+            break
+        if header.op > state.commit_known and not has_quorum(state, header):
             break
         commit(state, header)
     if state.commit_number > before:
@@ -152,6 +154,7 @@ def on_commit_ok(state: ReplicaState, ok: CommitOk) -> None:
     peer.view, peer.heard = ok.view, state.tick
     peer.commit, peer.checkpoint_op = ok.commit, max(peer.checkpoint_op, ok.checkpoint_op)
     peer.round = max(peer.round, ok.round)
+    learn_commit(state, ok.view, ok.commit)
     answer_rounds(state)
 
 
@@ -322,7 +325,7 @@ def commit(state: ReplicaState, header: PrepareHeader) -> None:
     state.committed(header)
     if header.configuration.epoch > state.committed_configuration.epoch:
         state.committed_configuration = header.configuration
-        if state.replica not in header.configuration.members:
+        if not any(state.replica in found.members for found in state.active_configurations()):
             mark("vsr.removed")
             state.status = Status.REMOVED
             state.removed()
@@ -330,6 +333,17 @@ def commit(state: ReplicaState, header: PrepareHeader) -> None:
 
 def note_commit(state: ReplicaState, commit_number: int) -> None:
     state.commit_known = max(state.commit_known, commit_number)
+
+
+def learn_commit(state: ReplicaState, view: int, commit_number: int) -> None:
+    """Another member has committed so far, in this view or an earlier one: the log of this view holds all that."""
+    if state.status is not Status.NORMAL or view > state.view or commit_number <= state.commit_number:
+        return
+    note_commit(state, min(commit_number, state.op))
+    if state.is_primary:
+        commit_what_has_a_quorum(state)
+    else:
+        advance_commits(state)
 
 
 def note_view(state: ReplicaState, view: int) -> None:

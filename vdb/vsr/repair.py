@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from vdb.marks import mark
 from vdb.vsr.message import Headers, Ping, PrepareDamaged, RequestHeaders, RequestPrepare, RequestStartView
-from vdb.vsr.normal import advance_commits, note_view
+from vdb.vsr.normal import advance_commits, learn_commit, note_view
 from vdb.vsr.ready import SyncTarget
 from vdb.vsr.state import ReplicaState, Status
 from vdb.vsr.view_change import start_when_whole, tell_not_member
@@ -130,4 +130,5 @@ def on_ping(state: ReplicaState, ping: Ping) -> None:
     peer.checkpoint_op = max(peer.checkpoint_op, ping.checkpoint_op)
     if ping.view > state.view:
         note_view(state, ping.view)
+    learn_commit(state, ping.view, ping.commit)
     tell_not_member(state, ping.replica)

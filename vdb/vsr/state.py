@@ -88,6 +88,8 @@ class ReplicaState:
         self.commit_known = 0
         """The highest op that anybody is known to have committed; the log may not reach so far yet."""
         self.committed_configuration: Configuration = ALONE
+        self.heard_configuration: Configuration | None = None
+        """A newer one than the log's, which makes this replica a voter: it lets it vote, and decides nothing."""
         self.checkpoint_id = ZERO_CHECKSUM
         self.nonce = 1
         self.persisting: Step | None = None
@@ -164,11 +166,12 @@ class ReplicaState:
 
     @property
     def is_voter(self) -> bool:
-        return self.replica in self.configuration.voters
+        """Whether any configuration that may hold counts this replica: one that leaves acks its own removal."""
+        return any(self.replica in configuration.voters for configuration in self.active_configurations())
 
     @property
     def is_learner(self) -> bool:
-        return self.replica in self.configuration.learners
+        return not self.is_voter
 
     @property
     def is_alone(self) -> bool:
@@ -177,8 +180,14 @@ class ReplicaState:
 
     def active_configurations(self) -> tuple[Configuration, ...]:
         """Those that may hold: the committed one, and one that waits for its commit."""
-        latest = self.configuration
-        return (latest,) if latest == self.committed_configuration else (self.committed_configuration, latest)
+        found = {self.committed_configuration: None, self.configuration: None, self.voting_configuration: None}
+        return tuple(found)
+
+    @property
+    def voting_configuration(self) -> Configuration:
+        """The one whose primary gets this replica's vote."""
+        latest, heard = self.configuration, self.heard_configuration
+        return heard if heard is not None and heard.epoch > latest.epoch else latest
 
     def others(self) -> tuple[int, ...]:
         """Everybody else who belongs to an active configuration, in order."""

@@ -54,7 +54,8 @@ def want_next_view(state: ReplicaState) -> None:
 
 def tell_wish(state: ReplicaState) -> None:
     state.sent["wish"] = state.tick
-    state.broadcast(StartViewChange(view=state.wish, replica=state.replica))
+    wish = StartViewChange(view=state.wish, replica=state.replica, configuration=state.voting_configuration)
+    state.broadcast(wish)
 
 
 def on_start_view_change(state: ReplicaState, message: StartViewChange) -> None:
@@ -63,6 +64,10 @@ def on_start_view_change(state: ReplicaState, message: StartViewChange) -> None:
         tell_not_member(state, message.replica)
         return
     state.wishes[message.replica] = Wish(message.view, state.tick)
+    heard = message.configuration
+    if heard.epoch > state.voting_configuration.epoch and state.replica in heard.voters:
+        mark("vsr.heard_of_its_promotion")
+        state.heard_configuration = heard
     if not state.is_voter:
         return
     gives_up = state.status is Status.NORMAL and message.replica == state.primary and message.view == state.view + 1
@@ -138,7 +143,7 @@ def make_vote(state: ReplicaState) -> DoViewChange:
         log_view=state.log_view,
         commit=state.commit_known,
         checkpoint_op=state.checkpoint_op,
-        to=state.configuration.primary(state.view),
+        to=state.voting_configuration.primary(state.view),
         tail=tail,
         replica=state.replica,
     )
@@ -188,6 +193,9 @@ def choose_log(state: ReplicaState) -> None:
     configuration = _configuration_of(choice.tail, state.committed_configuration)
     if configuration.primary(state.view) != state.replica:
         mark("vsr.primary_of_an_old_configuration")
+        return
+    if not choice.tail and state.log.checksum(choice.commit) is None:
+        mark("vsr.primary_lacks_the_checkpoint")
         return
     note_commit(state, choice.commit)
     adopt_log(state, choice.tail, choice.commit)
@@ -246,7 +254,9 @@ def start_view(state: ReplicaState) -> None:
     """Become the serving primary: the pipeline starts with empty ack sets, and acks come anew."""
     assert state.log_view == state.view
     assert state.is_primary
+    assert state.op >= state.commit_known, "the log of a new view holds all that is known to be committed"
     state.status = Status.NORMAL
+    state.heard_configuration = None
     state.starting = False
     state.failures = 0
     state.view_start_op = state.op
@@ -349,6 +359,7 @@ def believes(state: ReplicaState, message: StartView) -> bool:
 
 def follow(state: ReplicaState) -> None:
     """The log of a started view is durable: work in it as a backup or learner."""
+    state.heard_configuration = None
     state.status = Status.NORMAL
     state.failures = 0
     state.heard_view = 0
@@ -373,8 +384,8 @@ def on_abdicate(state: ReplicaState, _abdicate: Abdicate) -> None:
 
 def on_not_member(state: ReplicaState, message: NotMember) -> None:
     """The group has gone on without this node."""
-    was_member = state.replica in state.committed_configuration.members and state.commit_number > 0
-    if message.epoch > state.committed_configuration.epoch and was_member:
+    was_member = state.replica in state.configuration.members and state.commit_number > 0
+    if message.epoch > state.configuration.epoch and was_member:
         mark("vsr.removed")
         state.status = Status.REMOVED
         state.removed()
