@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.__main__ import main
+from sim.__main__ import _parser, main
+from sim.revision import ROOT
 
 QUICK = ["--set", "requests=25"]
 
@@ -117,3 +118,10 @@ def test_a_seed_that_holds_is_nothing_to_shrink(capsys: pytest.CaptureFixture[st
     captured = capsys.readouterr()
     assert json.loads(captured.out)["ok"] is True
     assert "seed 2 holds: there is nothing to shrink" in captured.err
+
+
+def test_every_command_that_the_readme_shows_is_one() -> None:
+    shown = re.findall(r"^    python -m sim (.*?)(?:  .*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(shown) >= 6
+    for command in shown:
+        _parser().parse_args(shlex.split(command))
