@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vdb.kernel.command import KeyRow
 from vdb.kernel.rows import (
+    TENANT_ROW,
     SessionState,
     StreamState,
     TenantState,
@@ -58,6 +59,11 @@ class View:
     def tenant(self, tenant: TenantId) -> TenantState | None:
         row = self.rows[TENANTS].get(tenant_key(tenant))
         return None if row is None else unpack_tenant(self.group, tenant, row)
+
+    def tenant_head(self, tenant: TenantId) -> int:
+        """The position after the tenant's last one; 0 for a tenant that isn't there."""
+        row = self.rows[TENANTS].get(tenant_key(tenant))
+        return 0 if row is None else int(TENANT_ROW.unpack(row)[4])
 
     def stream(self, tenant: TenantId, stream: StreamId) -> StreamState | None:
         row = self.rows[STREAMS].get(stream_key(tenant, stream))

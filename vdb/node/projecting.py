@@ -48,15 +48,14 @@ class NodeSource:
         return tuple(self._readers)
 
     def head(self, tenant: TenantId, group: GroupId) -> int:
-        state = self._readers[group].group.state.tenant(tenant)
-        return 0 if state is None else state.next_position
+        return self._readers[group].group.state.tenant_head(tenant)
 
     async def read_log(
         self, tenant: TenantId, group: GroupId, from_position: int, max_events: int
     ) -> tuple[Sequence[OpenedRun], int]:
         if self.head(tenant, group) <= from_position:
             return (), max(from_position, self._readers[group].group.state.next_position)
-        return await self._readers[group].read_log(tenant, from_position, max_events, self._wants)
+        return await self._readers[group].read_wanted(tenant, from_position, max_events, self._wants)
 
     async def wait_for_events(self, tenant: TenantId, positions: Mapping[GroupId, int]) -> None:
         """Return when a group holds an event of the tenant at or beyond its position here.
@@ -129,8 +128,7 @@ class ProjectionManager:
         reader = self._readers.get(group)
         if reader is None or position > reader.group.state.next_position:
             return position
-        state = reader.group.state.tenant(tenant)
-        return min(position, 0 if state is None else state.next_position)
+        return min(position, reader.group.state.tenant_head(tenant))
 
     def status(self) -> list[ProjectionStatus]:
         found: list[ProjectionStatus] = []

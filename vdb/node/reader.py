@@ -30,11 +30,15 @@ CACHED_NAMES_MAX = 100_000
 
 
 class GroupReader:
-    """One per group. Holds a bounded cache of names; everything else is in the group."""
+    """One per group. Holds a bounded cache of names and the frames of one read; everything else is in the group."""
 
     def __init__(self, group: Group) -> None:
         self.group = group
         self._names: OrderedDict[tuple[TenantId, StreamId], str] = OrderedDict()
+        self._kept: list[Frame] = []
+        """What a projection read last: at most `read_bytes_max` and a frame."""
+        self._kept_for: tuple[TenantId, int, int] | None = None
+        """Tenant, position and the log's head of that read; what they name never changes."""
 
     # Streams by name -------------------------------------------------------------------------------------------
 
@@ -133,32 +137,60 @@ class GroupReader:
                 break
         return runs
 
-    async def read_log(
-        self,
-        tenant: TenantId,
-        from_position: int,
-        max_events: int,
-        wants: Callable[[str], bool] | None = None,
-    ) -> tuple[list[OpenedRun], int]:
+    async def read_log(self, tenant: TenantId, from_position: int, max_events: int) -> tuple[list[OpenedRun], int]:
         """A tenant's runs in commit order, from a position on, and the position to go on from.
 
-        The catalogue's own records are passed over, and so are, unopened, those of streams whose name isn't wanted.
-        At the end of the log the position is the group's next one.
+        The catalogue's own records are passed over. At the end of the log the position is the group's next one.
         """
         head = self.group.state.next_position
+        frames = await self._read_frames(tenant, from_position)
+        return await self._open_wanted(tenant, frames, from_position, max_events, head, lambda _name: True)
+
+    async def read_wanted(
+        self, tenant: TenantId, from_position: int, max_events: int, wants: Callable[[str], bool]
+    ) -> tuple[list[OpenedRun], int]:
+        """`read_log` for a projection: runs of streams whose name isn't wanted are passed over, unopened.
+
+        The projections of a tenant follow its log side by side and ask for the same frames, so these are kept.
+        """
+        head = self.group.state.next_position
+        asked = (tenant, from_position, head)
+        if asked != self._kept_for:
+            frames = await self._read_frames(tenant, from_position)
+            self._kept_for, self._kept = asked, frames
+        else:
+            frames = self._kept
+        return await self._open_wanted(tenant, frames, from_position, max_events, head, wants)
+
+    async def _read_frames(self, tenant: TenantId, from_position: int) -> list[Frame]:
         frames = await self.group.storage.event_log.read_log(tenant, from_position, self.group.limits.read_bytes_max)
         _check_positions(frames, from_position)
+        return frames
+
+    async def _open_wanted(
+        self,
+        tenant: TenantId,
+        frames: Sequence[Frame],
+        from_position: int,
+        max_events: int,
+        head: int,
+        wants: Callable[[str], bool],
+    ) -> tuple[list[OpenedRun], int]:
         runs: list[OpenedRun] = []
+        names: dict[StreamId, str | None] = {CATALOGUE: None}
+        """Of the streams so far; None where it isn't wanted."""
         position = from_position
         left = max_events
         for frame in frames:
             if left == 0:
                 return runs, position
             position = frame.position + frame.count
-            if frame.stream == CATALOGUE:
-                continue
-            name = await self.name_of(tenant, frame.stream)
-            if wants is not None and not wants(name):
+            stream = frame.stream
+            if stream not in names:
+                found = await self.name_of(tenant, stream)
+                names[stream] = found if wants(found) else None
+            name = names[stream]
+            if name is None:
                 continue
             run = open_frame(frame, tenant=tenant, group=self.group.name, stream_name=name, keyring=self.group.keyring)
             run = cut_run(run, skip=max(0, from_position - run.first_position), keep=left)
