@@ -4,6 +4,8 @@ from __future__ import annotations
 
 CRASH = "node.crash"
 CRASH_IN_RECOVERY = "node.crash_in_recovery"
+PAUSE = "node.pause"
+WIPED = "node.disk_replaced"
 
 FAULT_KINDS: tuple[str, ...] = (
     CRASH,

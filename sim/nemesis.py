@@ -1,12 +1,13 @@
 """The nemesis: does the disturbances that the seed drew, in order, spread over the run by the clients' progress.
 
 Progress alone wouldn't do, since a disturbance may stop all progress: each also comes when enough time has passed.
-What it breaks it mends after a drawn while, and in the end it mends everything.
+What it breaks it mends after a drawn while. In the end it mends a core that must go on without the others, and later
+everything. What it does to links stands in `sim.nemesis_links`, to members in `sim.nemesis_members`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -14,9 +15,13 @@ import trio
 from attrs import define, evolve, field
 
 from sim.atlas import Atlas
-from sim.cluster import BEFORE_RESTART_SECONDS, NODE, Cluster
+from sim.cluster import Cluster
+from sim.machine import BEFORE_RESTART_SECONDS, Machine
+from sim.nemesis_links import Links
 from sim.options import Options
+from sim.repairs import Repairs
 from sim.trace import Trace
+from sim.watch import Watch
 from sim.workload import Workload
 
 PATIENCE_SECONDS = 4.0
@@ -25,51 +30,84 @@ PATIENCE_SECONDS = 4.0
 
 @define
 class Nemesis:
-    """See the module's docstring."""
+    """See the module's docstring. `atlases` by node number."""
 
     cluster: Cluster
-    atlas: Atlas
+    atlases: Mapping[int, Atlas]
     options: Options
     random: Random
     trace: Trace
     workload: Workload
-    _repairs: list[Callable[[], None]] = field(factory=list)
+    watch: Watch
+    _repairs: Repairs = field(init=False)
+    _links: Links = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        clock = next(iter(self.cluster)).clock
+        self._repairs = Repairs(clock)
+        self._links = Links(
+            self.cluster, self.random, self._repairs, tuple(f"c{number}" for number in range(self.options.clients)),
+            self.watch, self.trace,
+        )  # fmt: skip
 
     async def run(self) -> None:
-        """All disturbances, then mend everything."""
+        """All disturbances, then mend all that a core needs."""
         todo = self.options.disturbances
         for index, kind in enumerate(todo):
             await self._wait_for_progress((index + self.random.random()) / (len(todo) + 0.5))
             self.trace.add("nemesis", kind)
             await self._acts()[kind]()
-        self.heal()
+        await self._end_safety()
+
+    async def _end_safety(self) -> None:
+        """Those that may be dead die, all else is mended."""
+        if self.options.dead_at_the_end:
+            for number in self.options.harmed_nodes:
+                self.cluster.machines[number].hold()
+        self.mend()
 
     def heal(self) -> None:
-        """Mend all that is broken: from now on the world is sound."""
-        self.cluster.disarm()
-        self.atlas.armed.clear()
-        for repair in self._repairs:
-            repair()
-        self._repairs.clear()
-        disk = self.cluster.disk
+        """Mend everything: from now on the world is sound, and whole."""
+        self.cluster.for_all(Machine.release_if_started)
+        self.mend()
+
+    def mend(self) -> None:
+        """Mend all that is broken, but what is held down stays down."""
+        self._repairs.all()
+        for machine in self.cluster:
+            self._mend_machine(machine)
+        self.cluster.network.heal()
+        self.trace.add("nemesis", "healed")
+
+    def _mend_machine(self, machine: Machine) -> None:
+        machine.disarm()
+        machine.resume()
+        self.atlases[machine.number].armed.clear()
+        disk = machine.disk
         disk.capacity = None
         disk.slowness = 1
         disk.faults = evolve(
             disk.faults, lost_write=0.0, misdirected_write=0.0, eio_read=0.0, eio_write=0.0, fsync_failed=0.0, full=0.0
         )
-        self.cluster.mend_bad_pages()
-        self.cluster.network.heal()
-        self.trace.add("nemesis", "healed")
+        machine.mend_bad_pages()
+        if len(self.cluster) > 1:
+            machine.host_clock.set_right()
 
     def destroy(self) -> None:
-        """Harm what one replica can't repair, and cut the power."""
-        places = self.atlas.places_beyond_repair()
-        for path, offset in places:
-            self.atlas.beyond = path
-            self.cluster.disk.rot(path, offset)
-            self.atlas.note_rot(path, offset)
-            self.trace.add("nemesis", "destroyed", path, offset)
-        self.cluster.crash()
+        """Harm what nobody can repair, at the same place of every disk, and cut the power."""
+        first = self.cluster.machines[0]
+        places = self.atlases[0].places_beyond_repair()
+        for machine in self.cluster:
+            atlas = self.atlases[machine.number]
+            for path, offset in places:
+                if path not in machine.disk.paths():
+                    continue
+                atlas.beyond = path
+                machine.disk.rot(path, offset)
+                atlas.note_rot(path, offset)
+                self.trace.add("nemesis", "destroyed", path, offset)
+        assert places or first.disk.paths()
+        self.cluster.for_all(Machine.crash)
 
     def _acts(self) -> dict[str, Callable[[], Awaitable[None]]]:
         return {
@@ -88,113 +126,145 @@ class Nemesis:
             "connection_stalled": self._stall,
             "half_open": self._half_open,
             "clock_jump": self._clock_jump,
+            "pause": self._pause_machine,
+            "partition": self._links.partition,
+            "isolate": self._links.isolate,
+            "one_way": self._links.one_way,
+            "clog": self._links.clog,
+            "deaf_primary": self._links.deaf_primary,
+            "power_cut": self._power_cut,
         }
 
     async def _wait_for_progress(self, point: float) -> None:
         with trio.move_on_after(PATIENCE_SECONDS):
             await self.workload.wait_until(lambda: self.workload.progress >= point)
 
+    def _machine(self, *, harmed: bool = False) -> Machine:
+        """One that takes part; `harmed`: one whose disk may be harmed at rest."""
+        numbers = list(self.options.harmed_nodes) if harmed else []
+        chosen = [self.cluster.machines[number] for number in numbers] or [m for m in self.cluster if not m.is_held]
+        chosen = chosen or list(self.cluster)
+        return chosen[0] if len(chosen) == 1 else self.random.choice(chosen)
+
+    async def _until_up(self, machine: Machine) -> None:
+        with trio.move_on_after(PATIENCE_SECONDS if len(self.cluster) > 1 else float("inf")):
+            await machine.wait_until_up()
+
+    # Machines --------------------------------------------------------------------------------------------------
+
     async def _crash(self) -> None:
         """At the n-th port call from now: at any await of the node."""
-        await self.cluster.wait_until_up()
-        self.cluster.crash_after(self.random.randrange(1, 60))
+        machine = self._machine()
+        await self._until_up(machine)
+        machine.crash_after(self.random.randrange(1, 60))
 
     async def _crash_in_recovery(self) -> None:
         """Crash, and crash again while the node recovers (or right after, if it is quick)."""
-        await self.cluster.wait_until_up()
-        self.cluster.crash_next_start_after(self.random.randrange(1, self.random.choice((20, 100, 300))))
-        self.cluster.crash_after(self.random.randrange(1, 30))
+        machine = self._machine()
+        await self._until_up(machine)
+        machine.crash_next_start_after(self.random.randrange(1, self.random.choice((20, 100, 300))))
+        machine.crash_after(self.random.randrange(1, 30))
+
+    async def _power_cut(self) -> None:
+        """All machines at once, or all but one."""
+        spared = self._machine() if self.random.random() < 0.3 else None
+        for machine in self.cluster:
+            if machine is not spared:
+                machine.crash()
+
+    async def _pause_machine(self) -> None:
+        machine = self._machine()
+        machine.pause()
+        self._repairs.later(self._while(0.02, 5.0), machine.resume)
+
+    async def _clock_jump(self) -> None:
+        seconds = self.random.choice((1, 60, 86_400))
+        machine = self._machine()
+        machine.host_clock.jump(self.random.choice((-1, 1)) * self.random.randrange(1, seconds * 1_000_000))
+
+    # Disks -----------------------------------------------------------------------------------------------------
 
     async def _bit_rot(self) -> None:
         """One bit of something that is stored twice, found by the restart that follows at once."""
-        await self.cluster.wait_until_up()
-        place = self.atlas.place_to_rot()
+        machine = self._machine(harmed=True)
+        await self._until_up(machine)
+        atlas = self.atlases[machine.number]
+        place = atlas.place_to_rot()
         if place is not None:
-            self.atlas.note_rot(*place)
-            self.cluster.disk.rot(*place)
-            self.cluster.crash()
+            atlas.note_rot(*place)
+            machine.disk.rot(*place)
+            machine.crash()
 
     async def _database_rot(self) -> None:
         """One bit of a projection's file, while the power is off: nothing of it is in a cache."""
-        await self.cluster.wait_until_up()
-        scratch, place = self.cluster.scratch, self.random.random()
+        machine = self._machine()
+        await self._until_up(machine)
+        scratch, place = machine.scratch, self.random.random()
         paths = [path for path in scratch.paths() if path.endswith(".db")]
         if paths:
             path = self.random.choice(paths)
-            self.cluster.crash()
+            machine.crash()
             await trio.sleep(BEFORE_RESTART_SECONDS)  # checkers have read it, and the write-ahead file is in it
             self.trace.add("nemesis", "rotted", path, scratch.exists(path) and scratch.rot(path, place))
 
     async def _arm(self, kind: str, shots: int) -> None:
         """Let a fault of the disk fire, where the atlas permits it, within some time."""
-        disk = self.cluster.disk
-        self.atlas.armed[f"disk.{kind}"] = shots
+        machine = self._machine(harmed=kind in ("misdirected_write", "lost_write"))
+        disk, atlas = machine.disk, self.atlases[machine.number]
+        atlas.armed[f"disk.{kind}"] = shots
         chances: dict[str, Any] = {kind: 0.3 if shots == 1 else 1.0}
         disk.faults = evolve(disk.faults, **chances)
 
         def disarm() -> None:
-            self.atlas.armed.pop(f"disk.{kind}", None)
+            atlas.armed.pop(f"disk.{kind}", None)
             never: dict[str, Any] = {kind: 0.0}
             disk.faults = evolve(disk.faults, **never)
 
-        self._repairs.append(disarm)
+        self._repairs.add(disarm)
 
     async def _sync_failed(self) -> None:
-        self.cluster.disk.fail_next_sync()
+        self._machine().disk.fail_next_sync()
 
     async def _disk_full(self) -> None:
-        disk = self.cluster.disk
+        disk = self._machine().disk
         disk.capacity = disk.platter.used() + self.random.randrange(8192)
 
         def free() -> None:
             disk.capacity = None
 
-        self._later(self._pause(0.05, 3.0), free)
+        self._repairs.later(self._while(0.05, 3.0), free)
 
     async def _slow_disk(self) -> None:
-        disk = self.cluster.disk
+        disk = self._machine().disk
         disk.slowness = self.random.choice((5, 30, 200))
 
         def fast() -> None:
             disk.slowness = 1
 
-        self._later(self._pause(0.01, 1.0), fast)
+        self._repairs.later(self._while(0.01, 1.0), fast)
+
+    # Clients' connections --------------------------------------------------------------------------------------
 
     async def _cut(self) -> None:
-        client = self._client()
+        client, name, network = self._client(), self._machine().name, self.cluster.network
         if self.random.random() < 0.5:
-            self.cluster.network.reset(client, NODE)
+            network.reset(client, name)
             return
-        self.cluster.network.cut(client, NODE)
-        self._later(self._pause(0.001, 2.0), lambda: self.cluster.network.heal(client, NODE))
+        network.cut(client, name)
+        self._repairs.later(self._while(0.001, 2.0), lambda: network.heal(client, name))
 
     async def _stall(self) -> None:
-        client = self._client()
-        source, destination = (client, NODE) if self.random.random() < 0.5 else (NODE, client)
-        self.cluster.network.stall(source, destination, both=self.random.random() < 0.6)
-        self._later(self._pause(0.001, 2.0), lambda: self.cluster.network.heal(client, NODE))
+        client, name, network = self._client(), self._machine().name, self.cluster.network
+        source, destination = (client, name) if self.random.random() < 0.5 else (name, client)
+        network.stall(source, destination, both=self.random.random() < 0.6)
+        self._repairs.later(self._while(0.001, 2.0), lambda: network.heal(client, name))
 
     async def _half_open(self) -> None:
-        self.cluster.network.half_open(self._client(), NODE)
-
-    async def _clock_jump(self) -> None:
-        seconds = self.random.choice((1, 60, 86_400))
-        self.cluster.host_clock.jump(self.random.choice((-1, 1)) * self.random.randrange(1, seconds * 1_000_000))
+        self.cluster.network.half_open(self._client(), self._machine().name)
 
     def _client(self) -> str:
         return f"c{self.random.randrange(self.options.clients)}"
 
-    def _pause(self, least: float, most: float) -> float:
+    def _while(self, least: float, most: float) -> float:
         """Seconds; short ones are as likely as long ones."""
         return float(least * (most / least) ** self.random.random())
-
-    def _later(self, seconds: float, repair: Callable[[], None]) -> None:
-        """Mend after a while, or when everything is mended."""
-        self._repairs.append(repair)
-
-        def due() -> None:
-            if repair in self._repairs:
-                self._repairs.remove(repair)
-                repair()
-
-        self.cluster.clock.call_after(int(seconds * 1e9), due)

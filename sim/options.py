@@ -3,6 +3,8 @@
 Most faults are off in most runs and some options are extreme, because a run in which everything happens a little never
 gets deep anywhere. Limits are tiny, so that the ring laps, checkpoints follow each other and sessions are evicted
 within seconds. A story of the corpus, or a scenario, may override any field by name.
+
+What only a group with peers has is drawn apart from the rest, so a seed of one node stays what it was.
 """
 
 from __future__ import annotations
@@ -17,9 +19,12 @@ from attrs import field, frozen
 from sim.world.entropy import draws
 from sim.world.faults import DiskFaults, NetworkFaults
 from vdb.limits import SECTOR_SIZE, Limits
+from vdb.vsr.timing import Timing
 
 SMALL_WORK = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
-WORK_KINDS = (*SMALL_WORK, "append_large")
+PEER_WORK = ("read_stale", "read_at_least")
+"""Reads that any replica may answer."""
+WORK_KINDS = (*SMALL_WORK, "append_large", *PEER_WORK)
 """`append_large` doesn't fit one prepare: it travels as parts."""
 MAIN_DISTURBANCES = (
     "crash",
@@ -37,8 +42,20 @@ MAIN_DISTURBANCES = (
     "half_open",
     "clock_jump",
 )
-DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot")
+PEER_DISTURBANCES = (
+    "pause",
+    "partition",
+    "isolate",
+    "one_way",
+    "clog",
+    "power_cut",
+    "deaf_primary",
+)
+"""What the nemesis does to machines that have peers."""
+DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES)
 """What the nemesis does at drawn moments."""
+NODES = (1,)
+"""How many nodes found a cluster: one is drawn of these."""
 
 US = 1_000_000
 
@@ -76,6 +93,19 @@ class Options:
     clock_skew_us: int
     clock_drift_ppm: int
     scrub_period_s: float
+    nodes: int = 1
+    """Founding members."""
+    spares: int = 0
+    """Machines that may become members later."""
+    harmed: tuple[int, ...] = ()
+    """Nodes whose disks may be harmed at rest: a minority."""
+    clock_error_us: int = 0
+    """Of machines that have peers, at most, either way."""
+    dead_at_the_end: bool = False
+    """Whether those that may be harmed are down while the others must go on."""
+    timing: Timing = field(factory=Timing)
+    """Of view changes, in ticks."""
+    tick_us: int = 10_000
     heal_bound_us: int = field(default=120 * US)
     """After the faults every request is answered within this time."""
 
@@ -85,7 +115,7 @@ class Options:
         random = draws(seed, "options")
         clients = random.choice((1, 2, 2, 3, 4, 6, 8))
         large = draws(seed, "large").choice((0, 1, 2, 4))
-        return cls(
+        drawn = cls(
             limits=draw_limits(random),
             tenants=random.choice((1, 1, 2, 3)),
             clients=clients,
@@ -106,6 +136,13 @@ class Options:
             clock_drift_ppm=random.choice((0, 0, -200, 200)),
             scrub_period_s=random.choice((2.0, 20.0, 86_400.0)),
         )
+        nodes = draws(seed, "nodes").choice(NODES)
+        return drawn if nodes == 1 else attrs.evolve(drawn, **draw_peers(draws(seed, "peers"), drawn, nodes))
+
+    @property
+    def harmed_nodes(self) -> tuple[int, ...]:
+        """Those of `harmed` that exist, and are a minority."""
+        return tuple(number for number in self.harmed if number < self.nodes)[: minority(self.nodes)]
 
     def override(self, changes: Mapping[str, Any]) -> Options:
         """The same run with some fields changed. `limits`, `disk` and `network` may be tables; lists become tuples."""
@@ -113,7 +150,7 @@ class Options:
         for name, value in changes.items():
             if name == "limits" and isinstance(value, Mapping):
                 value = _changed_limits(self.limits, value)
-            elif name in ("disk", "network") and isinstance(value, Mapping):
+            elif name in ("disk", "network", "timing") and isinstance(value, Mapping):
                 value = attrs.evolve(getattr(self, name), **value)
             fields[name] = tuple(value) if isinstance(value, list) else value
         return attrs.evolve(self, **fields)
@@ -123,6 +160,52 @@ def _changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:
     """The largest transaction follows from the others, unless it is given."""
     kept = {name: value for name, value in attrs.asdict(limits).items() if name != "transaction_size_max"}
     return Limits(**{**kept, **changes})
+
+
+def minority(nodes: int) -> int:
+    """How many of so many nodes may be lost: a quorum of the others goes on. Of two, one may be harmed, not lost."""
+    return max(1, (nodes - 1) // 2) if nodes > 1 else 0
+
+
+def draw_peers(random: Random, drawn: Options, nodes: int) -> dict[str, Any]:
+    """What a cluster has beside, or instead of, what one node has."""
+    return {
+        "nodes": nodes,
+        "spares": 0,
+        "harmed": tuple(sorted(random.sample(range(nodes), minority(nodes)))),
+        "clock_error_us": random.choice((0, 1_000, 100_000)),
+        "clock_skew_us": 0,
+        "dead_at_the_end": nodes > 2 and random.random() < 0.5,
+        "disturbances": draw_peer_disturbances(random),
+        "mix": {**drawn.mix, **{kind: random.choice((0, 1, 2)) for kind in PEER_WORK}},
+        "timing": draw_timing(random),
+        "tick_us": random.choice((2_000, 10_000, 10_000)),
+    }
+
+
+def draw_timing(random: Random) -> Timing:
+    """As in production, or hasty, or one that suspects as soon as it may."""
+    return random.choice(
+        (
+            Timing(),
+            Timing(),
+            Timing(
+                heartbeat=2, ping=8, suspicion_min=8, suspicion_max=60, view_change=20, vote_expiry=15, step_down=30
+            ),
+            Timing(suspicion_min=10, suspicion_max=30, jitter=2, repair_budget=2),
+        )
+    )
+
+
+def draw_peer_disturbances(random: Random) -> tuple[str, ...]:
+    """As for one node, with what only machines that have peers suffer."""
+    chosen = [kind for kind in MAIN_DISTURBANCES if kind != "crash" and random.random() < 0.2]
+    chosen += [kind for kind in PEER_DISTURBANCES if random.random() < 0.35]
+    found = [kind for kind in chosen for _ in range(random.choice((1, 1, 2, 3)))]
+    if random.random() < 0.9:
+        found += ["crash"] * random.choice((1, 2, 3))
+    random.shuffle(found)
+    return tuple(found)
 
 
 def draw_limits(random: Random) -> Limits:

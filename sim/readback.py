@@ -14,17 +14,27 @@ from vdb.client.client import Client
 from vdb.client.gateway import Gateway
 from vdb.client.values import ReadPage
 from vdb.errors import UnknownStream, UnknownTenant, VerityError
-from vdb.types import GroupId
+from vdb.types import Consistency, GroupId
+
+LINEARIZABLE = Consistency.LINEARIZABLE
 
 
 class Readback:
     """`forgiving`: an error is an honest answer, since something was destroyed. A false answer never is."""
 
-    def __init__(self, verdict: Verdict, contents: Mapping[str, Contents], connector: Connector, random: Random,
-                 fence: Fence, *, forgiving: bool) -> None:  # fmt: skip
+    def __init__(
+        self,
+        verdict: Verdict,
+        contents: Mapping[str, Contents],
+        connectors: Mapping[str, Connector],
+        random: Random,
+        fence: Fence,
+        *,
+        forgiving: bool,
+    ) -> None:
         self._verdict = verdict
         self._contents = contents
-        self._connector = connector
+        self._connectors = connectors
         self._entropy = SimEntropy(random, fence)
         self._forgiving = forgiving
         self.refused = ""
@@ -32,7 +42,7 @@ class Readback:
 
     async def run(self, tenants: Sequence[str]) -> None:
         try:
-            async with Client(self._connector, entropy=self._entropy, retry_for=60.0, connect_for=120.0) as client:
+            async with Client(self._connectors, entropy=self._entropy, retry_for=60.0, connect_for=120.0) as client:
                 for tenant in tenants:
                     for group, contents in self._contents.items():
                         await self._read_group(client._rpc, int(tenant), group, contents)
@@ -47,7 +57,15 @@ class Readback:
         position = 0
         while True:
             try:
-                page = await gateway.read_log(tenant, GroupId(group), position, max_events=500, wait=0.0, timeout=60.0)
+                page = await gateway.read_log(
+                    tenant,
+                    GroupId(group),
+                    position,
+                    max_events=500,
+                    wait=0.0,
+                    level=LINEARIZABLE,
+                    timeout=60.0,
+                )
             except UnknownTenant:
                 break
             found += _events(page)
@@ -70,7 +88,14 @@ class Readback:
         while True:
             try:
                 page = await gateway.read(
-                    tenant, name, len(found), max_events=200, wait=0.0, ids_only=False, timeout=60.0
+                    tenant,
+                    name,
+                    len(found),
+                    max_events=200,
+                    wait=0.0,
+                    ids_only=False,
+                    level=LINEARIZABLE,
+                    timeout=60.0,
                 )
             except (UnknownStream, UnknownTenant) as error:
                 self._verdict.check("I5", False, f"{name} of tenant {tenant} is gone: {error}")

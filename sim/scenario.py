@@ -19,10 +19,11 @@ from typing import Any
 
 import trio
 
+from sim.build import REGION
 from sim.history import Call, StreamKey
 from sim.options import WORK_KINDS, Options
 from sim.runner import run
-from sim.simulation import REGION, Simulation
+from sim.simulation import Simulation
 from sim.workload import Actor
 from sim.world.entropy import SimEntropy, draws
 from sim.world.faults import DiskFaults, NetworkFaults
@@ -43,12 +44,14 @@ CALM: Mapping[str, Any] = {
 
 
 class Stage:
-    """What a script may do. `sim` has the rest: disk, network, atlas, cluster, verdict."""
+    """What a script may do. `sim` has the rest: network, atlases, cluster, verdict."""
 
     def __init__(self, sim: Simulation, client: Client) -> None:
         self.sim = sim
         self.cluster = sim.cluster
-        self.disk = sim.cluster.disk
+        self.machine = sim.cluster.machines[0]
+        """The first one; alone, the only one."""
+        self.disk = self.machine.disk
         self._actor = Actor(sim.workload, 0, client._rpc, Random(1))
 
     @property
@@ -78,10 +81,11 @@ class Stage:
         return self.sim.history.calls[-1]
 
     def crash(self) -> None:
-        self.cluster.crash()
+        """Cut the power of the first machine."""
+        self.machine.crash()
 
     async def up(self) -> None:
-        """Wait until the node serves; at most a minute."""
+        """Wait until all nodes serve; at most a minute."""
         with trio.fail_after(60):
             await self.cluster.wait_until_up()
 
@@ -107,8 +111,8 @@ class Stage:
     def rot(self, path: str, offset: int, *, beyond_repair: bool = False) -> None:
         """Flip a bit at rest."""
         if beyond_repair:
-            self.sim.atlas.beyond = path
-        self.sim.atlas.note_rot(path, offset)
+            self.sim.atlases[0].beyond = path
+        self.sim.atlases[0].note_rot(path, offset)
         self.disk.rot(path, offset)
 
 
@@ -126,7 +130,7 @@ def run_scenario(script: Script, *, seed: int = 1, **overrides: Any) -> Simulati
 
         async def act() -> None:
             client = Client(
-                simulation.connector(0),
+                simulation.connectors(0),
                 entropy=SimEntropy(draws(seed, "client 0"), simulation.client_fence),
                 retry_for=60.0,
                 connect_for=60.0,

@@ -18,12 +18,14 @@ from sim.result import Result
 
 Changes = dict[str, Any]
 
-LEFT_ALONE = ("limits", "session_clients", "heal_bound_us")
-LEAST: Mapping[str, int] = {"payload_size": 40, "think_us": 0, "clock_skew_us": 0, "clock_drift_ppm": 0}
+LEFT_ALONE = ("limits", "session_clients", "heal_bound_us", "timing", "tick_us")
+LEAST: Mapping[str, int] = {
+    "payload_size": 40, "think_us": 0, "clock_skew_us": 0, "clock_drift_ppm": 0, "clock_error_us": 0, "spares": 0,
+}  # fmt: skip
 """Of a number; 1 for those that aren't here."""
 CALM: Mapping[str, float] = {"scrub_period_s": 86_400.0}
 """Numbers that are at their calmest when they are large."""
-FIRST = ("nodes", "replicas", "disturbances", "requests", "clients", "tenants", "streams")
+FIRST = ("nodes", "spares", "disturbances", "requests", "clients", "tenants", "streams")
 """Options that make a run large, the most telling first; the others follow in the order of `Options`."""
 _FRACTIONS = (0.02, 0.06, 0.15, 0.3, 0.5, 0.75, 0.9)
 
@@ -79,9 +81,16 @@ def _of_number(name: str, value: int) -> Iterator[Step]:
 
 def _number(name: str, target: int) -> Step:
     def changes(options: Options) -> Changes | None:
-        return {name: target} if abs(target) < abs(getattr(options, name)) else None
+        if abs(target) >= abs(getattr(options, name)):
+            return None
+        return {name: target, **(_harmed_among(options, target) if name == "nodes" else {})}
 
     return Step(f"{name} {target}", changes)
+
+
+def _harmed_among(options: Options, nodes: int) -> Changes:
+    """Fewer nodes, of which still only a minority may be harmed."""
+    return {"harmed": [node for node in options.harmed if node < nodes][: (nodes - 1) // 2]}
 
 
 def _of_list(name: str, length: int) -> Iterator[Step]:

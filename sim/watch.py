@@ -1,26 +1,39 @@
-"""The onlooker of a run: it hands each event of the node to the checkers of its group and to the trace."""
+"""The onlooker of a run: it hands each event of each replica to the checkers of its group and to the trace.
+
+`Watch` has the checkers, which survive every node's restarts; `observer(machine)` gives the ears of one machine. What
+an incarnation reports after its crash isn't heard.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import define, field
 
+from sim.checkers.acks import Acks
+from sim.checkers.checkpoints import Checkpoints
+from sim.checkers.commits import Commits
 from sim.checkers.ledger import Ledger
+from sim.checkers.logs import Logs
 from sim.checkers.media import Platter
 from sim.checkers.promises import Promises
 from sim.checkers.shadow import Shadow
+from sim.checkers.standing import check_standing
+from sim.checkers.votes import Votes
+from sim.machine import Machine
 from sim.trace import Trace, short
 from sim.verdict import Verdict
 from vdb.kernel.command import Request
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.limits import Limits
+from vdb.node.group import Group
 from vdb.node.observer import Observer
 from vdb.storage.superblock_layout import SuperblockState
 from vdb.types import GroupId
+from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import Message
+from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartView
 
 
 @define
@@ -29,90 +42,182 @@ class GroupWatch:
 
     ledger: Ledger
     shadow: Shadow
-    promises: Promises
+    checkpoints: Checkpoints
+    acks: Acks
+    votes: Votes
+    logs: Logs
+    replicas: dict[int, Promises]
+    commits: Commits
+    founding: Configuration
+
+    @property
+    def promises(self) -> Promises:
+        """Those of the first replica."""
+        return next(iter(self.replicas.values()))
+
+    def configuration_before(self, op: int) -> Configuration:
+        """The one that holds at the op before this one."""
+        before = self.ledger.ops.get(op - 1)
+        return self.founding if before is None else before.header.configuration
 
 
 @define
-class Watch(Observer):
-    """Survives the node's restarts. `who` names the present incarnation."""
+class Watch:
+    """See the module's docstring. `platters` by node number; `machines` may still be filled when this is made."""
 
     groups: tuple[str, ...]
     limits: Limits
     verdict: Verdict
     trace: Trace
-    platter: Platter
-    who: Callable[[], str]
-    is_alive: Callable[[], bool]
+    platters: Mapping[int, Platter]
+    machines: Mapping[int, Machine]
+    founding: Configuration
     watches: dict[str, GroupWatch] = field(init=False)
-    _opened: dict[str, None] = field(factory=dict)
-    """Groups whose superblock the present incarnation has opened."""
 
     def __attrs_post_init__(self) -> None:
-        self.watches = {
-            group: GroupWatch(
-                Ledger(group, self.limits, self.verdict),
-                Shadow(group, self.limits.sessions_max, self.verdict),
-                Promises(group, self.limits, self.verdict, self.platter),
-            )
-            for group in self.groups
+        self.watches = {group: self._make(group) for group in self.groups}
+
+    def _make(self, group: str) -> GroupWatch:
+        verdict, limits = self.verdict, self.limits
+        ledger = Ledger(group, limits, verdict)
+        acks = Acks(group, verdict)
+        replicas = {
+            number: Promises(group, limits, verdict, platter, f"replica {number}")
+            for number, platter in self.platters.items()
         }
+        return GroupWatch(
+            ledger=ledger,
+            shadow=Shadow(group, limits.sessions_max, verdict, limits.checkpoint_interval),
+            checkpoints=Checkpoints(group, verdict),
+            acks=acks,
+            votes=Votes(group, verdict),
+            logs=Logs(group, ledger, verdict),
+            replicas=replicas,
+            commits=Commits(group, limits, verdict, acks, replicas),
+            founding=self.founding,
+        )
 
     @property
     def ops_committed(self) -> int:
         return sum(watch.ledger.head for watch in self.watches.values())
 
-    def on_end(self) -> None:
-        """An incarnation has ended."""
-        self._opened.clear()
+    def observer(self, machine: Machine) -> Observer:
+        """The ears of this machine's present incarnation."""
+        return Ears(self, machine)
+
+    def on_end(self, machine: Machine) -> None:
+        """An incarnation of this machine's node has ended."""
         for watch in self.watches.values():
-            watch.promises.on_crash()
+            watch.acks.check_kept(machine.number, watch.replicas[machine.number])
+
+    def on_wiped(self, number: int) -> None:
+        """The machine has another disk."""
+        for watch in self.watches.values():
+            watch.acks.on_wiped(number)
+            watch.votes.on_wiped(number)
+            watch.replicas[number].on_wiped()
+
+
+class Ears(Observer):
+    """What one incarnation reports."""
+
+    def __init__(self, watch: Watch, machine: Machine) -> None:
+        self._watch = watch
+        self._machine = machine
+        self._number = machine.number
+        self._incarnation = machine.incarnation
+        self._opened: dict[str, None] = {}
+        """Groups whose superblock this incarnation has opened."""
+
+    def _hears(self) -> bool:
+        machine = self._machine
+        return machine.incarnation == self._incarnation and machine.is_alive()
+
+    def _group(self, group: GroupId) -> Group | None:
+        return self._machine.node.groups.get(group) if self._machine.node is not None else None
+
+    def _add(self, kind: str, *details: str | bytes | int | None) -> None:
+        self._watch.trace.add(self._machine.who, kind, *details)
 
     # The node's events -----------------------------------------------------------------------------------------
 
     def on_prepare(self, group: GroupId, prepare: Prepare) -> None:
-        if self.is_alive():
-            self.trace.add(self.who(), "prepare", group, prepare.header.op, prepare.header.checksum)
-            self.watches[group].promises.on_prepare(prepare)
+        if not self._hears():
+            return
+        header = prepare.header
+        self._add("prepare", group, header.op, header.checksum)
+        watch = self._watch.watches[group]
+        watch.acks.on_replaced(self._number, header.op, header.checksum)
+        found = self._group(group)
+        replica = found.replica if found is not None else None
+        proposed = replica is not None and replica.is_primary and header.view == replica.view
+        in_flight = header.op - replica.commit_number if proposed and replica is not None else 0
+        watch.replicas[self._number].on_prepare(prepare, in_flight=in_flight)
+        if proposed:
+            watch.commits.on_propose(header, watch.configuration_before(header.op))
 
     def on_send(self, group: GroupId, to: int, message: Message) -> None:
-        if self.is_alive():
-            self.watches[group].promises.on_send(message)
+        if not self._hears():
+            return
+        watch = self._watch.watches[group]
+        promises = watch.replicas[self._number]
+        found = self._group(group)
+        if found is not None:
+            check_standing(self._watch.verdict, group, self._number, message, found.replica)
+        promises.on_send(message)
+        if isinstance(message, PrepareOk):
+            watch.acks.on_ack(self._number, message)
+        elif isinstance(message, DoViewChange):
+            self._add("vote", group, message.view, message.log_view, message.commit, len(message.tail))
+            watch.acks.on_vote(self._number, message)
+            watch.votes.on_vote(self._number, message, promises)
+        elif isinstance(message, StartView):
+            self._add("start view", group, message.view, message.commit)
+            watch.logs.on_start_view(message)
 
     def on_commit(
         self, group: GroupId, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]
     ) -> None:
-        if not self.is_alive():
+        if not self._hears():
             return
-        watch = self.watches[group]
-        self.trace.add(self.who(), "commit", group, header.op, header.checksum, header.timestamp, repr(replies))
-        watch.promises.on_commit(header)
-        if watch.ledger.on_commit(header, requests, replies):
+        watch, number = self._watch.watches[group], self._number
+        self._add("commit", group, header.op, header.checksum, header.timestamp, repr(replies))
+        found = self._group(group)
+        assert found is not None
+        view = found.replica.view
+        if watch.ledger.on_commit(header, requests, replies, replica=number, view=view):
+            watch.commits.on_first_commit(header, watch.configuration_before(header.op), number, view)
             watch.shadow.on_commit(header, requests, replies)
+        if watch.shadow.is_compared(header.op):
+            watch.shadow.check_digest(header.op, found.state.digest(), self._machine.who)
 
     def on_checkpoint(self, group: GroupId, op: int, checkpoint_id: bytes) -> None:
-        if self.is_alive():
-            self.trace.add(self.who(), "checkpoint", group, op, checkpoint_id)
-            self.watches[group].promises.on_checkpoint(op, checkpoint_id)
+        if self._hears():
+            self._add("checkpoint", group, op, checkpoint_id)
+            self._watch.watches[group].checkpoints.on_checkpoint(op, checkpoint_id, self._machine.who)
 
     def on_superblock(self, group: GroupId, state: SuperblockState) -> None:
-        if not self.is_alive():
+        if not self._hears():
             return
-        watch = self.watches[group]
-        self.trace.add(self.who(), "superblock", group, state.sequence, state.view, state.checkpoint_op)
-        watch.promises.on_superblock(state)
+        watch = self._watch.watches[group]
+        self._add("superblock", group, state.sequence, state.view, state.checkpoint_op)
+        watch.replicas[self._number].on_superblock(state)
+        if state.checkpoint_op:
+            watch.checkpoints.on_checkpoint(state.checkpoint_op, state.checkpoint_id, self._machine.who)
         if group not in self._opened:
             self._opened[group] = None
-            watch.ledger.on_start(state.checkpoint_op)
+            watch.ledger.on_start(state.checkpoint_op, self._number)
 
     def on_recovered(self, group: GroupId, commit_number: int, state: State) -> None:
-        if not self.is_alive():
+        if not self._hears():
             return
         digest = state.digest()
-        watch = self.watches[group]
-        self.trace.add(self.who(), "recovered", group, commit_number, short(digest))
-        self.verdict.check(
-            "I5",
-            commit_number >= watch.ledger.head,
-            f"{group}: recovered up to op {commit_number}; op {watch.ledger.head} was committed before",
-        )
-        watch.shadow.check_digest(commit_number, digest)
+        watch = self._watch.watches[group]
+        self._add("recovered", group, commit_number, short(digest))
+        if len(self._watch.founding.voters) == 1 and len(watch.replicas) == 1:
+            self._watch.verdict.check(
+                "I5",
+                commit_number >= watch.ledger.head,
+                f"{group}: recovered up to op {commit_number}; op {watch.ledger.head} was committed before",
+            )
+        watch.shadow.check_digest(commit_number, digest, self._machine.who)

@@ -7,7 +7,7 @@ created; it never knows more about them than it was told.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 import trio
@@ -16,7 +16,7 @@ from attrs import define, field
 from sim.canary import ENTITIES, payload, stream_name, subject
 from sim.history import AppendedTo, Call, History, Outcome, StreamKey
 from sim.options import Options
-from sim.raw_client import Connector, open_session_raw, publish_raw, publish_twice
+from sim.raw_client import Connector, Connectors, open_session_raw, publish_raw, publish_twice
 from sim.trace import Trace
 from sim.verdict import Verdict
 from vdb.client.client import Client
@@ -33,7 +33,7 @@ from vdb.errors import (
 )
 from vdb.kernel.command import EMPTY, Expected, ExpectedKind, Origin
 from vdb.ports import Entropy
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId
+from vdb.types import GLOBAL_GROUP, Consistency, DataClass, GroupId, Position, ReadLevel
 
 _STREAM_IS_AT = re.compile(r"\bat (\d+)")
 FOLLOW_SECONDS = 0.5
@@ -48,6 +48,8 @@ class Known:
     """Tick at which a client first was told that the stream exists."""
     heads: dict[StreamKey, int] = field(factory=dict)
     """The largest next offset that was told."""
+    positions: dict[StreamKey, tuple[int, int]] = field(factory=dict)
+    """Of the last append that was answered: the log's next position, and the stream's next offset there."""
     next_number: int = 0
 
     def told(self, stream: StreamKey, head: int) -> None:
@@ -56,7 +58,7 @@ class Known:
 
 @define(eq=False, kw_only=True)
 class Workload:
-    """`connector` gives a client's way to the node by its number; `calls_left` counts down."""
+    """`connectors` gives a client's ways to the nodes by its number; `learn` one to an address that it is told."""
 
     options: Options
     region: str
@@ -64,7 +66,8 @@ class Workload:
     history: History
     verdict: Verdict
     trace: Trace
-    connector: Callable[[int], Connector]
+    connectors: Callable[[int], Mapping[str, Connector]]
+    learn: Callable[[int, str], Connector]
     entropy: Callable[[int], Entropy]
     known: Known = field(factory=Known)
     calls_left: int = field(init=False)
@@ -97,8 +100,9 @@ class Workload:
 
     async def _run_client(self, number: int) -> None:
         client = Client(
-            self.connector(number), entropy=self.entropy(number), retry_for=self.retry_for, connect_for=3600.0
-        )
+            self.connectors(number), entropy=self.entropy(number), retry_for=self.retry_for, connect_for=3600.0,
+            learn=lambda address: self.learn(number, address),
+        )  # fmt: skip
         async with client:
             actor = Actor(self, number, client._rpc, Random(f"{self.random.random()}/{number}"))
             if number == 0:
@@ -174,6 +178,8 @@ class Actor:
             "read": self._read,
             "follow": self._follow,
             "read_log": self._read_log,
+            "read_stale": self._read_stale,
+            "read_at_least": self._read_at_least,
             "twice": self._twice,
         }
 
@@ -307,6 +313,7 @@ class Actor:
             call.next_position = published[0].position.number
             for told, part in zip(published, parts, strict=True):
                 self.known.told(part.stream, told.next_offset)
+                self.known.positions[part.stream] = told.position.number, told.next_offset
 
         await self.load.recorded(call, act)
 
@@ -318,8 +325,7 @@ class Actor:
         call = self.load.history.invoke(self.number, "append", parts=(AppendedTo(stream, payloads),))
 
         async def act() -> None:
-            connector = self.load.connector(self.number)
-            first, _ = await publish_raw(connector, stream.tenant, stream.name, payloads, origin)
+            first, _ = await publish_raw(self._ways(), stream.tenant, stream.name, payloads, origin)
             call.parts = (AppendedTo(stream, payloads, first),)
 
         await self.load.recorded(call, act)
@@ -327,13 +333,13 @@ class Actor:
     async def _twice(self) -> None:
         """One request of a session of its own, sent twice: it must run once and be answered the same."""
         stream = self._stream()
-        connector = self.load.connector(self.number)
+        ways = self._ways()
         client = self.random.randbytes(16)
         opening = self.load.history.invoke(self.number, "session")
         sessions: list[int] = []
 
         async def open_session() -> None:
-            sessions.append(await open_session_raw(connector, client, stream.group))
+            sessions.append(await open_session_raw(ways, client, stream.group))
 
         await self.load.recorded(opening, open_session)
         if not sessions:
@@ -344,7 +350,7 @@ class Actor:
 
         async def act() -> None:
             outcomes = await publish_twice(
-                connector, stream.tenant, stream.name, payloads, Origin(client, sessions[0], 1), delay
+                ways, stream.tenant, stream.name, payloads, Origin(client, sessions[0], 1), delay
             )
             answers = [outcome for outcome in outcomes if not isinstance(outcome, VerityError)]
             refusals = [outcome for outcome in outcomes if isinstance(outcome, DefiniteError)]
@@ -359,6 +365,11 @@ class Actor:
 
         await self.load.recorded(call, act)
 
+    def _ways(self) -> Connectors:
+        """To all nodes, in a drawn order."""
+        ways = list(self.load.connectors(self.number).values())
+        return ways if len(ways) == 1 else self.random.sample(ways, len(ways))
+
     # Reads -----------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
@@ -368,24 +379,46 @@ class Actor:
         stream = self._stream()
         await self._read_page(stream, FOLLOW_SECONDS, self.known.heads.get(stream, 0))
 
+    async def _read_stale(self) -> None:
+        """What any node has: of the past, but true."""
+        await self._read_page(self._stream(), 0.0, level=Consistency.STALE, kind="read_stale")
+
+    async def _read_at_least(self) -> None:
+        """What any node has that has come as far as an append whose answer is known."""
+        known = list(self.known.positions)
+        if not known:
+            await self._read_stale()
+            return
+        stream = self.random.choice(known)
+        position, head = self.known.positions[stream]
+        call = await self._read_page(stream, 0.0, level=Position(GroupId(stream.group), position), kind="read_stale")
+        self.load.verdict.check(
+            "I22",
+            call.outcome is not Outcome.OK or call.head >= head,
+            f"{stream}: client {self.number} read at position {position}, where the stream has {head} events, and was "
+            f"told that it has {call.head}",
+        )
+
     async def _read_page(
-        self, stream: StreamKey, wait: float, start: int | None = None, maximum: int | None = None
-    ) -> None:
+        self, stream: StreamKey, wait: float, start: int | None = None, maximum: int | None = None, *,
+        level: ReadLevel = Consistency.LINEARIZABLE, kind: str = "read",
+    ) -> Call:  # fmt: skip
         if start is None:
             start = self.random.randrange(self.known.heads.get(stream, 0) + 1)
-        call = self.load.history.invoke(self.number, "read", stream=stream, from_offset=start)
+        call = self.load.history.invoke(self.number, kind, stream=stream, from_offset=start)
         maximum = maximum or self.random.choice((1, 5, 1000))
 
         async def act() -> None:
             page = await self.gateway.read(
                 stream.tenant, stream.name, start,
-                max_events=maximum, wait=wait, ids_only=False, timeout=self.load.retry_for,
+                max_events=maximum, wait=wait, ids_only=False, level=level, timeout=self.load.retry_for,
             )  # fmt: skip
             call.seen = page_payloads(page)
             call.head = page.head
             self.known.told(stream, page.head)
 
         await self.load.recorded(call, act)
+        return call
 
     async def _read_log(self) -> None:
         stream = self._stream()
@@ -394,8 +427,9 @@ class Actor:
 
         async def act() -> None:
             page = await self.gateway.read_log(
-                stream.tenant, GroupId(stream.group), start, max_events=1000, wait=0.0, timeout=self.load.retry_for
-            )
+                stream.tenant, GroupId(stream.group), start,
+                max_events=1000, wait=0.0, level=Consistency.LINEARIZABLE, timeout=self.load.retry_for,
+            )  # fmt: skip
             call.log = tuple(
                 (run.first_position + index, run.stream, payload)
                 for run in page.runs

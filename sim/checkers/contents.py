@@ -1,7 +1,7 @@
 """What the log holds, opened: the ledger's sealed records as payloads, by stream and position.
 
-The records are opened with the node's keyring and named by its catalogue records; what they hold is then compared with
-what clients sent, were told and read.
+The records are opened with a keyring of the checker's own, made of the keys that the log put; they are named by the
+log's catalogue records. What they hold is then compared with what clients sent, were told and read.
 """
 
 from __future__ import annotations
@@ -35,19 +35,23 @@ class Contents:
 
     ledger: Ledger
     verdict: Verdict
+    keyring: Keyring
     events: dict[int, list[Opened]] = field(factory=dict)
     """Per tenant, in position order."""
     _entries: list[tuple[int, int, int, Entry]] = field(factory=list)
     _names: dict[tuple[int, int], str] = field(factory=dict)
     _done: dict[int, int] = field(factory=dict)
-    _offsets: dict[StreamKey, int] = field(factory=dict)
+    _keys: int = 0
 
-    def catch_up(self, keyring: Keyring) -> None:
+    def catch_up(self) -> None:
         """Open what was committed since the last time."""
+        for row in self.ledger.keys[self._keys :]:
+            self.keyring.add(row)
+        self._keys = len(self.ledger.keys)
         for tenant, frames in self.ledger.frames.items():
             start = self._done.get(tenant, 0)
             for frame in frames[start:]:
-                self._open(tenant, frame, keyring)
+                self._open(tenant, frame)
             self._done[tenant] = len(frames)
 
     def entries(self) -> list[Entry]:
@@ -63,7 +67,7 @@ class Contents:
             previous = (op, request)
         return joined
 
-    def _open(self, tenant: int, frame: Frame, keyring: Keyring) -> None:
+    def _open(self, tenant: int, frame: Frame) -> None:
         sealed = decode_record(frame.record)
         header = sealed.header
         self.verdict.check(
@@ -72,7 +76,7 @@ class Contents:
             == (tenant, frame.stream, frame.offset, frame.count),
             f"{self.ledger.group} position {frame.position}: the record was sealed for another place",
         )
-        plain = open_body(sealed.header_bytes, keyring.key(header.dek_id), sealed.body)
+        plain = open_body(sealed.header_bytes, self.keyring.key(header.dek_id), sealed.body)
         if frame.stream == CATALOGUE:
             self._names[tenant, frame.created] = plain.decode()
             return

@@ -1,12 +1,12 @@
 """The ledger of one group: every op that was ever committed, executed once more by the checker's own small rules.
 
-It is fed by the observer's `on_commit`, in every incarnation of the node, and checks
+It is fed by the observers' `on_commit`, of every replica and each of its incarnations, and checks
 - I1, I2, I3, I4, I31: one checksum per op for ever, ops in order, chained, views and timestamps rising;
 - I19, I20, I21: sessions (`SessionTable`), each payload's record once;
 - gap-free offsets and positions, and conditions on offsets, by counting;
 - transactions: parts in consecutive ops of one view, with nothing between them, closed whole or void (`Parts`);
-- I20, I24: a replayed op gives the same replies as the first time.
-What it collects, `frames`, says what the segments must hold.
+- I20, I24: an op gives the same replies on every replica, and in each replay.
+What it collects, `frames`, says what the segments must hold; `keys` are the rows of the key store.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from vdb.kernel.command import (
     AppendBatch,
     AppendPart,
     CreateStream,
+    KeyRow,
     OpenSession,
     Origin,
     PutKey,
@@ -59,6 +60,8 @@ class Frame:
 class Committed:
     header: PrepareHeader
     replies: tuple[Reply, ...]
+    view: int
+    """The view in which it was committed first."""
 
 
 @define
@@ -71,9 +74,12 @@ class Ledger:
     ops: dict[int, Committed] = field(factory=dict)
     frames: dict[int, list[Frame]] = field(factory=dict)
     """Per tenant, in position order."""
+    keys: list[KeyRow] = field(factory=list)
     next_position: int = 0
-    at: int = 0
-    """The op up to which the node's present incarnation has committed."""
+    head: int = 0
+    """The highest op that was ever committed."""
+    at: dict[int, int] = field(factory=dict)
+    """The op up to which each replica's present incarnation has committed."""
     sessions: SessionTable = field(init=False)
     parts: Parts = field(init=False)
     _next_offset: dict[Stream, int] = field(factory=dict)
@@ -83,43 +89,50 @@ class Ledger:
         self.sessions = SessionTable(self.limits.sessions_max)
         self.parts = Parts(self.group, self.verdict)
 
-    @property
-    def head(self) -> int:
-        """The highest op that was ever committed."""
-        return max(self.ops, default=0)
-
-    def on_start(self, commit: int) -> None:
-        """A new incarnation starts with the ops up to `commit` already in its state."""
+    def on_start(self, commit: int, replica: int = 0) -> None:
+        """A new incarnation starts with the ops up to `commit` already in its state; so it does after a state sync."""
         self.verdict.check(
             "I2",
             commit <= self.head,
-            f"{self.group}: started from op {commit}, of {self.head} that were ever committed",
+            f"{self.group}: replica {replica} started from op {commit}, of {self.head} that were ever committed",
         )
-        self.at = commit
+        self.at[replica] = commit
 
-    def on_commit(self, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]) -> bool:
-        """One op was committed and applied; True when for the first time, False in a replay."""
+    def on_commit(
+        self,
+        header: PrepareHeader,
+        requests: Sequence[Request],
+        replies: Sequence[Reply],
+        *,
+        replica: int = 0,
+        view: int | None = None,
+    ) -> bool:
+        """One op was committed and applied there, in that view; True when for the first time anywhere."""
         check = self.verdict.check
-        check("I2", header.op == self.at + 1, f"{self.group}: op {header.op} was committed after op {self.at}")
-        self.at = header.op
+        before = self.at.get(replica, 0)
+        name = f"{self.group}: op {header.op}"
+        check("I2", header.op == before + 1, f"{name} was committed by replica {replica} after op {before}")
+        self.at[replica] = header.op
         known = self.ops.get(header.op)
         if known is None:
-            self._commit_first(header, requests, tuple(replies))
+            self._commit_first(header, requests, tuple(replies), header.view if view is None else view)
             return True
         if check(
             "I1",
             known.header.checksum == header.checksum,
-            f"{self.group}: op {header.op} was committed as {known.header.checksum.hex()[:12]}, and after a restart "
-            f"as {header.checksum.hex()[:12]}",
+            f"{name} was committed as {known.header.checksum.hex()[:12]}, and by replica {replica} as "
+            f"{header.checksum.hex()[:12]}",
         ):
             check(
                 "I20",
                 known.replies == tuple(replies),
-                f"{self.group}: op {header.op} was answered {known.replies}, and in a replay {tuple(replies)}",
+                f"{name} was answered {known.replies}, and by replica {replica} {tuple(replies)}",
             )
         return False
 
-    def _commit_first(self, header: PrepareHeader, requests: Sequence[Request], replies: tuple[Reply, ...]) -> None:
+    def _commit_first(
+        self, header: PrepareHeader, requests: Sequence[Request], replies: tuple[Reply, ...], view: int
+    ) -> None:
         check = self.verdict.check
         if not check("I2", header.op == self.head + 1, f"{self.group}: op {header.op} follows op {self.head}"):
             return
@@ -147,7 +160,8 @@ class Ledger:
             asked <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
             f"{self.group}: op {header.op} has {asked} requests beside its keys, in {header.size} bytes",
         )
-        self.ops[header.op] = Committed(header, replies)
+        self.ops[header.op] = Committed(header, replies, view)
+        self.head = header.op
         if check(
             "one-reply",
             len(requests) == len(replies) == header.request_count,
@@ -159,6 +173,8 @@ class Ledger:
 
     def _execute(self, op: int, request: Request, reply: Reply) -> None:
         origin = request.origin
+        if isinstance(request.command, PutKey):
+            self.keys.append(request.command.row)
         if isinstance(request.command, OpenSession):
             if isinstance(reply, SessionOpened):
                 self._open(op, origin, reply.session)

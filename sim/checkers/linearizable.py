@@ -15,7 +15,8 @@ those of the reads that missed it) and an upper bound (its own return and those 
 appends can be placed if and only if the running maximum of the lower bounds never exceeds an upper bound. That is
 exact, and costs O(n).
 
-A refusal for a wrong offset that names where the stream was is a read of the stream's length.
+A refusal for a wrong offset that names where the stream was is a read of the stream's length. A stale read saw what the
+stream was at some earlier time: what it saw had been appended before it returned.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def check_linearizable(verdict: Verdict, history: History, log: Sequence[Entry])
     for call in history.calls:
         if call.kind == "append":
             _check_append(verdict, call, streams)
-        elif call.kind in ("read", "length") and call.outcome is Outcome.OK:
+        elif call.kind in ("read", "length", "read_stale") and call.outcome is Outcome.OK:
             _bound_read(verdict, call, built)
         if call.refused_at >= 0 and call.stream is not None:
             _bound_length(call, call.stream, call.refused_at, built)
@@ -162,7 +163,10 @@ def _bound_read(verdict: Verdict, call: Call, built: _Log) -> None:
             call.head in _lengths(call.stream, built),
             f"{call.stream}: client {call.client} read the head {call.head}, where no append ended",
         ):
-            _bound_length(call, call.stream, call.head, built)
+            if call.kind == "read_stale":
+                _bound_seen(call, call.stream, call.head, built)
+            else:
+                _bound_length(call, call.stream, call.head, built)
 
 
 def _lengths(stream: StreamKey, built: _Log) -> list[int]:

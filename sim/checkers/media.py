@@ -36,22 +36,31 @@ def group_file(group: str, name: str) -> str:
 
 def prepare_is_durable(platter: Platter, group: str, limits: Limits, header: PrepareHeader) -> str:
     """'' if prepare and redundant header of this op are on the platter now; otherwise what is missing."""
+    missing = prepare_is_whole(platter, group, limits, header)
+    if missing:
+        return missing
     path = group_file(group, "wal")
     slot = header.op % limits.wal_slots
-    encoded = header.encode()
+    at = slot * PREPARE_HEADER_SIZE
+    if platter.is_tampered(path, at, PREPARE_HEADER_SIZE):
+        return ""
+    if platter.durable_part(path, at, PREPARE_HEADER_SIZE) != header.encode():
+        return f"the redundant header of op {header.op} isn't in slot {slot}"
+    return ""
+
+
+def prepare_is_whole(platter: Platter, group: str, limits: Limits, header: PrepareHeader) -> str:
+    """'' if the prepare itself is on the platter now; otherwise what is wrong."""
+    path = group_file(group, "wal")
+    slot = header.op % limits.wal_slots
     at = limits.wal_headers_size + slot * limits.message_size_max
     prepare = platter.durable_part(path, at, header.size)
     if platter.is_tampered(path, at, header.size):
         return ""
-    if prepare[:PREPARE_HEADER_SIZE] != encoded:
+    if prepare[:PREPARE_HEADER_SIZE] != header.encode():
         return f"the prepare of op {header.op} isn't in slot {slot}"
     if sha256(prepare[PREPARE_HEADER_SIZE:]).digest() != header.body_checksum:
         return f"the body of op {header.op} in slot {slot} is damaged"
-    at = slot * PREPARE_HEADER_SIZE
-    if platter.is_tampered(path, at, PREPARE_HEADER_SIZE):
-        return ""
-    if platter.durable_part(path, at, PREPARE_HEADER_SIZE) != encoded:
-        return f"the redundant header of op {header.op} isn't in slot {slot}"
     return ""
 
 

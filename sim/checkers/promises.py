@@ -1,7 +1,7 @@
 """What one replica promises, watched step by step: I7, I10, I11, I25, I27, I32, I33.
 
-Cluster-wide checks notice late, after the damage has been repaired over. These look at the moment itself: when an op
-is acked or committed, prepare and redundant header are on the platter; when a slot is taken, its old op is in a
+Checks over the whole group notice late, after the damage has been repaired over. These look at the moment itself: when
+an op is acked, prepare and redundant header are on this replica's platter; when a slot is taken, its old op is in a
 durable checkpoint; the superblock never goes back, and is on the platter when the replica says so.
 """
 
@@ -9,74 +9,88 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from sim.checkers.media import Platter, prepare_is_durable, superblock_is_durable
+from sim.checkers.media import Platter, prepare_is_durable, prepare_is_whole, superblock_is_durable
 from sim.verdict import Verdict
 from vdb.limits import Limits
 from vdb.storage.superblock_layout import SuperblockState, state_checksum
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import Message, PrepareOk
+from vdb.vsr.message import CommitMessage, CommitOk, DoViewChange, Message, Ping, PrepareOk, StartView
+
+OF_LOG_VIEW = (PrepareOk, CommitMessage, CommitOk, StartView)
+"""Messages of a replica in normal operation: they speak of a view whose log it has, durably."""
 
 
 @define
 class Promises:
-    """One group, over all incarnations of its node."""
+    """One replica of one group, over all its incarnations. `name` is said in messages."""
 
     group: str
     limits: Limits
     verdict: Verdict
     platter: Platter
+    name: str = ""
     view: int = 0
     log_view: int = 0
     commit: int = 0
     checkpoint_op: int = 0
     """As the durable superblock says."""
-    _checkpoints: dict[int, bytes] = field(factory=dict)
-    _prepared: dict[int, PrepareHeader] = field(factory=dict)
-    """Ops that this incarnation proposed and hasn't committed."""
+    written: dict[int, PrepareHeader] = field(factory=dict)
+    """What its journal was told to keep, by op, of the ops that aren't overwritten yet."""
 
-    def on_crash(self) -> None:
-        """The incarnation is gone, with what it had only proposed."""
-        self._prepared.clear()
+    @property
+    def _who(self) -> str:
+        return f"{self.group}: {self.name}"
 
-    def on_prepare(self, prepare: Prepare) -> None:
+    def on_wiped(self) -> None:
+        """The disk was replaced: nothing that it promised counts any more."""
+        self.view = self.log_view = self.commit = self.checkpoint_op = 0
+        self.written.clear()
+
+    def on_prepare(self, prepare: Prepare, *, in_flight: int) -> None:
+        """The journal was told to keep this. `in_flight`: ops that the replica, as primary, proposed and hasn't
+        committed, this one included; 0 of a backup."""
         header = prepare.header
         overwritten = header.op - self.limits.wal_slots
         self.verdict.check(
             "I27",
             overwritten <= self.checkpoint_op,
-            f"{self.group}: op {header.op} takes the slot of op {overwritten}, and the durable checkpoint is at op "
+            f"{self._who}: op {header.op} takes the slot of op {overwritten}, and the durable checkpoint is at op "
             f"{self.checkpoint_op}",
         )
-        self._prepared[header.op] = header
+        self.written[header.op] = header
+        self.written.pop(overwritten, None)
         self.verdict.check(
             "I32",
-            len(self._prepared) <= self.limits.pipeline_max,
-            f"{self.group}: {len(self._prepared)} prepares in flight, at most {self.limits.pipeline_max} may be",
-        )
-        self.verdict.check(
-            "I11",
-            header.view <= self.log_view,
-            f"{self.group}: op {header.op} is of view {header.view}; log_view {self.log_view} is durable",
+            in_flight <= self.limits.pipeline_max,
+            f"{self._who}: {in_flight} prepares in flight, at most {self.limits.pipeline_max} may be",
         )
 
     def on_send(self, message: Message) -> None:
-        if isinstance(message, PrepareOk):
+        if isinstance(message, OF_LOG_VIEW):
             self.verdict.check(
                 "I11",
                 message.view <= self.log_view,
-                f"{self.group}: op {message.op} is acked in view {message.view}; log_view {self.log_view} is durable",
+                f"{self._who}: {type(message).__name__} speaks of view {message.view}; log_view {self.log_view} is "
+                "durable",
             )
-            header = self._prepared.get(message.op)
+        if isinstance(message, PrepareOk):
+            header = self.written.get(message.op)
             if header is not None and header.checksum == message.checksum:
-                self._check_on_platter("I33", header, "acked")
-
-    def on_commit(self, header: PrepareHeader) -> None:
-        self._prepared.pop(header.op, None)
-        self._check_on_platter("I7", header, "committed")
-
-    def _check_on_platter(self, invariant: str, header: PrepareHeader, what: str) -> None:
-        missing = prepare_is_durable(self.platter, self.group, self.limits, header)
-        self.verdict.check(invariant, not missing, f"{self.group}: op {header.op} is {what}, but {missing}")
+                missing = prepare_is_durable(self.platter, self.group, self.limits, header)
+                self.verdict.check("I33", not missing, f"{self._who}: op {header.op} is acked, but {missing}")
+        elif isinstance(message, DoViewChange):
+            self.verdict.check(
+                "I11",
+                message.view <= self.view and message.log_view <= self.log_view,
+                f"{self._who}: a vote for view {message.view} with log_view {message.log_view}; view {self.view} and "
+                f"log_view {self.log_view} are durable",
+            )
+        elif isinstance(message, Ping):
+            self.verdict.check(
+                "I11",
+                message.view <= self.view,
+                f"{self._who}: a ping speaks of view {message.view}; view {self.view} is durable",
+            )
 
     def on_superblock(self, state: SuperblockState) -> None:
         before = (self.view, self.log_view, self.commit, self.checkpoint_op)
@@ -84,21 +98,23 @@ class Promises:
         self.verdict.check(
             "I10",
             all(new >= old for new, old in zip(after, before, strict=True)) and state.log_view <= state.view,
-            f"{self.group}: the superblock went from view, log_view, commit, checkpoint {before} to {after}",
+            f"{self._who}: the superblock went from view, log_view, commit, checkpoint {before} to {after}",
         )
         self.verdict.check(
             "I33",
             superblock_is_durable(self.platter, self.group, state_checksum(state)),
-            f"{self.group}: superblock {state.sequence} isn't on the platter in a write quorum of copies",
+            f"{self._who}: superblock {state.sequence} isn't on the platter in a write quorum of copies",
         )
         self.view, self.log_view, self.commit, self.checkpoint_op = after
-        if state.checkpoint_op:
-            self.on_checkpoint(state.checkpoint_op, state.checkpoint_id)
 
-    def on_checkpoint(self, op: int, checkpoint_id: bytes) -> None:
-        known = self._checkpoints.setdefault(op, checkpoint_id)
-        self.verdict.check(
-            "I25",
-            known == checkpoint_id,
-            f"{self.group}: the checkpoint at op {op} was {known.hex()[:12]}, and now is {checkpoint_id.hex()[:12]}",
-        )
+    def holds(self, header: PrepareHeader) -> str:
+        """'' if a power cut can't take this op now, being on the platter or in the checkpoint; else what is missing."""
+        if header.op <= self.checkpoint_op:
+            return ""
+        return prepare_is_durable(self.platter, self.group, self.limits, header)
+
+    def keeps(self, header: PrepareHeader) -> str:
+        """'' if recovery finds this op. A redundant header may be torn together with one that was being written."""
+        if header.op <= self.checkpoint_op:
+            return ""
+        return prepare_is_whole(self.platter, self.group, self.limits, header)

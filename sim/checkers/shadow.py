@@ -1,7 +1,9 @@
-"""The shadow: the same ops applied a second time, beside the node (I24, I31).
+"""The shadow: the same ops applied once more, beside the replicas (I23, I24, I35).
 
-A kernel that is deterministic gives the same replies and the same state wherever and whenever it runs. The shadow
-uses the product's kernel: it doesn't check what the kernel does (the ledger does that), only that it does it again.
+A kernel that is deterministic gives the same replies and the same state wherever and whenever it runs: on each
+replica, in a replay, and above a checkpoint that came from a peer. The shadow uses the product's kernel: it doesn't
+check what the kernel does (the ledger does that), only that it does it again. The table of sessions with its replies
+and evictions is part of the state, so it is compared too.
 """
 
 from __future__ import annotations
@@ -18,16 +20,20 @@ from vdb.kernel.state import State
 from vdb.types import GroupId
 from vdb.vsr.header import PrepareHeader
 
+DIGESTS_KEPT = 64
+
 
 @define
 class Shadow:
-    """State of one group at the highest op ever committed."""
+    """State of one group at the highest op ever committed, and digests of it at every `interval`-th op."""
 
     group: str
     sessions_max: int
     verdict: Verdict
+    interval: int = 1
     op: int = 0
     state: State = field(init=False)
+    _digests: dict[int, bytes] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.state = State.empty(GroupId(self.group), self.sessions_max)
@@ -40,12 +46,19 @@ class Shadow:
             self.verdict.check(
                 "I24", again == reply, f"{self.group} op {header.op}: the reply was {reply}, a second run gives {again}"
             )
+        if self.is_compared(self.op):
+            self._digests[self.op] = self.state.digest()
+            self._digests.pop(self.op - DIGESTS_KEPT * self.interval, None)
 
-    def check_digest(self, op: int, digest: bytes) -> None:
-        """The node's state at `op` has this digest."""
-        if op == self.op:
+    def is_compared(self, op: int) -> bool:
+        return op % self.interval == 0
+
+    def check_digest(self, op: int, digest: bytes, who: str = "the node") -> None:
+        """The state of `who` at `op` has this digest."""
+        expected = self.state.digest() if op == self.op else self._digests.get(op)
+        if expected is not None:
             self.verdict.check(
                 "I24",
-                digest == self.state.digest(),
-                f"{self.group}: the state at op {op} differs from the one that its ops give",
+                digest == expected,
+                f"{self.group}: the state of {who} at op {op} differs from the one that its ops give",
             )

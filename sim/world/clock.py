@@ -28,7 +28,7 @@ class HostClock:
         self._virtual = virtual
         self._faults = faults
         self._drift_ppm = drift_ppm
-        self._offset_us = skew_us
+        self._offset_us = self._skew_us = skew_us
         if skew_us:
             faults["clock.skew"] += 1
         if drift_ppm:
@@ -38,6 +38,10 @@ class HostClock:
         """Set the wall clock forward, or back for a negative number; monotonic time doesn't move."""
         self._faults["clock.jump"] += 1
         self._offset_us += by_us
+
+    def set_right(self) -> None:
+        """Undo all jumps."""
+        self._offset_us = self._skew_us
 
     def monotonic_ns(self) -> int:
         now = self._virtual.now_ns()

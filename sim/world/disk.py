@@ -101,6 +101,11 @@ class SimDisk:
         self.holder = None
         self._failing_syncs = 0
 
+    def wipe(self) -> None:
+        """Another disk, empty. The node must have ended."""
+        self.platter = Platter()
+        self.holder = None
+
     # --- what the port asks ------------------------------------------------------------------------------------------
 
     def delay_ns(self, base_us: int, size: int = 0) -> int:

@@ -5,9 +5,11 @@ bytes under way are in `sim.world.stream`; nothing here has a task of its own: a
 
 A link is one direction between two hosts. What the nemesis may order
 - `cut(a, b)`: connections between them break (each end is told or, drawn, not), new ones time out, until `heal`;
+- `drop(a, b)`: what a sends to b is lost, while b's bytes reach a; existing connections are dead in that direction for
+  good and nobody is told, new ones time out, until `heal`;
 - `stall(a, b)`: bytes from a to b wait until `heal`; with `both=True` those from b to a as well;
 - `half_open(a, b)`: connections between them go dead and nobody is told; new ones work;
-- `slow(a, b, factor)`: latency both ways is multiplied until `heal`.
+- `slow(a, b, factor)`: latency both ways, or one way, is multiplied until `heal`.
 """
 
 from __future__ import annotations
@@ -92,6 +94,13 @@ class SimNetwork:
         if both:
             self.link(destination, source).stalled = True
 
+    def drop(self, source: str, destination: str) -> None:
+        """Lose all that is sent from one host to another, and on their connections all that comes later as well."""
+        self.counts["net.dropped"] += 1
+        self.link(source, destination).cut = True
+        for connection in self.connections(source, destination):
+            connection.silenced[source] = None
+
     def half_open(self, a: str, b: str) -> None:
         """Let the connections between two hosts die without a word."""
         for connection in self.connections(a, b):
@@ -99,10 +108,10 @@ class SimNetwork:
             connection.sever()
             connection.mute = True
 
-    def slow(self, a: str, b: str, factor: int) -> None:
-        """Multiply latency between two hosts."""
+    def slow(self, a: str, b: str, factor: int, *, both: bool = True) -> None:
+        """Multiply latency between two hosts, or from the first to the second alone."""
         self.counts["net.slow"] += 1
-        for link in (self.link(a, b), self.link(b, a)):
+        for link in (self.link(a, b), self.link(b, a)) if both else (self.link(a, b),):
             link.factor = factor
 
     def heal(self, a: str | None = None, b: str | None = None) -> None:
@@ -110,9 +119,24 @@ class SimNetwork:
         for connection in self._connections:
             if connection.joins(a, b):
                 connection.mute = False
+                self._reset_silenced(connection)
         for (source, destination), link in self._links.items():
             if (a is None or a in (source, destination)) and (b is None or b in (source, destination)):
                 link.heal()
+
+    def heal_way(self, source: str, destination: str) -> None:
+        """Undo what was done to one direction between two hosts."""
+        for connection in self.connections(source, destination):
+            if source in connection.silenced:
+                self._reset_silenced(connection)
+        self.link(source, destination).heal()
+
+    def _reset_silenced(self, connection: Connection) -> None:
+        """Bytes are missing in the middle: as soon as the ends hear of each other again, they know."""
+        if connection.silenced:
+            connection.sever()
+            for end in connection.ends:
+                self._later(end.reset)
 
     def reset(self, a: str, b: str) -> None:
         """Break the connections between two hosts that exist now; both ends are told. New ones work at once."""

@@ -126,6 +126,12 @@ class Scratch:
         for database in databases:
             database.close_connections()
 
+    def wipe(self) -> None:
+        """The disk was replaced: no database is left."""
+        for path in list(self._paths):
+            self.remove(path)
+        self.rotted.clear()
+
     def close(self) -> None:
         """Close every connection and remove the folder."""
         self.close_databases()

@@ -66,6 +66,8 @@ class Connection:
         self.network = network
         self.severed = False
         self.mute = False
+        self.silenced: dict[str, None] = {}
+        """Hosts whose bytes don't reach the other end any more; nobody is told."""
         self.hosts = (source, destination)
         self.ends = (SimStream(self, source, destination, here), SimStream(self, destination, source, there))
         self.ends[0].peer = self.ends[1]
@@ -247,6 +249,8 @@ class SimStream(trio.abc.HalfCloseableStream):
     # --- arrivals ----------------------------------------------------------------------------------------------------
 
     def _on_chunk(self, chunk: bytes) -> None:
+        if self.peer_host in self._connection.silenced:
+            return
         if self._connection.severed or self._closed or self._fence.tripped:
             self._answer_with_reset()
             return
@@ -256,14 +260,15 @@ class SimStream(trio.abc.HalfCloseableStream):
             self._wake_receiver()
 
     def _on_eof(self) -> None:
-        if not self._connection.severed:
+        if not self._connection.severed and self.peer_host not in self._connection.silenced:
             self._eof_arrived = True
             self._wake_receiver()
 
     def _answer_with_reset(self) -> None:
         """Somebody sent to an end that is no more. A host that is down can't answer."""
         network = self._network
-        if not self._connection.mute and network.host(self.host).up:
+        connection = self._connection
+        if not connection.mute and self.host not in connection.silenced and network.host(self.host).up:
             delay = network.delay_ns(self._link)
             network.clock.call_after(delay, partial(self._link.pass_on, self.peer.reset))
 

@@ -6,11 +6,12 @@ import attrs
 import pytest
 import trio
 
+from sim.build import REGION
 from sim.checkers.projected import NAME, TABLE
-from sim.cluster import BEFORE_RESTART_SECONDS, NODE
 from sim.history import Outcome
+from sim.machine import BEFORE_RESTART_SECONDS
 from sim.scenario import CALM, Stage, run_scenario
-from sim.simulation import REGION, Simulation
+from sim.simulation import Simulation
 from sim.world.faults import DiskFaults
 
 LOSES_EVERYTHING = DiskFaults(lose_unsynced=1.0, lose_names=1.0)
@@ -44,7 +45,7 @@ def test_crash_at_each_await_of_a_publish(calls: int, disk: DiskFaults) -> None:
     async def script(stage: Stage) -> None:
         await stage.create()
         await stage.publish(3)
-        stage.cluster.crash_after(calls)
+        stage.machine.crash_after(calls)
         after = await stage.publish(2)
         assert after.outcome is Outcome.OK, "the client sends it again, under its old number"
 
@@ -58,7 +59,7 @@ def test_crash_at_awaits_of_a_recovery(calls: int) -> None:
     async def script(stage: Stage) -> None:
         await stage.create()
         await stage.publish(11)
-        stage.cluster.crash_next_start_after(calls)
+        stage.machine.crash_next_start_after(calls)
         stage.crash()
         await stage.publish(2)
 
@@ -127,7 +128,7 @@ def test_an_answer_that_was_lost_is_given_again_after_a_crash() -> None:
     async def script(stage: Stage) -> None:
         await stage.create()
         await stage.publish(2)
-        stage.cluster.network.stall(NODE, "c0")
+        stage.cluster.network.stall(stage.machine.name, "c0")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(stage.publish)
             committed = stage.head()
@@ -191,7 +192,7 @@ def test_a_read_that_ends_inside_a_segment_doesnt_go_on_in_memory(payload_size: 
 async def _entities(stage: Stage) -> list[tuple[object, ...]]:
     """The projection's rows once it has read everything."""
     await stage.up()
-    node = stage.cluster.node
+    node = stage.machine.node
     assert node is not None
     assert await node.service.wait_for_projection(1, NAME, f"{REGION}:{node.groups[REGION].state.next_position}", 10**7)
     return list((await node.service.rows(1, NAME, TABLE, {}, ("id",), 1000)).rows)
@@ -205,12 +206,12 @@ def test_a_rotted_projection_is_built_again_wherever_power_is_lost_meanwhile(pla
         await stage.publish(40)
         before = await _entities(stage)
         assert before
-        stage.cluster.crash_next_start_after(calls)
+        stage.machine.crash_next_start_after(calls)
         stage.crash()
         await trio.sleep(BEFORE_RESTART_SECONDS)
-        assert stage.cluster.scratch.rot(f"projections/t_1/{NAME}.db", place)
+        assert stage.machine.scratch.rot(f"projections/t_1/{NAME}.db", place)
         assert await _entities(stage) == before
-        assert stage.cluster.scratch.exists(f"projections/t_1/{NAME}.db.damaged")
+        assert stage.machine.scratch.exists(f"projections/t_1/{NAME}.db.damaged")
 
     simulation = run_scenario(script)
     holds(simulation)

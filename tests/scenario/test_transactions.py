@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
+from sim.build import REGION
 from sim.history import Outcome
 from sim.scenario import Stage, run_scenario
-from sim.simulation import REGION, Simulation
+from sim.simulation import Simulation
 from sim.world.faults import DiskFaults
 
 TEARS = DiskFaults(lose_unsynced=1.0, tear=1.0, tear_garbage=1.0)
@@ -28,7 +29,7 @@ def test_crash_at_awaits_of_a_transaction(calls: int) -> None:
         await stage.create()
         await stage.publish(3)
         before = (await stage.read()).head
-        stage.cluster.crash_after(calls)
+        stage.machine.crash_after(calls)
         call = await stage.publish_large()
         assert call.outcome is Outcome.OK, "the client sends it again, under its old number"
         assert call.parts[0].first_offset == before
@@ -48,7 +49,7 @@ def test_two_crashes_in_one_transaction_and_one_in_its_void() -> None:
             for _ in range(2):
                 await stage.committed(stage.head() + 1)
                 stage.crash()
-                stage.cluster.crash_next_start_after(60)
+                stage.machine.crash_next_start_after(60)
                 await stage.up()
         assert (await stage.read()).head == 40
 

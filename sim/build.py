@@ -1,0 +1,133 @@
+"""Making the machines of a run: each with a disk, databases, a clock and draws of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from sim.aimed_disk import AimedDisk
+from sim.atlas import Atlas
+from sim.canary import NAME_CANARY
+from sim.checkers.projected import projection_config
+from sim.machine import CLIENT_PORT, Machine
+from sim.options import Options
+from sim.peer_atlas import PeerAtlas
+from sim.runner import VirtualClock
+from sim.trace import Trace
+from sim.world.clock import HostClock
+from sim.world.entropy import draws
+from sim.world.network import SimNetwork
+from sim.world.scratch import Scratch
+from vdb.crypto.root import RootKeys
+from vdb.errors import VerityError
+from vdb.node.config import NodeConfig
+from vdb.node.node import Node
+from vdb.node.observer import Observer
+from vdb.types import GLOBAL_GROUP, Region
+
+REGION = "eu-west-1"
+GROUPS = (REGION, str(GLOBAL_GROUP))
+
+
+def host(number: int) -> str:
+    return f"n{number}"
+
+
+@frozen(kw_only=True)
+class Judge:
+    """Whom a machine reports to."""
+
+    observer: Callable[[Machine], Observer]
+    on_end: Callable[[Machine, Node], None]
+    on_refused: Callable[[Machine, VerityError], None]
+    on_broken: Callable[[Machine, BaseException, str], None]
+    on_misdirected: Callable[[Machine], None]
+
+
+@frozen(kw_only=True)
+class Builder:
+    """What all machines of a run share."""
+
+    seed: int
+    options: Options
+    clock: VirtualClock
+    network: SimNetwork
+    trace: Trace
+    counts: Counter[str]
+    judge: Judge
+
+    def root_keys(self) -> RootKeys:
+        keys = draws(self.seed, "root keys")
+        return RootKeys(keys.randbytes(32), keys.randbytes(32))
+
+    def config(self, number: int) -> NodeConfig:
+        """What the node of this number is told at its founding."""
+        name, options = host(number), self.options
+        return NodeConfig(
+            region=Region(REGION),
+            root_keys=self.root_keys(),
+            name=name,
+            address=f"{name}:{CLIENT_PORT}",
+            limits=options.limits,
+            projections=(projection_config(NAME_CANARY.decode()),) if options.projection else (),
+            scrub_period_s=options.scrub_period_s,
+        )
+
+    def atlas(self, number: int, disk: AimedDisk) -> Atlas:
+        random = draws(self.seed, self._name("atlas", number))
+        if self.options.nodes == 1:
+            return Atlas(disk, self.options.limits, GROUPS, random)
+        return PeerAtlas(disk, self.options.limits, GROUPS, random, harmed=number in self.options.harmed_nodes)
+
+    def machine(self, number: int) -> tuple[Machine, Atlas]:
+        """The machine with this node number, which hasn't started, and the atlas over its disk."""
+        options, judge = self.options, self.judge
+        name = host(number)
+        disk = AimedDisk(name, draws(self.seed, self._name("disk", number)), self.counts, options.disk)
+        skew_us, drift_ppm = self._clock(number)
+        host_clock = HostClock(self.clock, self.counts, skew_us=skew_us, drift_ppm=drift_ppm)
+        scratch = Scratch(name, draws(self.seed, self._name("scratch", number)), self.counts, host_clock.wall_us)
+        atlas = self.atlas(number, disk)
+        machine = Machine(
+            number=number,
+            name=name,
+            config=self.config(number),
+            clock=self.clock,
+            disk=disk,
+            scratch=scratch,
+            network=self.network,
+            host_clock=host_clock,
+            entropy=draws(self.seed, self._name("entropy", number)),
+            random=draws(self.seed, self._name("cluster", number)),
+            trace=self.trace,
+            counts=self.counts,
+            observer=lambda: judge.observer(machine),
+            on_start=atlas.on_start,
+            on_end=lambda node: judge.on_end(machine, node),
+            on_refused=lambda error: judge.on_refused(machine, error),
+            on_broken=lambda error, text: judge.on_broken(machine, error, text),
+        )
+        disk.permit = atlas.permit
+        disk.aim = atlas.aim
+        disk.on_misdirected = lambda: judge.on_misdirected(machine)
+        return machine, atlas
+
+    def machines(self) -> Mapping[int, tuple[Machine, Atlas]]:
+        """The founding members, then the spare ones."""
+        return {number: self.machine(number) for number in range(self.options.nodes + self.options.spares)}
+
+    def _name(self, purpose: str, number: int) -> str:
+        """Machine 0 draws as the only machine of a run does."""
+        return purpose if number == 0 else f"{purpose}/{number}"
+
+    def _clock(self, number: int) -> tuple[int, int]:
+        """Skew and drift. Alone, a clock may be wrong as it likes; among peers only within what they tolerate."""
+        options = self.options
+        if options.nodes == 1:
+            return options.clock_skew_us, options.clock_drift_ppm
+        random = draws(self.seed, f"clock/{number}")
+        return random.randrange(-options.clock_error_us, options.clock_error_us + 1), random.choice(
+            (0, 0, options.clock_drift_ppm)
+        )

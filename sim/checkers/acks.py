@@ -1,0 +1,87 @@
+"""Who acked what: I6, I9, I15, I18, by a history of the acks that left, over all lives of each replica.
+
+A replica that acked an op keeps it. It is free of that only when its log changes in a newer view: the op was cut, or
+another one stands in its place. Until then it says so in every vote, and finds it on its disk after every crash.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from sim.checkers.promises import Promises
+from sim.verdict import Verdict
+from vdb.vsr.header import PrepareHeader
+from vdb.vsr.message import DoViewChange, PrepareOk
+
+
+@define
+class Acks:
+    """Of one group."""
+
+    group: str
+    verdict: Verdict
+    _by_view: dict[tuple[int, int, bytes], dict[int, None]] = field(factory=dict)
+    _kept: dict[int, dict[int, bytes]] = field(factory=dict)
+    """By replica and op: the checksum that it acked last and must keep."""
+    _voted: dict[int, int] = field(factory=dict)
+    """By replica: the highest view that it voted for."""
+
+    def of(self, view: int, header: PrepareHeader) -> tuple[int, ...]:
+        """The distinct replicas from which an ack for this prepare in this view has left."""
+        return tuple(self._by_view.get((view, header.op, header.checksum), ()))
+
+    def on_ack(self, replica: int, message: PrepareOk) -> None:
+        voted = self._voted.get(replica, 0)
+        self.verdict.check(
+            "I9",
+            message.view >= voted,
+            f"{self.group}: replica {replica} acks op {message.op} in view {message.view}, and voted for view {voted}",
+        )
+        self._by_view.setdefault((message.view, message.op, message.checksum), {})[replica] = None
+        self._kept.setdefault(replica, {})[message.op] = message.checksum
+
+    def on_vote(self, replica: int, vote: DoViewChange) -> None:
+        """I6, I15: the vote says of each acked op that it is there, or that the sender can't tell."""
+        self._voted[replica] = max(vote.view, self._voted.get(replica, 0))
+        kept = self._kept.get(replica, {})
+        name = f"{self.group}: replica {replica}, which votes for view {vote.view},"
+        head = vote.tail[-1].op if vote.tail else 0
+        entries = {entry.op: entry for entry in vote.tail}
+        for op, checksum in kept.items():
+            if op <= vote.checkpoint_op or op <= vote.commit:
+                continue
+            if not self.verdict.check("I6", op <= head, f"{name} acked op {op}; its vote's head is op {head}"):
+                return
+            entry = entries.get(op)
+            if entry is None:
+                continue
+            same = entry.header is None or entry.header.checksum == checksum
+            self.verdict.check("I6", same, f"{name} acked op {op}; its vote holds another prepare there")
+            self.verdict.check("I15", not entry.nack, f"{name} acked op {op}, and denies it")
+
+    def on_cut(self, replica: int, head: int) -> None:
+        """A newer view's log ends at `head`: what the replica acked above is void."""
+        kept = self._kept.get(replica, {})
+        for op in [op for op in kept if op > head]:
+            del kept[op]
+
+    def on_replaced(self, replica: int, op: int, checksum: bytes) -> None:
+        """A newer view's log has this prepare at `op`."""
+        kept = self._kept.get(replica, {})
+        if kept.get(op, checksum) != checksum:
+            del kept[op]
+
+    def on_wiped(self, replica: int) -> None:
+        """The disk was replaced: a replica that joins has promised nothing."""
+        self._kept.pop(replica, None)
+
+    def check_kept(self, replica: int, promises: Promises) -> None:
+        """I6: what the replica acked is on its platter, now that an incarnation has ended."""
+        for op, checksum in self._kept.get(replica, {}).items():
+            header = promises.written.get(op)
+            if header is None or header.checksum != checksum or op <= promises.checkpoint_op:
+                continue
+            missing = promises.keeps(header)
+            self.verdict.check(
+                "I6", not missing, f"{self.group}: replica {replica} acked op {op}, and after its end {missing}"
+            )

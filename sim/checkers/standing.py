@@ -1,0 +1,21 @@
+"""Who may say what: a learner never acks or votes (I34), nor does a replica that is unsure of its head (I17)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.verdict import Verdict
+from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartViewChange
+
+UNSURE = ("recovering", "recovering_head", "removed")
+
+
+def check_standing(verdict: Verdict, group: str, number: int, message: Message, replica: Any) -> None:
+    """`replica` is the sender as it is now."""
+    if not isinstance(message, PrepareOk | DoViewChange | StartViewChange):
+        return
+    name = f"{group}: replica {number}"
+    said = f"sends {type(message).__name__} for view {message.view}"
+    verdict.check("I34", number not in replica.configuration.learners, f"{name} is a learner and {said}")
+    if not isinstance(message, StartViewChange):
+        verdict.check("I17", replica.status.value not in UNSURE, f"{name} is {replica.status.value} and {said}")

@@ -1,0 +1,89 @@
+"""What is looked at when an incarnation ends, and when a run does: files, projections, leaks, the clients' history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import define
+
+from sim.atlas import Atlas
+from sim.build import REGION
+from sim.checkers.contents import Contents, check_log_reads
+from sim.checkers.leaks import FORMS, PLAIN, check_no_leak
+from sim.checkers.linearizable import check_linearizable
+from sim.checkers.projected import NAME, check_projection
+from sim.checkers.segments import check_segments
+from sim.history import History
+from sim.machine import Machine
+from sim.verdict import Verdict
+from sim.watch import Watch
+from vdb.errors import DatabaseDamaged, WrongKey
+from vdb.kernel.command import KeyScope
+from vdb.types import TenantId
+
+
+@define(eq=False, kw_only=True)
+class Judging:
+    """`atlases` and `watch.platters` by node number; `contents` by group."""
+
+    verdict: Verdict
+    watch: Watch
+    contents: Mapping[str, Contents]
+    atlases: Mapping[int, Atlas]
+    machines: Mapping[int, Machine]
+    history: History
+    tenants: int
+
+    @property
+    def beyond(self) -> str:
+        """What was destroyed so that the whole group can't repair it; '' while nothing was."""
+        return next((atlas.beyond for atlas in self.atlases.values() if atlas.beyond), "")
+
+    def on_end(self, machine: Machine) -> None:
+        """An incarnation of this machine's node has ended; its platter is what the next one will find."""
+        if self.verdict.broken.is_set():
+            return
+        self.watch.on_end(machine)
+        platter = self.watch.platters[machine.number]
+        for group, watch in self.watch.watches.items():
+            if not self.beyond:
+                checkpoint_op = watch.replicas[machine.number].checkpoint_op
+                check_segments(self.verdict, platter, watch.ledger, checkpoint_op)
+            self.contents[group].catch_up()
+        self._check_projections(machine)
+        self._check_leaks(machine, PLAIN)
+
+    def catch_up(self) -> None:
+        """Open all that was committed."""
+        for contents in self.contents.values():
+            contents.catch_up()
+
+    def check_history(self) -> None:
+        """I5, I22 and their kin, over all clients."""
+        self.catch_up()
+        for contents in self.contents.values():
+            check_linearizable(self.verdict, self.history.of_group(contents.ledger.group), contents.entries())
+            check_log_reads(self.verdict, self.history, contents)
+
+    def check_leaks(self) -> None:
+        """On every disk, in every form."""
+        for machine in self.machines.values():
+            self._check_leaks(machine, FORMS)
+
+    def _check_projections(self, machine: Machine) -> None:
+        keyring = self.contents[REGION].keyring
+        for tenant in range(1, self.tenants + 1):
+            path = f"projections/t_{tenant}/{NAME}.db"
+            row = keyring.row(TenantId(tenant), KeyScope.PROJECTION, NAME)
+            if row is not None and machine.scratch.exists(path):
+                logs = {group: contents.events.get(tenant, []) for group, contents in self.contents.items()}
+                file, key = machine.scratch.location(path), keyring.key(row.dek_id)
+                try:
+                    check_projection(self.verdict, file, key, path, logs)
+                except (WrongKey, DatabaseDamaged):
+                    self.verdict.check("projection", path in machine.scratch.rotted, f"{path} is damaged")
+
+    def _check_leaks(self, machine: Machine, forms: tuple[bytes, ...]) -> None:
+        disk = machine.disk
+        check_no_leak(self.verdict, ((path, disk.content(path)) for path in disk.paths()), forms)
+        check_no_leak(self.verdict, machine.scratch.files().items(), forms)
