@@ -117,8 +117,10 @@ def ring_at(op: int) -> list[SlotReading]:
     return readings
 
 
-def recover_ring(readings: list[SlotReading], checkpoint_op: int, with_peers: bool = False) -> Recovery:
-    return recover(readings, checkpoint_op=checkpoint_op, with_peers=with_peers, pipeline_max=3)
+def recover_ring(
+    readings: list[SlotReading], checkpoint_op: int, with_peers: bool = False, log_view: int = 1
+) -> Recovery:
+    return recover(readings, checkpoint_op=checkpoint_op, with_peers=with_peers, log_view=log_view, pipeline_max=3)
 
 
 READINGS = st.sampled_from(["sound", "bad", "reserved", "lap before", "other"])
@@ -215,19 +217,97 @@ def test_among_peers_doubt_makes_it_faulty(other: int) -> None:
     assert not found.head_certain
 
 
-def test_among_peers_a_gap_below_another_damaged_slot_is_not_torn() -> None:
+def test_among_peers_a_torn_prepare_may_lie_above_one_that_was_never_written() -> None:
     readings = ring_at(20)
     readings[22 % SLOTS] = SlotReading(header=HEADERS[9], prepare=None)
     found = recover_ring(readings, 12, True)
-    assert found.slots[22 % SLOTS].decision is Decision.FAULTY
+    assert found.slots[22 % SLOTS].decision is Decision.TORN
+    assert found.head_certain
+    assert found.faulty == ()
 
 
-def test_among_peers_a_broken_chain_is_faulty() -> None:
+def test_among_peers_a_torn_prepare_may_lie_below_one_of_the_same_turn() -> None:
+    readings = ring_at(20)
+    readings[21 % SLOTS] = SlotReading(header=HEADERS[8], prepare=None)
+    readings[22 % SLOTS] = SlotReading(header=HEADERS[9], prepare=HEADERS[21], synced_op=20)
+    found = recover_ring(readings, 12, True)
+    assert found.slots[21 % SLOTS].decision is Decision.TORN
+    assert [header.op for header in found.headers_above(12)] == [*range(13, 21), 22]
+    assert found.head == HEADERS[21]
+
+
+def test_among_peers_what_was_synced_once_is_not_torn() -> None:
+    readings = ring_at(20)
+    readings[21 % SLOTS] = SlotReading(header=HEADERS[8], prepare=None)
+    readings[22 % SLOTS] = SlotReading(header=HEADERS[9], prepare=HEADERS[21], synced_op=21)
+    found = recover_ring(readings, 12, True)
+    assert [entry.op for entry in found.faulty] == [21]
+    assert found.head_certain
+
+
+def test_among_peers_no_more_is_torn_than_was_in_flight() -> None:
+    readings = ring_at(20)
+    for op in range(21, 25):
+        readings[op % SLOTS] = SlotReading(header=HEADERS[op - 13], prepare=None)
+    found = recover_ring(readings, 12, True)
+    assert [entry.op for entry in found.faulty] == [21, 22, 23, 24]
+    assert not found.head_certain
+
+
+def test_among_peers_a_prepare_of_the_first_lap_may_be_torn() -> None:
+    readings = ring_at(5)
+    readings[6] = SlotReading(header=EMPTY_SLOTS[6], prepare=None)
+    found = recover_ring(readings, 0, True)
+    assert found.slots[6].decision is Decision.TORN
+    assert found.head_certain
+
+
+def test_among_peers_a_torn_sector_of_headers_hides_neither_ops_nor_the_head() -> None:
+    for head, checkpoint_op in ((20, 12), (5, 0)):
+        readings = [
+            SlotReading(header=None, prepare=reading.prepare, synced_op=reading.synced_op) for reading in ring_at(head)
+        ]
+        found = recover_ring(readings, checkpoint_op, True)
+        assert found.head_certain
+        assert found.faulty == ()
+        assert found.headers_above(checkpoint_op) == tuple(HEADERS[checkpoint_op:head])
+        for op in range(head + 1, checkpoint_op + SLOTS + 1):
+            assert found.slots[op % SLOTS].decision is Decision.FIX
+
+
+def test_among_peers_a_damaged_header_whose_prepare_nothing_confirms_is_faulty() -> None:
+    readings = ring_at(20)
+    readings[18 % SLOTS] = SlotReading(header=None, prepare=OTHERS[17])
+    readings[15 % SLOTS] = SlotReading(header=None, prepare=HEADERS[2])
+    found = recover_ring(readings, 12, True)
+    assert [(entry.op, entry.reason) for entry in found.faulty] == [(15, "header rotted"), (18, "header rotted")]
+    assert found.head_certain
+
+
+def test_among_peers_the_newer_of_two_versions_is_told_by_the_log_view() -> None:
+    readings = ring_at(20)
+    readings[18 % SLOTS] = SlotReading(header=HEADERS[17], prepare=OTHERS[17])
+    assert [entry.op for entry in recover_ring(readings, 12, True, log_view=3).faulty] == [18]
+    found = recover_ring(readings, 12, True, log_view=2)
+    assert found.faulty == ()
+    assert found.slots[18 % SLOTS].header == OTHERS[17]
+    readings[18 % SLOTS] = SlotReading(header=OTHERS[17], prepare=HEADERS[17])
+    assert [entry.op for entry in recover_ring(readings, 12, True, log_view=2).faulty] == [18]
+
+
+def test_among_peers_whole_prepares_are_reported_as_they_lie() -> None:
+    """Whether 18 or what stands above it belongs to the log, only the tail in the superblock can tell."""
     readings = ring_at(20)
     readings[18 % SLOTS] = SlotReading(header=OTHERS[17], prepare=OTHERS[17])
     found = recover_ring(readings, 12, True)
-    assert [entry.op for entry in found.faulty] == [18]
-    assert found.faulty[0].reason == "not the parent of the op above"
+    assert found.faulty == ()
+    assert found.headers_above(12) == (*HEADERS[12:17], OTHERS[17], *HEADERS[18:20])
+
+
+def test_among_peers_what_lies_beyond_the_checkpoints_reach_is_cut() -> None:
+    found = recover_ring(ring_at(20), 7, True)
+    assert found.slots[8].decision is Decision.CUT
+    assert found.slots[8].header is None
 
 
 def test_alone_a_broken_chain_is_faulty_when_more_was_synced_above() -> None:

@@ -134,6 +134,7 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
         group_hash=hashed,
         with_peers=len(durable.members.members) > 1,
         checkpoint_op=durable.checkpoint_op,
+        log_view=durable.log_view,
     )
     return GroupStorage(
         directory=directory,

@@ -8,13 +8,24 @@ Words
 - clean: H and P agree. fix: trust P, rewrite H. faulty: it may have been acknowledged; never treat it as absent.
   torn: P is damaged and certainly was never acknowledged. cut: P is whole, was never acknowledged, and can't be kept.
 
-The table (`ROWS`) is section 4 of the protocol page: exactly one row fits each combination of inputs. Two things
+The table (`ROWS`) is section 4 of the protocol page: exactly one row fits each combination of inputs. Some things
 are then decided for the ring as a whole.
 
-With peers: a slot of the row "rot or torn" becomes torn only if the highest op is certain, the
-slots lie right above it, their headers are from the lap before, there are at most pipeline_max of them, and nothing
-else above the highest op is damaged. In any doubt it stays faulty. The head is the highest op of a valid header; it
-is certain when no faulty slot could hold an op above it, and isn't faulty itself.
+With peers: whole prepares are reported as they lie there, and whether they belong to the log is for the replica to
+say, which knows the tail that the superblock keeps. Faulty slots are looked at again:
+1. A whole prepare whose header is damaged is right if the whole prepare above it names it as its parent: fix.
+2. Two versions of an op, where P's view is the superblock's log_view and H's is lower: P is newer, since in that view
+   no older version was ever written again: fix.
+The rest needs the highest op to be certain, and nothing else above it to be damaged. `evidence` is the highest
+`synced_op` of a whole prepare: an op at or below it was synced once, and so may have been acknowledged.
+3. P is damaged and H is of the lap before (or reserved, in the first lap): an ack needs H synced, so the op was never
+   acked, unless that write was lost and P has rotted since. If the op is above `evidence` and there are at most
+   pipeline_max such slots, as many as writes can be in flight: torn.
+4. P is of the lap before (or reserved) and whole, and H, damaged, is above the highest op and above `evidence`: a crash
+   tore the sector of headers, and nothing was ever written there: fix, that is, H is again what P says.
+In any other doubt it stays faulty, and so that it stays so until an intact write, H is made invalid unless it already
+names the op. The head is the highest op of a valid header; it is certain when no faulty slot could hold an op above it,
+and isn't faulty itself.
 
 Alone: nobody can repair, so each slot must be decided here.
 1. Ops are submitted in order, and the journal writes the header of an op only after its prepare, and so all
@@ -110,14 +121,18 @@ class Row:
 BAD, RESERVED, VALID = Reading.BAD, Reading.RESERVED, Reading.VALID
 CLEAN, FIX, FAULTY, TORN, CUT = Decision.CLEAN, Decision.FIX, Decision.FAULTY, Decision.TORN, Decision.CUT
 ROT_OR_TORN = "rot or torn"
+FIRST_LAP = "torn in the first lap"
+HEADER_ROTTED = "header rotted"
+HEADER_TORN = "torn header write"
+TWO_VERSIONS = "two versions of an op"
 NEXT_LAP = "of the next lap"
 
 ROWS = (
     Row(name="two faults", header=BAD, prepare=BAD, decision=FAULTY),
-    Row(name="torn in the first lap", header=RESERVED, prepare=BAD, decision=FAULTY),
+    Row(name=FIRST_LAP, header=RESERVED, prepare=BAD, decision=FAULTY),
     Row(name=ROT_OR_TORN, header=VALID, prepare=BAD, decision=FAULTY),
-    Row(name="torn header write", header=BAD, prepare=RESERVED, decision=FAULTY, alone=FIX),
-    Row(name="header rotted", header=BAD, prepare=VALID, highest=False, decision=FAULTY, alone=FIX),
+    Row(name=HEADER_TORN, header=BAD, prepare=RESERVED, decision=FAULTY, alone=FIX),
+    Row(name=HEADER_ROTTED, header=BAD, prepare=VALID, highest=False, decision=FAULTY, alone=FIX),
     Row(name="crash between the two writes", header=BAD, prepare=VALID, highest=True, decision=FIX),
     Row(name="crash between the two writes, first lap", header=RESERVED, prepare=VALID, decision=FIX),
     Row(name="never written", header=RESERVED, prepare=RESERVED, decision=CLEAN),
@@ -126,7 +141,7 @@ ROWS = (
     Row(name="intact", header=VALID, prepare=VALID, relation=Relation.EQUAL, decision=CLEAN),
     Row(name="header write lost", header=VALID, prepare=VALID, relation=Relation.HEADER_LOWER, decision=FIX),
     Row(name="prepare write lost", header=VALID, prepare=VALID, relation=Relation.HEADER_HIGHER, decision=FAULTY),
-    Row(name="two versions of an op", header=VALID, prepare=VALID, relation=Relation.OTHER_VIEW, decision=FAULTY),
+    Row(name=TWO_VERSIONS, header=VALID, prepare=VALID, relation=Relation.OTHER_VIEW, decision=FAULTY),
 )
 
 
@@ -167,6 +182,15 @@ class Recovery:
     slots: tuple[SlotRecovery, ...] = field(repr=False)
     faulty: tuple[FaultyOp, ...]
 
+    def headers_above(self, op: int) -> tuple[PrepareHeader, ...]:
+        """Headers of the whole prepares above an op, in order; with peers there may be gaps."""
+        found = [
+            entry.header
+            for entry in self.slots
+            if entry.decision in (Decision.CLEAN, Decision.FIX) and entry.header is not None and entry.header.op > op
+        ]
+        return tuple(sorted(found, key=lambda header: header.op))
+
 
 def find_row(inputs: Inputs) -> Row:
     """The one row for these inputs; a combination without exactly one is a bug in the table."""
@@ -175,11 +199,13 @@ def find_row(inputs: Inputs) -> Row:
     return rows[0]
 
 
-def recover(readings: Sequence[SlotReading], *, checkpoint_op: int, with_peers: bool, pipeline_max: int) -> Recovery:
-    """Decide every slot and find the head. `readings[s]` is slot s."""
+def recover(
+    readings: Sequence[SlotReading], *, checkpoint_op: int, with_peers: bool, log_view: int, pipeline_max: int
+) -> Recovery:
+    """Decide every slot and find the head. `readings[s]` is slot s; `log_view` is the superblock's."""
     ring = _Ring(readings, checkpoint_op)
     slots = [ring.decide(slot, alone=not with_peers) for slot in range(len(readings))]
-    return _recover_among_peers(ring, slots, pipeline_max) if with_peers else _recover_alone(ring, slots)
+    return _recover_among_peers(ring, slots, log_view, pipeline_max) if with_peers else _recover_alone(ring, slots)
 
 
 def _op(header: PrepareHeader | None) -> int:
@@ -210,6 +236,7 @@ class _Ring:
         self.op_max = checkpoint_op + len(readings)
         seen = [op for reading in readings for op in (_op(reading.header), _op(reading.prepare)) if op <= self.op_max]
         self.highest = max(seen, default=0)
+        self.synced = max([reading.synced_op for reading in readings], default=0)
 
     def candidate(self, slot: int) -> int:
         """The op of (checkpoint_op, op_max] that belongs in this slot."""
@@ -231,7 +258,7 @@ class _Ring:
         row = find_row(self.inputs(slot))
         decision = row.alone if alone and row.alone is not None else row.decision
         reading = self.readings[slot]
-        trusted = reading.prepare if decision in (CLEAN, FIX) else reading.header
+        trusted = reading.prepare if decision in (CLEAN, FIX) else reading.header if decision is not CUT else None
         return SlotRecovery(slot=slot, row=row.name, decision=decision, header=trusted if _op(trusted) else None)
 
 
@@ -241,9 +268,7 @@ def _recover_alone(ring: _Ring, slots: list[SlotRecovery]) -> Recovery:
         for entry in slots
         if entry.row == NEXT_LAP
     ]
-    evidence = 0
-    for reading in ring.readings:
-        evidence = max(evidence, _op(reading.header), reading.synced_op)
+    evidence = max([ring.synced, *(_op(reading.header) for reading in ring.readings)])
     head, gap = _follow_chain(ring, slots)
     head_op = head.op if head is not None else ring.checkpoint_op
     faulty = beyond
@@ -295,41 +320,79 @@ def _settle_above_head(ring: _Ring, entry: SlotRecovery, head_op: int) -> SlotRe
     return entry
 
 
-def _recover_among_peers(ring: _Ring, slots: list[SlotRecovery], pipeline_max: int) -> Recovery:
-    highest = ring.highest
-    top = slots[highest % len(slots)]
-    top_sound = highest <= ring.checkpoint_op or top.decision in (CLEAN, FIX)
-    above = [entry for entry in slots if ring.candidate(entry.slot) > highest and entry.decision is FAULTY]
-    above.sort(key=lambda entry: ring.candidate(entry.slot))
-    torn = (
-        top_sound
-        and len(above) <= pipeline_max
-        and all(entry.row == ROT_OR_TORN for entry in above)
-        and [ring.candidate(entry.slot) for entry in above] == list(range(highest + 1, highest + 1 + len(above)))
-    )
-    if torn:
-        for entry in above:
-            mark("wal.torn_among_peers")
-            slots[entry.slot] = attrs.evolve(entry, decision=TORN)
-    _check_chain(ring, slots)
-    faulty = tuple(
-        FaultyOp(op=ring.candidate(entry.slot), slot=entry.slot, reason=entry.row)
-        for entry in slots
-        if entry.decision is FAULTY
+def _recover_among_peers(ring: _Ring, slots: list[SlotRecovery], log_view: int, pipeline_max: int) -> Recovery:
+    _fix_newer_versions(ring, slots, log_view)
+    _fix_parents(ring, slots)
+    top = slots[ring.highest % len(slots)]
+    top_sound = ring.highest <= ring.checkpoint_op or top.decision in (CLEAN, FIX)
+    if top_sound:
+        _settle_never_acked(ring, slots, pipeline_max)
+    faulty = sorted(
+        (
+            FaultyOp(op=ring.candidate(entry.slot), slot=entry.slot, reason=entry.row)
+            for entry in slots
+            if entry.decision is FAULTY
+        ),
+        key=lambda found: found.op,
     )
     headers = [header for reading in ring.readings for header in (reading.header, reading.prepare)]
-    head = next((header for header in headers if header is not None and 0 < _op(header) == highest), None)
-    return Recovery(head=head, head_certain=top_sound and (torn or not above), slots=tuple(slots), faulty=faulty)
+    head = next((header for header in headers if header is not None and 0 < _op(header) == ring.highest), None)
+    certain = top_sound and (not faulty or faulty[-1].op <= ring.highest)
+    return Recovery(head=head, head_certain=certain, slots=tuple(slots), faulty=tuple(faulty))
 
 
-def _check_chain(ring: _Ring, slots: list[SlotRecovery]) -> None:
-    """Among peers: from the head down, an op that its successor doesn't name as parent is faulty."""
+def _fix_newer_versions(ring: _Ring, slots: list[SlotRecovery], log_view: int) -> None:
+    """Rule 2."""
+    for entry in slots:
+        header, prepare = ring.readings[entry.slot].header, ring.readings[entry.slot].prepare
+        if entry.row != TWO_VERSIONS or header is None or prepare is None:
+            continue
+        if header.view < prepare.view == log_view:
+            mark("wal.newer_version_kept")
+            slots[entry.slot] = attrs.evolve(entry, decision=FIX, header=prepare)
+
+
+def _fix_parents(ring: _Ring, slots: list[SlotRecovery]) -> None:
+    """Rule 1, from the highest op down, so that one child proves a whole run of parents."""
     child: PrepareHeader | None = None
     for op in range(ring.highest, ring.checkpoint_op, -1):
         entry = slots[op % len(slots)]
-        found = entry.header if entry.decision in (CLEAN, FIX) and _op(entry.header) == op else None
-        if found is not None and child is not None and child.parent != found.checksum:
-            mark("wal.chain_broken")
-            slots[entry.slot] = attrs.evolve(entry, decision=FAULTY, row="not the parent of the op above", header=None)
-            found = None
-        child = found
+        prepare = ring.readings[entry.slot].prepare
+        named = prepare is not None and child is not None and child.parent == prepare.checksum
+        if named and entry.row == HEADER_ROTTED:
+            mark("wal.parent_kept")
+            slots[entry.slot] = entry = attrs.evolve(entry, decision=FIX, header=prepare)
+        found = entry.header if entry.decision in (CLEAN, FIX) else None
+        child = found if _op(found) == op else None
+
+
+def _settle_never_acked(ring: _Ring, slots: list[SlotRecovery], pipeline_max: int) -> None:
+    """Rules 3 and 4."""
+    faulty = [entry for entry in slots if entry.decision is FAULTY]
+    torn = [entry for entry in faulty if _is_torn(ring, entry)]
+    unwritten = [entry for entry in faulty if _is_unwritten(ring, entry)]
+    rest = [entry for entry in faulty if entry not in torn and entry not in unwritten]
+    if len(torn) > pipeline_max or any(ring.candidate(entry.slot) > ring.highest for entry in rest):
+        return
+    for entry in torn:
+        mark("wal.torn_among_peers")
+        older = ring.readings[entry.slot].header
+        slots[entry.slot] = attrs.evolve(entry, decision=TORN, header=older if _op(older) else None)
+    for entry in unwritten:
+        mark("wal.header_torn_above_head")
+        older = ring.readings[entry.slot].prepare
+        slots[entry.slot] = attrs.evolve(entry, decision=FIX, header=older if _op(older) else None)
+
+
+def _is_torn(ring: _Ring, entry: SlotRecovery) -> bool:
+    if entry.row not in (ROT_OR_TORN, FIRST_LAP) or ring.candidate(entry.slot) <= ring.synced:
+        return False
+    return _op(ring.readings[entry.slot].header) <= ring.checkpoint_op
+
+
+def _is_unwritten(ring: _Ring, entry: SlotRecovery) -> bool:
+    if entry.row not in (HEADER_ROTTED, HEADER_TORN):
+        return False
+    if ring.candidate(entry.slot) <= max(ring.synced, ring.highest):
+        return False
+    return _op(ring.readings[entry.slot].prepare) <= ring.checkpoint_op

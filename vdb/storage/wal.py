@@ -6,7 +6,12 @@ Order of writes (the promises that recovery relies on)
 2. Prepares are written in the order in which they are submitted.
 3. `on_durable` is called after prepare and header were both synced, in the order of submission. All that depends on
    an op being durable (an ack, a reply) hangs on that call.
-4. A slot is overwritten only when its old op is at or below the released checkpoint.
+4. A slot is overwritten by another op only when its old op is at or below the released checkpoint; by another prepare
+   of the same op, or after `truncate`, whenever the replica says so.
+5. What is truncated is cleared before anything else is written: first its headers, synced, then its prepares. What a
+   crash leaves of it, the replica recognises as no part of its log.
+6. A slot that recovery calls faulty has, until an intact prepare was written to it, no valid header but its own op's.
+   So a crash in the middle of its repair leaves it faulty.
 
 The elevator. Each turn writes all prepares that wait and the headers of those synced in the turn before, then syncs
 once. A lonely prepare takes two turns, under load there is one sync per prepare, and a prepare that arrives during a
@@ -15,10 +20,7 @@ turn travels in the next.
 Failures. A failed write or sync (DiskFailed) ends `run` and this journal for good. A full disk doesn't: the turn is
 repeated until there is room, nothing is acknowledged meanwhile, and `disk_full` lets the gate refuse new requests.
 
-At open, the file is synced and read back from the medium before recovery decides anything: what a process wrote before
-it was killed may lie in the system's cache alone, and after a failed sync the cache may hold, marked as written, what
-never reached the disk. What the disk can't read then counts as damaged, sector by sector in the ring of headers, and
-recovery decides whether it matters.
+How it is opened: `wal_opening`.
 """
 
 from __future__ import annotations
@@ -28,25 +30,23 @@ from collections.abc import Callable
 import trio
 from attrs import frozen
 
-from vdb.errors import DamagedData, DiskFailed, DiskFull, ForeignData, NewerFormat
+from vdb.errors import DamagedData, DiskFailed, DiskFull
 from vdb.limits import PREPARE_HEADER_SIZE, SECTOR_SIZE, Limits
 from vdb.marks import mark
 from vdb.ports import Disk, File
-from vdb.storage.recovery import Decision, Recovery, SlotReading, recover
+from vdb.storage.recovery import Decision, Recovery, SlotRecovery
 from vdb.storage.wal_layout import (
     FILE_NAME,
     HEADERS_PER_SECTOR,
     decode_slot,
     encode_reserved,
     encode_slot,
-    fits_slot,
     header_offset,
-    newer_version,
     prepare_offset,
     slot_for_op,
-    slot_size,
 )
-from vdb.vsr.header import Prepare, PrepareHeader, decode_header
+from vdb.storage.wal_opening import read_or_none, recover_rings
+from vdb.vsr.header import Prepare, PrepareHeader
 
 DISK_FULL_RETRY_SECONDS = 0.25
 
@@ -71,10 +71,23 @@ class _Pending:
 class Journal:
     """The open WAL of one replica. Make it with `format` and `open`; exactly one task runs `run`."""
 
-    def __init__(self, file: File, path: str, limits: Limits, image: bytearray, recovery: Recovery, op: int) -> None:
+    def __init__(
+        self,
+        file: File,
+        path: str,
+        *,
+        limits: Limits,
+        group_hash: bytes,
+        with_peers: bool,
+        image: bytearray,
+        recovery: Recovery,
+        checkpoint_op: int,
+    ) -> None:
         self._file = file
         self._path = path
         self._limits = limits
+        self._group_hash = group_hash
+        self._with_peers = with_peers
         self._image = image
         self._recovery = recovery
         self._headers: list[PrepareHeader | None] = [entry.header for entry in recovery.slots]
@@ -82,7 +95,9 @@ class Journal:
             entry.header.checksum if entry.header is not None and entry.decision in _KEPT else None
             for entry in recovery.slots
         ]
-        self._released = op
+        self._damaged = {entry.slot: op for entry, op in _damaged(recovery, limits, checkpoint_op)}
+        self._cuts: dict[int, None] = {}
+        self._released = checkpoint_op
         self._synced_op = recovery.head.op if recovery.head is not None else 0
         self._waiting: list[_Pending] = []
         self._sectors_due: list[int] = []
@@ -122,8 +137,11 @@ class Journal:
         group_hash: bytes,
         with_peers: bool,
         checkpoint_op: int,
+        log_view: int = 0,
     ) -> Journal:
-        """Recover the rings and open them for writing.
+        """Recover the rings and open them for writing. `checkpoint_op` and `log_view` are the superblock's.
+
+        A group has peers if the caller says so, or any header above the checkpoint does.
 
         DamagedData: there are no peers and an op that may have been acknowledged isn't whole (nothing was written);
         DiskFailed: because the disk can't read it, or a repair failed.
@@ -131,24 +149,25 @@ class Journal:
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
-        await file.sync()
-        await file.drop_cache()
-        image = await _read_headers(file, limits)
-        if len(image) < limits.wal_headers_size:
-            raise DamagedData(f"{path}: expected {limits.wal_size} bytes, found {len(image)}: the file was cut")
-        _check_format(path, image, group_hash, limits)
-        slots = [await _read_prepare(file, slot, limits) for slot in range(limits.wal_slots)]
-        readings = [_judge_slot(image, slot, data, limits, group_hash) for slot, data in enumerate(slots)]
-        recovery = recover(
-            readings, checkpoint_op=checkpoint_op, with_peers=with_peers, pipeline_max=limits.pipeline_max
+        found = await recover_rings(
+            file,
+            path,
+            limits=limits,
+            group_hash=group_hash,
+            with_peers=with_peers,
+            checkpoint_op=checkpoint_op,
+            log_view=log_view,
         )
-        lost = [slot for slot, data in enumerate(slots) if data is None]
-        refusal = _refusal(path, limits, checkpoint_op, readings, recovery, lost) if not with_peers else None
-        if refusal is not None:
-            await file.close()
-            raise refusal
-        await _rewrite(file, image, recovery, limits, group_hash)
-        return cls(file, path, limits, image, recovery, checkpoint_op)
+        return cls(
+            file,
+            path,
+            limits=limits,
+            group_hash=group_hash,
+            with_peers=found.with_peers,
+            image=found.image,
+            recovery=found.recovery,
+            checkpoint_op=checkpoint_op,
+        )
 
     @property
     def recovery(self) -> Recovery:
@@ -166,7 +185,11 @@ class Journal:
         return bool(self._waiting)
 
     def submit(self, prepare: Prepare, on_durable: OnDurable) -> None:
-        """Take a prepare for writing; its slot is dirty at once. Alone, ops are submitted in order."""
+        """Take a prepare for writing; its slot is dirty at once. Alone, ops are submitted in order.
+
+        With peers any op within reach of the released checkpoint may come, in any order, also one that is here already:
+        another prepare of that op, or the same one because it can't be read any more.
+        """
         header = prepare.header
         assert header.size <= self._limits.message_size_max
         assert header.size - PREPARE_HEADER_SIZE == len(prepare.body) <= self._limits.body_size_max
@@ -175,31 +198,52 @@ class Journal:
         slot = slot_for_op(self._limits, header.op)
         old = self._headers[slot]
         assert old is None or old.op == header.op or old.op <= self._released, "op not yet in a durable checkpoint"
-        assert header.op <= self._released + self._limits.wal_slots
+        assert self._released < header.op <= self._released + self._limits.wal_slots
         assert slot not in self._in_memory or self._in_memory[slot].header.op == header.op
         self._headers[slot] = header
         self._durable[slot] = None
         self._in_memory[slot] = prepare
+        self._damaged.pop(slot, None)
         self._waiting.append(_Pending(prepare, on_durable))
+        self._wake.set()
+
+    def truncate(self, op: int) -> None:
+        """Forget every op above `op`, at once; what was submitted of them is never reported durable.
+
+        On disk their slots are cleared before the next prepare is written.
+        """
+        assert op >= self._released
+        for slot, header in enumerate(self._headers):
+            if header is not None and header.op > op:
+                mark("wal.truncated")
+                self._headers[slot] = None
+                self._durable[slot] = None
+                self._in_memory.pop(slot, None)
+                self._cuts[slot] = None
+        self._waiting = [pending for pending in self._waiting if pending.prepare.header.op <= op]
+        self._synced_op = min(self._synced_op, op)
+        self._cut_damaged(lambda damaged_op: damaged_op > op)
         self._wake.set()
 
     async def run(self) -> None:
         """The writer. Runs until it is cancelled; raises DiskFailed when the disk fails."""
         synced: list[_Pending] = []
         while True:
-            if not self._waiting and not synced and not self._sectors_due:
+            if not self._waiting and not synced and not self._sectors_due and not self._cuts:
                 self._wake = trio.Event()
                 await self._wake.wait()
-            batch, self._waiting = self._waiting, []
             try:
+                if self._cuts:
+                    await self._clear_cuts()
+                batch, self._waiting = self._waiting, []
                 await self._turn(batch, synced)
             except DiskFailed as error:
                 self._failed = error
                 raise
             for pending in synced:
                 self._finish(pending)
-            self._synced_op = max([self._synced_op, *(pending.prepare.header.op for pending in batch)])
-            synced = batch
+            synced = [pending for pending in batch if self._is_current(pending)]
+            self._synced_op = max([self._synced_op, *(pending.prepare.header.op for pending in synced)])
 
     def is_durable(self, op: int, checksum: bytes) -> bool:
         """Whether prepare and header of exactly this op are synced."""
@@ -211,7 +255,10 @@ class Journal:
         return found if found is not None and found.op == op else None
 
     async def read(self, op: int) -> Prepare | None:
-        """The prepare of an op; None when the ring doesn't hold it, or holds it damaged."""
+        """The prepare of an op; None when the ring doesn't hold it. DamagedData: it isn't whole any more.
+
+        What the disk can't read is damage to one with peers; alone it is DiskFailed.
+        """
         slot = slot_for_op(self._limits, op)
         pending = self._in_memory.get(slot)
         if pending is not None and pending.header.op == op:
@@ -220,16 +267,24 @@ class Journal:
         if expected is None:
             return None
         offset = prepare_offset(self._limits, slot)
-        prepare, _synced_op = decode_slot(await self._file.read_at(offset, expected.size))
-        if prepare is None or prepare.header.checksum != expected.checksum:
-            mark("wal.read_damaged")
-            return None
-        return prepare
+        if self._with_peers:
+            data = await read_or_none(self._file, offset, expected.size)
+        else:
+            data = await self._file.read_at(offset, expected.size)
+        prepare, _synced_op = decode_slot(data or b"")
+        if prepare is not None and prepare.header.checksum == expected.checksum:
+            return prepare
+        if self.header(op) is not expected or slot in self._in_memory:
+            mark("wal.read_overtaken")
+            return await self.read(op)
+        mark("wal.read_damaged")
+        raise DamagedData(f"{self._path}: byte {offset}: the prepare of op {op} isn't as it was written")
 
     def release(self, checkpoint_op: int) -> None:
         """Slots of ops at or below a durable checkpoint may be overwritten from now on."""
         assert checkpoint_op >= self._released
         self._released = checkpoint_op
+        self._cut_damaged(lambda damaged_op: damaged_op <= checkpoint_op)
 
     async def scrub_slot(self, slot: int) -> SlotFault | None:
         """Check one slot that is needed and at rest, in both rings. Returns what is wrong, or None.
@@ -240,9 +295,9 @@ class Journal:
         header = self._headers[slot]
         if header is None or header.op <= self._released or self._durable[slot] != header.checksum:
             return None
-        data = await _read(self._file, prepare_offset(self._limits, slot), header.size)
+        data = await read_or_none(self._file, prepare_offset(self._limits, slot), header.size)
         prepare, _synced_op = decode_slot(data or b"")
-        raw = await _read(self._file, header_offset(slot), PREPARE_HEADER_SIZE)
+        raw = await read_or_none(self._file, header_offset(slot), PREPARE_HEADER_SIZE)
         if self._headers[slot] is not header or self._failed is not None:
             return None
         if prepare is None or prepare.header.checksum != header.checksum:
@@ -271,9 +326,8 @@ class Journal:
         """Write the prepares of `batch` and the headers of `synced`, then sync; again while the disk is full."""
         sectors, self._sectors_due = self._sectors_due, []
         for pending in synced:
-            header = pending.prepare.header
-            if self.header(header.op) is header:
-                sectors.append(self._put_header(header))
+            if self._is_current(pending):
+                sectors.append(self._put_header(pending.prepare.header))
         while True:
             try:
                 for pending in batch:
@@ -284,12 +338,48 @@ class Journal:
                     await self._write_header_sector(sector)
                 await self._file.sync()
             except DiskFull as error:
-                mark("wal.disk_full")
+                mark("wal.disk_full_at_truncation")
                 self._disk_full = error
                 await trio.sleep(DISK_FULL_RETRY_SECONDS)
             else:
                 self._disk_full = None
                 return
+
+    async def _clear_cuts(self) -> None:
+        """Make the slots of truncated ops look never written: the headers first, so that no state between is doubt."""
+        cuts, self._cuts = self._cuts, {}
+        for slot in cuts:
+            start = header_offset(slot)
+            empty = encode_reserved(self._group_hash, slot)[:PREPARE_HEADER_SIZE]
+            self._image[start : start + PREPARE_HEADER_SIZE] = empty
+        sectors = list(dict.fromkeys(slot // HEADERS_PER_SECTOR for slot in cuts))
+        while True:
+            try:
+                for sector in sectors:
+                    await self._write_header_sector(sector)
+                await self._file.sync()
+                for slot in cuts:
+                    await self._file.write_at(
+                        prepare_offset(self._limits, slot), encode_reserved(self._group_hash, slot)
+                    )
+            except DiskFull as error:
+                mark("wal.disk_full")
+                self._disk_full = error
+                await trio.sleep(DISK_FULL_RETRY_SECONDS)
+            else:
+                return
+
+    def _cut_damaged(self, wanted: Callable[[int], bool]) -> None:
+        """Slots that were damaged at open and that no op needs any more are cleared, so that they raise no doubt."""
+        for slot in [slot for slot, op in self._damaged.items() if wanted(op)]:
+            del self._damaged[slot]
+            self._cuts[slot] = None
+            self._wake.set()
+
+    def _is_current(self, pending: _Pending) -> bool:
+        """Whether this prepare is still the one that belongs in its slot."""
+        header = pending.prepare.header
+        return self.header(header.op) is header
 
     def _put_header(self, header: PrepareHeader) -> int:
         """Put a header whose prepare is synced into the image; returns its sector."""
@@ -304,10 +394,10 @@ class Journal:
 
     def _finish(self, pending: _Pending) -> None:
         header = pending.prepare.header
-        slot = slot_for_op(self._limits, header.op)
-        if self._headers[slot] is not header:
+        if not self._is_current(pending):
             mark("wal.superseded")
             return
+        slot = slot_for_op(self._limits, header.op)
         self._durable[slot] = header.checksum
         self._in_memory.pop(slot, None)
         pending.on_durable(header)
@@ -316,103 +406,11 @@ class Journal:
 _KEPT = (Decision.CLEAN, Decision.FIX)
 
 
-def _check_format(path: str, image: bytearray, group_hash: bytes, limits: Limits) -> None:
-    """Refuse a ring of headers in which another format or another group is all there is."""
-    raw = [bytes(image[header_offset(slot) :][:PREPARE_HEADER_SIZE]) for slot in range(limits.wal_slots)]
-    headers = [decode_header(data) for data in raw]
-    if any(header is not None and header.group == group_hash for header in headers):
-        return
-    newer = [version for version in map(newer_version, raw) if version is not None]
-    if len(newer) > limits.wal_slots // 2:
-        raise NewerFormat(f"{path} has format version {newer[0]}: use the newer VerityDB that wrote it")
-    if any(header is not None for header in headers):
-        raise ForeignData(f"{path}: expected the log of group {group_hash.hex()[:16]}, found another group's")
-
-
-async def _read(file: File, offset: int, size: int) -> bytes | None:
-    """Bytes of the file; None when the disk can't read them."""
-    try:
-        return await file.read_at(offset, size)
-    except DiskFailed:
-        mark("wal.unreadable")
-        return None
-
-
-async def _read_headers(file: File, limits: Limits) -> bytearray:
-    """The ring of headers; zeros, which no header is, stand for the sectors that can't be read."""
-    whole = await _read(file, 0, limits.wal_headers_size)
-    if whole is not None:
-        return bytearray(whole)
-    image = bytearray()
-    for start in range(0, limits.wal_headers_size, SECTOR_SIZE):
-        size = min(SECTOR_SIZE, limits.wal_headers_size - start)
-        data = await _read(file, start, size)
-        image += bytes(size) if data is None else data
-    return image
-
-
-async def _read_prepare(file: File, slot: int, limits: Limits) -> bytes | None:
-    """What lies in a slot of the second ring, as far as its prepare goes; None when the disk can't read it."""
-    offset = prepare_offset(limits, slot)
-    data = await _read(file, offset, SECTOR_SIZE)
-    size = slot_size(data, limits) if data is not None and len(data) == SECTOR_SIZE else 0
-    if data is None or size <= SECTOR_SIZE:
-        return data
-    rest = await _read(file, offset + SECTOR_SIZE, size - SECTOR_SIZE)
-    return None if rest is None else data + rest
-
-
-def _judge_slot(image: bytearray, slot: int, data: bytes | None, limits: Limits, group_hash: bytes) -> SlotReading:
-    start = header_offset(slot)
-    header = decode_header(memoryview(image)[start : start + PREPARE_HEADER_SIZE])
-    prepare, synced_op = decode_slot(data or b"")
-    found = prepare.header if prepare is not None else None
-    if header is not None and not fits_slot(header, slot=slot, wal_slots=limits.wal_slots, group_hash=group_hash):
-        mark("wal.header_misdirected")
-        header = None
-    if found is not None and not fits_slot(found, slot=slot, wal_slots=limits.wal_slots, group_hash=group_hash):
-        mark("wal.prepare_misdirected")
-        found = None
-    return SlotReading(header=header, prepare=found, synced_op=synced_op if found is not None else 0)
-
-
-async def _rewrite(file: File, image: bytearray, recovery: Recovery, limits: Limits, group_hash: bytes) -> None:
-    """Put recovery's decisions on disk: headers of what is kept, reserved slots for what is cut. Synced."""
-    before = bytes(image)
-    cut = [entry.slot for entry in recovery.slots if entry.decision is Decision.CUT]
-    for entry in recovery.slots:
-        if entry.decision is Decision.FAULTY:
-            continue
-        start = header_offset(entry.slot)
-        header = entry.header or PrepareHeader.reserved(group=group_hash, slot=entry.slot)
-        image[start : start + PREPARE_HEADER_SIZE] = header.encode()
-    for slot in cut:
-        await file.write_at(prepare_offset(limits, slot), encode_reserved(group_hash, slot))
-    starts = range(0, len(image), SECTOR_SIZE)
-    sectors = [start for start in starts if image[start : start + SECTOR_SIZE] != before[start : start + SECTOR_SIZE]]
-    for start in sectors:
-        mark("wal.headers_fixed")
-        await file.write_at(start, bytes(image[start : start + SECTOR_SIZE]))
-    if cut or sectors:
-        await file.sync()
-
-
-def _refusal(
-    path: str, limits: Limits, checkpoint_op: int, readings: list[SlotReading], recovery: Recovery, lost: list[int]
-) -> DamagedData | DiskFailed | None:
-    """Why a replica without peers must not start; None if it may. `lost`: slots whose prepare can't be read."""
-    if recovery.faulty:
-        found = recovery.faulty[0]
-        op, slot, reason = found.op, found.slot, f"isn't whole ({found.reason})"
-    else:
-        # Right above the head, with neither a sound header nor a prepare to read, no other slot need have witnessed
-        # that the op was synced.
-        op = (recovery.head.op if recovery.head is not None else checkpoint_op) + 1
-        slot, reason = slot_for_op(limits, op), "is legible in neither ring"
-        if slot not in lost or readings[slot].header is not None:
-            return None
-    place = prepare_offset(limits, slot)
-    problem = f"{path}: op {op} in slot {slot} (byte {place}) may have been acknowledged and {reason}; this replica"
-    if slot in lost:
-        return DiskFailed(f"{problem} has no peer to repair from, and the disk fails to read the slot")
-    return DamagedData(f"{problem} has no peer to repair from: restore from a backup")
+def _damaged(recovery: Recovery, limits: Limits, checkpoint_op: int) -> list[tuple[SlotRecovery, int]]:
+    """The slots whose prepare is damaged, each with the op above the checkpoint that belongs there."""
+    first = checkpoint_op + 1
+    return [
+        (entry, first + (entry.slot - first) % limits.wal_slots)
+        for entry in recovery.slots
+        if entry.decision in (Decision.FAULTY, Decision.TORN)
+    ]
