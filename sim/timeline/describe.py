@@ -28,7 +28,7 @@ def detail(value: object) -> Detail:
         return value
     if isinstance(value, int):
         return value if abs(value) <= EXACT_MAX else str(value)
-    if isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (bytes, bytearray, memoryview)):
         return value[:CHECKSUM_BYTES].hex() + ("…" if len(value) > 32 else "")
     if isinstance(value, (tuple, list)) and any(isinstance(each, (bytes, bytearray)) for each in value):
         value = ", ".join(str(detail(each)) for each in value)
@@ -55,7 +55,7 @@ def message_details(message: Any) -> dict[str, Detail]:
             found.update(message_details(value))
         elif isinstance(value, (tuple, list)) and value and hasattr(value[0], "op"):
             found[each.name] = f"{len(value)}: ops {value[0].op} to {value[-1].op}"
-        elif isinstance(value, (bytes, bytearray)) and each.name == "body":
+        elif isinstance(value, (bytes, bytearray, memoryview)) and each.name == "body":
             found["body_bytes"] = len(value)
         else:
             found[each.name] = detail(value)

@@ -40,6 +40,7 @@ class StartViewMessage:
         (None, None),
         (Colour.RED, "red"),
         (b"\xab" * 32, "abababababab"),
+        (memoryview(b"\xab" * 40), "abababababab…"),
         ((1, 2), "(1, 2)"),
         ((b"\xab" * 6, b"\xcd" * 6), "abababababab, cdcdcdcdcdcd"),
         ("x" * 2 * TEXT_MAX, "x" * (TEXT_MAX - 1) + "…"),
