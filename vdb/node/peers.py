@@ -28,6 +28,11 @@ from vdb.vsr.message import Message
 from vdb.wire.peer import encode_message
 from vdb.wire.peer_link import Echo
 
+_AGREED_FOR_US = 50_000
+"""So long an answer about clocks is given again."""
+_CLOCK_SET_US = 1000
+"""A wall clock that moves so far from the monotonic one was set."""
+
 
 @frozen(kw_only=True)
 class PeerStatus:
@@ -40,6 +45,16 @@ class PeerStatus:
     """Why it isn't connected."""
     clock_offset: Interval | None
     """How far its clock is ahead of this node's; None while unknown."""
+
+
+@frozen(kw_only=True)
+class _Agreed:
+    """Whether clocks agreed at a moment of the monotonic clock; `own_us`: how far the wall clock was ahead of it."""
+
+    question: tuple[Sequence[int], int]
+    at_us: int
+    own_us: int
+    answer: bool
 
 
 class Peers:
@@ -72,6 +87,7 @@ class Peers:
         self._addresses = _without(addresses, node)
         self._links: dict[int, PeerLink] = {}
         self._clock_sync = ClockSync(tolerance_us=self._settings.clock_tolerance_us)
+        self._agreed: _Agreed | None = None
         self._met: dict[int, None] = {}
         self._refusals: dict[int, RefusedByPeer] = {}
         self._changed = trio.Event()
@@ -186,8 +202,28 @@ class Peers:
         return self._clock_sync.view(monotonic_ns=clock.monotonic_ns(), wall_us=clock.wall_us())
 
     def is_synchronised(self, members: Sequence[int], quorum: int) -> bool:
-        """Whether this node's clock agrees with those of enough of the members that they are `quorum` with itself."""
-        return quorum <= 1 or self.clock().is_synchronised([each for each in members if each != self.node], quorum)
+        """Whether this node's clock agrees with those of enough of the members that they are `quorum` with itself.
+
+        Cheap enough for each request: the answer is computed anew when it is old, or when this node's clock was set.
+        """
+        clock = self._world.clock
+        monotonic_us, wall_us = clock.monotonic_ns() // 1000, clock.wall_us()
+        question = (members, quorum)
+        known = self._agreed
+        if (
+            known is None
+            or known.question != question
+            or monotonic_us - known.at_us > _AGREED_FOR_US
+            or abs(wall_us - monotonic_us - known.own_us) > _CLOCK_SET_US
+        ):
+            others = [each for each in members if each != self.node]
+            known = self._agreed = _Agreed(
+                question=question,
+                at_us=monotonic_us,
+                own_us=wall_us - monotonic_us,
+                answer=quorum <= 1 or self.clock().is_synchronised(others, quorum),
+            )
+        return known.answer
 
     # What links tell -------------------------------------------------------------------------------------------
 
