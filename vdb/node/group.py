@@ -7,25 +7,27 @@ wait until a position is applied, or take what there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import trio
 from attrs import field, frozen
 
 from vdb.crypto.keyring import Keyring
-from vdb.errors import DiskFull, NotPrimary, NotReady, Overloaded, PrimaryLost
-from vdb.kernel.command import Origin
+from vdb.errors import DiskFull, InvalidArgument, NotPrimary, NotReady, Overloaded, PrimaryLost
+from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node import log
+from vdb.node.answers import MemberStatus
 from vdb.node.cutting import size_bound
 from vdb.node.group_storage import GroupStorage
 from vdb.node.member import Member, MemberSettings, Outside
+from vdb.node.membership import Directory, member_status
 from vdb.node.observer import Observer
 from vdb.node.preparer import Preparer
-from vdb.node.request import OnLost, OnReply, Pending, PlainRequest, nobody
+from vdb.node.request import OnLost, OnReply, Pending, PlainReconfigure, PlainRequest, nobody
 from vdb.node.signals import Signals
 from vdb.ports import World
 from vdb.storage.event_log import EventLog
@@ -34,7 +36,7 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import CoreMessage, Message, SyncMessage
+from vdb.vsr.message import Abdicate, CoreMessage, Message, SyncMessage
 from vdb.vsr.ready import SyncTarget
 from vdb.vsr.replica import Replica
 
@@ -48,8 +50,7 @@ class Neighbours:
     """What a group knows of the other nodes. A node that is alone has the defaults."""
 
     send: Callable[[int, CoreMessage], None] = _nobody_there
-    addresses: Mapping[int, str] = field(factory=dict)
-    """Where clients reach each founding member, by node number; members that were changed stand in the state."""
+    directory: Directory = field(factory=Directory)
     clock_synchronised: Callable[[Configuration], bool] = lambda _configuration: True
     """Whether this node's clock agrees with those of a quorum of these voters."""
     on_members: Callable[[GroupId, State], None] = lambda _group, _state: None
@@ -181,7 +182,7 @@ class Group:
             return self._not_primary()
         if self.disk_full:
             return DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
-        if not member.is_alone and not self._neighbours.clock_synchronised(member.replica.configuration):
+        if not self.clock_synchronised:
             mark("group.clock_not_synchronised")
             return NotReady(
                 f"the clock of group {self.name}'s primary doesn't agree with those of a quorum of its members: "
@@ -235,10 +236,31 @@ class Group:
 
     def address_of(self, node: int) -> str:
         """A member's address for clients; empty when it isn't known."""
-        for member in self.state.members():
-            if member.node == node:
-                return member.address
-        return self._neighbours.addresses.get(node, "")
+        found = self._neighbours.directory.find(self.state, node)
+        return "" if found is None else found.address
+
+    def member_status(self) -> tuple[MemberStatus, ...]:
+        """Voters, then learners."""
+        return member_status(self.replica, self.state, self._neighbours.directory, self._settings.tick_s)
+
+    @property
+    def clock_synchronised(self) -> bool:
+        """Whether this node's clock agrees with those of a quorum of the voters; a group of one needs nobody."""
+        return self._member.is_alone or self._neighbours.clock_synchronised(self.replica.configuration)
+
+    def reconfigure(self, change: PlainReconfigure, on_reply: OnReply, on_lost: OnLost) -> None:
+        """`submit` for other members. InvalidArgument when the primary itself wouldn't be a voter."""
+        if self.replica.is_serving_primary and self.replica.replica not in change.voters:
+            raise InvalidArgument(
+                f"node {self.replica.replica} is the primary of group {self.name}: it can't take its own vote away, "
+                "expected it to abdicate first"
+            )
+        self.submit(change, on_reply, INTERNAL, on_lost)
+
+    def abdicate(self) -> None:
+        """Give up the view, if this node leads it and others can take over."""
+        if not self._member.is_alone:
+            self._member.driver.feed(Abdicate())
 
     def _not_primary(self) -> NotPrimary:
         hint = self.primary_hint()

@@ -21,6 +21,7 @@ from vdb.node.config import NodeConfig
 from vdb.node.group import Group, Neighbours
 from vdb.node.group_storage import group_hash
 from vdb.node.identity import IdentityFile
+from vdb.node.membership import Directory
 from vdb.node.peers import Peers
 from vdb.ports import World
 from vdb.types import GroupId
@@ -88,7 +89,9 @@ class Neighbourhood:
 
         return Neighbours(
             send=send,
-            addresses={member.node: member.address for member in self._config.members},
+            directory=Directory(
+                members={member.node: member for member in self._config.members}, clock_offset_us=self._clock_offset_us
+            ),
             clock_synchronised=self._is_synchronised,
             on_members=self.on_members,
         )
@@ -129,6 +132,10 @@ class Neighbourhood:
 
     def _is_synchronised(self, configuration: Configuration) -> bool:
         return self.peers.is_synchronised(configuration.voters, configuration.quorums.replication)
+
+    def _clock_offset_us(self, node: int) -> int | None:
+        interval = self.peers.clock().offsets.get(node)
+        return None if interval is None else (interval.low_us + interval.high_us) // 2
 
     def _on_message(self, hashed: bytes, _sender: int, message: Message) -> None:
         group = self._groups.get(hashed)

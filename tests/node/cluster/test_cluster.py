@@ -1,10 +1,26 @@
-"""Three whole nodes: commits reach all, a dead primary is replaced, who was away catches up, and nothing acknowledged is
-lost.
+"""Three whole nodes: commits reach all, a dead primary is replaced, who was away catches up, and what was acknowledged
+stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+
+import pytest
+import trio
+
+from vdb.kernel.command import Origin
+from vdb.kernel.reply import Appended, SessionOpened
+from vdb.node.request import PlainAppend, PlainBatch, PlainRun, PlainSession
+from vdb.types import GLOBAL_GROUP, TenantId
+from vdb.wire.event import encode_batch
+
+CLIENT = bytes(range(16))
+
+
+def append_request(stream: str, *payloads: bytes) -> PlainBatch:
+    run = PlainRun(count=len(payloads), batch=encode_batch(payloads))
+    return PlainBatch(tenant=TenantId(1), appends=(PlainAppend(stream=stream, runs=(run,)),))
 
 
 def test_commits_reach_all_nodes(in_cluster: Callable[..., None]) -> None:
@@ -14,6 +30,9 @@ def test_commits_reach_all_nodes(in_cluster: Callable[..., None]) -> None:
         for number in range(20):
             await cluster.append("s", b"%d" % number)
         await cluster.converge()
+        assert {cluster.group(number).superblock.state.checkpoint_op for number in range(3)} == {16}
+        assert len({cluster.group(number).superblock.state.checkpoint_id for number in range(3)}) == 1
+        await cluster.converge(name=GLOBAL_GROUP)
 
     in_cluster(body)
 
@@ -32,5 +51,130 @@ def test_a_dead_primary_is_replaced_and_comes_back(in_cluster: Callable[..., Non
         await cluster.append("s", b"again")
         await cluster.converge()
         assert cluster.group(first).state.next_position == 4
+
+    in_cluster(body)
+
+
+def test_a_node_that_was_away_catches_up_by_repair(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        away = (await cluster.primary() + 1) % 3
+        await cluster.crash(away)
+        for number in range(5):
+            await cluster.append("s", b"%d" % number)
+        await cluster.start(away)
+        await cluster.converge()
+
+    in_cluster(body)
+
+
+def test_a_node_that_is_cut_off_catches_up(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        away = (await cluster.primary() + 1) % 3
+        for other in range(3):
+            if other != away:
+                cluster.universe.network.cut(f"n{away}", f"n{other}")
+        for number in range(5):
+            await cluster.append("s", b"%d" % number)
+        view = cluster.group(await cluster.primary()).replica.view
+        await trio.sleep(5)
+        cluster.universe.network.heal()
+        await cluster.converge()
+        assert cluster.group(away).replica.view <= view + 1
+
+    in_cluster(body)
+
+
+def test_a_rolling_restart_loses_nothing(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        for round_ in range(2):
+            for number in range(3):
+                await cluster.stop(number)
+                await cluster.append("s", b"%d.%d" % (round_, number))
+                await cluster.start(number)
+                await cluster.converge()
+        assert cluster.group(0).state.next_position == 1 + 6
+
+    in_cluster(body)
+
+
+def test_power_fails_everywhere_and_nothing_acknowledged_is_lost(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        for number in range(11):
+            reply = await cluster.append("s", b"%d" % number)
+        assert isinstance(reply, Appended)
+        for number in range(3):
+            await cluster.crash(number)
+        await cluster.start(0, 1, 2)
+        await cluster.append("s", b"after")
+        await cluster.converge()
+        assert cluster.group(0).state.next_position == 1 + 11 + 1
+
+    in_cluster(body)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_session_is_answered_once_across_failovers(in_cluster: Callable[..., None], seed: int) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        opened = await cluster.execute(PlainSession(), Origin(CLIENT, 0, 0))
+        assert isinstance(opened, SessionOpened)
+        count = 30
+
+        async def write() -> None:
+            for number in range(1, count + 1):
+                origin = Origin(CLIENT, opened.session, number)
+                reply = await cluster.execute(append_request("s", b"%d" % number), origin)
+                assert isinstance(reply, Appended), reply
+            done.set()
+
+        async def kill() -> None:
+            while not done.is_set():
+                await trio.sleep(0.02 + 0.05 * seed)
+                number = await cluster.primary()
+                await cluster.crash(number)
+                await trio.sleep(0.3)
+                await cluster.start(number)
+                await trio.sleep(0.3)
+
+        done = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kill)
+            nursery.start_soon(write)
+        await cluster.converge()
+        stream = next(iter(cluster.group(0).state.streams(TenantId(1))))
+        assert stream.next_offset == count
+
+    in_cluster(body, seed=seed)
+
+
+def test_a_read_that_is_confirmed_sees_every_acknowledged_write(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        for _ in range(3):
+            reply = await cluster.append("s", b"x")
+            assert isinstance(reply, Appended)
+            first = await cluster.primary()
+            group = cluster.group(first)
+            await group.confirm()
+            assert group.state.next_position > reply.first_position
+            await cluster.crash(first)
+            second = await cluster.primary()
+            group = cluster.group(second)
+            await group.confirm()
+            assert group.state.next_position > reply.first_position
+            backup = next(number for number in cluster.running() if number != second)
+            assert await cluster.group(backup).wait_applied(reply.first_position, 5.0)
+            assert not await cluster.group(backup).wait_applied(reply.first_position + 1000, 0.1)
+            await cluster.start(first)
 
     in_cluster(body)
