@@ -132,6 +132,18 @@ async def test_reads_are_served_before_the_write(new_disk: Any) -> None:
     assert not journal.is_durable(1, prepare.header.checksum)
 
 
+async def test_alone_a_damaged_prepare_is_named(new_disk: Any) -> None:
+    disk, journal = await new_journal(new_disk)
+    await write_all(journal, make_log(6))
+    place = prepare_offset(LIMITS, 4)
+    disk.damage(PATH, place + 300)
+    with pytest.raises(DamagedData, match=f"g/wal: byte {place}: the prepare of op 4 isn't as it was written"):
+        await journal.read(4)
+    disk.break_sector(PATH, prepare_offset(LIMITS, 5))
+    with pytest.raises(DiskFailed):
+        await journal.read(5)
+
+
 async def test_one_sync_a_prepare_under_load(new_disk: Any) -> None:
     disk, journal = await new_journal(new_disk)
     log = make_log(16)

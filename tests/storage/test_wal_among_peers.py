@@ -16,7 +16,6 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdb.errors import DamagedData
 from vdb.limits import Limits
 from vdb.storage.recovery import Decision
 from vdb.storage.wal import Journal
@@ -164,13 +163,11 @@ async def test_reading_tells_damage(new_disk: Any) -> None:
     disk, journal = await new_journal(new_disk)
     log = make_log(6)
     await write(journal, log)
-    place = prepare_offset(LIMITS, 4)
-    disk.damage(PATH, place + 300)
-    with pytest.raises(DamagedData, match=f"g/wal: byte {place}: the prepare of op 4 isn't as it was written"):
-        await journal.read(4)
+    disk.damage(PATH, prepare_offset(LIMITS, 4) + 300)
     disk.break_sector(PATH, prepare_offset(LIMITS, 5))
-    with pytest.raises(DamagedData, match="op 5"):
-        await journal.read(5)
+    for op in (4, 5):
+        assert await journal.read(op) is None
+        assert journal.header(op) == log[op - 1].header, "so it is damage"
     assert await write(journal, [log[3], log[4]]) == [log[3].header, log[4].header]
     assert [await journal.read(op) for op in (4, 5)] == log[3:5]
 

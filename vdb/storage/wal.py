@@ -255,9 +255,9 @@ class Journal:
         return found if found is not None and found.op == op else None
 
     async def read(self, op: int) -> Prepare | None:
-        """The prepare of an op; None when the ring doesn't hold it. DamagedData: it isn't whole any more.
+        """The prepare of an op; None when the ring doesn't hold it, or, while `header(op)` names it, holds it damaged.
 
-        What the disk can't read is damage to one with peers; alone it is DiskFailed.
+        Alone, where nobody else has it, damage is DamagedData, and what the disk can't read DiskFailed.
         """
         slot = slot_for_op(self._limits, op)
         pending = self._in_memory.get(slot)
@@ -278,6 +278,8 @@ class Journal:
             mark("wal.read_overtaken")
             return await self.read(op)
         mark("wal.read_damaged")
+        if self._with_peers:
+            return None
         raise DamagedData(f"{self._path}: byte {offset}: the prepare of op {op} isn't as it was written")
 
     def release(self, checkpoint_op: int) -> None:
@@ -338,7 +340,7 @@ class Journal:
                     await self._write_header_sector(sector)
                 await self._file.sync()
             except DiskFull as error:
-                mark("wal.disk_full_at_truncation")
+                mark("wal.disk_full")
                 self._disk_full = error
                 await trio.sleep(DISK_FULL_RETRY_SECONDS)
             else:
@@ -363,7 +365,7 @@ class Journal:
                         prepare_offset(self._limits, slot), encode_reserved(self._group_hash, slot)
                     )
             except DiskFull as error:
-                mark("wal.disk_full")
+                mark("wal.disk_full_at_truncation")
                 self._disk_full = error
                 await trio.sleep(DISK_FULL_RETRY_SECONDS)
             else:
