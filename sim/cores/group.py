@@ -1,12 +1,12 @@
 """A group of pure replicas under chance: which step comes next, and what happens to messages, writes and slots.
 
-A run has a safety phase, in which everything may happen, and a liveness phase, in which all are started, nothing is lost
-any more, and the group must commit and converge within a bounded number of rounds.
+A run has a safety phase, in which everything may happen, and a liveness phase, in which all are started, nothing is
+lost any more, and the group must commit and converge within a bounded number of rounds.
 
 Checked at every step: one checksum an op, for ever (I1); commits in order (I2) that chain (I3) with views that never go
 back (I4); at the primary's commit a replication quorum holds the prepare on its platter (I7); timestamps rise (I31);
-equal states at the same op (I24); no acknowledged op is lost (I5); a confirmed read saw everything acknowledged before it
-(I30).
+equal states at the same op (I24); no acknowledged op is lost (I5); a confirmed read saw all that was acknowledged
+before it (I30).
 """
 
 from __future__ import annotations

@@ -48,30 +48,35 @@ def repair_if_allowed(state: ReplicaState) -> None:
 
 
 def _tick_as_primary(state: ReplicaState) -> None:
-    if not hears_a_quorum(state):
-        if not state.abdicated:
-            mark("vsr.stepped_down")
+    if not state.abdicated and not can_go_on(state):
+        mark("vsr.stepped_down")
         state.abdicated = True
-        if state.is_due("wish", state.timing.resend):
-            want_next_view(state)
-        return
-    if state.abdicated and state.wish <= state.view:
-        state.abdicated = False
     if state.abdicated:
-        if state.is_due("wish", state.timing.resend):
-            want_next_view(state)
-        if state.tick - state.sent.get("abdicated", state.tick) > state.timing.vote_expiry:
-            # Nobody took over: better this primary than none.
-            state.abdicated = False
-            state.wish = 0
-            state.sent.pop("abdicated")
-        else:
-            state.sent.setdefault("abdicated", state.tick)
+        _tick_as_abdicated(state)
         return
+    state.sent.pop("abdicated", None)
     if state.is_due("heartbeat", state.timing.heartbeat):
         heartbeat(state)
     if state.op > state.commit_number and state.tick - state.progress > 2 * state.timing.resend:
         send_pipeline_again(state)
+
+
+def can_go_on(state: ReplicaState) -> bool:
+    """Whether a quorum is there and what is in the pipeline moves."""
+    stalled = state.op > state.commit_number and state.tick - state.progress > 2 * state.timing.step_down
+    return hears_a_quorum(state) and not stalled
+
+
+def _tick_as_abdicated(state: ReplicaState) -> None:
+    """Ask for another primary. When nobody takes over, and a quorum is there, this one is better than none."""
+    since = state.sent.setdefault("abdicated", state.tick)
+    if state.tick - since > state.timing.vote_expiry and hears_a_quorum(state):
+        mark("vsr.resumed")
+        state.abdicated = False
+        state.wish = 0
+        state.progress = state.tick
+    elif state.is_due("wish", state.timing.resend):
+        want_next_view(state)
 
 
 def hears_a_quorum(state: ReplicaState) -> bool:

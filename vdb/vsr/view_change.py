@@ -317,7 +317,8 @@ def on_start_view(state: ReplicaState, message: StartView) -> None:
     if configuration.primary(message.view) != message.replica:
         mark("vsr.start_view_of_another")
         return
-    if state.replica not in configuration.members:
+    stays = configuration.epoch > message.commit and state.replica in state.committed_configuration.members
+    if state.replica not in configuration.members and not stays:
         return
     state.peer(message.replica).heard = state.tick
     if message.view == state.view and not believes(state, message):
