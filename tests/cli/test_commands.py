@@ -91,6 +91,26 @@ def test_an_interrupted_follower_says_nothing(vdb_at: Vdb, node: Any, follow_vdb
     assert follower.stderr.read() == b""
 
 
+def test_a_follower_says_that_its_node_is_gone_and_back(
+    start_node: Callable[..., Any], run_vdb: Vdb, follow_vdb: Callable[..., Any], tmp_path: Path
+) -> None:
+    node = start_node(tmp_path)
+    at = {"VDB_ADDRESS": node.address}
+    assert run_vdb("stream", "create", "--stream", "notes", env=at).code == 0
+    assert run_vdb("publish", "--stream", "notes", "--payload", "one", env=at).code == 0
+    follower = follow_vdb("read", "--stream", "notes", "--follow", "--limit", "2", "--json", address=node.address)
+    assert json.loads(follower.stdout.readline())["payload"] == "one"
+    node.end(signal.SIGKILL)
+    lost = follower.stderr.readline().decode()
+    assert lost == f"note: the connection to {node.address} is lost; trying again\n"
+    start_node(tmp_path, arguments=["start", "--config", str(tmp_path / "node.toml"), "--address", node.address])
+    assert follower.stderr.readline().decode() == f"note: connected to {node.address} again\n"
+    assert run_vdb("publish", "--stream", "notes", "--payload", "two", env=at).code == 0
+    assert json.loads(follower.stdout.readline())["payload"] == "two"
+    assert follower.wait(120) == 0
+    assert follower.stderr.read() == b""
+
+
 def test_a_reader_that_goes_away(vdb_at: Vdb, node: Any, follow_vdb: Callable[..., Any]) -> None:
     vdb_at("stream", "create", "--stream", "long")
     payloads = [word for _ in range(8) for word in ("--payload", "x" * 4000)]

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from vdb.cli.lines import line_batches
 from vdb.cli.options import TENANT, TenantOptions
-from vdb.cli.output import print_json, print_text, time_text, visible
+from vdb.cli.output import print_json, print_note, print_text, time_text, visible
 from vdb.client.client import Client
 from vdb.client.follow import EventIterator
 from vdb.client.values import Event, Published
@@ -113,7 +113,7 @@ async def read(
         start = _number(position)
     if bool(stream) == bool(group):
         raise ConfigError("expected either --stream, or --group with --position")
-    async with options.tenant_client() as client:
+    async with options.tenant_client(LinkNotes() if follow else None) as client:
         events = _events(client, stream, from_) if not group else client.log(group, start, follow=follow)
         if stream and follow:
             events = client.follow(stream, from_)
@@ -125,6 +125,20 @@ async def read(
             for event in found[:left]:
                 _print_event(event, options.json)
             left = None if left is None else left - len(found)
+
+
+class LinkNotes:
+    """Says on standard error when a follower has lost its node, and when it has one again."""
+
+    def __init__(self) -> None:
+        self._lost = False
+
+    def __call__(self, address: str, is_made: bool) -> None:
+        if not is_made:
+            print_note(f"the connection to {address} is lost; trying again")
+        elif self._lost:
+            print_note(f"connected to {address} again")
+        self._lost = not is_made
 
 
 def _events(client: Client, stream: str, start: int) -> EventIterator:

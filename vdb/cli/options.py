@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from vdb.client.client import Client
 from vdb.client.connect import connect
+from vdb.client.router import OnLink
 from vdb.errors import ConfigError
 from vdb.types import DEFAULT_ADDRESS
 from vdb.world.network import TlsConfig
@@ -37,9 +38,10 @@ class NodeOptions:
     json: Json = False
     "Print JSON: one object, or one object a line."
 
-    def client(self, tenant: int = 1) -> Client:
+    def client(self, tenant: int = 1, on_link: OnLink | None = None) -> Client:
         """A client for `async with`."""
-        return connect(self.address, tls=tls_config(self.tls_cert, self.tls_key, self.tls_ca), tenant=tenant)
+        tls = tls_config(self.tls_cert, self.tls_key, self.tls_ca)
+        return connect(self.address, tls=tls, tenant=tenant, on_link=on_link)
 
 
 @Parameter(name="*")
@@ -50,9 +52,9 @@ class TenantOptions(NodeOptions):
     tenant: Annotated[int, Parameter(env_var="VDB_TENANT")] = 1
     "The tenant's number."
 
-    def tenant_client(self) -> Client:
+    def tenant_client(self, on_link: OnLink | None = None) -> Client:
         """A client of this tenant, for `async with`."""
-        return self.client(self.tenant)
+        return self.client(self.tenant, on_link)
 
 
 NODE = NodeOptions()

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from vdb.client.face import AsyncFace
-from vdb.client.router import Connector, Router
+from vdb.client.router import Connector, OnLink, Router
 from vdb.client.rpc_gateway import RpcGateway
 from vdb.errors import InvalidArgument
 from vdb.ports import Entropy
@@ -34,17 +34,18 @@ class Client(AsyncFace):
         retry_for: float = 30.0,
         connect_for: float = 0.0,
         learn: Callable[[str], Connector] | None = None,
+        on_link: OnLink | None = None,
     ) -> None:
         """`nodes`: connectors by the addresses that the nodes name each other by; one alone needs no address.
 
         `retry_for`: seconds within which a call is sent again after lost connections, unless it has a timeout.
 
         `connect_for`: seconds in which the first connection must come about; 0 tries once. `learn` makes a connector
-        for an address that a node names.
+        for an address that a node names. `on_link` is told of each connection that is made or lost.
         """
         self._tasks: TaskGroup = anyio.create_task_group()
         connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
-        self._router = Router(connectors, entropy, self._tasks, learn)
+        self._router = Router(connectors, entropy, self._tasks, learn, on_link)
         self._rpc = RpcGateway(self._router, entropy, self._tasks)
         self._connect_for = connect_for
         self._entered = False

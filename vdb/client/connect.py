@@ -12,7 +12,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from vdb.client.client import Client
-from vdb.client.router import Connector
+from vdb.client.router import Connector, OnLink
 from vdb.client.streams import TrioNames
 from vdb.client.sync_face import SyncFace
 from vdb.errors import ConfigError, ConnectionLost, InvalidArgument, NotLoopback
@@ -72,6 +72,7 @@ def connect(
     tenant: int | None = None,
     retry_for: float = 30.0,
     connect_for: float = 0.0,
+    on_link: OnLink | None = None,
 ) -> Client:
     """A client for `async with`, on trio or asyncio; entering raises Unreachable if no node answers.
 
@@ -82,7 +83,8 @@ def connect(
     `address`: host:port of a node, or of several nodes of a cluster, as a list or with commas between them: the client
     finds the primary and follows it. None takes VDB_ADDRESS, or 127.0.0.1:7140. `tenant`: None takes VDB_TENANT, or 1.
     `retry_for`: seconds in which a call is tried again over lost connections. `connect_for`: seconds to wait for a
-    node that isn't there yet.
+    node that isn't there yet. `on_link` is called with an address and True when a connection is made, and with False
+    when it is lost.
     """
     addresses = split_addresses(default_address() if address is None else address)
     return Client(
@@ -92,6 +94,7 @@ def connect(
         tenant=default_tenant() if tenant is None else tenant,
         retry_for=retry_for,
         connect_for=connect_for,
+        on_link=on_link,
     )
 
 

@@ -42,6 +42,9 @@ T = TypeVar("T")
 Connector = Callable[[], Awaitable[ByteStream]]
 """Opens a byte stream with trio's names: `send_all`, `receive_some`, `aclose`. Raises ConnectionLost."""
 
+OnLink = Callable[[str, bool], None]
+"""Told of each link: the node's address, and True when the link is made, False when it is lost."""
+
 Elsewhere = NotPrimary | NotReady | PrimaryLost
 ELSEWHERE = (NotPrimary, NotReady, PrimaryLost)
 """What a node says that another one should be asked."""
@@ -64,10 +67,12 @@ class Router:
         entropy: Entropy,
         tasks: TaskGroup,
         learn: Callable[[str], Connector] | None = None,
+        on_link: OnLink | None = None,
     ) -> None:
         """`connectors` by address, at least one. `learn` makes one for an address that a node names."""
         self._connectors = dict(connectors)
         self._learn = learn
+        self._on_link = on_link
         self._tasks = tasks
         self._entropy = entropy
         self._routes = Routes(entropy, list(connectors))
@@ -236,7 +241,11 @@ class Router:
         async with open_client(stream, INTERFACE) as rpc:
             link = Link(rpc, address, self._look_around if len(self._connectors) > 1 else None)
             task_status.started(link)
+            if self._on_link is not None:
+                self._on_link(address, True)
             await link.watch()
+        if self._on_link is not None:
+            self._on_link(address, False)
 
     async def _look_around(self, late: Link) -> None:
         """Ask the others who is primary; give the link up if it is another node by now."""
