@@ -205,3 +205,15 @@ def test_half_closing(in_world: InWorld) -> None:
                 await client.send_all(b"more")
 
     in_world(body)
+
+
+def test_streams_without_tls_name_nobody(in_world: InWorld) -> None:
+    async def body(world: World) -> None:
+        client, server = await make_pair(world)
+        async with client, server:
+            await client.send_all(b"x")
+            await server.receive_some(1)
+            assert world.network.peer_names(client) is None
+            assert world.network.peer_names(server) is None
+
+    in_world(body)

@@ -14,8 +14,8 @@ from vdb.world import TlsConfig, make_world
 from vdb.world.network import RealNetwork
 
 
-def make_tls(directory: Path, authority: trustme.CA, name: str) -> TlsConfig:
-    certificate = authority.issue_cert("127.0.0.1", "localhost")
+def make_tls(directory: Path, authority: trustme.CA, name: str, *more: str) -> TlsConfig:
+    certificate = authority.issue_cert("127.0.0.1", "localhost", *more)
     config = TlsConfig(cert=directory / f"{name}.pem", key=directory / f"{name}.key", ca=directory / f"{name}-ca.pem")
     config.cert.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
     certificate.private_key_pem.write_to_path(str(config.key))
@@ -46,6 +46,27 @@ async def test_both_sides_show_certificates(tmp_path: Path) -> None:
             await stream.send_all(b"hello")
             assert await stream.receive_some(100) == b"hello"
             assert stream.version() == "TLSv1.3"
+    await listener.aclose()
+
+
+async def test_each_side_sees_the_names_in_the_others_certificate(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    networks = [RealNetwork(make_tls(tmp_path, authority, name, f"{name}.example")) for name in ("server", "client")]
+    listener = await networks[0].listen("127.0.0.1:0")
+    async with trio.open_nursery() as nursery:
+        streams: list[trio.abc.Stream] = []
+
+        async def accept() -> None:
+            stream = await listener.accept()
+            await stream.receive_some(1)
+            streams.append(stream)
+
+        nursery.start_soon(accept)
+        async with await networks[1].connect(listener.address) as stream:
+            assert networks[1].peer_names(stream) == ("localhost", "server.example")
+            await stream.send_all(b"x")
+    assert networks[0].peer_names(streams[0]) == ("localhost", "client.example")
+    await trio.aclose_forcefully(streams[0])
     await listener.aclose()
 
 
