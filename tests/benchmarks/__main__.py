@@ -14,6 +14,7 @@ NAMES = {
     "restart": "restart_time",
     "streams": "idle_streams",
     "tenants": "many_tenants",
+    "peers": "peer_rate",
     "cluster": "cluster.comparison",
 }
 """Name on the command line: module in this package with `run(report, scale)`."""
