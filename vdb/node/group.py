@@ -20,11 +20,10 @@ from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node import log
-from vdb.node.answers import MemberStatus
 from vdb.node.cutting import size_bound
+from vdb.node.directory import Directory
 from vdb.node.group_storage import GroupStorage
 from vdb.node.member import Member, MemberSettings, Outside
-from vdb.node.membership import Directory, member_status
 from vdb.node.observer import Observer
 from vdb.node.preparer import Preparer
 from vdb.node.request import OnLost, OnReply, Pending, PlainReconfigure, PlainRequest, nobody
@@ -227,6 +226,14 @@ class Group:
         """Whether this node is the primary, and takes requests."""
         return self._member.is_serving
 
+    def not_serving(self) -> NotPrimary | NotReady | None:
+        """Why this node can't say what the group doesn't hold; None while it is the primary and takes requests."""
+        if self.is_serving:
+            return None
+        if self.replica.is_serving_primary:
+            return NotReady(f"this node has just become the primary of group {self.name}: try again in a moment")
+        return self._not_primary()
+
     def primary_hint(self) -> str:
         """Where clients reach the primary, as far as this node knows; empty if it doesn't, or is it."""
         replica = self.replica
@@ -238,10 +245,6 @@ class Group:
         """A member's address for clients; empty when it isn't known."""
         found = self._neighbours.directory.find(self.state, node)
         return "" if found is None else found.address
-
-    def member_status(self) -> tuple[MemberStatus, ...]:
-        """Voters, then learners."""
-        return member_status(self.replica, self.state, self._neighbours.directory, self._settings.tick_s)
 
     @property
     def clock_synchronised(self) -> bool:

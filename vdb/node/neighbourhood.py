@@ -18,10 +18,10 @@ from vdb.kernel.state import State
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.config import NodeConfig
+from vdb.node.directory import Directory
 from vdb.node.group import Group, Neighbours
 from vdb.node.group_storage import group_hash
 from vdb.node.identity import IdentityFile
-from vdb.node.membership import Directory
 from vdb.node.peers import Peers
 from vdb.ports import World
 from vdb.types import GroupId
@@ -89,9 +89,7 @@ class Neighbourhood:
 
         return Neighbours(
             send=send,
-            directory=Directory(
-                members={member.node: member for member in self._config.members}, clock_offset_us=self._clock_offset_us
-            ),
+            directory=Directory(members={member.node: member for member in self._config.members}),
             clock_synchronised=self._is_synchronised,
             on_members=self.on_members,
         )
@@ -133,9 +131,10 @@ class Neighbourhood:
     def _is_synchronised(self, configuration: Configuration) -> bool:
         return self.peers.is_synchronised(configuration.voters, configuration.quorums.replication)
 
-    def _clock_offset_us(self, node: int) -> int | None:
-        interval = self.peers.clock().offsets.get(node)
-        return None if interval is None else (interval.low_us + interval.high_us) // 2
+    def clock_offsets(self) -> dict[int, int]:
+        """Microseconds, by node number: how far its clock is ahead of this node's, where that is known."""
+        offsets = self.peers.clock().offsets
+        return {node: (interval.low_us + interval.high_us) // 2 for node, interval in offsets.items()}
 
     def _on_message(self, hashed: bytes, _sender: int, message: Message) -> None:
         group = self._groups.get(hashed)
