@@ -19,6 +19,9 @@ WORLD = "world"
 """The lane of nemesis, network and run."""
 CALL_ROWS = 4
 """Calls of one client that are drawn beneath each other."""
+TELLING = ("type", "view", "op", "commit", "checksum", "nonce", "first", "last", "round", "number", "offset")
+"""Details that tell one message from another, sent and received; others may be left behind on the way."""
+_LOSING = ("cut", "drop", "half_open", "reset")
 _ENDS = ("crash", "ended")
 
 
@@ -44,23 +47,45 @@ def lane_names(events: Sequence[Event]) -> list[str]:
 def arrows(events: Sequence[Event]) -> list[int]:
     """For each send the index of its receive and the other way round; -1 where there is none.
 
-    Equal messages on one way arrive in the order in which they were sent, as on any connection.
+    Equal messages on one way arrive in the order in which they were sent, as on any connection. What is under way to a
+    machine when it dies or starts never arrives, nor what is sent over a link while it loses everything.
     """
     other = [-1] * len(events)
-    under_way: dict[tuple[object, ...], deque[int]] = {}
+    under_way: dict[tuple[str, str], dict[tuple[object, ...], deque[int]]] = {}
+    lossy: dict[tuple[str, str], None] = {}
     for index, event in enumerate(events):
-        if event.kind == "send":
-            under_way.setdefault(_way(event, machine(event.lane), event.peer), deque()).append(index)
+        here = machine(event.lane)
+        if event.kind == "send" and (here, event.peer) not in lossy:
+            under_way.setdefault((here, event.peer), {}).setdefault(_content(event), deque()).append(index)
         elif event.kind == "receive":
-            waiting = under_way.get(_way(event, event.peer, machine(event.lane)))
+            waiting = under_way.get((event.peer, here), {}).get(_content(event))
             if waiting:
                 start = waiting.popleft()
                 other[start], other[index] = index, start
+        elif event.kind in (*_ENDS, "start"):
+            for way in [way for way in under_way if way[1] == here]:
+                del under_way[way]
+        elif event.kind in ("cut", "heal"):
+            _note_link(event, under_way, lossy)
     return other
 
 
-def _way(event: Event, sender: str, receiver: str) -> tuple[object, ...]:
-    return sender, receiver, event.group, *sorted(event.details.items(), key=lambda item: item[0])
+def _note_link(event: Event, under_way: dict[tuple[str, str], Any], lossy: dict[tuple[str, str], None]) -> None:
+    """What the nemesis did to a link, or undid to some or all."""
+    ends = tuple(event.peer.split(",")) if event.peer else ()
+    if event.kind == "heal":
+        for way in [way for way in lossy if all(end in way for end in ends)]:
+            del lossy[way]
+    elif len(ends) == 2 and event.details.get("order") in _LOSING:
+        one_way = event.details.get("order") == "drop"
+        for way in ((ends[0], ends[1]),) if one_way else ((ends[0], ends[1]), (ends[1], ends[0])):
+            under_way.pop(way, None)
+            if event.details.get("order") in ("drop", "cut"):
+                lossy[way] = None
+
+
+def _content(event: Event) -> tuple[object, ...]:
+    return event.group, *(event.details.get(name) for name in TELLING)
 
 
 @define

@@ -23,6 +23,25 @@ def test_a_receive_belongs_to_the_earliest_equal_send_of_its_group(events: list[
     assert other.count(-1) == len(events) - 2
 
 
+def message(kind: str, lane: str, peer: str) -> Event:
+    return Event(time_ns=1, lane=lane, kind=kind, peer=peer, details={"type": "ping", "view": 1})
+
+
+def test_what_is_under_way_to_a_machine_that_dies_never_arrives() -> None:
+    send, receive = message("send", "n0.1", "n1"), message("receive", "n1.2", "n0")
+    crash, start = (Event(time_ns=1, lane=lane, kind=kind) for lane, kind in (("n1.1", "crash"), ("n1.2", "start")))
+    assert arrows([send, crash, send, start, send, receive]) == [-1, -1, -1, -1, 5, 4]
+
+
+def test_a_link_that_drops_loses_what_is_sent_until_it_heals() -> None:
+    send, back = message("send", "n0.1", "n1"), message("send", "n1.1", "n0")
+    receive, receive_back = message("receive", "n1.1", "n0"), message("receive", "n0.1", "n1")
+    drop = Event(time_ns=1, lane="net", kind="cut", peer="n0,n1", details={"order": "drop"})
+    heal = Event(time_ns=1, lane="net", kind="heal", details={"order": "heal"})
+    events = [send, drop, send, back, receive_back, heal, send, receive]
+    assert arrows(events) == [-1, -1, -1, 4, 3, -1, 7, 6]
+
+
 def test_views_end_with_the_life_and_downs_with_the_next_start(events: list[Event]) -> None:
     found = spans(events)
     assert [(span["lane"], span["from"], span["to"], span["primary"]) for span in found.views] == [
