@@ -1,4 +1,4 @@
-"""Cap'n Proto RPC to a VerityDB node: `publish` and `read`, without a session."""
+"""Cap'n Proto RPC to a VerityDB node: `publish` and `read`, without a session, and `status`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CapnpLink:
         self.refusal = ""
         self._stream = stream
         methods = Interface.of(verity.VerityDb).by_name
-        self._publish, self._read = methods["publish"], methods["read"]
+        self._publish, self._read, self._status = methods["publish"], methods["read"], methods["status"]
         self._splitter = FrameSplitter(size_max=MESSAGE_SIZE_MAX, segments_max=512)
         self._outgoing: list[bytes] = [encode.bootstrap(_BOOTSTRAP)]
         self._target: int | None = None
@@ -40,6 +40,9 @@ class CapnpLink:
         """Events of a call: its frame."""
         self._reads: dict[int, int] = {}
         """Question: the offset that its answer must lead to."""
+        self._status_question = 0
+        self.status: Any = None
+        """A reader of the answer to `ask_status`, once it came."""
 
     def ask_append(self, events: int) -> None:
         frame = self._appends.get(events)
@@ -55,6 +58,9 @@ class CapnpLink:
         params = self._read.params.new_message(tenant=TENANT, stream=self._stream, fromOffset=first, maxEvents=events)
         question = self._call(_frame(self._read, params))
         self._reads[question] = first + events
+
+    def ask_status(self) -> None:
+        self._status_question = self._call(_frame(self._status, self._status.params.new_message()))
 
     def _call(self, frame: bytearray) -> int:
         self._question += 1
@@ -103,6 +109,8 @@ class CapnpLink:
             self._outgoing.append(encode.finish(question, release_capabilities=False))
 
     def _is_whole(self, question: int, results: Results) -> bool:
+        if question == self._status_question:
+            self.status = results.content.as_struct(self._status.results)
         expected = self._reads.pop(question, None)
         if expected is None:
             return True

@@ -49,6 +49,9 @@ class Driver:
             raise ValueError(f"refused: {self._link.refusal}")
         return finished
 
+    def close(self) -> None:
+        self._socket.close()
+
     def keep_in_flight(self, depth: int, ask: Callable[[], None], wanted: Callable[[int], bool]) -> int:
         """Ask, and again for each answer, while `wanted(asked)`; then wait for the rest. Requests answered in all."""
         asked = answered = 0
