@@ -34,7 +34,7 @@ def events() -> list[Event]:
         event(5, "n0.1", "send", "prepare_ok op 7", group="eu", peer="n1", **ok),
         event(6, "n0.1", "send", "prepare_ok op 7", group="eu", peer="n1", **ok),
         event(7, "n0.1", "send", "prepare_ok op 7", group="global", peer="n1", **ok),
-        event(8, "net", "cut", "cut n0 and n1", peer="n0,n1", order="cut"),
+        event(8, "net", "cut", "stall n0 and n1", peer="n0,n1", order="stall"),
         event(9, "n1.1", "receive", "prepare_ok op 7", group="eu", peer="n0", **ok),
         event(10, "c0", "answer", "append ok", group="eu", call=1, outcome="ok"),
         event(11, "n1.1", "crash"),
