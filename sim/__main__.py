@@ -216,7 +216,7 @@ def _judge(story: Story, result: Result | None, error: str, console: Console) ->
         return []
     console.print(f"[red]{story.name}[/]: {story.symptom}")
     if result is not None:
-        print_failure(console, result)
+        print_failure(console, result, overrides=story.options)
     else:
         console.print(error, markup=False)
     return [story.name]
@@ -236,6 +236,9 @@ def _bugs(options: argparse.Namespace, console: Console) -> int:
         for bug, hunted in zip(chosen, hunts, strict=True)
     ]
     print_bugs(console, rows)
+    for hunted in [hunted for hunted in hunts if hunted.found][:1]:
+        command = replay_command(hunted.seed, bug=hunted.id)
+        console.print(f"look at one: {command} --html run.html", markup=False, highlight=False)
     for hunted in hunts:
         if not hunted.found:
             console.print(f"{hunted.id} wasn't found; others that fired: {hunted.others[:3]}", markup=False)

@@ -149,7 +149,8 @@ function bar(from, to, top, height, colour, text, hint) {
   pen.fillRect(left, top, Math.max(1, right - left), height);
   boxes.push([left, top, Math.max(left + 3, right), top + height, hint]);
   if (text && right - left > 8 + 6 * text.length) {
-    pen.fillStyle = "#20262e";
+    pen.fillStyle = pen.globalAlpha < 1 ? ink.ink : "#20262e";
+    pen.globalAlpha = 1;
     pen.font = `${Math.min(11, height)}px system-ui, "DejaVu Sans", sans-serif`;
     pen.fillText(text, left + 4, top + height / 2 + 0.5);
   }
