@@ -362,7 +362,6 @@ class KernelMachine(RuleBasedStateMachine):
     def checkpoint(self) -> None:
         changed, self.primary.state = self.primary.state.take_changed()
         for table, rows in changed.items():
-            assert list(rows) == sorted(rows)
             for key, value in rows.items():
                 if value is None:
                     self.disk.pop((table, key), None)

@@ -10,6 +10,8 @@ Request i of a batch has the time `timestamp + i`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import define, field
 
 from vdb.kernel.apply import execute_request
@@ -22,7 +24,7 @@ from vdb.kernel.tables import Table
 from vdb.kernel.view import View
 from vdb.node.request import Pending
 
-Changed = dict[Table, dict[bytes, bytes | None]]
+Changed = dict[Table, Mapping[bytes, bytes | None]]
 
 
 @define(eq=False)
