@@ -16,7 +16,8 @@ from random import Random
 
 from attrs import define, field, frozen
 
-from sim.cores.host import Checkpoint, Host, fresh
+from sim.cores.host import Host, fresh
+from sim.cores.oracles import Broken, Oracles, has_on_platter
 from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import PrepareHeader
@@ -33,10 +34,6 @@ TIMING = Timing(
     repair_budget=4, step_down=15, sync_after=10,
 )  # fmt: skip
 LIVENESS_ROUNDS = 1500
-
-
-class Broken(AssertionError):
-    """An invariant broke: which, and how."""
 
 
 @frozen(kw_only=True)
@@ -76,8 +73,10 @@ class Group:
     damaged: dict[int, int] = field(factory=dict)
     """Ops whose slot was damaged at some host, and at which."""
     counts: Counter[str] = field(factory=Counter)
+    oracles: Oracles = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.oracles = Oracles(self.committed)
         founding = Configuration.founding(tuple(range(self.size)))
         self.hosts = {number: self._host(number, founding, joins=False) for number in range(self.size)}
         for host in self.hosts.values():
@@ -93,6 +92,8 @@ class Group:
             post=self._post,
             on_commit=self._on_commit,
             on_confirmed=self._on_confirmed,
+            on_delivered=self.oracles.on_delivered,
+            on_view_started=self.oracles.on_view_started,
             may_damage=self._may_damage,
         )
 
@@ -192,6 +193,7 @@ class Group:
             self.cuts[b, a] = None
 
     def _post(self, sender: int, to: int, message: CoreMessage) -> None:
+        self.oracles.on_post(self.hosts[sender], message)
         if to == sender:
             self.hosts[to].inbox.append(message)
         else:
@@ -278,6 +280,8 @@ class Group:
             if before.timestamp >= header.timestamp:
                 raise Broken(f"I31: the time of op {header.op} went back")
         self.committed[header.op] = header
+        if host.replica.is_serving_primary and header.op > host.replica.commit_known - 1:
+            self.oracles.on_first_commit(host, header)
         for configuration in self._configurations_of(header):
             held = sum(self._has_on_platter(voter, header) for voter in configuration.voters)
             if held < configuration.quorums.replication:
@@ -291,11 +295,7 @@ class Group:
         return found
 
     def _has_on_platter(self, number: int, header: PrepareHeader) -> bool:
-        platter = self.hosts[number].platter
-        if platter.checkpoint.op >= header.op or self.damaged.get(header.op) == number:
-            return True
-        found = platter.slots.get(header.op % LIMITS.wal_slots)
-        return found is not None and found.header.checksum == header.checksum
+        return self.damaged.get(header.op) == number or has_on_platter(self.hosts[number], header.op, header.checksum)
 
     def _on_confirmed(self, host: Host, number: int) -> None:
         needed = self.questions.pop(number)
@@ -361,7 +361,3 @@ class Group:
             for number, host in self.hosts.items()
         ]
         return "\n" + "\n".join(lines)
-
-
-def checkpoint_of(host: Host) -> Checkpoint:
-    return host.platter.checkpoint

@@ -73,6 +73,8 @@ class Host:
     post: Callable[[int, int, CoreMessage], None]
     on_commit: Callable[[Host, PrepareHeader], None]
     on_confirmed: Callable[[Host, int], None]
+    on_delivered: Callable[[Host, CoreMessage, int], None]
+    on_view_started: Callable[[Host], None]
     may_damage: Callable[[], bool]
     """Whether the others can make good for one more damaged slot."""
     up: bool = False
@@ -181,7 +183,9 @@ class Host:
 
     def pump(self) -> None:
         while self.inbox and self.view_change is None and self.up:
-            self.feed(self.inbox.popleft())
+            message, head = self.inbox.popleft(), self.replica.op
+            self.feed(message)
+            self.on_delivered(self, message, head)
 
     def tick(self) -> None:
         if self.view_change is None:
@@ -265,6 +269,8 @@ class Host:
             self.on_confirmed(self, number)
         if ready.sync is not None:
             self.sync = ready.sync
+        if ready.view_started and self.replica.is_serving_primary:
+            self.on_view_started(self)
         self.removed = self.removed or ready.removed
 
     def _apply(self, header: PrepareHeader) -> None:
