@@ -185,8 +185,8 @@ async def real_cluster(make: Callable[[int], World]) -> AsyncIterator[Cluster]:
 
 
 @asynccontextmanager
-async def simulated_cluster() -> AsyncIterator[Cluster]:
-    universe = SimUniverse(1)
+async def simulated_cluster(seed: int) -> AsyncIterator[Cluster]:
+    universe = SimUniverse(seed)
     worlds: dict[int, World] = {}
 
     def world(node: int) -> World:
@@ -201,13 +201,13 @@ async def simulated_cluster() -> AsyncIterator[Cluster]:
 
 
 @pytest.fixture
-def in_simulation() -> InCluster:
-    def run_body(body: Body) -> None:
+def in_simulation() -> Callable[..., None]:
+    def run_body(body: Body, *, seed: int = 1) -> None:
         async def main() -> None:
-            async with simulated_cluster() as cluster:
+            async with simulated_cluster(seed) as cluster:
                 await body(cluster)
 
-        run(1, main, budget_s=600)
+        run(seed, main, budget_s=600)
 
     return run_body
 
