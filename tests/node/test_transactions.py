@@ -228,10 +228,10 @@ async def test_bytes_that_wait_are_bounded(start) -> None:
         answers = Answers(6)
         for _ in range(6):
             node.service.writes.append(NOBODY, 1, [append_to("notes", LARGE)], answers)
-        assert [type(answer) for answer in answers.found] == [Overloaded] * 2
-        assert "bytes of requests waiting: expected at most 8560" in str(answers.found[0])
+        assert [type(answer) for answer in answers.found] == [Overloaded] * 3
+        assert "bytes of requests waiting: expected at most 6420" in str(answers.found[0])
         await answers.wait()
-        assert len(await all_payloads(node.service)) == 4 * len(LARGE)
+        assert len(await all_payloads(node.service)) == 3 * len(LARGE)
 
 
 async def test_a_client_sends_five_mebibytes_in_one_call(start) -> None:

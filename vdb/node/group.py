@@ -168,7 +168,7 @@ class Group:
         """
         size = size_bound(request)
         refusal = self._refusal(size)
-        if refusal is not None and (isinstance(refusal, NotPrimary) or not self._member.proposer.knows(origin)):
+        if refusal is not None and (isinstance(refusal, NotPrimary) or not self.knows(origin)):
             raise refusal
         self._member.proposer.submit(
             Pending(request=request, on_reply=on_reply, on_lost=on_lost, size=size, origin=origin)
@@ -188,6 +188,10 @@ class Group:
                 "writes are refused until it does"
             )
         return member.proposer.queue.refusal(size)
+
+    def knows(self, origin: Origin) -> bool:
+        """Whether a request has its answer, or is in the pipeline: it is answered even when others are refused."""
+        return self._member.proposer.knows(origin)
 
     async def execute(self, request: PlainRequest, origin: Origin) -> Reply:
         """`submit` for a task that waits. Raises PrimaryLost or NotPrimary, too, when the request was lost."""

@@ -22,6 +22,7 @@ from vdb.node.group import Group
 from vdb.node.group_storage import format_group, is_formatted, open_group
 from vdb.node.identity import Identity, IdentityFile, open_identity
 from vdb.node.member import MemberSettings
+from vdb.node.membership import Membership, Surroundings
 from vdb.node.neighbourhood import Neighbourhood
 from vdb.node.node_service import NodeService
 from vdb.node.observer import SILENT, Observer
@@ -86,6 +87,7 @@ class Node:
                     readers=readers,
                     region=self.config.region,
                     projections=projections,
+                    membership=self._membership(file),
                     clock=self.world.clock,
                     name=self.config.name,
                     version=VERSION,
@@ -102,6 +104,18 @@ class Node:
                 for group in self.groups.values():
                     await group.storage.close()
                 await disk.close()
+
+    def _membership(self, file: IdentityFile) -> Membership:
+        around = self.neighbourhood
+        return Membership(
+            Surroundings(
+                config=self.config,
+                address=self.address or "",
+                disk_id=file.identity.disk,
+                remembered=file.remembered,
+                clock_offsets=around.clock_offsets if around is not None else dict,
+            )
+        )
 
     async def _open_identity(self) -> IdentityFile:
         identity = await open_identity(

@@ -1,14 +1,20 @@
-"""The gate of a whole node: the log's methods, and those that need projections or the node itself."""
+"""The gate of a whole node: the log's methods, and those that need projections, the members or the node itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from vdb.errors import InvalidArgument, error_for_refusal
+from vdb.kernel.command import MemberRow
+from vdb.kernel.reply import Reconfigured, Refusal, Reply
+from vdb.marks import mark
 from vdb.node.answers import GroupStatus, NodeStatus, RowsResult
 from vdb.node.group import Group
+from vdb.node.membership import Membership
 from vdb.node.projecting import ProjectionManager
 from vdb.node.reader import GroupReader
-from vdb.node.service import Service
+from vdb.node.request import PlainReconfigure
+from vdb.node.service import Service, answered
 from vdb.ports import Clock
 from vdb.projections.rows import LIMIT_DEFAULT
 from vdb.projections.values import SqlValue
@@ -24,31 +30,99 @@ class NodeService(Service):
         readers: Mapping[GroupId, GroupReader],
         region: Region,
         projections: ProjectionManager,
+        membership: Membership,
         clock: Clock,
         name: str,
         version: str,
     ) -> None:
         super().__init__(readers, region)
         self._projections = projections
+        self._membership = membership
         self._clock = clock
         self._name = name
         self._version = version
         self._started_ns = clock.monotonic_ns()
 
     async def status(self) -> NodeStatus:
-        first = next(iter(self.groups.values()))
+        groups = list(self.groups.values())
+        first = groups[0]
         return NodeStatus(
             node=self._name,
             region=self.region.name,
             version=self._version,
-            groups=tuple(_group_status(group) for group in self.groups.values()),
+            groups=tuple(self._group_status(group) for group in groups),
             projections=tuple(self._projections.status()),
             uptime_seconds=(self._clock.monotonic_ns() - self._started_ns) / 1e9,
             number=first.replica.replica,
             cluster=first.superblock.state.cluster,
-            disk_id=bytes(16),
-            clock_synchronised=True,
+            disk_id=self._membership.disk_id,
+            clock_synchronised=all(group.clock_synchronised for group in groups),
         )
+
+    def _group_status(self, group: Group) -> GroupStatus:
+        replica, state = group.replica, group.state
+        members = self._membership.status(group)
+        started = replica.status.value == "normal"
+        return GroupStatus(
+            group=group.name,
+            status=replica.status.value,
+            view=replica.view,
+            op=replica.op,
+            commit=replica.commit_number,
+            checkpoint_op=replica.checkpoint_op,
+            next_position=state.next_position,
+            tenants=state.tenant_count,
+            streams=state.stream_count,
+            sessions=state.session_count,
+            disk_full=group.disk_full,
+            scrubbed_at=group.scrubbed_at,
+            scrub_faults=group.scrub_faults,
+            primary=replica.primary,
+            primary_address=next((one.address for one in members if started and one.node == replica.primary), ""),
+            epoch=replica.configuration.epoch,
+            members=members,
+            serving=group.is_serving,
+        )
+
+    # Members ---------------------------------------------------------------------------------------------------
+
+    async def add_member(self, group: str, member: MemberRow) -> int:
+        """The node becomes a learner, or a member with other addresses. The epoch of the configuration that holds."""
+        return await self._reconfigure(group, lambda found: self._membership.with_learner(found, member))
+
+    async def promote_member(self, group: str, node: int) -> int:
+        """A learner becomes a voter. LearnerBehind until it has caught up."""
+        return await self._reconfigure(group, lambda found: self._membership.with_voter(found, node))
+
+    async def remove_member(self, group: str, node: int) -> int:
+        """The node is no member any more."""
+        return await self._reconfigure(group, lambda found: self._membership.without(found, node))
+
+    async def recover_member(self, group: str, node: int, disk_id: bytes) -> int:
+        """A member whose disk was lost becomes a learner, known by its new disk."""
+        return await self._reconfigure(group, lambda found: self._membership.with_new_disk(found, node, disk_id))
+
+    async def abdicate(self, group: str) -> None:
+        """The primary gives up its view. NotPrimary where this node isn't it; alone it has nobody to give it up to."""
+        found = self._group(group)
+        await found.confirm()
+        if len(found.replica.configuration.voters) == 1:
+            raise InvalidArgument(f"group {group} has one voter: expected another one to take over")
+        mark("service.abdicate")
+        found.abdicate()
+
+    async def _reconfigure(self, name: str, change: Callable[[Group], PlainReconfigure | None]) -> int:
+        """Judge a change by what the primary knows for certain, and have it committed."""
+        group = self._group(name)
+        await group.confirm()
+        request = change(group)
+        if request is None:
+            return group.replica.configuration.epoch
+        reply: Reply = await answered(lambda on_answer: group.reconfigure(request, on_answer, on_answer))
+        if isinstance(reply, Refusal):
+            raise error_for_refusal(reply.code, reply.message)
+        assert isinstance(reply, Reconfigured)
+        return reply.epoch
 
     async def rows(
         self,
@@ -70,27 +144,3 @@ class NodeService(Service):
         for group in wanted:
             self._group(group)
         return await self._projections.wait_for(check_tenant_id(tenant), projection, wanted, timeout_us / 1e6)
-
-
-def _group_status(group: Group) -> GroupStatus:
-    replica, state = group.replica, group.state
-    return GroupStatus(
-        group=group.name,
-        status=replica.status.value,
-        view=replica.view,
-        op=replica.op,
-        commit=replica.commit_number,
-        checkpoint_op=replica.checkpoint_op,
-        next_position=state.next_position,
-        tenants=state.tenant_count,
-        streams=state.stream_count,
-        sessions=state.session_count,
-        disk_full=group.disk_full,
-        scrubbed_at=group.scrubbed_at,
-        scrub_faults=group.scrub_faults,
-        primary=replica.replica,
-        primary_address="",
-        epoch=0,
-        members=(),
-        serving=True,
-    )

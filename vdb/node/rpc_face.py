@@ -15,11 +15,14 @@ from vdb.kernel.command import ANY, CLIENT_ID_SIZE, EMPTY, INTERNAL, Expected, E
 from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
+from vdb.node.member_calls import member_calls
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.status_results import fill_status
+from vdb.node.writes import Failure
 from vdb.projections.source import OpenedRun
 from vdb.rpc.server import IncomingCall
-from vdb.types import GroupId
+from vdb.types import Consistency, GroupId, Position, ReadLevel
 from vdb.wire.api import BAD_IDS, batch_from, ids_from, ids_into, payloads_into, value_from, value_into
 from vdb.wire.publish import group_text, publish_results, usual_publish
 
@@ -45,6 +48,7 @@ class RpcFace:
             "status": self._status,
             "rows": self._rows,
             "waitForProjection": self._wait_for_projection,
+            **member_calls(service),
         }
 
     def dispatch(self, call: IncomingCall) -> None:
@@ -73,8 +77,8 @@ class RpcFace:
     def _create_stream(self, call: IncomingCall) -> None:
         params = call.params
 
-        def on_answer(created: StreamCreated | DefiniteError) -> None:
-            if isinstance(created, DefiniteError):
+        def on_answer(created: StreamCreated | Failure) -> None:
+            if not isinstance(created, StreamCreated):
                 call.fail(created)
                 return
 
@@ -123,8 +127,8 @@ class RpcFace:
         params = call.params
         appends = tuple(_plain_append(append) for append in params.appends)
 
-        def on_reply(result: AppendResult | DefiniteError) -> None:
-            if isinstance(result, DefiniteError):
+        def on_reply(result: AppendResult | Failure) -> None:
+            if not isinstance(result, AppendResult):
                 call.fail(result)
                 return
 
@@ -148,10 +152,11 @@ class RpcFace:
         params = call.params
         tenant, stream, start = params.tenant, params.stream, params.fromOffset
         maximum, wait_us, ids_only = params.maxEvents, params.waitMicros, params.idsOnly
+        level = _level(params)
 
         async def run() -> None:
             result = await self._service.read(
-                tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only
+                tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only, level=level
             )
             call.respond(lambda results: _fill_read(results, result))
 
@@ -161,18 +166,22 @@ class RpcFace:
         params = call.params
         tenant, group, start = params.tenant, params.group, params.fromPosition
         maximum, wait_us = params.maxEvents, params.waitMicros
+        level = _level(params)
 
         async def run() -> None:
-            result = await self._service.read_log(tenant, group, start, max_events=maximum, wait_us=wait_us)
+            result = await self._service.read_log(
+                tenant, group, start, max_events=maximum, wait_us=wait_us, level=level
+            )
             call.respond(lambda results: _fill_log(results, result))
 
         call.start_soon(run)
 
     def _list_streams(self, call: IncomingCall) -> None:
-        tenant, after, maximum = call.params.tenant, call.params.after, call.params.max
+        params = call.params
+        tenant, after, maximum, group, level = params.tenant, params.after, params.max, params.group, _level(params)
 
         async def run() -> None:
-            infos, more = await self._service.list_streams(tenant, after, maximum or 1000)
+            infos, more = await self._service.list_streams(tenant, after, maximum or 1000, group=group, level=level)
 
             def build(results: Any) -> None:
                 for builder, info in zip(results.init("streams", len(infos)), infos, strict=True):
@@ -184,10 +193,11 @@ class RpcFace:
         call.start_soon(run)
 
     def _get_stream(self, call: IncomingCall) -> None:
-        tenant, name = call.params.tenant, call.params.stream
+        params = call.params
+        tenant, name, group, level = params.tenant, params.stream, params.group, _level(params)
 
         async def run() -> None:
-            info = await self._service.get_stream(tenant, name)
+            info = await self._service.get_stream(tenant, name, group=group, level=level)
             call.respond(lambda results: _fill_info(results.init("stream"), info))
 
         call.start_soon(run)
@@ -195,22 +205,7 @@ class RpcFace:
     def _status(self, call: IncomingCall) -> None:
         async def run() -> None:
             status = await self._service.status()
-
-            def build(results: Any) -> None:
-                results.node, results.region, results.version = status.node, status.region, status.version
-                results.uptimeSeconds = status.uptime_seconds
-                for builder, group in zip(results.init("groups", len(status.groups)), status.groups, strict=True):
-                    builder.group, builder.status, builder.view = group.group, group.status, group.view
-                    builder.op, builder.commit, builder.checkpointOp = group.op, group.commit, group.checkpoint_op
-                    builder.nextPosition, builder.tenants = group.next_position, group.tenants
-                    builder.streams, builder.sessions = group.streams, group.sessions
-                    builder.scrubbedAt, builder.scrubFaults = group.scrubbed_at, group.scrub_faults
-                projections = results.init("projections", len(status.projections))
-                for builder, found in zip(projections, status.projections, strict=True):
-                    builder.tenant, builder.name, builder.position = found.tenant, found.name, found.position
-                    builder.lag, builder.error = found.lag, found.error
-
-            call.respond(build)
+            call.respond(lambda results: fill_status(results, status))
 
         call.start_soon(run)
 
@@ -281,6 +276,18 @@ def _origin_of(client: bytes, session: int, number: int) -> Origin:
     if session or number:
         raise InvalidArgument(f"a request of a session names its client: expected {CLIENT_ID_SIZE} bytes, found none")
     return INTERNAL
+
+
+def _level(params: Any) -> ReadLevel:
+    """How fresh a read must be."""
+    reader = params.consistency
+    match reader._which_str():
+        case "atLeast":
+            return Position.parse(reader.atLeast)
+        case "stale":
+            return Consistency.STALE
+        case _:
+            return Consistency.LINEARIZABLE
 
 
 def _expected(reader: Any) -> Expected:

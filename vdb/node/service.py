@@ -2,6 +2,10 @@
 
 It checks arguments, finds the group, and turns the log's replies into answers or errors. What concerns writes is in
 `vdb.node.writes`, also in the form of callbacks; here they are awaited.
+
+What a read says is there, is there for good; that something isn't there, or where a stream ends, only the group's
+primary can say at once. So a linearizable read waits for the primary's proof that nothing newer was acknowledged, one
+that names a position until that is applied here, and a stale one for nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +15,15 @@ from typing import TypeVar
 
 import trio
 
-from vdb.errors import DefiniteError, InvalidArgument, UnknownStream, UnknownTenant, error_for_refusal
+from vdb.errors import (
+    DefiniteError,
+    InvalidArgument,
+    NotReady,
+    PrimaryLost,
+    UnknownStream,
+    UnknownTenant,
+    error_for_refusal,
+)
 from vdb.kernel.command import CLIENT_ID_SIZE, Origin
 from vdb.kernel.reply import Refusal, SessionOpened, StreamCreated
 from vdb.kernel.streamid import serial_of
@@ -19,12 +31,15 @@ from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainSession
-from vdb.node.writes import Writes
-from vdb.types import DataClass, GroupId, Region, TenantId, check_tenant_id
+from vdb.node.writes import Failure, Writes
+from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel, Region, TenantId, check_tenant_id
 
 T = TypeVar("T")
 WAIT_US_MAX = 60_000_000
 LIST_MAX = 1000
+APPLY_SECONDS_MAX = 5.0
+"""How long a read waits for the position that it names."""
+LINEARIZABLE = Consistency.LINEARIZABLE
 
 
 class Service:
@@ -61,14 +76,15 @@ class Service:
         if_not_exists: bool = False,
     ) -> StreamCreated:
         """Create a stream. StreamExists, PlacementViolation, InvalidArgument, Overloaded."""
-        return await _answered(
+        return await answered(
             lambda on_answer: self.writes.create(origin, tenant, name, data_class, placement, if_not_exists, on_answer)
         )
 
-    async def get_stream(self, tenant: int, name: str) -> StreamInfo:
-        """UnknownTenant, UnknownStream."""
-        group, _ = self._locate(check_tenant_id(tenant), name)
-        reader = self.readers[group.name]
+    async def get_stream(
+        self, tenant: int, name: str, *, group: str = "", level: ReadLevel = LINEARIZABLE
+    ) -> StreamInfo:
+        """UnknownTenant, UnknownStream; NotPrimary, NotReady. `group`: where to look; empty: in all of this node."""
+        reader = await self._find(check_tenant_id(tenant), name, group, level)
         stream = reader.find(TenantId(tenant), name)
         if stream is None:
             raise UnknownStream(f"tenant {tenant} has no stream '{name}'")
@@ -76,41 +92,80 @@ class Service:
             name=name,
             stream=stream.stream,
             data_class=stream.data_class,
-            placement=group.name,
+            placement=reader.group.name,
             next_offset=stream.next_offset,
             created_at=stream.created_at,
         )
 
-    async def list_streams(self, tenant: int, after: str = "", limit: int = LIST_MAX) -> tuple[list[StreamInfo], bool]:
+    async def list_streams(
+        self,
+        tenant: int,
+        after: str = "",
+        limit: int = LIST_MAX,
+        *,
+        group: str = "",
+        level: ReadLevel = LINEARIZABLE,
+    ) -> tuple[list[StreamInfo], bool]:
         """A tenant's streams, group by group in the order of creation, after the one named; and whether more follow."""
         checked = check_tenant_id(tenant)
-        groups = list(self.groups.values())
+        groups = self._groups(group)
+        for one in groups:
+            await self._reach(one, level)
         serial = 0
         if after:
-            group, _ = self._locate(checked, after)
-            start = self.readers[group.name].find(checked, after)
+            reader = self._locate(checked, after, groups)
+            start = reader.find(checked, after)
             if start is None:
                 raise UnknownStream(f"tenant {tenant} has no stream '{after}'")
-            groups = groups[groups.index(group) :]
+            groups = groups[groups.index(reader.group) :]
             serial = serial_of(start.stream)
         found: list[StreamInfo] = []
         limit = max(1, min(limit, LIST_MAX))
-        for group in groups:
-            infos, more = await self.readers[group.name].list_streams(checked, serial, limit - len(found))
+        for one in groups:
+            infos, more = await self.readers[one.name].list_streams(checked, serial, limit - len(found))
             found.extend(infos)
             serial = 0
             if more:
                 return found, True
-        if not found and not after and not any(reader.has_tenant(checked) for reader in self.readers.values()):
+        if not found and not after and not any(self.readers[one.name].has_tenant(checked) for one in groups):
             raise UnknownTenant(f"tenant {tenant} has no stream on this node")
         return found, False
 
-    def _locate(self, tenant: TenantId, name: str) -> tuple[Group, GroupReader]:
-        """The group that has this stream, its creation perhaps still in the pipeline."""
-        for reader in self.readers.values():
+    async def _find(self, tenant: TenantId, name: str, group: str, level: ReadLevel) -> GroupReader:
+        """The reader of the group that has this stream, as fresh as the read wants it."""
+        groups = self._groups(group)
+        if isinstance(level, Position):
+            await self._reach(self._group(level.group), level)
+            return self._locate(tenant, name, groups)
+        try:
+            reader = self._locate(tenant, name, groups)
+        except (UnknownStream, UnknownTenant):
+            for one in groups:
+                await self._reach(one, level)
+            return self._locate(tenant, name, groups)
+        await self._reach(reader.group, level)
+        return reader
+
+    async def _reach(self, group: Group, level: ReadLevel) -> None:
+        """Wait until the group's state is as fresh as a read wants it. NotPrimary, NotReady."""
+        if level is LINEARIZABLE:
+            await group.confirm()
+            return
+        if not isinstance(level, Position) or level.group != group.name:
+            return
+        if not await group.wait_applied(level.number - 1, APPLY_SECONDS_MAX):
+            raise NotReady(
+                f"this node has applied group {group.name} up to position {group.state.next_position}: expected "
+                f"{level.number} within {APPLY_SECONDS_MAX:g} s"
+            )
+
+    def _locate(self, tenant: TenantId, name: str, groups: Sequence[Group]) -> GroupReader:
+        """The reader of the group that has this stream, its creation perhaps still in the pipeline."""
+        for group in groups:
+            reader = self.readers[group.name]
             if reader.has_prepared(tenant, name):
-                return reader.group, reader
-        if not any(reader.has_tenant(tenant) for reader in self.readers.values()):
+                return reader
+        if not any(self.readers[group.name].has_tenant(tenant) for group in groups):
             raise UnknownTenant(f"tenant {tenant} has no stream on this node")
         raise UnknownStream(f"tenant {tenant} has no stream '{name}'")
 
@@ -118,7 +173,7 @@ class Service:
 
     async def append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend]) -> AppendResult:
         """All appends or none, in one group. CrossGroup, WrongExpectedOffset, UnknownStream, TooLarge, Overloaded."""
-        return await _answered(lambda on_answer: self.writes.append(origin, tenant, appends, on_answer))
+        return await answered(lambda on_answer: self.writes.append(origin, tenant, appends, on_answer))
 
     # Reads -----------------------------------------------------------------------------------------------------
 
@@ -131,10 +186,12 @@ class Service:
         max_events: int,
         wait_us: int = 0,
         ids_only: bool = False,
+        level: ReadLevel = LINEARIZABLE,
     ) -> ReadResult:
         """Events of one stream in order. With `wait_us` an empty answer waits that long for the next event."""
         checked = check_tenant_id(tenant)
-        group, reader = self._locate(checked, stream)
+        reader = await self._find(checked, stream, "", level)
+        group = reader.group
         with trio.move_on_after(min(wait_us, WAIT_US_MAX) / 1e6):
             while True:
                 appended = group.signals.next(checked)
@@ -154,11 +211,19 @@ class Service:
         return ReadResult(runs=tuple(runs), next_offset=next_offset, head=state.next_offset)
 
     async def read_log(
-        self, tenant: int, group: str, from_position: int, *, max_events: int, wait_us: int = 0
+        self,
+        tenant: int,
+        group: str,
+        from_position: int,
+        *,
+        max_events: int,
+        wait_us: int = 0,
+        level: ReadLevel = LINEARIZABLE,
     ) -> LogResult:
         """All events of a tenant in one group, in commit order."""
         checked = check_tenant_id(tenant)
         found = self._group(group or self.region.name)
+        await self._reach(found, level)
         reader = self.readers[found.name]
         runs, position = await reader.read_log(checked, from_position, max_events)
         if not runs and wait_us:
@@ -170,6 +235,10 @@ class Service:
                         await appended.wait()
         return LogResult(runs=tuple(runs), next_position=position, head=found.state.next_position)
 
+    def _groups(self, name: str) -> list[Group]:
+        """The one of this name; all, in their order, for an empty name."""
+        return [self._group(name)] if name else list(self.groups.values())
+
     def _group(self, name: str) -> Group:
         found = self.groups.get(GroupId(name))
         if found is None:
@@ -177,17 +246,17 @@ class Service:
         return found
 
 
-async def _answered(submit: Callable[[Callable[[T | DefiniteError], None]], None]) -> T:
+async def answered(submit: Callable[[Callable[[T | Failure], None]], None]) -> T:
     """Wait for the one answer of a write, and raise it if it is an error."""
-    answers: list[T | DefiniteError] = []
+    answers: list[T | Failure] = []
     done = trio.Event()
 
-    def on_answer(answer: T | DefiniteError) -> None:
+    def on_answer(answer: T | Failure) -> None:
         answers.append(answer)
         done.set()
 
     submit(on_answer)
     await done.wait()
-    if isinstance(answers[0], DefiniteError):
+    if isinstance(answers[0], DefiniteError | PrimaryLost):
         raise answers[0]
     return answers[0]

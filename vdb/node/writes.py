@@ -7,6 +7,8 @@ Rules
 - Everything here is synchronous, so requests reach the queue in the order in which they arrive. A stream whose creation
   is on its way counts as there: an append behind it is judged when its turn comes.
 - A name belongs to one group of a tenant, also while two creations of it are on their way.
+- That a stream isn't there, the group's primary alone can say.
+- No tenant takes more than its share of what may wait (`vdb.node.admission`).
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ from vdb.errors import (
     CrossGroup,
     DefiniteError,
     InvalidArgument,
+    NotPrimary,
     Overloaded,
     PlacementViolation,
+    PrimaryLost,
     StorageError,
     StreamExists,
     TooLarge,
@@ -37,8 +41,9 @@ from vdb.limits import (
     STREAMS_PER_APPEND_MAX,
     SUBJECT_BYTES_MAX,
 )
+from vdb.node.admission import Admission
 from vdb.node.answers import AppendResult, StreamRange
-from vdb.node.cutting import fit
+from vdb.node.cutting import fit, size_bound
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest
@@ -56,12 +61,16 @@ from vdb.types import (
 from vdb.wire.api import BAD_IDS
 
 T = TypeVar("T")
-Answer = Callable[[GroupId, Reply], T | DefiniteError]
-OnCreate = Callable[[StreamCreated | DefiniteError], None]
-OnAppend = Callable[[AppendResult | DefiniteError], None]
+Failure = DefiniteError | PrimaryLost
+"""What a write ends with that has no result: nothing happened, or the next primary knows whether it did."""
+Answer = Callable[[GroupId, Reply], T | Failure]
+OnCreate = Callable[[StreamCreated | Failure], None]
+OnAppend = Callable[[AppendResult | Failure], None]
 OnAppended = Callable[[GroupId, Appended], None]
-OnError = Callable[[DefiniteError], None]
+OnError = Callable[[Failure], None]
 
+NO_TENANT = TenantId(0)
+"""Of requests that the gate itself puts into the log."""
 _PLACES_MAX = 100_000
 """Streams whose group is remembered; past it, they are looked for again."""
 
@@ -71,6 +80,7 @@ class Writes:
 
     def __init__(self, readers: Mapping[GroupId, GroupReader]) -> None:
         self._readers = readers
+        self._admissions = {name: Admission(reader.group.limits) for name, reader in readers.items()}
         self._creating: dict[tuple[TenantId, str], list[Group]] = {}
         """Creations on their way, by name: the group of each."""
         self._places: dict[tuple[TenantId, str], GroupReader] = {}
@@ -88,7 +98,7 @@ class Writes:
     ) -> None:
         """Queue a creation; `on_answer` is called once, at once or after the commit."""
 
-        def answer(group: GroupId, reply: Reply) -> StreamCreated | DefiniteError:
+        def answer(group: GroupId, reply: Reply) -> StreamCreated | Failure:
             return _stream_created(self._named(group, tenant, [name], reply))
 
         try:
@@ -103,20 +113,20 @@ class Writes:
         under_way = self._creating.setdefault((checked, name), [])
         under_way.append(group)
 
-        def on_done(result: StreamCreated | DefiniteError) -> None:
+        def on_done(result: StreamCreated | Failure) -> None:
             under_way.pop()
             if not under_way:
                 self._creating.pop((checked, name), None)
             on_answer(result)
 
         request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
-        _submit(group, request, origin, answer, on_done)
+        self._submit(checked, group, request, origin, answer, on_done)
 
     def append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_answer: OnAppend) -> None:
         """Queue an append; `on_answer` is called once, at once or after the commit."""
         names = [append.stream for append in appends]
 
-        def answer(group: GroupId, reply: Reply) -> AppendResult | DefiniteError:
+        def answer(group: GroupId, reply: Reply) -> AppendResult | Failure:
             return _append_result(group, names, self._named(group, tenant, names, reply))
 
         try:
@@ -124,7 +134,7 @@ class Writes:
         except DefiniteError as error:
             self._refuse(origin, error, answer, on_answer)
             return
-        _submit(group, request, origin, answer, on_answer)
+        self._submit(TenantId(tenant), group, request, origin, answer, on_answer)
 
     def publish(
         self, origin: Origin, tenant: int, append: PlainAppend, on_appended: OnAppended, on_error: OnError
@@ -132,14 +142,14 @@ class Writes:
         """`append` to one stream, with the log's own reply for an answer; one of the two is called, once."""
         names = [append.stream]
 
-        def answer(group: GroupId, reply: Reply) -> tuple[GroupId, Appended] | DefiniteError:
+        def answer(group: GroupId, reply: Reply) -> tuple[GroupId, Appended] | Failure:
             if isinstance(reply, Appended) and len(reply.streams) == 1:
                 return group, reply
             refusal = self._named(group, tenant, names, reply)
             return _another_request() if not isinstance(refusal, Refusal) else _error(refusal)
 
-        def on_answer(result: tuple[GroupId, Appended] | DefiniteError) -> None:
-            if isinstance(result, DefiniteError):
+        def on_answer(result: tuple[GroupId, Appended] | Failure) -> None:
+            if isinstance(result, DefiniteError | PrimaryLost):
                 on_error(result)
             else:
                 on_appended(*result)
@@ -149,7 +159,7 @@ class Writes:
         except DefiniteError as error:
             self._refuse(origin, error, answer, on_answer)
             return
-        _submit(group, request, origin, answer, on_answer)
+        self._submit(TenantId(tenant), group, request, origin, answer, on_answer)
 
     def _admit(
         self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], names: Sequence[str]
@@ -162,18 +172,28 @@ class Writes:
         return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
 
     def _refuse(
-        self, origin: Origin, error: DefiniteError, answer: Answer[T], on_answer: Callable[[T | DefiniteError], None]
+        self, origin: Origin, error: DefiniteError, answer: Answer[T], on_answer: Callable[[T | Failure], None]
     ) -> None:
         """Let the refusal use up the request's number, unless the request was executed before."""
         group = self._group_of_session(origin, error)
+        if isinstance(error, UnknownStream | UnknownTenant):
+            elsewhere = self._not_ours_to_say(group)
+            if elsewhere is not None:
+                on_answer(elsewhere)
+                return
         if group is None:
             on_answer(error)
             return
 
-        def first_answer(name: GroupId, reply: Reply) -> T | DefiniteError:
+        def first_answer(name: GroupId, reply: Reply) -> T | Failure:
             return error if isinstance(reply, Refusal) and reply.code is error.code else answer(name, reply)
 
-        _submit(group, _rejection(error), origin, first_answer, on_answer)
+        self._submit(NO_TENANT, group, _rejection(error), origin, first_answer, on_answer)
+
+    def _not_ours_to_say(self, group: Group | None) -> DefiniteError | None:
+        """Why this node can't say that a stream isn't there: it isn't the primary of the group, or of all groups."""
+        groups = [reader.group for reader in self._readers.values()] if group is None else [group]
+        return next((refusal for one in groups if (refusal := one.not_serving()) is not None), None)
 
     def _named(self, group: GroupId, tenant: int, names: Sequence[str], reply: Reply) -> Reply:
         """A refusal with the caller's names for the ids in it: the log knows no names."""
@@ -185,6 +205,36 @@ class Writes:
             if stream is not None:
                 message = message.replace(f"stream {stream.stream} ", f"stream '{name}' ")
         return Refusal(reply.code, message)
+
+    def _submit(
+        self,
+        tenant: TenantId,
+        group: Group,
+        request: PlainRequest,
+        origin: Origin,
+        answer: Answer[T],
+        on_answer: Callable[[T | Failure], None],
+    ) -> None:
+        admission, size = self._admissions[group.name], size_bound(request)
+        refusal = admission.refusal(tenant, size)
+        if refusal is not None and not group.knows(origin):
+            on_answer(refusal)
+            return
+
+        def on_reply(reply: Reply) -> None:
+            admission.leave(tenant, size)
+            on_answer(answer(group.name, reply))
+
+        def on_lost(error: NotPrimary | PrimaryLost) -> None:
+            admission.leave(tenant, size)
+            on_answer(error)
+
+        admission.enter(tenant, size)
+        try:
+            group.submit(request, on_reply, origin, on_lost)
+        except DefiniteError as error:
+            admission.leave(tenant, size)
+            on_answer(error)
 
     # Checks ----------------------------------------------------------------------------------------------------
 
@@ -252,19 +302,6 @@ class Writes:
             if group_tag(reader.group.name) == tag_of(origin.session):
                 return reader.group
         return None
-
-
-def _submit(
-    group: Group,
-    request: PlainRequest,
-    origin: Origin,
-    answer: Answer[T],
-    on_answer: Callable[[T | DefiniteError], None],
-) -> None:
-    try:
-        group.submit(request, lambda reply: on_answer(answer(group.name, reply)), origin)
-    except DefiniteError as error:
-        on_answer(error)
 
 
 def _data_class(number: int) -> DataClass:
@@ -349,13 +386,13 @@ def _error(refusal: Refusal) -> DefiniteError:
     return error_for_refusal(refusal.code, refusal.message)
 
 
-def _stream_created(reply: Reply) -> StreamCreated | DefiniteError:
+def _stream_created(reply: Reply) -> StreamCreated | Failure:
     if isinstance(reply, Refusal):
         return _error(reply)
     return reply if isinstance(reply, StreamCreated) else _another_request()
 
 
-def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> AppendResult | DefiniteError:
+def _append_result(group: GroupId, names: Sequence[str], reply: Reply) -> AppendResult | Failure:
     if isinstance(reply, Refusal):
         return _error(reply)
     if not isinstance(reply, Appended) or len(reply.streams) != len(names):
