@@ -254,6 +254,12 @@ def test_a_frame_that_is_too_large_is_refused_by_its_header() -> None:
         next_frame(splitter)
 
 
+def test_a_chunk_that_nobody_would_take_is_not_sent() -> None:
+    chunk = Chunk(checkpoint_op=1, path="x", offset=0, data=bytes(FRAME_SIZE_MAX), checksum=b"c" * 32, replica=0)
+    with pytest.raises(AssertionError, match=f"a Chunk of [0-9]+ bytes: expected {FRAME_SIZE_MAX} or less"):
+        encode_message(GROUP, chunk)
+
+
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_a_prepare_is_checked(by_hand: bool) -> None:
     message = PrepareMessage(prepare=prepare(b"requests"), replica=1)

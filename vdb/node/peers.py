@@ -154,6 +154,7 @@ class Peers:
                 self._door.close(number)
                 self._clock_sync.forget(number)
                 self._met.pop(number, None)
+                self._refusals.pop(number, None)
         if self._nursery is not None:
             for number, address in sorted(self._addresses.items()):
                 if number not in self._links:

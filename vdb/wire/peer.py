@@ -68,7 +68,9 @@ def encode_message(group: bytes, message: Message) -> bytes:
         return _encode_commit(group, message)  # type: ignore[arg-type]
     if kind is CommitOk:
         return _encode_commit_ok(group, message)  # type: ignore[arg-type]
-    return encode_frame(message_to_frame(group, message).to_segments())
+    frame = encode_frame(message_to_frame(group, message).to_segments())
+    assert len(frame) <= FRAME_SIZE_MAX, f"a {kind.__name__} of {len(frame)} bytes: expected {FRAME_SIZE_MAX} or less"
+    return frame
 
 
 def decode_message(segments: Sequence[Buffer]) -> tuple[bytes, Message]:

@@ -9,7 +9,9 @@ import pytest
 import trio
 
 from vdb.errors import ForgottenDisk
+from vdb.node.hello import HelloRules
 from vdb.vsr.message import StartViewChange
+from vdb.wire.peer_link import Hello, Refusal, RefusalReason, encode_link_frame
 
 InCluster = Callable[[Callable[[Any], Awaitable[None]]], None]
 GROUP = b"g" * 32
@@ -85,3 +87,55 @@ def test_strangers_are_refused(in_cluster: InCluster) -> None:
         assert "peer_address and node number don't belong together" in str(astray.peers.refusals()[7])
 
     in_cluster(body)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"version": 2}, RefusalReason.VERSION),
+        ({"cluster": b"x" * 16}, RefusalReason.CLUSTER),
+        ({"to": 2}, RefusalReason.NODE),
+        ({"node": 0}, RefusalReason.NODE),
+        ({"node": 2}, RefusalReason.UNKNOWN),
+        ({"disk": b"other" + bytes(11)}, RefusalReason.DISK),
+    ],
+)
+def test_reasons_to_refuse(in_cluster: InCluster, changes: dict[str, Any], reason: RefusalReason) -> None:
+    async def body(cluster: Any) -> None:
+        zero = await cluster.start(0, {1: "n1:1"}, known=cluster.known({1: b"d" * 16}))
+        stream = await cluster.world(9).network.connect(zero.peers.address)
+        hello = Hello(**{"node": 1, "to": 0, "cluster": b"c" * 16, "disk": b"d" * 16, **changes})
+        await stream.send_all(encode_link_frame(hello))
+        assert await cluster.receive(stream) == Refusal(reason)
+        assert await cluster.receive(stream) is None
+        assert zero.known.ids == {1: b"d" * 16}
+        await trio.aclose_forcefully(stream)
+
+    in_cluster(body)
+
+
+async def test_of_two_disks_that_come_at_once_one_is_first() -> None:
+    class SlowDisks:
+        def __init__(self) -> None:
+            self.ids: dict[int, bytes] = {}
+
+        def remembered(self, node: int) -> bytes | None:
+            return self.ids.get(node)
+
+        async def remember(self, node: int, disk_id: bytes) -> None:
+            await trio.sleep(0.01)
+            self.ids[node] = disk_id
+
+    known = SlowDisks()
+    rules = HelloRules(node=0, cluster=b"c" * 16, disk_id=bytes(16), known=known)
+    reasons: list[RefusalReason | None] = []
+
+    async def judge(disk: bytes) -> None:
+        hello = Hello(node=1, to=0, cluster=b"c" * 16, disk=disk)
+        reasons.append(await rules.judge(hello, names=None, is_member=True))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(judge, b"1" * 16)
+        nursery.start_soon(judge, b"2" * 16)
+    assert sorted(map(str, reasons)) == ["None", "RefusalReason.DISK"]
+    assert list(known.ids) == [1]
