@@ -361,3 +361,20 @@ class Group:
             for number, host in self.hosts.items()
         ]
         return "\n" + "\n".join(lines)
+
+
+def draw(seed: int) -> Group:
+    """A group whose size and chances come from the seed: most faults are off in most, some are extreme."""
+    random = Random(seed)
+    size = random.choice((1, 2, 3, 3, 3, 3, 4, 5, 5, 6))
+    chances = Chances(
+        drop=random.choice((0.0, 0.02, 0.1, 0.3)),
+        double=random.choice((0.0, 0.05)),
+        crash=random.choice((0.0, 0.002, 0.01, 0.03)),
+        restart=random.choice((0.02, 0.1)),
+        cut=random.choice((0.0, 0.01, 0.05)),
+        damage=random.choice((0.0, 0.0, 0.02, 0.1)) if size >= 3 else 0.0,
+        reconfigure=random.choice((0.0, 0.0, 0.02)),
+        abdicate=random.choice((0.0, 0.01, 0.1)),
+    )
+    return Group(random=random, size=size, chances=chances)

@@ -325,7 +325,7 @@ def on_start_view(state: ReplicaState, message: StartView) -> None:
         return
     head = message.tail[-1].op if message.tail else message.commit
     if message.view == state.view and head < state.commit_number:
-        mark("vsr.start_view_of_the_past")
+        mark("vsr.start_view_overtaken")
         return
     assert head >= state.commit_number, "a newer view lacks an op that is committed here"
     note_commit(state, message.commit)
@@ -384,9 +384,10 @@ def on_abdicate(state: ReplicaState, _abdicate: Abdicate) -> None:
 
 
 def on_not_member(state: ReplicaState, message: NotMember) -> None:
-    """The group has gone on without this node."""
-    was_member = state.replica in state.configuration.members and state.commit_number > 0
-    if message.epoch > state.configuration.epoch and was_member:
-        mark("vsr.removed")
+    """The group has gone on without this node. One that joins may only not be known yet."""
+    held = state.committed_configuration
+    was_member = state.replica in held.voters or (state.replica in held.learners and state.commit_number > 0)
+    if message.epoch > held.epoch and was_member:
+        mark("vsr.told_of_its_removal")
         state.status = Status.REMOVED
         state.removed()
