@@ -87,6 +87,7 @@ class Checkpointer:
             commit=plan.op,
             configuration=plan.configuration.pack(),
         )
+        storage.event_log.checkpoint_durable(log_rows)
         self._observer.on_superblock(self._group, state)
         self._observer.on_checkpoint(self._group, plan.op, checkpoint_id)
         self._plan = None

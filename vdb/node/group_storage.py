@@ -4,6 +4,7 @@
     groups/<group>/wal            ring of headers and ring of prepares
     groups/<group>/checkpoints/   kernel state and key store
     groups/<group>/log/           event log: a directory per tenant
+    groups/<group>/sync/          a checkpoint of another replica on its way in
 
 Recovery: superblock, then the checkpoint that it names, then the WAL above that checkpoint. A group without a
 superblock was never formatted to its end, and is formatted again; whether that may happen, `identity` decides.
@@ -24,6 +25,7 @@ from vdb.limits import Limits
 from vdb.ports import Disk
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
+from vdb.storage.staging import install
 from vdb.storage.superblock import FILE_NAME as SUPERBLOCK_FILE
 from vdb.storage.superblock import Superblock, SuperblockState
 from vdb.storage.tables import StorageTable
@@ -54,6 +56,7 @@ START = CheckpointHead(checksum=ZERO_CHECKSUM, timestamp=0)
 class GroupStorage:
     """All that is open of one group, and the state at its checkpoint."""
 
+    disk: Disk
     directory: str
     superblock: Superblock
     journal: Journal
@@ -111,8 +114,12 @@ async def format_group(
 
 
 async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id: bytes) -> GroupStorage:
-    """Open and recover. WrongKey before anything is changed; DamagedData names what can't be trusted."""
+    """Open and recover. WrongKey before anything is changed; DamagedData names what can't be trusted.
+
+    A checkpoint that state sync has made ready is installed first.
+    """
     directory = group_directory(group)
+    await install(disk, directory)
     superblock = await Superblock.open(disk, directory)
     durable = superblock.state
     if durable.cluster != cluster or durable.group != group:
@@ -137,6 +144,7 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
         log_view=durable.log_view,
     )
     return GroupStorage(
+        disk=disk,
         directory=directory,
         superblock=superblock,
         journal=journal,

@@ -4,7 +4,8 @@ The bytes are specified in `checkpoint_files`; what is written, and why it costs
 `checkpoint_family`. Key-store rows (table KEYS) have files of their own, `keys-*`, in the same checkpoint.
 
 Order of a checkpoint: data files, each synced; then the manifest, synced; then the directory. The caller then names op
-and id in the superblock, and `prune` removes what no longer counts. So a crash at any moment leaves the checkpoint
+and id in the superblock, and `prune` removes what no longer counts, but for the files of checkpoints that are pinned
+because another node copies them. So a crash at any moment leaves the checkpoint
 that the superblock names whole, and beside it files that nobody names, which `load` removes.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+
+from attrs import field, frozen
 
 from vdb.errors import DamagedData, FileMissing
 from vdb.kernel.tables import Table
@@ -32,6 +35,15 @@ STATE = "state"
 KEYS = "keys"
 
 
+@frozen
+class NamedFile:
+    """A file of a checkpoint: its name in the directory, its bytes, and SHA-256 over them."""
+
+    name: str
+    size: int
+    digest: bytes = field(repr=False)
+
+
 class CheckpointStore:
     """The checkpoint files of one group. One call at a time: load once, then write and prune in turn."""
 
@@ -42,6 +54,8 @@ class CheckpointStore:
         self._families = [Family(name, disk, directory, group_hash) for name in (STATE, KEYS)]
         self._manifest: Manifest | None = None
         self._manifest_digest = b""
+        self._durable: tuple[NamedFile, ...] = ()
+        self._pins: dict[int, tuple[NamedFile, ...]] = {}
 
     @classmethod
     async def open(cls, disk: Disk, directory: str, *, group_hash: bytes) -> CheckpointStore:
@@ -95,9 +109,10 @@ class CheckpointStore:
         return self._manifest_digest
 
     async def prune(self, op: int) -> None:
-        """Remove every file that the checkpoint at `op`, the one in the superblock, doesn't name."""
+        """Remove every file that neither the checkpoint at `op`, the one in the superblock, nor a pinned one names."""
         assert op == (self._manifest.op if self._manifest is not None else 0)
-        wanted = self._names()
+        self._durable = self._name_files()
+        wanted = {named.name: None for files in (self._durable, *self._pins.values()) for named in files}
         removed = False
         for name in await self._disk.list(self._directory):
             if name not in wanted:
@@ -106,6 +121,25 @@ class CheckpointStore:
                 removed = True
         if removed:
             await self._disk.sync_directory(self._directory)
+
+    @property
+    def durable(self) -> tuple[NamedFile, ...]:
+        """The files of the checkpoint that the superblock names."""
+        return self._durable
+
+    @property
+    def pinned(self) -> Mapping[int, tuple[NamedFile, ...]]:
+        """The files of each checkpoint that `prune` spares, by its op."""
+        return self._pins
+
+    def pin(self, op: int) -> None:
+        """Keep the files of the durable checkpoint, which stands at `op`, until `unpin`: somebody copies them."""
+        assert self._durable
+        self._pins[op] = self._durable
+
+    def unpin(self, op: int) -> None:
+        """The next `prune` may remove them."""
+        self._pins.pop(op, None)
 
     def files(self) -> list[tuple[str, int, bytes]]:
         """(path, size, SHA-256) of every file of the newest checkpoint; the size of the manifest is given as -1."""
@@ -118,8 +152,15 @@ class CheckpointStore:
                 found.append((path, entry.size, entry.digest))
         return found
 
-    def _names(self) -> dict[str, None]:
-        return {path.rpartition("/")[2]: None for path, _size, _digest in self.files()}
+    def _name_files(self) -> tuple[NamedFile, ...]:
+        manifest = self._manifest
+        if manifest is None:
+            return ()
+        size = len(encode_manifest(manifest, self._group_hash))
+        found = [NamedFile(manifest_name(manifest.op), size, self._manifest_digest)]
+        for family in manifest.families:
+            found += [NamedFile(data_name(family.name, entry.op), entry.size, entry.digest) for entry in family.files]
+        return tuple(found)
 
     async def _read_manifest(self, op: int, checkpoint_id: bytes) -> Manifest:
         path = f"{self._directory}/{manifest_name(op)}"

@@ -159,6 +159,24 @@ class EventLog:
             self._checkpoint = None
         return plan.rows
 
+    def checkpoint_durable(self, rows: Rows) -> None:
+        """The superblock names the checkpoint that `write_checkpoint` gave these rows for."""
+        for key, row in rows[StorageTable.EVENT_LOGS].items():
+            assert row is not None
+            self._cursors[int.from_bytes(key, "big")] = row
+
+    def durable_tenants(self) -> list[int]:
+        """The tenants that the durable checkpoint knows, sorted."""
+        return sorted(self._cursors)
+
+    def durable_stretches(self, tenant: int) -> list[Stretch]:
+        """What the durable checkpoint says of the tenant: the same on every replica that stands at it."""
+        row = self._cursors.get(tenant)
+        if row is None:
+            return []
+        log, cursor = self._look(tenant), Cursor.decode(row)
+        return log.stretches_at(cursor)
+
     def stretches(self, tenant: int) -> list[Stretch]:
         """What the tenant has on disk now. For the scrubber; keeps nothing of the tenant in memory."""
         return self._look(tenant).stretches()

@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -266,11 +267,14 @@ class TenantLog:
 
     def stretches(self) -> list[Stretch]:
         """What the log has on disk now, in order; its bytes never change."""
-        found = [Stretch(entry.segment, self.path(entry.segment), entry.length, entry.crc) for entry in self.closed]
-        if self.cursor.length:
-            found.append(
-                Stretch(self.cursor.segment, self.path(self.cursor.segment), self.cursor.length, self.cursor.crc)
-            )
+        return self.stretches_at(self.cursor)
+
+    def stretches_at(self, cursor: Cursor) -> list[Stretch]:
+        """What the log had on disk when this was its cursor."""
+        closed = self.closed[: bisect_left(self.closed, cursor.segment, key=lambda entry: entry.segment)]
+        found = [Stretch(entry.segment, self.path(entry.segment), entry.length, entry.crc) for entry in closed]
+        if cursor.length:
+            found.append(Stretch(cursor.segment, self.path(cursor.segment), cursor.length, cursor.crc))
         return found
 
     async def _scan_into(self, index: FrameIndex, number: int, length: int) -> None:

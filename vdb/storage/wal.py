@@ -318,6 +318,10 @@ class Journal:
         return self._path
 
     @property
+    def group_hash(self) -> bytes:
+        return self._group_hash
+
+    @property
     def slots(self) -> int:
         return self._limits.wal_slots
 
