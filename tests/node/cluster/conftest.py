@@ -6,20 +6,21 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from sim.runner import run
 from sim.world import NetworkFaults, SimNode, SimUniverse, absorb_crash
 from vdb.crypto.root import RootKeys
 from vdb.errors import NotPrimary, NotReady, Overloaded, PrimaryLost
-from vdb.kernel.command import INTERNAL, Origin
-from vdb.kernel.reply import Reply
+from vdb.kernel.command import INTERNAL, MemberRow, Origin
+from vdb.kernel.reply import Reconfigured, Reply
 from vdb.limits import Limits
 from vdb.node.config import MemberConfig, NodeConfig
 from vdb.node.group import Group
+from vdb.node.identity import decode_identity
 from vdb.node.node import Node
-from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainRequest, PlainRun
-from vdb.types import DataClass, GroupId, Region, TenantId
+from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReconfigure, PlainRequest, PlainRun
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Region, TenantId
 from vdb.wire.event import encode_batch
 
 REGION = Region("ap-southeast-2")
@@ -111,6 +112,23 @@ class Cluster:
         await machine.ended.wait()
         machine.node = None
 
+    def replace_disk(self, number: int, *, join: bool = False) -> None:
+        """An empty disk for a node that doesn't run."""
+        machine = self.machines[number]
+        fresh = self.universe.node(f"spare{len(self.universe.nodes)}", REGION)
+        machine.host.disk = fresh.disk
+        machine.host.scratch = fresh.scratch
+        machine.config = evolve(machine.config, join=join)
+
+    async def fail_to_start(self, number: int) -> None:
+        """Start a node that must not start; raises what it ends with."""
+        machine = self.machines[number]
+        node = Node(machine.host.boot(), machine.config)
+        try:
+            await node.run()
+        finally:
+            machine.host.stop()
+
     # Groups ----------------------------------------------------------------------------------------------------
 
     def group(self, number: int, name: GroupId = HOME) -> Group:
@@ -154,6 +172,34 @@ class Cluster:
     async def append(self, stream: str, *payloads: bytes) -> Reply:
         run = PlainRun(count=len(payloads), batch=encode_batch(payloads))
         return await self.execute(PlainBatch(tenant=TENANT, appends=(PlainAppend(stream=stream, runs=(run,)),)))
+
+    async def reconfigure(
+        self, voters: tuple[int, ...], learners: tuple[int, ...], groups: tuple[GroupId, ...] = (HOME, GLOBAL_GROUP)
+    ) -> None:
+        """Make these the members of the groups."""
+        for name in groups:
+            state = self.group(await self.primary(name), name).state
+            reply = await self.execute(
+                PlainReconfigure(
+                    base_epoch=state.membership().epoch,
+                    voters=voters,
+                    learners=learners,
+                    members=tuple(self.row(number) for number in (*voters, *learners)),
+                ),
+                name=name,
+            )
+            assert isinstance(reply, Reconfigured), reply
+
+    def row(self, number: int) -> MemberRow:
+        """A node as a reconfiguration names it, with the disk that it has now."""
+        found = decode_identity(self.machines[number].host.disk.content("node"))
+        return MemberRow(
+            node=number,
+            name=f"n{number}",
+            peer_address=f"n{number}:7150",
+            address=f"n{number}:7140",
+            disk_id=found.disk,
+        )
 
     async def converge(self, numbers: Iterable[int] | None = None, name: GroupId = HOME) -> None:
         """Wait until all that run have applied the same, and compare."""
@@ -204,6 +250,6 @@ def in_cluster() -> Callable[..., None]:
             finally:
                 universe.close()
 
-        run(seed, main, budget_s=600)
+        run(seed, main, budget_s=60)
 
     return run_body

@@ -1,0 +1,99 @@
+"""Members come and go while the cluster serves: learners, new voters, removed nodes, replaced disks, refused ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import trio
+
+from vdb.errors import ForgottenDisk, NotPrimary
+from vdb.node.group import Group
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await trio.sleep(0.02)
+
+
+def test_a_node_joins_learns_and_votes(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        await cluster.append("s", b"before")
+        cluster.add(3, cluster.machines[0].config.members, join=True)
+        await cluster.start(3)
+        with pytest.raises(NotPrimary):
+            cluster.group(3).submit(None, lambda _reply: None, None)
+        await cluster.reconfigure((0, 1, 2), (3,))
+        await cluster.converge()
+        assert cluster.group(3).replica.is_learner
+        await cluster.reconfigure((0, 1, 2, 3), ())
+        await cluster.converge()
+        assert not cluster.group(3).replica.is_learner
+        await cluster.crash(await cluster.primary())
+        await cluster.append("s", b"after")
+        await cluster.converge()
+
+    in_cluster(body)
+
+
+def test_a_removed_node_serves_no_more(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        primary = await cluster.primary()
+        assert primary == await cluster.primary("global")
+        removed = (primary + 1) % 3
+        stay = tuple(number for number in range(3) if number != removed)
+        await cluster.reconfigure(stay, ())
+        await until(lambda: cluster.group(removed).replica.status.value == "removed")
+        await cluster.append("s", b"without it")
+        await cluster.converge(stay)
+
+    in_cluster(body)
+
+
+def test_a_lost_disk_is_refused_until_the_cluster_knows_the_new_one(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        primary = await cluster.primary()
+        assert primary == await cluster.primary("global")
+        lost = (primary + 1) % 3
+        stay = tuple(number for number in range(3) if number != lost)
+        await cluster.crash(lost)
+        cluster.replace_disk(lost)
+        with pytest.raises(ForgottenDisk, match=f"vdb cluster recover --node {lost}"):
+            await cluster.fail_to_start(lost)
+        await cluster.append("s", b"meanwhile")
+        cluster.replace_disk(lost, join=True)
+        await cluster.start(lost)
+        await cluster.reconfigure(stay, (lost,))
+        await cluster.converge()
+        await cluster.reconfigure((0, 1, 2), ())
+        await cluster.append("s", b"again")
+        await cluster.converge()
+
+    in_cluster(body)
+
+
+def test_a_node_of_one_grows_to_three(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0)
+        await cluster.create("s")
+        for number in (1, 2):
+            cluster.add(number, cluster.machines[0].config.members, join=True)
+            await cluster.start(number)
+        await cluster.reconfigure((0,), (1, 2))
+        await cluster.converge()
+        await cluster.reconfigure((0, 1, 2), ())
+        await cluster.converge()
+        await cluster.crash(0)
+        await cluster.append("s", b"without the first")
+        await cluster.start(0)
+        await cluster.converge()
+        group: Group = cluster.group(0)
+        assert group.replica.configuration.voters == (0, 1, 2)
+
+    in_cluster(body, nodes=1)
