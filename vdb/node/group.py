@@ -7,14 +7,14 @@ wait until a position is applied, or take what there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 from attrs import field, frozen
 
 from vdb.crypto.keyring import Keyring
 from vdb.errors import DiskFull, InvalidArgument, NotPrimary, NotReady, Overloaded, PrimaryLost
-from vdb.kernel.command import INTERNAL, Origin
+from vdb.kernel.command import INTERNAL, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.limits import Limits
@@ -54,6 +54,8 @@ class Neighbours:
     """Whether this node's clock agrees with those of a quorum of these voters."""
     on_members: Callable[[GroupId, State], None] = lambda _group, _state: None
     """A group's members have changed; the state says how."""
+    on_named: Callable[[Sequence[MemberRow]], None] = nobody
+    """A group's log names these nodes."""
 
 
 class Group:
@@ -84,6 +86,7 @@ class Group:
         outside = Outside(
             send=self._neighbours.send,
             on_members=lambda state: self._neighbours.on_members(self.name, state),
+            on_named=self._neighbours.on_named,
             on_sync=self._on_sync,
             on_scrub_fault=self._on_scrub_fault,
             on_scrub_pass=self._on_scrub_pass,

@@ -11,12 +11,13 @@ can reach, the member ends, and the group is opened anew from what state sync in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 from attrs import field, frozen
 
 from vdb.errors import DamagedData, NotPrimary
+from vdb.kernel.command import MemberRow, Reconfigure
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.node import log
@@ -49,6 +50,7 @@ from vdb.vsr.message import (
 from vdb.vsr.ready import Envelope, Ready, Supply, SyncTarget
 from vdb.vsr.replica import Replica
 from vdb.vsr.timing import Timing
+from vdb.wire.command import decode_body
 
 TICK_ALONE_SECONDS = 1.0
 """How often a group of one looks whether it still is one."""
@@ -74,6 +76,8 @@ class Outside:
     """To a member of this group on another node; never waits, and may lose the message."""
     on_members: Callable[[State], None]
     """The members have changed."""
+    on_named: Callable[[Sequence[MemberRow]], None]
+    """The log names these as members from some op on; whether it commits is open."""
     on_sync: Callable[[SyncTarget], None]
     """A newer checkpoint is needed than the log can reach."""
     on_scrub_fault: Callable[[ScrubFault], None]
@@ -230,6 +234,7 @@ class Member:
             self.preparer.keyring.add(row)
         durable = self.storage.superblock.state
         self._observer.on_superblock(self.name, durable)
+        await self._name_members()
         self._open = True
         self.driver.feed(self._opened())
         if self.is_alone:
@@ -243,6 +248,14 @@ class Member:
             commit=self.executor.applied,
         )
         self._observer.on_recovered(self.name, self.executor.applied, self.executor.state)
+
+    async def _name_members(self) -> None:
+        """Nodes that the log names must be found, since they may be needed to commit that it does."""
+        for header in self.storage.journal.recovery.headers_above(self.executor.applied):
+            if header.is_reconfiguration:
+                prepare = await self.storage.journal.read(header.op)
+                if prepare is not None:
+                    self._outside.on_named(named_members(prepare))
 
     def _opened(self) -> Opened:
         durable = self.storage.superblock.state
@@ -278,6 +291,8 @@ class Member:
     def keep(self, prepare: Prepare) -> None:
         if not self.replica.is_serving_primary:
             self.bodies.keep(prepare)
+        if prepare.header.is_reconfiguration:
+            self._outside.on_named(named_members(prepare))
 
     def act(self, ready: Ready) -> None:
         if ready.supplies:
@@ -324,3 +339,10 @@ class Member:
     def _send_prepare(self, to: int, prepare: Prepare) -> None:
         message = PrepareMessage(prepare=prepare, replica=self.replica.replica)
         self.driver.gate.send(Envelope(to, message))
+
+
+def named_members(prepare: Prepare) -> tuple[MemberRow, ...]:
+    """The rows of the members that a reconfiguration names."""
+    (request,) = decode_body(prepare.body)
+    assert isinstance(request.command, Reconfigure)
+    return request.command.members

@@ -1,7 +1,7 @@
 """A node among the others: its connections, whose messages go to which group, and who the others are.
 
 Rules
-- Addresses are those of the configuration, unless the state of a group names others since.
+- Addresses are those of the configuration, unless the log or the state of a group names others since.
 - The disk of a node is the one that it came with first, until a reconfiguration names another: that one is remembered,
   durably, before the node is let in with it.
 - A founding node opens no group before it has met all other founding nodes (`vdb.node.identity`).
@@ -9,7 +9,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import trio
 
@@ -41,6 +41,8 @@ class Neighbourhood:
         self._cluster = identity.cluster
         self._groups: dict[bytes, Group] = {}
         self._rows: dict[GroupId, Mapping[int, MemberRow]] = {}
+        self._named: dict[int, str] = {}
+        """Addresses of nodes that a log names, committed or not."""
         self._disks_due: dict[int, bytes] = {}
         self._wake = trio.Event()
         self.peers = Peers(
@@ -92,6 +94,7 @@ class Neighbourhood:
             directory=Directory(members={member.node: member for member in self._config.members}),
             clock_synchronised=self._is_synchronised,
             on_members=self.on_members,
+            on_named=self.on_named,
         )
 
     def add(self, group: Group) -> None:
@@ -107,12 +110,18 @@ class Neighbourhood:
                 self._disks_due[row.node] = row.disk_id
         self._wake.set()
 
+    def on_named(self, rows: Sequence[MemberRow]) -> None:
+        """A log names these nodes."""
+        self._named.update({row.node: row.peer_address for row in rows})
+        self.peers.set_addresses(self._addresses())
+
     def _note_rows(self, name: GroupId, state: State) -> None:
         self._rows[name] = {row.node: row for row in state.members()}
         self.peers.set_addresses(self._addresses())
 
     def _addresses(self) -> dict[int, str]:
         addresses = {member.node: member.peer_address for member in self._config.members}
+        addresses.update(self._named)
         for rows in self._rows.values():
             addresses.update({node: row.peer_address for node, row in rows.items()})
         return addresses
