@@ -48,6 +48,12 @@ _TRAVERSAL_SLACK_WORDS = 64
 """The decoder follows each pointer once, so an honest message is read within its own size. One whose pointers overlap,
 or whose lists claim elements without a size, could ask for any number of objects: it exceeds the limit."""
 
+# Fields that are structs or lists, found once: `init` by name takes 0.2 µs more, and an append needs three.
+_APPEND_BATCH = schema.command.Request.schema.fields["appendBatch"]
+_BATCH_APPENDS = schema.command.AppendBatch.schema.fields["appends"]
+_PART_APPENDS = schema.command.AppendPart.schema.fields["appends"]
+_RUNS = schema.command.StreamAppend.schema.fields["runs"]
+
 _EXPECTED_KINDS = tuple(ExpectedKind)
 _DATA_CLASSES = tuple(DataClass)
 _KEY_SCOPES = tuple(KeyScope)
@@ -71,13 +77,13 @@ def encode_body(requests: Sequence[Request]) -> bytes:
 
 def _encode_command(builder: Any, command: Command) -> None:
     if isinstance(command, AppendBatch):
-        _encode_append(builder.init("appendBatch"), command)
+        _encode_append(builder._init_by_field(_APPEND_BATCH), command, _BATCH_APPENDS)
     elif isinstance(command, AppendPart):
         part = builder.init("appendPart")
         part.transaction = command.transaction
         part.number = command.number
         part.last = command.last
-        _encode_append(part, command)
+        _encode_append(part, command, _PART_APPENDS)
     elif isinstance(command, CreateStream):
         _encode_create(builder.init("createStream"), command)
     elif isinstance(command, PutKey):
@@ -96,14 +102,18 @@ def _encode_command(builder: Any, command: Command) -> None:
         assert_never(command)
 
 
-def _encode_append(builder: Any, command: AppendBatch | AppendPart) -> None:
+def _encode_append(builder: Any, command: AppendBatch | AppendPart, appends_field: Any) -> None:
     builder.tenant = command.tenant
-    for target, append in zip(builder.init("appends", len(command.appends)), command.appends, strict=True):
+    targets = builder._init_by_field(appends_field, len(command.appends))
+    for index, append in enumerate(command.appends):
+        target = targets[index]
         target.stream = append.stream
         if append.expected is not ANY:
             target.expectedKind = append.expected.kind.value
             target.expectedOffset = append.expected.offset
-        for run_target, run in zip(target.init("runs", len(append.runs)), append.runs, strict=True):
+        run_targets = target._init_by_field(_RUNS, len(append.runs))
+        for number, run in enumerate(append.runs):
+            run_target = run_targets[number]
             run_target.count = run.count
             run_target.record = run.record
 
