@@ -47,6 +47,7 @@ import msgspec
 from vdb.errors import ConfigError
 from vdb.fhir.projections import FHIR_PROJECTIONS
 from vdb.limits import Limits
+from vdb.node.config import MemberConfig
 from vdb.notebar.projections import NOTEBAR_PROJECTIONS
 from vdb.projections.config import ProjectionConfig, joined
 from vdb.projections.toml import parse_projections
@@ -114,6 +115,13 @@ class ConfigFile(_Section, frozen=True):
         except AssertionError as error:
             broken = _in_file_words(str(error)) or "see vdb.limits"
             raise ConfigError(f"the values of [limits] don't go together: {broken}") from None
+
+    def member_configs(self) -> tuple[MemberConfig, ...]:
+        """The nodes of the cluster, as the file lists them."""
+        return tuple(
+            MemberConfig(node=member.number, name=member.name, address=member.address, peer_address=member.peer_address)
+            for member in self.members
+        )
 
     def projections(self) -> tuple[ProjectionConfig, ...]:
         """The built-in ones and the file's own; timelines of one name are joined. ConfigError."""

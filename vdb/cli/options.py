@@ -24,7 +24,7 @@ class NodeOptions:
     """Where the node is, and how results are printed."""
 
     address: Annotated[str, Parameter(env_var="VDB_ADDRESS")] = DEFAULT_ADDRESS
-    "host:port of the node."
+    "host:port of the node; of a cluster's nodes with commas between them."
 
     tls_cert: Annotated[Path | None, Parameter(env_var="VDB_TLS_CERT")] = None
     "Certificate chain of this client (PEM); with --tls-key and --tls-ca, for a node that asks for TLS."

@@ -25,6 +25,9 @@ from vdb.world.garbage import frozen_after
 from vdb.world.open_files import raise_open_files_limit
 
 _DAY_SECONDS = 24 * 3600.0
+_HAND_OVER_SECONDS_MAX = 2.0
+"""How long a node that is asked to stop waits for another primary."""
+_HAND_OVER_LOOK_SECONDS = 0.02
 
 
 async def start(
@@ -35,6 +38,7 @@ async def start(
     address: Annotated[str | None, Parameter(env_var="VDB_ADDRESS")] = None,
     key_file: Path | None = None,
     name: str | None = None,
+    join: bool = False,
     log_format: LogFormat = "text",
     json: Json = False,
 ) -> None:
@@ -44,6 +48,8 @@ async def start(
     comes from --key-file, or from VDB_ROOT_KEY.
 
     Example: `vdb start --data-dir data --region ap-southeast-2 --key-file root.key`
+
+    Example: `vdb start --config cluster/n0.toml`
 
     Parameters
     ----------
@@ -59,6 +65,9 @@ async def start(
         A file with the root key, of mode 0600.
     name
         The node's name.
+    join
+        An empty data directory is that of a node that a cluster takes in, or takes back after its disk was lost: see
+        `vdb cluster add` and `vdb cluster recover`.
     log_format
         'text' or 'json'.
     json
@@ -81,6 +90,11 @@ async def start(
         projections=file.projections(),
         scrub_period_s=file.node.scrub_period_days * _DAY_SECONDS,
         connections_max=file.node.connections_max,
+        node=file.node.number,
+        members=file.member_configs(),
+        cluster=file.node.cluster_id(),
+        peer_address=file.node.peer_address,
+        join=join or file.node.join,
     )
     tls = None
     if file.tls is not None:
@@ -98,7 +112,7 @@ async def start(
 async def _run(node: Node, place: Path, logger: logging.Logger, as_json: bool) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_stop_on_signal, signals, nursery.cancel_scope, logger)
+            nursery.start_soon(_stop_on_signal, node, signals, nursery.cancel_scope, logger)
             with frozen_after():
                 address = await nursery.start(node.run)
             if as_json:
@@ -107,11 +121,25 @@ async def _run(node: Node, place: Path, logger: logging.Logger, as_json: bool) -
                 print_text(f"VerityDB is ready at {address} (region {node.config.region}, data in {place})")
 
 
-async def _stop_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope, logger: logging.Logger) -> None:
+async def _stop_on_signal(
+    node: Node, signals: AsyncIterator[int], scope: trio.CancelScope, logger: logging.Logger
+) -> None:
     async for number in signals:
         logger.info("stopping", extra={"fields": {"signal": signal.Signals(number).name}})
+        await _hand_over(node)
         scope.cancel()
         return
+
+
+async def _hand_over(node: Node) -> None:
+    """Let other nodes take over what this one leads, so that clients needn't wait until they miss it."""
+    led = [group for group in node.groups.values() if len(group.replica.configuration.voters) > 1 and group.is_serving]
+    for group in led:
+        group.abdicate()
+    deadline = trio.current_time() + _HAND_OVER_SECONDS_MAX
+    while led and trio.current_time() < deadline:
+        await trio.sleep(_HAND_OVER_LOOK_SECONDS)
+        led = [group for group in led if group.is_serving or not group.primary_hint()]
 
 
 def _path(beside: Path, text: str | None) -> Path | None:

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import asdict
 
+from vdb.cli.cluster_status import print_cluster
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_table, print_text
+from vdb.client.admin import NodeReport
 from vdb.client.values import NodeStatus, ProjectionStatus
 from vdb.version import VERSION
 
-_GROUP_COLUMNS = (
-    "group",
-    "status",
-    "view",
-    "op",
-    "commit",
-    "checkpoint",
-    "position",
-    "tenants",
-    "streams",
-    "sessions",
-    "faults",
-)
-
 
 async def status(*, options: NodeOptions = NODE) -> None:
-    """Show the node, its groups and its projections.
+    """Show a node, its groups and its projections; of a cluster all its nodes.
 
     Example: `vdb status --address 127.0.0.1:7140`
     """
     async with options.client() as client:
         found = await client.status()
+        is_cluster = len(client.cluster.addresses) > 1 or any(len(group.members) > 1 for group in found.groups)
+        reports = await client.cluster.statuses() if is_cluster else []
+    if is_cluster:
+        if options.json:
+            print_json(cluster_as_json(reports))
+        else:
+            print_cluster(reports)
+            if found.projections:
+                print_text()
+                print_projections(found.projections)
+        return
     if options.json:
         print_json(status_as_json(found))
         return
@@ -107,6 +107,20 @@ def projection_as_json(projection: ProjectionStatus) -> dict[str, Any]:
     }
 
 
+def cluster_as_json(reports: Sequence[NodeReport]) -> dict[str, Any]:
+    """The status of a cluster as the object that `vdb status` prints."""
+    return {
+        "nodes": [
+            {
+                "address": report.address,
+                "problem": report.problem or None,
+                **({} if report.status is None else status_as_json(report.status)),
+            }
+            for report in reports
+        ]
+    }
+
+
 def status_as_json(found: NodeStatus) -> dict[str, Any]:
     """A node's status as the object that `vdb status` prints."""
     return {
@@ -114,6 +128,10 @@ def status_as_json(found: NodeStatus) -> dict[str, Any]:
         "region": found.region,
         "version": found.version,
         "uptime_seconds": round(found.uptime_seconds, 3),
+        "number": found.number,
+        "cluster": found.cluster.hex(),
+        "disk_id": found.disk_id.hex(),
+        "clock_synchronised": found.clock_synchronised,
         "groups": [asdict(group) for group in found.groups],
         "projections": [projection_as_json(projection) for projection in found.projections],
     }

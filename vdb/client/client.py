@@ -15,6 +15,7 @@ from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
+from vdb.client.admin import ClusterAdmin
 from vdb.client.face import AsyncFace
 from vdb.client.router import Connector, OnLink, Router
 from vdb.client.rpc_gateway import RpcGateway
@@ -47,6 +48,8 @@ class Client(AsyncFace):
         connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
         self._router = Router(connectors, entropy, self._tasks, learn, on_link)
         self._rpc = RpcGateway(self._router, entropy, self._tasks)
+        self.cluster = ClusterAdmin(self._router, retry_for)
+        """Status of all nodes, and changes of members."""
         self._connect_for = connect_for
         self._entered = False
         super().__init__(self._rpc, tenant=tenant, timeout=retry_for)

@@ -81,6 +81,11 @@ class Router:
         self._finding: dict[GroupId | None, anyio.Lock] = {}
         self.last_error = "no attempt has ended yet"
 
+    @property
+    def addresses(self) -> list[str]:
+        """Of the nodes that are known: those given, then those that were heard of."""
+        return list(self._connectors)
+
     async def connect(self, within: float) -> None:
         """Make the first link; tries for `within` seconds, each node at least once. Unreachable if none answers."""
         deadline = anyio.current_time() + within

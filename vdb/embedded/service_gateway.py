@@ -79,7 +79,7 @@ class ServiceGateway:
         timeout: float,
     ) -> ReadPage:
         result = await self._service.read(
-            tenant, stream, from_offset, max_events=max_events, wait_us=int(wait * 1e6), ids_only=ids_only
+            tenant, stream, from_offset, max_events=max_events, wait_us=int(wait * 1e6), ids_only=ids_only, level=level
         )
         runs = tuple(_read_run(run, ids_only=ids_only) for run in result.runs)
         return ReadPage(runs=runs, next=result.next_offset, head=result.head)
@@ -96,7 +96,7 @@ class ServiceGateway:
         timeout: float,
     ) -> ReadPage:
         result = await self._service.read_log(
-            tenant, group, from_position, max_events=max_events, wait_us=int(wait * 1e6)
+            tenant, group, from_position, max_events=max_events, wait_us=int(wait * 1e6), level=level
         )
         runs = tuple(_read_run(run, ids_only=False) for run in result.runs)
         return ReadPage(runs=runs, next=result.next_position, head=result.head)
@@ -104,11 +104,11 @@ class ServiceGateway:
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
-        streams, more = await self._service.list_streams(tenant, after, maximum)
+        streams, more = await self._service.list_streams(tenant, after, maximum, level=level)
         return [_stream_info(stream) for stream in streams], more
 
     async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
-        return _stream_info(await self._service.get_stream(tenant, name))
+        return _stream_info(await self._service.get_stream(tenant, name, level=level))
 
     async def status(self, *, timeout: float) -> NodeStatus:
         return _node_status(await self._service.status())

@@ -132,10 +132,11 @@ class Membership:
         learners = tuple(learner for learner in configuration.learners if learner != node)
         return self._change(group, (*configuration.voters, node), learners)
 
-    def without(self, group: Group, node: int) -> PlainReconfigure:
-        """The group without this node."""
+    def without(self, group: Group, node: int) -> PlainReconfigure | None:
+        """The group without this node. None: it isn't a member."""
         configuration = group.replica.configuration
-        self._check_member(group, node)
+        if node not in configuration.members:
+            return None
         if node == group.replica.replica:
             raise InvalidArgument(f"node {node} is the primary of group {group.name}: let it abdicate, then remove it")
         voters = tuple(voter for voter in configuration.voters if voter != node)
