@@ -82,6 +82,7 @@ class Driver:
         """What waits for a view to become durable: the first of them holds it."""
         self._taking = False
         self._leads: int | None = None
+        self._standing = (replica.view, replica.log_view, replica.status)
         self._wake = trio.Event()
 
     def feed(self, message: Input) -> None:
@@ -146,6 +147,7 @@ class Driver:
 
     def _take(self, message: Input) -> None:
         ready = self._replica.on(message)
+        self._tell_view()
         if self._leads is not None and self._led_view() != self._leads:
             self._leads = None
             self._actor.depose()
@@ -154,6 +156,13 @@ class Driver:
             self._wake.set()
         else:
             self._do(ready)
+
+    def _tell_view(self) -> None:
+        replica = self._replica
+        standing = (replica.view, replica.log_view, replica.status)
+        if standing != self._standing:
+            self._standing = standing
+            self._observer.on_view(self._group, replica.view, replica.log_view, replica.status.value)
 
     def _led_view(self) -> int | None:
         """The view that this node is the serving primary of."""
