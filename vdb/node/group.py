@@ -22,7 +22,7 @@ from vdb.marks import mark
 from vdb.node import log
 from vdb.node.cutting import size_bound
 from vdb.node.directory import Directory
-from vdb.node.group_storage import GroupStorage
+from vdb.node.group_storage import GroupStorage, open_group
 from vdb.node.member import Member, MemberSettings, Outside
 from vdb.node.observer import Observer
 from vdb.node.preparer import Preparer
@@ -35,9 +35,10 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import Abdicate, CoreMessage, Message, SyncMessage
-from vdb.vsr.ready import SyncTarget
+from vdb.vsr.message import Abdicate, Message
 from vdb.vsr.replica import Replica
+
+INSTALL_RETRY_SECONDS = 1.0
 
 
 def _nobody_there(_to: int, _message: object) -> None:
@@ -48,7 +49,7 @@ def _nobody_there(_to: int, _message: object) -> None:
 class Neighbours:
     """What a group knows of the other nodes. A node that is alone has the defaults."""
 
-    send: Callable[[int, CoreMessage], None] = _nobody_there
+    send: Callable[[int, Message], None] = _nobody_there
     directory: Directory = field(factory=Directory)
     clock_synchronised: Callable[[Configuration], bool] = lambda _configuration: True
     """Whether this node's clock agrees with those of a quorum of these voters."""
@@ -87,7 +88,6 @@ class Group:
             send=self._neighbours.send,
             on_members=lambda state: self._neighbours.on_members(self.name, state),
             on_named=self._neighbours.on_named,
-            on_sync=self._on_sync,
             on_scrub_fault=self._on_scrub_fault,
             on_scrub_pass=self._on_scrub_pass,
             not_primary=self._not_primary,
@@ -282,16 +282,36 @@ class Group:
     def receive(self, message: Message) -> None:
         """A message of another node, in the order of arrival."""
         self._observer.on_receive(self.name, message)
-        if isinstance(message, SyncMessage):
-            return
         self._member.receive(message)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Recover, then serve or follow until cancelled. Errors of the disk and broken invariants end it."""
-        await self._member.run(task_status=task_status)
+        while True:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._member.run)
+                task_status.started()
+                task_status = trio.TASK_STATUS_IGNORED
+                await self._member.copying.synced.wait()
+                nursery.cancel_scope.cancel()
+            await self._open_anew()
 
-    def _on_sync(self, target: SyncTarget) -> None:
-        log.info("group.sync_wanted", group=self.name, checkpoint_op=target.checkpoint_op)
+    async def _open_anew(self) -> None:
+        """State sync has made a newer checkpoint ready: close what is open, and open what that leaves behind."""
+        mark("group.opened_anew")
+        durable, preparer = self.superblock.state, self._member.preparer
+        self._member.end()
+        await self.storage.close()
+        storage = await self._install(durable.cluster, durable.root_key_id)
+        log.info("group.synced", group=self.name, checkpoint_op=storage.superblock.state.checkpoint_op)
+        self._member = self._make_member(storage, preparer)
+
+    async def _install(self, cluster: bytes, root_key_id: bytes) -> GroupStorage:
+        while True:
+            try:
+                return await open_group(self.world.disk, self.name, cluster=cluster, root_key_id=root_key_id)
+            except DiskFull:
+                mark("group.disk_full_at_install")
+                await trio.sleep(INSTALL_RETRY_SECONDS)
 
     def _on_scrub_fault(self, fault: ScrubFault) -> None:
         log.warning(

@@ -24,6 +24,7 @@ from vdb.node import log
 from vdb.node.bodies import Bodies
 from vdb.node.checkpointer import Checkpointer
 from vdb.node.confirming import Confirmer
+from vdb.node.copying import Copying
 from vdb.node.driver import Driver
 from vdb.node.executor import Executor, Sinks
 from vdb.node.group_storage import GroupStorage, group_hash
@@ -41,13 +42,14 @@ from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import (
     CheckpointDurable,
     Confirm,
-    CoreMessage,
+    Message,
     Opened,
     PrepareDamaged,
     PrepareMessage,
+    SyncMessage,
     Tick,
 )
-from vdb.vsr.ready import Envelope, Ready, Supply, SyncTarget
+from vdb.vsr.ready import Envelope, Ready, Supply
 from vdb.vsr.replica import Replica
 from vdb.vsr.timing import Timing
 from vdb.wire.command import decode_body
@@ -72,14 +74,12 @@ class MemberSettings:
 class Outside:
     """What a member calls: other nodes, and the group that it belongs to."""
 
-    send: Callable[[int, CoreMessage], None]
+    send: Callable[[int, Message], None]
     """To a member of this group on another node; never waits, and may lose the message."""
     on_members: Callable[[State], None]
     """The members have changed."""
     on_named: Callable[[Sequence[MemberRow]], None]
     """The log names these as members from some op on; whether it commits is open."""
-    on_sync: Callable[[SyncTarget], None]
-    """A newer checkpoint is needed than the log can reach."""
     on_scrub_fault: Callable[[ScrubFault], None]
     on_scrub_pass: Callable[[], None]
     not_primary: Callable[[], NotPrimary]
@@ -165,6 +165,7 @@ class Member:
         )
         self.confirmer = Confirmer(lambda number: self.driver.feed(Confirm(number=number)))
         self._prepare_sender = PrepareSender(storage.journal, send=self._send_prepare, on_damaged=self._on_damaged)
+        self.copying = Copying(group=name, storage=storage, send=outside.send, others=self._others)
         self.scrubber = Scrubber(
             disk=world.disk,
             superblock=storage.superblock,
@@ -188,10 +189,22 @@ class Member:
         """Whether requests are taken and answered here."""
         return self.replica.is_serving_primary and self.proposer.ready.is_set()
 
-    def receive(self, message: CoreMessage) -> None:
-        """A message of another node. What comes before the replica knows its own disk is lost."""
-        if self._open:
+    def receive(self, message: Message) -> None:
+        """A message of another node. What comes before the replica knows its own disk, or after the end, is lost."""
+        if not self._open:
+            return
+        if isinstance(message, SyncMessage):
+            self.copying.on(message)
+        else:
             self.driver.feed(message)
+
+    def end(self) -> None:
+        """The tasks have ended, because the group is opened anew: nothing is heard any more."""
+        self._open = False
+        self.depose()
+
+    def _others(self) -> list[int]:
+        return [node for node in self.replica.configuration.members if node != self.replica.replica]
 
     async def confirm(self) -> None:
         """Wait until `state` holds all that was acknowledged before this call. NotPrimary when it can't be told."""
@@ -224,6 +237,7 @@ class Member:
             await self._recover()
             nursery.start_soon(self.proposer.run)
             nursery.start_soon(self._prepare_sender.run)
+            nursery.start_soon(self.copying.run)
             nursery.start_soon(self.scrubber.run)
             nursery.start_soon(self._tick)
             task_status.started()
@@ -302,7 +316,7 @@ class Member:
         for number in ready.confirmed:
             self.confirmer.confirmed(number)
         if ready.sync is not None:
-            self._outside.on_sync(ready.sync)
+            self.copying.want(ready.sync)
         if ready.removed:
             self.removed = True
             log.warning("group.removed", group=self.name)
