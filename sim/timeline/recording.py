@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from typing import cast
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from sim.timeline.describe import detail, message_details, message_type, traced_event
 from sim.timeline.event import Event
@@ -41,14 +40,16 @@ class Recording:
         return {name: tuple(found[name]) for name in lane_names(self.events) if name in found}
 
     def fault(self, lane: str, kind: str, text: str, details: Mapping[str, object]) -> None:
-        """A fault has fired. Equal ones in a row, such as the writes that one crash loses, are one event."""
-        last = self.events[-1] if self.events else None
-        text = f"{kind} {text}".rstrip()
-        if last is not None and (last.lane, last.kind, last.details.get("fault")) == (lane, "fault", text):
-            times = cast(int, last.details["times"]) + 1
-            self.events[-1] = evolve(last, text=f"{text} x{times}", details={**last.details, "times": times})
-        else:
-            self.event(lane, "fault", text, {"fault": text, "times": 1, **details})
+        """A fault has fired. Those at one moment, such as what a crash does to unsynced writes, are one event."""
+        now, last = self.now_ns(), self.events[-1] if self.events else None
+        fired = Counter({f"{kind} {text}".rstrip(): 1})
+        if last is not None and (last.lane, last.kind, last.time_ns) == (lane, "fault", now):
+            before = {name: times for name, times in last.details.items() if isinstance(times, int)}
+            if len(before) == len(last.details) and not details:
+                self.events.pop()
+                fired = Counter(before) + fired
+        said = ", ".join(f"{name} x{times}" if times != 1 else name for name, times in fired.items())
+        self.event(lane, "fault", said, {**fired, **details})
 
     def message(self, lane: str, kind: str, peer: str, message: object, group: str) -> None:
         """One end of a message's way: `kind` is 'send' or 'receive'."""

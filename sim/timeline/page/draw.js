@@ -205,7 +205,7 @@ function drawArrows(first, end) {
     const x = Math.round(toX(placeOf(from)) / 2);
     if (crowded && drawn.get(key) === x && from !== view.chosen && to !== view.chosen) return;
     drawn.set(key, x);
-    arrow(from, to);
+    arrow(from, to, crowded);
   };
   for (const from of model.long) once(from);
   for (let rank = first; rank < end; rank++) {
@@ -215,14 +215,14 @@ function drawArrows(first, end) {
   }
 }
 
-function arrow(from, to) {
+function arrow(from, to, crowded) {
   const lane = lanes[E.lane[from]], peer = lanes[E.peer[from]];
   if (!peer || model.hiddenLanes.has(E.lane[from]) || model.hiddenLanes.has(E.peer[from])) return;
   const chosen = from === view.chosen || (to >= 0 && to === view.chosen);
   const x1 = toX(placeOf(from)), y1 = lane.y;
   pen.strokeStyle = pen.fillStyle = typeColour(E.type[from]);
   pen.lineWidth = chosen ? 3 : 1.2;
-  pen.globalAlpha = chosen || view.scale > 5 ? 0.95 : 0.5;
+  pen.globalAlpha = chosen ? 1 : crowded ? 0.12 : model.axis === "order" && view.scale > 5 ? 0.95 : 0.5;
   pen.beginPath();
   if (lane === peer) {
     pen.arc(x1, y1 - 5, 5, 0, 7);

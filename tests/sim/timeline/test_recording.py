@@ -35,13 +35,19 @@ def test_what_the_digest_holds_is_recorded_too() -> None:
     assert [event.kind for event in trace.recording.events] == ["crash"]
 
 
-def test_equal_faults_in_a_row_are_one_event() -> None:
-    recording = Recording(lambda: 1)
-    for lane in ("n0.1", "n0.1", "n0.1", "n1.1", "n0.1"):
-        recording.fault(lane, "disk.lost_unsynced", "", {})
-    assert [event.text for event in recording.events] == [
-        "disk.lost_unsynced x3", "disk.lost_unsynced", "disk.lost_unsynced",
-    ]  # fmt: skip
+def test_faults_of_one_moment_are_one_event() -> None:
+    moments = iter((1, 1, 1, 1, 1, 1, 2, 2, 2, 2))
+    recording = Recording(lambda: next(moments))
+    recording.fault("n0.1", "disk.torn", "", {})
+    for kind in ("disk.lost_unsynced", "disk.torn"):
+        recording.fault("n0.1", kind, "", {})
+    recording.fault("n0.1", "disk.torn", "", {})
+    recording.fault("n0.1", "disk.torn", "", {"path": "wal"})
+    assert [(event.text, dict(event.details)) for event in recording.events] == [
+        ("disk.torn x2, disk.lost_unsynced", {"disk.torn": 2, "disk.lost_unsynced": 1}),
+        ("disk.torn", {"disk.torn": 1}),
+        ("disk.torn", {"disk.torn": 1, "path": "wal"}),
+    ]
 
 
 def test_the_last_lines_are_kept_by_machine_over_its_lives() -> None:
