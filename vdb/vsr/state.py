@@ -14,7 +14,7 @@ from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import ALONE, ZERO_CHECKSUM, Prepare, PrepareHeader
 from vdb.vsr.log import Log
-from vdb.vsr.message import CoreMessage, DoViewChange
+from vdb.vsr.message import CoreMessage, DoViewChange, StartViewChange
 from vdb.vsr.ready import Envelope, Ready, Supply, SyncTarget, ViewChange
 from vdb.vsr.rhythm import Rhythm
 from vdb.vsr.timing import Timing
@@ -232,8 +232,12 @@ class ReplicaState:
         self._supplies.append(Supply(to, header.op, header.checksum))
 
     def make_durable(self, step: Step, tail: bytes) -> None:
-        """Have view, log_view and tail written; `step` goes on when they are durable."""
+        """Have view, log_view and tail written; `step` goes on when they are durable.
+
+        What was about to be said of the view that is left isn't said any more; wishes for the one that begins are.
+        """
         self.persisting = step
+        self._messages = [envelope for envelope in self._messages if isinstance(envelope.message, StartViewChange)]
         self._view_change = ViewChange(self.view, self.log_view, self.commit_known, tail)
 
     def truncated(self) -> None:
