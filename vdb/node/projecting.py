@@ -11,8 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from vdb.errors import DatabaseDamaged, InvalidArgument, ProjectionFailed, UnknownProjection, error_for_refusal
-from vdb.kernel.command import INTERNAL, KeyScope
+from vdb.errors import (
+    DatabaseDamaged,
+    InvalidArgument,
+    NotPrimary,
+    NotReady,
+    PrimaryLost,
+    ProjectionFailed,
+    UnknownProjection,
+    error_for_refusal,
+)
+from vdb.kernel.command import INTERNAL, KeyRow, KeyScope
 from vdb.kernel.reply import Refusal
 from vdb.node import log
 from vdb.node.answers import ProjectionStatus, RowsResult
@@ -30,6 +39,9 @@ from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Position, TenantId
 FOLLOW_SECONDS = 0.005
 """How far, about, a projection lets the log get ahead. Each step has a cost of its own (a read, a transaction); taken
 for each op, the steps of three projections took half of a busy node's time."""
+
+KEY_RETRY_SECONDS = 0.1
+"""Between two looks at whether the group's primary has put a projection's key."""
 
 OPENING_MAX = 4
 """Projections that are opened at once. A start has one for each tenant and projection, and each puts a key through the
@@ -192,21 +204,28 @@ class ProjectionManager:
     async def _key_for(self, tenant: TenantId, name: str) -> bytes:
         """The key of a projection's file, put into the region's key store if it is new.
 
-        Overloaded and DiskFull when it can't be put now.
+        Only the primary puts it; the others wait for it. Overloaded and DiskFull when it can't be put now.
         """
-        keyring = self._home.keyring
-        row = None
-        if keyring.row(tenant, KeyScope.TENANT) is not None:
-            row = keyring.row(tenant, KeyScope.PROJECTION, name)
-        if row is None or self._home.state.key(row.dek_id) is None:
+        while (row := self._key_row(tenant, name)) is None:
             request = PlainKey(tenant=tenant, scope=KeyScope.PROJECTION, name=name, data_class=DataClass.PHI)
-            reply = await self._home.execute(request, INTERNAL)
+            try:
+                reply = await self._home.execute(request, INTERNAL)
+            except (NotPrimary, NotReady, PrimaryLost):
+                await trio.sleep(KEY_RETRY_SECONDS)
+                continue
             if isinstance(reply, Refusal):
                 raise error_for_refusal(reply.code, reply.message)
-            row = keyring.row(tenant, KeyScope.PROJECTION, name)
-        if row is None:
-            raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
-        return keyring.key(row.dek_id)
+            if self._key_row(tenant, name) is None:
+                raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
+        return self._home.keyring.key(row.dek_id)
+
+    def _key_row(self, tenant: TenantId, name: str) -> KeyRow | None:
+        """The row of a projection's key, once it is committed."""
+        keyring = self._home.keyring
+        if keyring.row(tenant, KeyScope.TENANT) is None:
+            return None
+        row = keyring.row(tenant, KeyScope.PROJECTION, name)
+        return row if row is not None and self._home.state.key(row.dek_id) is not None else None
 
 
 def _report(error: ProjectionFailed) -> None:
