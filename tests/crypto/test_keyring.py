@@ -310,3 +310,12 @@ def test_a_removed_key_is_neither_found_nor_opened_and_its_place_is_free(
         keyring.record_key(row.dek_id)
     successor = put(keyring, scope, entropy)
     assert keyring.row(T1, scope, name_for(scope)) == successor
+
+
+def test_the_lookup_of_a_stream_needs_the_tenants_key(entropy: Any) -> None:
+    keyring = Keyring(group=EU, root=ROOT.for_group(EU))
+    assert keyring.stream_lookup(T1, NAME) is None
+    put(keyring, KeyScope.TENANT, entropy)
+    found = keyring.stream_lookup(T1, NAME)
+    assert found == keyring.lookup(T1, KeyScope.STREAM, NAME) == keyring.stream_lookup(T1, NAME)
+    assert keyring.stream_lookup(T2, NAME) is None

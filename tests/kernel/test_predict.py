@@ -2,7 +2,7 @@ import pytest
 
 from vdb.errors import RefusalCode
 from vdb.kernel.command import ANY, EMPTY, Expected, ExpectedKind
-from vdb.kernel.predict import NewStream, check_append, check_create
+from vdb.kernel.predict import NewStream, check_append, check_append_to, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.streamid import stream_id
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
@@ -34,6 +34,22 @@ def test_first_offsets_in_the_order_asked(with_streams) -> None:
 def test_a_condition_alone_is_fine_beside_events(with_streams) -> None:
     state, notes, empty = with_streams.state, with_streams.notes, with_streams.empty
     assert check_append(state, 1, [(notes, exactly(3), 0), (empty, ANY, 1)]) == (3, 0)
+
+
+@pytest.mark.parametrize("expected", [ANY, EMPTY, exactly(0), exactly(3)])
+@pytest.mark.parametrize("count", [0, 1, EVENTS_PER_APPEND_MAX, EVENTS_PER_APPEND_MAX + 1])
+@pytest.mark.parametrize(("tenant", "stream"), [(1, "notes"), (1, "empty"), (1, "none"), (2, "notes")])
+def test_one_stream_is_judged_as_several_are(with_streams, tenant, stream, expected, count) -> None:
+    state = with_streams.state
+    number = {"notes": with_streams.notes, "empty": with_streams.empty, "none": 99}[stream]
+    alone = check_append_to(state, tenant, number, expected, count)
+    other = with_streams.empty if stream == "notes" else with_streams.notes
+    # A condition alone on another stream changes nothing of the outcome.
+    beside = check_append(state, tenant, [(number, expected, count), (other, ANY, 0)])
+    assert check_append(state, tenant, [(number, expected, count)]) == (
+        alone if isinstance(alone, Refusal) else (alone,)
+    )
+    assert beside == alone if isinstance(alone, Refusal) else beside[0] == alone
 
 
 def test_refusals_of_an_append(with_streams) -> None:

@@ -176,3 +176,10 @@ def test_a_state_is_the_same_in_a_process_with_another_hash_seed() -> None:
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
     assert run("1") == run("2")
+
+
+def test_a_tenant_s_head_is_the_position_after_its_last_event(primary) -> None:
+    assert primary.state.tenant_head(1) == 0
+    stream = primary.create(1, "notes")
+    primary.append(1, (stream, ANY, [3]))
+    assert primary.state.tenant_head(1) == primary.state.tenant(1).next_position == primary.state.next_position

@@ -76,3 +76,26 @@ async def test_positions_that_fall_are_a_bug(start, tamper: Tamper, from_positio
 
 async def test_positions_of_others_may_lie_between(start) -> None:
     assert await read(start, "read_log", lambda frames: frames[::2], 0) == [(2, 2)]
+
+
+async def test_projections_side_by_side_read_once(start) -> None:
+    async with start() as node:
+        for name in ("notes", "labs"):
+            await node.service.create_stream(Origin(), 1, name, DataClass.PHI, REGION)
+        run = PlainRun(count=1, batch=encode_batch([b"a"]))
+        reader = GroupReader(node.groups[REGION])
+        original, reads = reader.group.event_log.read_log, []
+
+        async def counted(*arguments):
+            reads.append(arguments)
+            return await original(*arguments)
+
+        reader.group.event_log.read_log = counted
+        for expected_reads in (1, 2):
+            for name in ("notes", "labs"):
+                await node.service.append(Origin(), 1, [PlainAppend(stream=name, runs=(run,))])
+            for wanted in ("notes", "labs", "none"):
+                runs, position = await reader.read_wanted(1, 0, 100, wanted.__eq__)
+                assert [found.stream for found in runs] == [wanted] * expected_reads * (wanted != "none")
+                assert position == reader.group.state.next_position
+            assert len(reads) == expected_reads, "the log has grown since, and is read again"
