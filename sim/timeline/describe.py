@@ -75,7 +75,7 @@ def is_client(lane: str) -> bool:
     return lane[:1] == "c" and lane[1:].isdigit()
 
 
-_OBSERVED = ("prepare", "commit", "checkpoint", "superblock", "recovered", "vote", "start view", "cut")
+_OBSERVED = ("prepare", "commit", "checkpoint", "superblock", "recovered", "vote", "start view", "cut", "view")
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "ended": ("error", "message"),
     "crash at": ("port_call",),
