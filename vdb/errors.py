@@ -253,7 +253,12 @@ class ForgottenDisk(RefusedByPeer):
 
 
 class DamagedData(StartError):
-    pass
+    """What is on disk isn't what was written."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+        """The file, where another replica could mend it; else empty."""
 
 
 class StorageError(VerityError):

@@ -386,7 +386,10 @@ async def test_scrubbing_finds_and_mends(new_disk: Any) -> None:
         repaired=True,
     )
     assert await journal.scrub_slot(4) == SlotFault(
-        offset=prepare_offset(LIMITS, 4), message="op 4: the prepare in slot 4 is damaged", repaired=False
+        offset=prepare_offset(LIMITS, 4),
+        message="op 4: the prepare in slot 4 is damaged",
+        repaired=False,
+        lost=journal.header(4),
     )
     with trio.move_on_after(0.05):
         await journal.run()

@@ -33,7 +33,7 @@ from vdb.node.pipeline import Pipeline
 from vdb.node.prepare_sender import PrepareSender
 from vdb.node.preparer import Preparer
 from vdb.node.proposer import Proposer
-from vdb.node.signals import Signals
+from vdb.node.signals import Progress, Signals
 from vdb.ports import World
 from vdb.storage.scrubber import Scrubber, ScrubFault
 from vdb.storage.superblock import SuperblockState
@@ -97,6 +97,7 @@ class Member:
         storage: GroupStorage,
         preparer: Preparer,
         signals: Signals,
+        progress: Progress,
         observer: Observer,
         settings: MemberSettings,
         outside: Outside,
@@ -137,6 +138,7 @@ class Member:
                 event_log=storage.event_log,
                 keyring=preparer.keyring,
                 signals=signals,
+                progress=progress,
                 checkpointer=self.checkpointer,
                 observer=observer,
                 on_members=outside.on_members,
@@ -175,6 +177,8 @@ class Member:
             period_seconds=settings.scrub_period_s,
             on_fault=outside.on_scrub_fault,
             on_pass=outside.on_scrub_pass,
+            repair=self.copying.repair,
+            on_prepare_damaged=self._on_scrub_damage,
         )
 
     # What the group asks ---------------------------------------------------------------------------------------
@@ -238,6 +242,8 @@ class Member:
             nursery.start_soon(self.proposer.run)
             nursery.start_soon(self._prepare_sender.run)
             nursery.start_soon(self.copying.run)
+            if not self.is_alone:
+                self.storage.event_log.set_repair(self.copying.repair)
             nursery.start_soon(self.scrubber.run)
             nursery.start_soon(self._tick)
             task_status.started()
@@ -349,6 +355,11 @@ class Member:
             raise DamagedData(f"{path}: op {prepare.op} was whole at the start and can't be read now")
         log.warning("wal.damaged", group=self.name, op=prepare.op)
         self.driver.feed(PrepareDamaged(op=prepare.op, checksum=prepare.checksum))
+
+    def _on_scrub_damage(self, header: PrepareHeader) -> None:
+        """Alone, nobody has it; it may never be asked for, as the next checkpoint covers it."""
+        if not self.is_alone:
+            self._on_damaged(header)
 
     def _send_prepare(self, to: int, prepare: Prepare) -> None:
         message = PrepareMessage(prepare=prepare, replica=self.replica.replica)

@@ -13,12 +13,12 @@ Rules
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 import trio
 from attrs import define, field
 
-from vdb.errors import DiskFull, VerityError
+from vdb.errors import DamagedData, DiskFull, VerityError
 from vdb.kernel.effect import AppendRecord
 from vdb.limits import Limits
 from vdb.marks import mark
@@ -29,6 +29,7 @@ from vdb.storage.tenant_log import (
     ClosedSegment,
     Cursor,
     LogFiles,
+    Repair,
     Stretch,
     TenantLog,
     decode_segment_key,
@@ -126,16 +127,33 @@ class EventLog:
         DamagedData names file and byte of a frame that the disk has damaged.
         """
         log = self._log(tenant)
-        frames = await read_stream(log, stream, from_offset, max_bytes)
+        frames = await self._read(lambda: read_stream(log, stream, from_offset, max_bytes))
         self._keep_warm(log)
         return frames
 
     async def read_log(self, tenant: TenantId, from_position: int, max_bytes: int) -> list[Frame]:
         """Records of all the tenant's streams in commit order, from the one that holds `from_position` or the next."""
         log = self._log(tenant)
-        frames = await read_log(log, from_position, max_bytes)
+        frames = await self._read(lambda: read_log(log, from_position, max_bytes))
         self._keep_warm(log)
         return frames
+
+    def set_repair(self, repair: Repair) -> None:
+        """From now on damage is mended from other replicas before a read fails because of it."""
+        self._shared.repair = repair
+
+    async def _read(self, read: Callable[[], Awaitable[list[Frame]]]) -> list[Frame]:
+        """Try again as long as repair mends another file: a read crosses several segments."""
+        mended: dict[str, None] = {}
+        while True:
+            try:
+                return await read()
+            except DamagedData as error:
+                repair = self._shared.repair
+                if repair is None or not error.path or error.path in mended or not await repair(error.path):
+                    raise
+                mark("event_log.mended_for_a_reader")
+                mended[error.path] = None
 
     def begin_checkpoint(self) -> LogCheckpoint:
         """Fix what the checkpoint covers: all that was appended so far. No suspension. One checkpoint at a time."""
@@ -184,6 +202,13 @@ class EventLog:
     async def find_damage(self, tenant: int, stretch: Stretch) -> int:
         """The byte offset of a stretch's first damaged frame; 0 when the frames are sound."""
         return await self._look(tenant).find_damage(stretch.segment, stretch.length)
+
+    async def mend_index(self, tenant: int, stretch: Stretch) -> str:
+        """Make the index file of a sound segment again, if it is damaged; its path, or nothing if it needn't be."""
+        log = self._look(tenant)
+        if stretch.segment >= log.cursor.segment or not await log.mend_index(stretch.segment):
+            return ""
+        return log.index_path(stretch.segment)
 
     async def read_raw(self, stretch: Stretch, start: int, size: int) -> bytes:
         """Bytes of a segment's file, unchecked."""

@@ -2,9 +2,11 @@
 
 One pass looks at the copies of the superblock, the WAL slots that are still needed (both rings), the files of the
 newest checkpoint and every segment, in steps of at most STEP_SIZE bytes, and sleeps between them so that a pass fills
-the period. What one node can repair is repaired: a copy of the superblock, a redundant header. All else is reported
-as a `ScrubFault`; reads of damaged data are refused anyway, because each of them checks its own bytes. What the disk
-can't read is a fault like another and ends nothing; a repair that the disk fails to write does.
+the period. What one node can repair is repaired: a copy of the superblock, a redundant header, the index of a segment.
+A file that others have is mended from them, if `repair` is given, and a prepare is asked for again by the replica
+(`on_prepare_damaged`). All faults are reported as a `ScrubFault`; reads of damaged data are refused anyway, because
+each of them checks its own bytes. What the disk can't read is a fault like another and ends nothing; a repair that the
+disk fails to write does.
 
 Files change while a pass goes on. A step judges only bytes that can't change any more: a segment below the
 cursor it was asked for with, a file of a checkpoint that is still named afterwards.
@@ -27,8 +29,9 @@ from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
 from vdb.storage.superblock import Superblock
 from vdb.storage.superblock_layout import COPY_SIZE
-from vdb.storage.tenant_log import Stretch
+from vdb.storage.tenant_log import Repair, Stretch
 from vdb.storage.wal import Journal
+from vdb.vsr.header import PrepareHeader
 
 STEP_SIZE = 256 * 1024
 DEFAULT_PERIOD_SECONDS = 24 * 3600.0
@@ -39,7 +42,7 @@ class ScrubFault:
     """Something at rest that isn't as it was written. `offset` is a byte of the file at `path`."""
 
     kind: str
-    """superblock, wal, checkpoint or segment."""
+    """superblock, wal, checkpoint, segment or index."""
     path: str
     offset: int
     message: str
@@ -60,6 +63,8 @@ class Scrubber:
         period_seconds: float = DEFAULT_PERIOD_SECONDS,
         on_fault: Callable[[ScrubFault], None] = lambda _fault: None,
         on_pass: Callable[[], None] = lambda: None,
+        repair: Repair | None = None,
+        on_prepare_damaged: Callable[[PrepareHeader], None] = lambda _header: None,
     ) -> None:
         self._disk = disk
         self._superblock = superblock
@@ -69,6 +74,8 @@ class Scrubber:
         self._period_seconds = period_seconds
         self._on_fault = on_fault
         self._on_pass = on_pass
+        self._repair = repair
+        self._on_prepare_damaged = on_prepare_damaged
         self._seconds_per_byte = 0.0
         self._found: list[ScrubFault] = []
         self.passes = 0
@@ -129,7 +136,12 @@ class Scrubber:
         try:
             await step(*arguments)  # type: ignore[misc]
         except (StorageError, DamagedData) as error:
-            self._report(kind, path, 0, f"{path}: can't be read: {error}")
+            await self._mend(kind, path, 0, f"{path}: can't be read: {error}")
+
+    async def _mend(self, kind: str, path: str, offset: int, message: str) -> None:
+        """Report a fault in a file that others have as well, after asking them."""
+        repaired = self._repair is not None and await self._repair(path)
+        self._report(kind, path, offset, message + (", and is repaired" if repaired else ""), repaired=repaired)
 
     async def _scrub_superblock(self, copy: int) -> None:
         path, offset = self._superblock.path, copy * COPY_SIZE
@@ -147,6 +159,8 @@ class Scrubber:
         if fault is not None:
             path = self._journal.path
             self._report("wal", path, fault.offset, f"{path}: {fault.message}", repaired=fault.repaired)
+            if fault.lost is not None:
+                self._on_prepare_damaged(fault.lost)
         await self._rest(SECTOR_SIZE)
 
     async def _scrub_checkpoint_file(self, path: str, size: int, digest: bytes) -> None:
@@ -166,7 +180,7 @@ class Scrubber:
                 raise
             return
         if self._still_named(path) and (found.digest() != digest or size not in (-1, length)):
-            self._report("checkpoint", path, 0, f"{path}: the file of the checkpoint isn't as it was written")
+            await self._mend("checkpoint", path, 0, f"{path}: the file of the checkpoint isn't as it was written")
 
     def _still_named(self, path: str) -> bool:
         return any(path == named for named, _size, _digest in self._checkpoints.files())
@@ -180,4 +194,10 @@ class Scrubber:
             await self._rest(size)
         if crc != stretch.crc:
             offset = await self._event_log.find_damage(tenant, stretch)
-            self._report("segment", stretch.path, offset, f"{stretch.path}: byte {offset}: the segment is damaged")
+            message = f"{stretch.path}: byte {offset}: the segment is damaged"
+            await self._mend("segment", stretch.path, offset, message)
+            return
+        index = await self._event_log.mend_index(tenant, stretch)
+        if index:
+            message = f"{index}: the index was damaged, and is made again"
+            self._report("index", index, 0, message, repaired=True)

@@ -77,7 +77,7 @@ def check_header(path: str, data: bytes, *, segment: int, tenant: int, group_has
         raise NewerFormat(f"{path} has format version {version}; this program reads versions up to {FORMAT_VERSION}")
     if magic != MAGIC and magic.strip(b"\0"):
         raise ForeignData(f"{path}: expected a VerityDB segment starting with {MAGIC!r}, found {magic!r}")
-    raise DamagedData(f"{path}: byte 0: the header isn't that of segment {segment} of tenant {tenant}")
+    raise DamagedData(f"{path}: byte 0: the header isn't that of segment {segment} of tenant {tenant}", path=path)
 
 
 def frame_of_effect(effect: AppendRecord) -> Frame:
@@ -128,4 +128,5 @@ def decode_frames(path: str, data: bytes | memoryview, start: int, tenant: int) 
 
 
 def damaged_frame(path: str, at: int) -> DamagedData:
-    return DamagedData(f"{path}: byte {at}: the frame's checksum doesn't fit its bytes: the disk has damaged it")
+    message = f"{path}: byte {at}: the frame's checksum doesn't fit its bytes: the disk has damaged it"
+    return DamagedData(message, path=path)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from zlib import crc32
 
@@ -22,7 +22,7 @@ import attrs
 import trio
 from attrs import field, frozen
 
-from vdb.errors import DamagedData, DiskFull, FileMissing
+from vdb.errors import DamagedData, DiskFailed, DiskFull, FileMissing, ForeignData, NewerFormat
 from vdb.kernel.effect import AppendRecord
 from vdb.marks import mark
 from vdb.ports import Disk, File
@@ -33,6 +33,8 @@ from vdb.storage.segment_index import ClosedIndex, FrameIndex
 WRITE_SIZE = 512 * 1024
 """Bytes of frames that are encoded and written in one step."""
 SCAN_SIZE = 512 * 1024
+Repair = Callable[[str], Awaitable[bool]]
+"""Mends the file at a path from another replica; False when nobody can."""
 INDEX_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of the index files of closed segments that are kept in memory."""
 
@@ -133,6 +135,7 @@ class LogFiles:
         self.group_hash = group_hash
         self.segment_size = segment_size
         self.files = OpenFiles(disk, open_files_max)
+        self.repair: Repair | None = None
         self.waiting_bytes = 0
         """Bytes of frames on the tails of all tenants."""
         self._indexes: OrderedDict[tuple[int, int], ClosedIndex] = OrderedDict()
@@ -261,7 +264,7 @@ class TenantLog:
         index = FrameIndex(segment.HEADER_SIZE)
         try:
             await self._scan_into(index, number, length)
-        except DamagedData:
+        except (DamagedData, ForeignData, NewerFormat):
             return index.end
         return 0
 
@@ -284,7 +287,7 @@ class TenantLog:
             size = SCAN_SIZE
             while index.end < length:
                 start = index.end
-                data = await file.read_at(start, min(size, length - start))
+                data = await self._read(file, path, start, min(size, length - start))
                 for _at, frame in segment.decode_frames(path, data, start, self.tenant):
                     frame_size = segment.FRAME_OVERHEAD + len(frame.record)
                     index.add(position=frame.position, stream=frame.stream, offset=frame.offset, size=frame_size)
@@ -296,7 +299,31 @@ class TenantLog:
     async def read_range(self, number: int, start: int, size: int) -> bytes:
         """Bytes of a segment; FileMissing becomes DamagedData, because the checkpoint names the file."""
         async with self._use(number) as file:
+            return await self._read(file, self.path(number), start, size)
+
+    async def _read(self, file: File, path: str, start: int, size: int) -> bytes:
+        """What the disk can't read is damage, if another replica can mend it; else it is DiskFailed."""
+        try:
             return await file.read_at(start, size)
+        except DiskFailed as error:
+            if self.shared.repair is None:
+                raise
+            mark("event_log.unreadable")
+            raise DamagedData(f"{path}: byte {start}: the disk can't read it", path=path) from error
+
+    async def mend_index(self, number: int) -> bool:
+        """Make the index file of a closed segment again if it is there and isn't sound; whether it did."""
+        entry = self.closed[bisect_left(self.closed, number, key=lambda closed: closed.segment)]
+        assert entry.segment == number
+        data = await self._read_index(number)
+        if not data or self._decode_index(data, entry) is not None:
+            return False
+        mark("event_log.index_mended")
+        await self._rebuild_index(entry)
+        return True
+
+    def index_path(self, number: int) -> str:
+        return f"{self.directory}/{segment_index.file_name(number)}"
 
     def forget_index(self) -> None:
         """Drop what a scan can make again."""
@@ -310,19 +337,26 @@ class TenantLog:
             async with self.shared.files.use(path) as file:
                 yield file
         except FileMissing as error:
-            raise DamagedData(f"{path}: a segment that the checkpoint names is missing") from error
+            raise DamagedData(f"{path}: a segment that the checkpoint names is missing", path=path) from error
 
     def _header(self) -> bytes:
         return segment.encode_header(segment=self.cursor.segment, tenant=self.tenant, group_hash=self.shared.group_hash)
 
     async def _check_header(self, file: File, number: int) -> None:
-        segment.check_header(
-            self.path(number),
-            await file.read_at(0, segment.HEADER_SIZE),
-            segment=number,
-            tenant=self.tenant,
-            group_hash=self.shared.group_hash,
-        )
+        """A file that isn't this segment is damage, if another replica can mend it."""
+        path = self.path(number)
+        try:
+            segment.check_header(
+                path,
+                await self._read(file, path, 0, segment.HEADER_SIZE),
+                segment=number,
+                tenant=self.tenant,
+                group_hash=self.shared.group_hash,
+            )
+        except (ForeignData, NewerFormat) as error:
+            if self.shared.repair is None:
+                raise
+            raise DamagedData(str(error), path=path) from error
 
     async def _cut_once(self) -> None:
         """Before the first write to a segment: cut what a crash left behind the cursor, or make the file."""
@@ -410,7 +444,7 @@ class TenantLog:
 
     async def _write_index(self, index: FrameIndex, closed: ClosedSegment) -> bytes:
         data = await index.encode(segment=closed.segment, tenant=self.tenant, group_hash=self.shared.group_hash)
-        path = f"{self.directory}/{segment_index.file_name(closed.segment)}"
+        path = self.index_path(closed.segment)
         with suppress(DiskFull):
             async with self.shared.files.use(path, create=True) as file:
                 await file.truncate(0)
@@ -418,7 +452,7 @@ class TenantLog:
         return data
 
     async def _read_index(self, number: int) -> bytes:
-        path = f"{self.directory}/{segment_index.file_name(number)}"
+        path = self.index_path(number)
         try:
             async with self.shared.files.use(path) as file:
                 return await file.read_at(0, await file.size())

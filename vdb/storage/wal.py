@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
-from attrs import frozen
+from attrs import field, frozen
 
 from vdb.errors import DamagedData, DiskFailed, DiskFull
 from vdb.limits import PREPARE_HEADER_SIZE, SECTOR_SIZE, Limits
@@ -60,6 +60,8 @@ class SlotFault:
     offset: int
     message: str
     repaired: bool
+    lost: PrepareHeader | None = field(default=None, repr=False)
+    """Of the prepare that must come from somebody else."""
 
 
 @frozen
@@ -304,7 +306,7 @@ class Journal:
             return None
         if prepare is None or prepare.header.checksum != header.checksum:
             message = f"op {header.op}: the prepare in slot {slot} is damaged"
-            return SlotFault(offset=prepare_offset(self._limits, slot), message=message, repaired=False)
+            return SlotFault(offset=prepare_offset(self._limits, slot), message=message, repaired=False, lost=header)
         if raw != header.encode():
             mark("wal.header_scrubbed")
             self._sectors_due.append(slot // HEADERS_PER_SECTOR)
