@@ -60,6 +60,8 @@ class ClusterFiles:
     cluster: bytes
     region: str
     tls: bool
+    extra: str = ""
+    """Added to each configuration, such as a [limits] table."""
 
     def write_all(self, places: Sequence[Place]) -> list[Path]:
         """All files of a new cluster; the configurations, in the order of the places."""
@@ -121,7 +123,7 @@ class ClusterFiles:
         if self.tls:
             lines += ["", "[tls]", f'cert = "tls/{place.name}.pem"', f'key = "tls/{place.name}.key"']
             lines += ['ca = "tls/ca.pem"']
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + self.extra
 
     # Certificates
 

@@ -6,10 +6,8 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated
 
 import trio
-from cyclopts import Parameter
 
 from vdb.cli.config_file import ConfigFile, read_config_file
 from vdb.cli.logs import LogFormat, set_up_logs
@@ -19,8 +17,9 @@ from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node, first_cause
-from vdb.types import DEFAULT_ADDRESS, Region
+from vdb.types import Region
 from vdb.world import make_world
+from vdb.world.environment import default_address
 from vdb.world.garbage import frozen_after
 from vdb.world.open_files import raise_open_files_limit
 
@@ -35,7 +34,7 @@ async def start(
     data_dir: Path | None = None,
     region: str | None = None,
     config: Path | None = None,
-    address: Annotated[str | None, Parameter(env_var="VDB_ADDRESS")] = None,
+    address: str | None = None,
     key_file: Path | None = None,
     name: str | None = None,
     join: bool = False,
@@ -60,7 +59,8 @@ async def start(
     config
         A TOML file with settings; flags win over it.
     address
-        host:port to listen on (default 127.0.0.1:7140); port 0 takes a free one.
+        host:port to listen on; port 0 takes a free one. Without it, the configuration file says, or VDB_ADDRESS, or it
+        is 127.0.0.1:7140.
     key_file
         A file with the root key, of mode 0600.
     name
@@ -85,7 +85,7 @@ async def start(
         region=Region(wanted_region),
         root_keys=find_root_keys(key_file or _path(beside, file.node.key_file), option="--key-file"),
         name=name or file.node.name or "node-1",
-        address=address or file.node.address or DEFAULT_ADDRESS,
+        address=address or file.node.address or default_address(),
         limits=file.limits_value(),
         projections=file.projections(),
         scrub_period_s=file.node.scrub_period_days * _DAY_SECONDS,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +13,10 @@ from attrs import define, field
 from cyclopts import Parameter
 
 from vdb.cli.demo.checks import ReadBack, Search, compare, read_all, search
+from vdb.cli.demo.cluster import ClusterDemo
 from vdb.cli.demo.day import Ledger, PlannedEvent, create_streams, plan_day, publish_day
 from vdb.cli.demo.process import NodeProcess
-from vdb.cli.demo.story import Story
+from vdb.cli.demo.story import Story, command_name
 from vdb.cli.options import Json
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, time_text
 from vdb.client.client import Client
@@ -48,6 +48,7 @@ checkpoint-interval = 64
 async def demo(
     *,
     seed: int = 7,
+    cluster: Annotated[bool, Parameter(negative="")] = False,
     cleanup: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
@@ -55,17 +56,22 @@ async def demo(
 
     Example: `vdb demo`
 
+    Example: `vdb demo --cluster`
+
     Parameters
     ----------
     seed
         Which day.
+    cluster
+        Three nodes; the primary is killed, and another takes over.
     cleanup
         Remove the files at the end.
     json
         Print one object with the results.
     """
     place = Path(tempfile.mkdtemp(prefix="vdb-demo-"))
-    run = Demo(place=place, story=Story(silent=json), events=plan_day(seed), cleanup=cleanup)
+    kind = ClusterDemo if cluster else Demo
+    run = kind(place=place, story=Story(silent=json), events=plan_day(seed), cleanup=cleanup)
     try:
         await run.run()
     finally:
@@ -286,7 +292,7 @@ class Demo:
             self.story.say("The files are removed.")
             return
         self.story.section("Try next")
-        vdb, where = _command(), shlex.quote(str(self.config))
+        vdb, where = command_name(), shlex.quote(str(self.config))
         self.story.say("Start the same node again:")
         self.story.command(f"{vdb} start --config {where}")
         self.story.say("and, in another terminal:")
@@ -318,11 +324,3 @@ class Demo:
 
 _STREAMS = (PATIENTS, APPOINTMENTS, NOTES, PROVIDERS)
 _CONTROL = "an event's id"
-
-
-def _command() -> str:
-    """How the user calls this command."""
-    if shutil.which("vdb"):
-        return "vdb"
-    script = Path(sys.argv[0])
-    return shlex.quote(str(script)) if script.name == "vdb" else f"{shlex.quote(sys.executable)} -m vdb.cli"

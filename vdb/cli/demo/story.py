@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -13,6 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from vdb.cli.output import out_console, visible
+
+
+def command_name() -> str:
+    """How the user calls `vdb`."""
+    if shutil.which("vdb"):
+        return "vdb"
+    script = Path(sys.argv[0])
+    return shlex.quote(str(script)) if script.name == "vdb" else f"{shlex.quote(sys.executable)} -m vdb.cli"
 
 
 class Story:
