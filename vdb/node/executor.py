@@ -30,7 +30,7 @@ from vdb.node.checkpointer import Checkpointer, CheckpointPlan
 from vdb.node.group_storage import CheckpointHead
 from vdb.node.observer import Observer
 from vdb.node.pipeline import Pipeline
-from vdb.node.signals import Signals
+from vdb.node.signals import Progress, Signals
 from vdb.storage.event_log import EventLog
 from vdb.types import GroupId
 from vdb.vsr.header import PrepareHeader
@@ -44,6 +44,7 @@ class Sinks:
     event_log: EventLog
     keyring: Keyring
     signals: Signals
+    progress: Progress
     checkpointer: Checkpointer
     observer: Observer
     on_members: Callable[[State], None]
@@ -73,7 +74,6 @@ class Executor:
         self.applied = applied
         self._queue: deque[PrepareHeader] = deque()
         self._wake = trio.Event()
-        self._waiting: list[trio.Event] = []
 
     # What the member calls -------------------------------------------------------------------------------------
 
@@ -128,10 +128,7 @@ class Executor:
 
     async def wait_until(self, reached: Callable[[], bool]) -> None:
         """Wait for a commit after which this holds; at once if it holds now."""
-        while not reached():
-            event = trio.Event()
-            self._waiting.append(event)
-            await event.wait()
+        await self._sinks.progress.wait_until(reached)
 
     def is_checkpoint_op(self, op: int) -> bool:
         """Whether a checkpoint stands at this op."""
@@ -153,10 +150,7 @@ class Executor:
         self._bodies.forget(header.op)
         self._sinks.observer.on_commit(self._group, header, batch.requests, batch.replies)
         self._pipeline.reply(batch)
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            for event in waiting:
-                event.set()
+        self._sinks.progress.tell()
 
     def _perform(self, effect: Effect) -> None:
         match effect:

@@ -27,7 +27,7 @@ from vdb.node.member import Member, MemberSettings, Outside
 from vdb.node.observer import Observer
 from vdb.node.preparer import Preparer
 from vdb.node.request import OnLost, OnReply, Pending, PlainReconfigure, PlainRequest, nobody
-from vdb.node.signals import Signals
+from vdb.node.signals import Progress, Signals
 from vdb.ports import World
 from vdb.storage.event_log import EventLog
 from vdb.storage.scrubber import Scrubber, ScrubFault
@@ -76,6 +76,7 @@ class Group:
         self.name = name
         self.world = world
         self.signals = Signals()
+        self._progress = Progress()
         self.scrubbed_at = 0
         """Microseconds UTC of the end of the last full scrub; 0: none yet."""
         self._neighbours = neighbours if neighbours is not None else Neighbours()
@@ -98,6 +99,7 @@ class Group:
             storage=storage,
             preparer=preparer,
             signals=self.signals,
+            progress=self._progress,
             observer=self._observer,
             settings=self._settings,
             outside=outside,
@@ -221,8 +223,7 @@ class Group:
     async def wait_applied(self, position: int, timeout_s: float) -> bool:
         """Wait until the event at this position is applied here; False after the timeout."""
         with trio.move_on_after(timeout_s):
-            while self.state.next_position <= position:
-                await self._member.executor.wait_until(lambda: self.state.next_position > position)
+            await self._progress.wait_until(lambda: self.state.next_position > position)
             return True
         return False
 
@@ -304,6 +305,9 @@ class Group:
         storage = await self._install(durable.cluster, durable.root_key_id)
         log.info("group.synced", group=self.name, checkpoint_op=storage.superblock.state.checkpoint_op)
         self._member = self._make_member(storage, preparer)
+        self._progress.tell()
+        for tenant in self.state.tenants():
+            self.signals.notify(tenant.tenant)
 
     async def _install(self, cluster: bytes, root_key_id: bytes) -> GroupStorage:
         while True:

@@ -1,4 +1,4 @@
-"""Wakes those who wait for new events of a tenant: followers, long reads, projections."""
+"""Wakes those who wait for new events of a tenant: followers, long reads, projections; and for commits at all."""
 
 from __future__ import annotations
 
@@ -28,3 +28,24 @@ class Signals:
     def next(self, tenant: TenantId) -> trio.Event:
         """The event of this tenant's next append. Take it before looking at the log, or an append may be missed."""
         return self._tenants.setdefault(tenant, trio.Event())
+
+
+class Progress:
+    """Wakes those who wait for the committed state to move on, whatever moves it."""
+
+    def __init__(self) -> None:
+        self._waiting: list[trio.Event] = []
+
+    def tell(self) -> None:
+        """The state has moved on."""
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for event in waiting:
+                event.set()
+
+    async def wait_until(self, reached: Callable[[], bool]) -> None:
+        """Wait until this holds; at once if it holds now."""
+        while not reached():
+            event = trio.Event()
+            self._waiting.append(event)
+            await event.wait()

@@ -178,3 +178,39 @@ def test_a_read_that_is_confirmed_sees_every_acknowledged_write(in_cluster: Call
             await cluster.start(first)
 
     in_cluster(body)
+
+
+def test_a_node_that_was_away_for_long_catches_up_by_state_sync(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        away = (await cluster.primary() + 1) % 3
+        await cluster.crash(away)
+        for number in range(60):
+            await cluster.append("s", b"%d" % number)
+        await cluster.start(away)
+        await cluster.converge()
+        group = cluster.group(away)
+        assert group.superblock.state.checkpoint_op >= 56
+        await cluster.append("s", b"after")
+        await cluster.converge()
+        await cluster.crash(away)
+        await cluster.start(away)
+        await cluster.append("s", b"again")
+        await cluster.converge()
+
+    in_cluster(body)
+
+
+def test_a_node_that_waits_for_a_position_sees_it_after_a_state_sync(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        away = (await cluster.primary() + 1) % 3
+        await cluster.crash(away)
+        for number in range(60):
+            await cluster.append("s", b"%d" % number)
+        await cluster.start(away)
+        assert await cluster.group(away).wait_applied(59, 20.0)
+
+    in_cluster(body)
