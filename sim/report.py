@@ -79,13 +79,12 @@ def print_shrunk(console: Console, shrunk: Shrunk, *, bug: str = "") -> None:
     for name, before in asdict(shrunk.before).items():
         table.add_row(name.replace("_", " "), f"{before:g}", f"{getattr(shrunk.after, name):g}")
     console.print(table)
-    end = "no step makes it smaller" if shrunk.finished else "there may be a smaller one: the bound of runs came first"
+    end = "no step makes it smaller" if shrunk.finished else "there may be a smaller one: the search was cut short"
     console.print(f"{shrunk.runs} runs; {end}")
     console.print(f"[red]{shrunk.smallest.violation.invariant} still breaks[/]")
     console.print(shrunk.smallest.violation.message, markup=False, soft_wrap=True)
     again = replay_command(shrunk.smallest.seed, overrides=shrunk.overrides, bug=bug)
-    for what, command in (("replay", again), ("look at it", f"{again} --html run.html")):
-        console.print(f"{what + ':':<17}{command}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"replay (with --html run.html as a page): {again}", markup=False, highlight=False, soft_wrap=True)
 
 
 def shrunk_json(shrunk: Shrunk, *, bug: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -80,7 +81,7 @@ class Shrunk:
     after: Size
     runs: int
     finished: bool
-    """Whether no step was left; False: the bound of runs came first."""
+    """Whether no step was left; False: the bound of runs, or an interrupt, came first."""
 
 
 class NothingToShrink(Exception):
@@ -116,7 +117,7 @@ class Shrinker:
     """Runs are deterministic: none is tried twice."""
 
     def search(self) -> Shrunk:
-        """Run, and shrink. Raises NothingToShrink."""
+        """Run, and shrink. Raises NothingToShrink. An interrupt ends the search with what it has."""
         done = next(iter(self.workers.run(run_job, [self.job], cpu_seconds_max=RUN_CPU_SECONDS_MAX)))
         self.runs, first = 1, done.result
         if first is None:
@@ -125,8 +126,10 @@ class Shrinker:
             raise NothingToShrink(f"seed {self.job.seed} holds: there is nothing to shrink", holds=True)
         self.smallest, self.overrides = first, dict(self.job.overrides)
         finished = False
-        while not finished and self.runs < self.runs_max:
-            finished = not self._pass()
+        with suppress(KeyboardInterrupt):
+            while not finished and self.runs < self.runs_max:
+                kept = len(self.kept)
+                finished = self._pass() and len(self.kept) == kept
         return Shrunk(
             first=first, smallest=self.smallest, overrides=self.overrides, runs=self.runs, finished=finished,
             before=Size.of(self._options(self.job.overrides), first),
@@ -137,14 +140,13 @@ class Shrinker:
         return Options.draw(self.job.seed).override(overrides)
 
     def _pass(self) -> bool:
-        """All steps once; whether any helped."""
-        before = len(self.kept)
+        """All steps once; False if the bound of runs came first."""
         todo = list(steps(self._options(self.overrides), self.smallest))
         todo.reverse()
         while todo and self.runs < self.runs_max:
             others = self._try(self._batch(todo))
             todo.extend(reversed(others))  # they helped what is no longer the smallest: they come first on the new one
-        return len(self.kept) > before
+        return not todo
 
     def _batch(self, todo: list[Step]) -> list[Trial]:
         """As many of the next steps as there are workers; those that lead to no run that is new are left out."""

@@ -47,7 +47,9 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = max(1, count)
-        self._pool = ProcessPoolExecutor(max_workers=self.count, mp_context=multiprocessing.get_context("spawn"))
+        self._pool = ProcessPoolExecutor(
+            max_workers=self.count, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts
+        )
 
     def __enter__(self) -> Workers:
         return self
@@ -79,6 +81,11 @@ def run_all(
     """All these jobs, in `workers` processes of their own. Yields as jobs end."""
     with Workers(workers) as pool:
         yield from pool.run(work, jobs, cpu_seconds_max=cpu_seconds_max)
+
+
+def _leave_interrupts() -> None:
+    """Control-C is for the process that waits for the results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _guarded(work: Callable[[A], R], job: A, cpu_seconds_max: int) -> R:

@@ -33,6 +33,17 @@ def test_the_smallest_run_still_breaks_the_same_with_less() -> None:
     assert (again.digest, again.violation) == (shrunk.smallest.digest, shrunk.smallest.violation)
 
 
+def test_an_interrupt_ends_the_search_with_what_it_has() -> None:
+    def interrupt(shrinker: Shrinker) -> None:
+        if shrinker.kept:
+            raise KeyboardInterrupt
+
+    with Workers(1) as workers:
+        shrunk = Shrinker(job=Job(seed=SEED, overrides={}, bug=BUG), workers=workers, tell=interrupt).search()
+    assert not shrunk.finished
+    assert shrunk.after.events < shrunk.before.events
+
+
 def test_a_run_that_holds_and_one_that_fails_otherwise_are_refused() -> None:
     with Workers(1) as workers:
         with pytest.raises(NothingToShrink, match="seed 2 holds: there is nothing to shrink") as holds:
