@@ -12,6 +12,7 @@ steps start from there; when no step is left that helps, or the bound of runs is
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from attrs import define, evolve, field, frozen
 from sim.options import Options
 from sim.result import Result
 from sim.steps import Step, steps
+from sim.verdict import Violation
 from sim.worker import Workers
 
 RUNS_MAX = 400
@@ -181,7 +183,18 @@ class Shrinker:
         assert self.smallest.violation is not None
         if result.violation is None:
             return False
-        return result.violation.invariant == self.smallest.violation.invariant
+        return breakage(result.violation) == breakage(self.smallest.violation)
+
+
+_PLACE = re.compile(r'File "[^"]*?([^/"]+)", line \d+, in (\w+)')
+
+
+def breakage(violation: Violation) -> tuple[str, ...]:
+    """What must stay the same: the invariant, and of an exception its type and the function that raised it."""
+    if violation.invariant not in ("assertion", "error"):
+        return (violation.invariant,)
+    places = _PLACE.findall(violation.message)
+    return violation.invariant, violation.message.partition(":")[0], *(places[-1] if places else ())
 
 
 def merged(overrides: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

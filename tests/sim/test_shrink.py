@@ -6,7 +6,8 @@ import pytest
 
 from sim.bugs.catalogue import find_bug
 from sim.run import run_seed
-from sim.shrink import Job, NothingToShrink, Shrinker
+from sim.shrink import Job, NothingToShrink, Shrinker, breakage
+from sim.verdict import Violation
 from sim.worker import Workers
 
 SEED, BUG = 2, "p2"
@@ -52,3 +53,15 @@ def test_a_run_that_holds_and_one_that_fails_otherwise_are_refused() -> None:
             Shrinker(job=Job(seed=2, overrides={}, bug="no such bug"), workers=workers).search()
     assert holds.value.holds
     assert not ended.value.holds
+
+
+def test_an_exception_is_the_same_if_the_same_function_raised_it() -> None:
+    def raised(kind: str, line: int, function: str) -> Violation:
+        frames = f'  File "vdb/node/node.py", line 9, in run\n  File "vdb/vsr/log.py", line {line}, in {function}\n'
+        return Violation("error", f"{kind}: value {line}\n{frames}")
+
+    assert breakage(raised("KeyError", 7, "put")) == breakage(raised("KeyError", 8, "put"))
+    assert breakage(raised("KeyError", 7, "put")) == ("error", "KeyError", "log.py", "put")
+    assert breakage(raised("KeyError", 7, "put")) != breakage(raised("KeyError", 7, "cut"))
+    assert breakage(raised("KeyError", 7, "put")) != breakage(raised("TypeError", 7, "put"))
+    assert breakage(Violation("I5", "op 7 is gone")) == breakage(Violation("I5", "op 8 is gone"))
