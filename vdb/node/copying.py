@@ -10,7 +10,7 @@ from vdb.node.chunks import Chunks
 from vdb.node.group_storage import GroupStorage
 from vdb.node.repairer import Repairer
 from vdb.node.supplier import Supplier
-from vdb.node.syncer import Syncer
+from vdb.node.syncer import Syncer, standing
 from vdb.vsr.message import Chunk, Manifest, SyncMessage
 from vdb.vsr.ready import SyncTarget
 
@@ -30,7 +30,9 @@ class Copying:
         self._chunks = Chunks(replica=durable.replica, limits=durable.limits, send=send)
         self._supplier = Supplier(storage=storage, send=send)
         self.synced = trio.Event()
-        self.syncer = Syncer(group=group, storage=storage, chunks=self._chunks, send=send, on_ready=self.synced.set)
+        self.syncer = Syncer(
+            group=group, own=standing(storage), chunks=self._chunks, send=send, on_ready=self.synced.set
+        )
         self._repairer = Repairer(group=group, storage=storage, chunks=self._chunks, sources=others)
 
     def on(self, message: SyncMessage) -> None:

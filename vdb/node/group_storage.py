@@ -18,12 +18,14 @@ from hashlib import sha256
 
 from attrs import frozen
 
-from vdb.errors import DamagedData, WrongKey
+from vdb.errors import DamagedData, DiskFailed, ForeignData, NewerFormat, WrongKey
 from vdb.kernel.state import State
 from vdb.kernel.tables import KERNEL_TABLES
 from vdb.limits import Limits
+from vdb.marks import mark
 from vdb.ports import Disk
 from vdb.storage.checkpoint import CheckpointStore
+from vdb.storage.checkpoint_family import Tables
 from vdb.storage.event_log import EventLog
 from vdb.storage.staging import install
 from vdb.storage.superblock import FILE_NAME as SUPERBLOCK_FILE
@@ -47,6 +49,14 @@ class CheckpointHead:
 
     def rows(self) -> dict[int, dict[bytes, bytes | None]]:
         return {StorageTable.CHECKPOINT_HEAD: {_CHECKPOINT_KEY: _CHECKPOINT_ROW.pack(self.checksum, self.timestamp)}}
+
+
+class CheckpointLost(DamagedData):
+    """The checkpoint that the superblock names can't be read. Other members, if there are any, may have it."""
+
+    def __init__(self, message: str, durable: SuperblockState) -> None:
+        super().__init__(message)
+        self.durable = durable
 
 
 START = CheckpointHead(checksum=ZERO_CHECKSUM, timestamp=0)
@@ -114,7 +124,8 @@ async def format_group(
 
 
 async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id: bytes) -> GroupStorage:
-    """Open and recover. WrongKey before anything is changed; DamagedData names what can't be trusted.
+    """Open and recover. WrongKey before anything is changed; DamagedData names what can't be trusted. CheckpointLost: a
+    member among others that must come back from them first (`vdb.node.rebuilding`).
 
     A checkpoint that state sync has made ready is installed first.
     """
@@ -131,7 +142,7 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
         )
     hashed = group_hash(cluster, group)
     checkpoints = await CheckpointStore.open(disk, directory, group_hash=hashed)
-    rows = await checkpoints.load(durable.checkpoint_op, durable.checkpoint_id)
+    rows = await _load(checkpoints, superblock)
     state, head = _split_rows(rows, group, durable.limits)
     event_log = await EventLog.open(disk, directory, durable.limits, rows, group_hash=hashed)
     journal = await Journal.open(
@@ -153,6 +164,18 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
         state=state,
         head=head,
     )
+
+
+async def _load(checkpoints: CheckpointStore, superblock: Superblock) -> Tables:
+    durable = superblock.state
+    try:
+        return await checkpoints.load(durable.checkpoint_op, durable.checkpoint_id)
+    except (DamagedData, ForeignData, NewerFormat, DiskFailed) as error:
+        await superblock.close()
+        if len(durable.members.members) == 1:
+            raise
+        mark("group_storage.checkpoint_lost")
+        raise CheckpointLost(str(error), durable) from error
 
 
 def _split_rows(

@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import trio
 
@@ -31,6 +32,12 @@ from vdb.vsr.message import Message
 _UNMET_WARNING_SECONDS = 10.0
 
 
+class Hearer(Protocol):
+    """A group, or what stands in for it until it is open."""
+
+    def receive(self, message: Message) -> None: ...
+
+
 class Neighbourhood:
     """One for a node that has an address for other nodes. `run` it once."""
 
@@ -39,7 +46,7 @@ class Neighbourhood:
         self._file = file
         self._config = config
         self._cluster = identity.cluster
-        self._groups: dict[bytes, Group] = {}
+        self._groups: dict[bytes, Hearer] = {}
         self._rows: dict[GroupId, Mapping[int, MemberRow]] = {}
         self._named: dict[int, str] = {}
         """Addresses of nodes that a log names, committed or not."""
@@ -97,9 +104,13 @@ class Neighbourhood:
             on_named=self.on_named,
         )
 
+    def hear(self, name: GroupId, hearer: Hearer) -> None:
+        """Messages for this group go there from now on."""
+        self._groups[group_hash(self._cluster, name)] = hearer
+
     def add(self, group: Group) -> None:
         """Messages for this group may come from now on."""
-        self._groups[group_hash(self._cluster, group.name)] = group
+        self.hear(group.name, group)
         self._note_rows(group.name, group.state)
 
     def on_members(self, name: GroupId, state: State) -> None:

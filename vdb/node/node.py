@@ -19,7 +19,7 @@ from vdb.node import log
 from vdb.node.accept import serve_connections
 from vdb.node.config import NodeConfig
 from vdb.node.group import Group
-from vdb.node.group_storage import format_group, is_formatted, open_group
+from vdb.node.group_storage import CheckpointLost, GroupStorage, format_group, is_formatted, open_group
 from vdb.node.identity import Identity, IdentityFile, open_identity
 from vdb.node.member import MemberSettings
 from vdb.node.membership import Membership, Surroundings
@@ -29,6 +29,7 @@ from vdb.node.observer import SILENT, Observer
 from vdb.node.preparer import Preparer
 from vdb.node.projecting import ProjectionManager
 from vdb.node.reader import GroupReader
+from vdb.node.rebuilding import Rebuilding
 from vdb.ports import Listener, World
 from vdb.types import GroupId
 from vdb.version import VERSION
@@ -155,7 +156,7 @@ class Node:
         if not await is_formatted(self.world.disk, name):
             raise DamagedData(f"group '{name}' has lost its superblock: the data directory isn't whole")
         root = self.config.root_keys.for_group(name)
-        storage = await open_group(self.world.disk, name, cluster=identity.cluster, root_key_id=root.key_id)
+        storage = await self._open_storage(identity, name, root.key_id)
         preparer = Preparer(region=name, keyring=Keyring(group=name, root=root), entropy=self.world.entropy)
         return Group(
             name=name,
@@ -171,6 +172,18 @@ class Node:
             ),
             neighbours=self.neighbourhood.neighbours(name) if self.neighbourhood is not None else None,
         )
+
+    async def _open_storage(self, identity: Identity, name: GroupId, root_key_id: bytes) -> GroupStorage:
+        """Once more, with what the other members have, when the group's checkpoint is lost."""
+        while True:
+            try:
+                return await open_group(self.world.disk, name, cluster=identity.cluster, root_key_id=root_key_id)
+            except CheckpointLost as lost:
+                if self.neighbourhood is None:
+                    raise
+                rebuilding = Rebuilding(lost=lost, disk=self.world.disk, send=self.neighbourhood.neighbours(name).send)
+                self.neighbourhood.hear(name, rebuilding)
+                await rebuilding.run()
 
 
 def first_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:

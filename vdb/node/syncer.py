@@ -5,8 +5,8 @@
 Rules
 - Everything is staged (`vdb.storage.staging`), and what an earlier life staged counts. The group goes on as it is
   meanwhile; once the target is ready, `on_ready` is called, and whoever runs the group closes it and opens it anew.
-- A segment that this replica's own checkpoint has as long as the target does is the same already; of one that it has
-  in part, the rest is fetched.
+- A segment that the group's own checkpoint has as long as the target does is the same already; of one that it has in
+  part, the rest is fetched. Where the own checkpoint is lost (`vdb.node.rebuilding`), what lies there is read instead.
 - A target that no source can supply any more is given up for a new one. Sources take turns.
 """
 
@@ -17,15 +17,15 @@ from collections.abc import Callable, Mapping
 import trio
 from attrs import frozen
 
-from vdb.errors import DamagedData, DiskFailed, DiskFull
+from vdb.errors import DamagedData, DiskFailed, DiskFull, FileMissing
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.chunks import Chunks
 from vdb.node.group_storage import GroupStorage
+from vdb.ports import Disk
+from vdb.storage.pieces import Piece, has_piece, named_segments
 from vdb.storage.staging import Staging, Target, clear
 from vdb.storage.sync_source import checkpoint_file_name, segment_path
-from vdb.storage.tables import StorageTable
-from vdb.storage.tenant_log import ClosedSegment, Cursor, decode_segment_key
 from vdb.vsr.message import Manifest, RequestManifest
 from vdb.vsr.ready import SyncTarget
 
@@ -41,13 +41,40 @@ class TargetGone(Exception):
     """No source supplies this target, or what they supply doesn't fit: another one is needed."""
 
 
-@frozen
-class Piece:
-    """A segment's first `length` bytes, with their CRC-32."""
+@frozen(kw_only=True)
+class Standing:
+    """What a group has of its own, and where."""
 
-    path: str
-    length: int
-    crc: int
+    disk: Disk
+    directory: str
+    group_hash: bytes
+    replica: int
+    checkpoint_op: Callable[[], int]
+    """A target must be above it."""
+    segments: Callable[[], Mapping[str, Piece]] | None
+    """Of the own checkpoint, by path; None: it is lost."""
+
+
+def standing(storage: GroupStorage) -> Standing:
+    """Of a group that is open."""
+
+    def segments() -> dict[str, Piece]:
+        event_log = storage.event_log
+        found = [
+            Piece(segment_path(tenant, stretch.segment), stretch.length, stretch.crc)
+            for tenant in event_log.durable_tenants()
+            for stretch in event_log.durable_stretches(tenant)
+        ]
+        return {piece.path: piece for piece in found}
+
+    return Standing(
+        disk=storage.disk,
+        directory=storage.directory,
+        group_hash=storage.journal.group_hash,
+        replica=storage.superblock.state.replica,
+        checkpoint_op=lambda: storage.superblock.state.checkpoint_op,
+        segments=segments,
+    )
 
 
 class Syncer:
@@ -57,17 +84,16 @@ class Syncer:
         self,
         *,
         group: str,
-        storage: GroupStorage,
+        own: Standing,
         chunks: Chunks,
         send: Callable[[int, RequestManifest], None],
         on_ready: Callable[[], None],
     ) -> None:
         self._group = group
-        self._storage = storage
+        self._own = own
         self._chunks = chunks
         self._send = send
         self._on_ready = on_ready
-        self._replica = storage.superblock.state.replica
         self._wanted: SyncTarget | None = None
         self._sources: tuple[int, ...] = ()
         self._offers: list[Manifest] = []
@@ -96,9 +122,7 @@ class Syncer:
     async def run(self) -> None:
         """Wait until a checkpoint is wanted, stage it, call `on_ready`; returns then."""
         await self._wake.wait()
-        staging = await Staging.open(
-            self._storage.disk, self._storage.directory, group_hash=self._storage.journal.group_hash
-        )
+        staging = await Staging.open(self._own.disk, self._own.directory, group_hash=self._own.group_hash)
         while True:
             try:
                 await self._stage(staging)
@@ -129,9 +153,10 @@ class Syncer:
         except DamagedData as error:
             raise TargetGone(str(error)) from error
         staged = []
-        for piece in missing_segments(rows, self._own_segments()):
-            own = self._own_segments().get(piece.path)
-            await self._stage_own_part(staging, piece, own)
+        for piece in named_segments(rows):
+            if await self._has(piece):
+                continue
+            await self._stage_own_part(staging, piece)
             await self._fetch(staging, target, piece.path, piece.length, piece.crc)
             staged.append(piece.path)
         await staging.finish(staged)
@@ -145,10 +170,10 @@ class Syncer:
         if target is not None and target.op >= wanted.checkpoint_op:
             mark("syncer.resumed")
             return target
-        own = self._storage.superblock.state.checkpoint_op
+        own = self._own.checkpoint_op()
         if target is not None and target.op <= own:
             mark("syncer.leftovers")
-            await clear(self._storage.disk, self._storage.directory)
+            await clear(self._own.disk, self._own.directory)
         manifest = await self._ask_for_manifest()
         names = [checkpoint_file_name(entry.path) for entry in manifest.files]
         if None in names or manifest.checkpoint_op <= own:
@@ -176,27 +201,25 @@ class Syncer:
     async def _ask(self, source: int) -> None:
         assert self._wanted is not None
         self._answered = trio.Event()
-        self._send(source, RequestManifest(checkpoint_op=self._wanted.checkpoint_op, replica=self._replica))
+        self._send(source, RequestManifest(checkpoint_op=self._wanted.checkpoint_op, replica=self._own.replica))
         with trio.move_on_after(MANIFEST_SECONDS):
             await self._answered.wait()
 
-    def _own_segments(self) -> Mapping[str, Piece]:
-        event_log = self._storage.event_log
-        return {
-            segment_path(tenant, stretch.segment): Piece(
-                segment_path(tenant, stretch.segment), stretch.length, stretch.crc
-            )
-            for tenant in event_log.durable_tenants()
-            for stretch in event_log.durable_stretches(tenant)
-        }
+    async def _has(self, piece: Piece) -> bool:
+        """Whether the group has this already, byte for byte."""
+        if self._own.segments is not None:
+            return self._own.segments().get(piece.path) == piece
+        mark("syncer.own_segment_read")
+        return await has_piece(self._own.disk, self._own.directory, piece)
 
-    async def _stage_own_part(self, staging: Staging, piece: Piece, own: Piece | None) -> None:
+    async def _stage_own_part(self, staging: Staging, piece: Piece) -> None:
         """Copy what the group has of a segment, if that is more than what is staged. What can't be read is fetched."""
+        own = self._own.segments().get(piece.path) if self._own.segments is not None else None
         if own is None or own.length > piece.length or await staging.length(piece.path) >= own.length:
             return
         try:
             await staging.copy_own(piece.path, own.length)
-        except (DiskFailed, DamagedData):
+        except (DiskFailed, FileMissing):
             mark("syncer.own_part_unreadable")
 
     async def _fetch(self, staging: Staging, target: Target, path: str, size: int, checksum: bytes | int) -> None:
@@ -221,18 +244,3 @@ class Syncer:
 def _first(node: int, sources: tuple[int, ...]) -> tuple[int, ...]:
     """The sources with this one in front."""
     return (node, *(source for source in sources if source != node))
-
-
-def missing_segments(rows: Mapping[int, Mapping[bytes, bytes]], own: Mapping[str, Piece]) -> list[Piece]:
-    """The segments that a checkpoint's rows name, without those that are here already, byte for byte."""
-    pieces = []
-    for key, row in sorted(rows.get(StorageTable.SEGMENTS, {}).items()):
-        tenant, number = decode_segment_key(key)
-        closed = ClosedSegment.decode(number, row)
-        pieces.append(Piece(segment_path(tenant, number), closed.length, closed.crc))
-    for key, row in sorted(rows.get(StorageTable.EVENT_LOGS, {}).items()):
-        cursor = Cursor.decode(row)
-        if cursor.length:
-            path = segment_path(int.from_bytes(key, "big"), cursor.segment)
-            pieces.append(Piece(path, cursor.length, cursor.crc))
-    return [piece for piece in pieces if own.get(piece.path) != piece]

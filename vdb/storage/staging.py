@@ -161,6 +161,8 @@ class Staging:
 async def install(disk: Disk, directory: str) -> bool:
     """Put a ready checkpoint in place of the group's own. Called while nothing of the group is open. True if it did.
 
+    One at the same op replaces files that are lost.
+
     DamagedData and its kin, of the superblock; DiskFull: call it again when there is room.
     """
     target = await read_target(disk, directory)
@@ -168,8 +170,10 @@ async def install(disk: Disk, directory: str) -> bool:
         return False
     superblock = await Superblock.open(disk, directory)
     try:
-        newer = target.op > superblock.state.checkpoint_op
-        if newer:
+        own = superblock.state
+        wanted = target.op > own.checkpoint_op
+        wanted |= (target.op, target.checkpoint_id) == (own.checkpoint_op, own.checkpoint_id)
+        if wanted:
             mark("staging.installed")
             await _move(disk, directory, target.moves)
             await superblock.update(
@@ -181,7 +185,7 @@ async def install(disk: Disk, directory: str) -> bool:
     finally:
         await superblock.close()
     await clear(disk, directory)
-    return newer
+    return wanted
 
 
 async def clear(disk: Disk, directory: str) -> None:

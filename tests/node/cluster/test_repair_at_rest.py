@@ -129,3 +129,26 @@ def test_a_source_that_is_wrong_does_no_harm(in_cluster: Callable[..., None]) ->
             await group.event_log.read_log(TENANT, 0, 1 << 20)
 
     in_cluster(body)
+
+
+@pytest.mark.parametrize("part", ["checkpoints/checkpoint-", "checkpoints/state-", "checkpoints/keys-"])
+def test_a_node_with_a_damaged_checkpoint_comes_back_from_the_others(
+    in_cluster: Callable[..., None], part: str
+) -> None:
+    async def body(cluster: Any) -> None:
+        await fill(cluster)
+        number = (await cluster.primary() + 1) % 3
+        await cluster.stop(number)
+        segments = {path: cluster.machines[number].host.disk.content(path) for path in paths(cluster, number, ".seg")}
+        for path in paths(cluster, number, part):
+            rot(cluster, number, path, 5)
+        cluster.machines[number].host.disk.platter.remove(next(iter(segments)))
+        await cluster.append("s", b"meanwhile")
+        await cluster.start(number)
+        await cluster.converge()
+        assert await cluster.group(number).scrubber.scrub_once() == ()
+        assert {
+            path: cluster.machines[number].host.disk.content(path)[: len(data)] for path, data in segments.items()
+        } == (segments)
+
+    in_cluster(body)
