@@ -1,0 +1,69 @@
+"""Links between real nodes fail silently, in one direction and in both, under load."""
+
+from __future__ import annotations
+
+import trio
+
+
+async def test_a_primary_that_is_cut_off_is_replaced(cluster, under_load) -> None:
+    """Both ways: the others go on; when the links are back, nothing is lost and nothing forks."""
+    async with trio.open_nursery() as nursery:
+        cluster.init(3)
+        await cluster.proxy(nursery)
+        await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
+
+        async def isolate(load) -> None:
+            primary = await trio.to_thread.run_sync(cluster.primary)
+            for pair, link in cluster.links.items():
+                if primary in pair:
+                    link.cut()
+            await load.wait_for(20)
+            heal(cluster)
+            await load.wait_for(20)
+
+        await under_load(cluster, isolate)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_primary_that_is_deaf_is_replaced(cluster, under_load) -> None:
+    """One way: its words arrive, and no answer reaches it."""
+    async with trio.open_nursery() as nursery:
+        cluster.init(3)
+        await cluster.proxy(nursery)
+        await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
+
+        async def deafen(load) -> None:
+            primary = await trio.to_thread.run_sync(cluster.primary)
+            for (_sender, receiver), link in cluster.links.items():
+                if receiver == primary:
+                    link.cut()
+            await load.wait_for(20)
+            heal(cluster)
+            await load.wait_for(20)
+
+        await under_load(cluster, deafen)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_link_between_backups_matters_to_nobody(cluster, under_load) -> None:
+    async with trio.open_nursery() as nursery:
+        cluster.init(3)
+        await cluster.proxy(nursery)
+        await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
+
+        async def part(load) -> None:
+            primary = await trio.to_thread.run_sync(cluster.primary)
+            for pair, link in cluster.links.items():
+                if primary not in pair:
+                    link.cut()
+            await load.wait_for(100)
+            heal(cluster)
+
+        load = await under_load(cluster, part)
+        assert load.failed == []
+        nursery.cancel_scope.cancel()
+
+
+def heal(cluster) -> None:
+    for link in cluster.links.values():
+        link.heal()
