@@ -15,16 +15,22 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import frozen
 
 from tests.benchmarks.cluster.etcd import Etcd
+from tests.benchmarks.cluster.load import Interrupted
 from tests.benchmarks.cluster.postgres import Postgres
 from tests.benchmarks.cluster.system import PAGE, System
 from tests.benchmarks.cluster.verity import VerityDB
 from tests.benchmarks.report import Report
 
+T = TypeVar("T")
+
 EVENT_SIZE = 256
+REPEATED_MAX = 5
+"""How often one measurement is repeated after it was interrupted."""
 
 
 @frozen
@@ -93,13 +99,25 @@ def compare(report: Report, sizes: Sizes, candidates: Sequence[System]) -> None:
         _compare_failovers(report, sizes, systems)
 
 
-def _in_turns(systems: Sequence[System], turns: int, measure: Callable[[System], float]) -> dict[str, list[float]]:
+def _undisturbed(report: Report, system: System, measure: Callable[[System], T]) -> T:
+    """What `measure` returns, once no change of the primary falls into it."""
+    for _ in range(REPEATED_MAX):
+        try:
+            return measure(system)
+        except Interrupted as error:
+            report.note(f"{system.name}: measured again, because the primary refused: {error}")
+    return measure(system)
+
+
+def _in_turns(
+    report: Report, systems: Sequence[System], turns: int, measure: Callable[[System], float]
+) -> dict[str, list[float]]:
     """Each system once a turn; each turn begins with another one."""
     found: dict[str, list[float]] = {system.name: [] for system in systems}
     for turn in range(turns):
         first = turn % len(systems)
         for system in (*systems[first:], *systems[:first]):
-            found[system.name].append(measure(system))
+            found[system.name].append(_undisturbed(report, system, measure))
     return found
 
 
@@ -113,16 +131,18 @@ def _tell_rates(report: Report, what: str, rates: dict[str, list[float]], least:
 
 
 def _compare_appends(report: Report, sizes: Sizes, systems: Sequence[System], shape: Shape) -> None:
-    rates = _in_turns(systems, sizes.turns, lambda system: system.append(shape.depth, shape.events, sizes.seconds))
+    rates = _in_turns(
+        report, systems, sizes.turns, lambda system: system.append(shape.depth, shape.events, sizes.seconds)
+    )
     _tell_rates(report, shape.name, rates, shape.least)
 
 
 def _compare_reads(report: Report, sizes: Sizes, systems: Sequence[System]) -> None:
     for system in systems:
-        system.fill(sizes.readable)
+        _undisturbed(report, system, lambda each: each.fill(sizes.readable))
     copied = _copied_per_second(sizes)
     what = f"sequential read, {PAGE:,} a request"
-    rates = _in_turns(systems, sizes.turns, lambda system: system.read(sizes.readable, sizes.seconds))
+    rates = _in_turns(report, systems, sizes.turns, lambda system: system.read(sizes.readable, sizes.seconds))
     _tell_rates(report, what, rates, {})
     ours = statistics.median(rates[systems[0].name])
     report("memory copies of such events, page by page", copied, "events/s")
@@ -147,7 +167,7 @@ def _compare_failovers(report: Report, sizes: Sizes, systems: Sequence[System]) 
         system.restore()
         return seconds
 
-    found = _in_turns(systems, sizes.kills, kill)
+    found = _in_turns(report, systems, sizes.kills, kill)
     for name, seconds in found.items():
         most = FAILOVER_MOST_S if name == systems[0].name else None
         report(f"{name}, from kill -9 of the primary to a write, median", statistics.median(seconds), "s", most=most)

@@ -24,11 +24,17 @@ HOST = "127.0.0.1"
 RECEIVE_SIZE = 1 << 20
 FILL_DEPTH = 16
 TIMEOUT_S = 120.0
+INTERRUPTED = 3
+"""The exit code that tells of `Interrupted`; its message is then on standard output."""
 LINKS: dict[str, Callable[[str], Link]] = {"capnp": CapnpLink, "etcd": EtcdLink}
 
 
+class Interrupted(Exception):
+    """The node refused a request or ended the connection, as it may when another becomes the primary."""
+
+
 class Driver:
-    """A link on a socket. Raises ConnectionError when the node ends it, ValueError when it refuses a request."""
+    """A link on a socket."""
 
     def __init__(self, port: int, link: Link) -> None:
         self._link = link
@@ -40,13 +46,13 @@ class Driver:
             self._socket.sendall(data)
 
     def receive(self) -> int:
-        """Wait for bytes; how many requests they finished."""
+        """Wait for bytes; how many requests they finished. Raises Interrupted."""
         data = self._socket.recv(RECEIVE_SIZE)
         if not data:
-            raise ConnectionError("the node ended the connection")
+            raise Interrupted("the node ended the connection")
         finished = self._link.receive(data)
         if self._link.refusal:
-            raise ValueError(f"refused: {self._link.refusal}")
+            raise Interrupted(self._link.refusal)
         return finished
 
     def close(self) -> None:
@@ -99,23 +105,36 @@ def read(port: int, link: Link, events: int, page: int, seconds: float) -> float
 
 
 def run(*arguments: object) -> float:
-    """Run this module as a process of its own; what it printed."""
+    """Run this module as a process of its own; what it printed. Raises Interrupted."""
     command = [sys.executable, "-m", "tests.benchmarks.cluster.load", *map(str, arguments)]
-    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == INTERRUPTED:
+        raise Interrupted(done.stdout.strip())
+    done.check_returncode()
+    return float(done.stdout)
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: list[str]) -> int:
+    try:
+        rate = measure(arguments)
+    except Interrupted as error:
+        sys.stdout.write(f"{error}\n")
+        return INTERRUPTED
+    sys.stdout.write(f"{rate}\n")
+    return 0
+
+
+def measure(arguments: list[str]) -> float:
     match arguments:
         case [protocol, "append", port, log, depth, events, seconds]:
-            rate = append(int(port), LINKS[protocol](log), int(depth), int(events), float(seconds))
+            return append(int(port), LINKS[protocol](log), int(depth), int(events), float(seconds))
         case [protocol, "fill", port, log, events, requests]:
-            rate = fill(int(port), LINKS[protocol](log), int(events), int(requests))
+            return fill(int(port), LINKS[protocol](log), int(events), int(requests))
         case [protocol, "read", port, log, events, page, seconds]:
-            rate = read(int(port), LINKS[protocol](log), int(events), int(page), float(seconds))
+            return read(int(port), LINKS[protocol](log), int(events), int(page), float(seconds))
         case _:
             raise SystemExit(__doc__)
-    sys.stdout.write(f"{rate}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    raise SystemExit(main(sys.argv[1:]))

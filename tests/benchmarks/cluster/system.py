@@ -65,6 +65,24 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
+def consecutive_ports(count: int) -> list[int]:
+    """As `free_ports`, one after the other."""
+    while True:
+        (first,) = free_ports(1)
+        ports = list(range(first, first + count))
+        if ports[-1] < 1 << 16 and all(_is_free(port) for port in ports):
+            return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def start_process(command: Sequence[str | Path], log: Path, **options: object) -> subprocess.Popen[bytes]:
     """A process whose output goes to the end of `log`."""
     with log.open("ab") as output:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.cluster.comparison import Sizes, compare
+from tests.benchmarks.cluster.load import Interrupted
 from tests.benchmarks.report import Reporter
 
 SIZES = Sizes(turns=3, seconds=0.01, readable=1000, kills=3)
@@ -16,11 +17,12 @@ SIZES = Sizes(turns=3, seconds=0.01, readable=1000, kills=3)
 class KnownSystem:
     """Answers with fixed figures, slower from call to call for all alike, and writes down what it was asked."""
 
-    def __init__(self, name: str, rate: float, calls: list[str], absent: str = "") -> None:
+    def __init__(self, name: str, rate: float, calls: list[str], absent: str = "", interruptions: int = 0) -> None:
         self.name = name
         self._rate = rate
         self._calls = calls
         self._absent = absent
+        self._interruptions = interruptions
 
     def absent(self) -> str:
         return self._absent
@@ -37,6 +39,9 @@ class KnownSystem:
 
     def append(self, depth: int, events: int, seconds: float) -> float:
         self._calls.append(f"{self.name} {depth}x{events}")
+        if self._interruptions:
+            self._interruptions -= 1
+            raise Interrupted("another node is the primary")
         return self._rate * depth * events
 
     def fill(self, events: int) -> None:
@@ -93,3 +98,12 @@ def test_the_run_tells_its_machine_and_its_settings(capsys: pytest.CaptureFixtur
     assert "cores" in text
     assert "data of all nodes lies in" in text
     assert "etcd: settings as they come" in text
+
+
+def test_a_measurement_that_is_interrupted_is_told_and_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[str] = []
+    reporter = Reporter()
+    compare(reporter.begin("cluster", "a test"), SIZES, [KnownSystem("VerityDB", 100, calls, interruptions=2)])
+    assert calls.count("VerityDB 1x1") == SIZES.turns + 2
+    told = "VerityDB: measured again, because the primary refused: another node is the primary"
+    assert capsys.readouterr().out.count(told) == 2
