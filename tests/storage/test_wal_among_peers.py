@@ -348,7 +348,7 @@ async def run_step(model: Model, kind: str, argument: Any, choose: Any, crashed:
         await model.crash(choose)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(steps=st.lists(STEP, min_size=1, max_size=14), verdicts=st.lists(VERDICTS, min_size=3, max_size=8))
 def test_no_crash_makes_the_journal_deny_what_it_acked(
     new_disk: Any, crashed: Any, steps: list[tuple[str, Any]], verdicts: list[str]
