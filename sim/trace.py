@@ -62,10 +62,10 @@ class Trace:
 
     # For onlookers alone -----------------------------------------------------------------------------------------
 
-    def event(self, lane: str, kind: str, text: str = "", **details: object) -> None:
-        """Something that the digest needn't know. `group=` names the group it belongs to; `kind` as in `Event`."""
+    def event(self, lane: str, kind: str, text: str = "", /, *, peer: str = "", **details: object) -> None:
+        """Something that the digest needn't know. Lane, kind and peer as in `Event`; `group` among the details, too."""
         if self.recording is not None:
-            self.recording.event(lane, kind, text, details)
+            self.recording.event(lane, kind, text, details, peer)
 
     def sent(self, lane: str, to: str, message: object, group: str = "") -> None:
         """`lane` sends a message between replicas to the node `to`. The message is a frozen value of `vdb.vsr`."""
@@ -77,10 +77,10 @@ class Trace:
         if self.recording is not None:
             self.recording.message(lane, "receive", sender, message, group)
 
-    def fault(self, lane: str, kind: str, text: str = "", **details: object) -> None:
+    def fault(self, lane: str, kind: str) -> None:
         """A fault of the simulated world has fired at this lane; `kind` is one of `sim.faults`."""
         if self.recording is not None:
-            self.recording.fault(lane, kind, text, details)
+            self.recording.fault(lane, kind)
 
     # Reading -----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.timeline.describe import message_details, plain_fields
 from sim.timeline.recording import Recording
+from sim.trace import Trace
 from vdb.node.observer import Observer
 
 ORDERS = ("cut", "stall", "drop", "half_open", "slow", "reset", "heal", "heal_way")
@@ -24,9 +25,7 @@ QUIET_FAULTS = (
 """Counted faults that are no event: what stayed whole in a crash, slowness at each call, and orders heard as such."""
 
 
-def listening(
-    inner: Observer, recording: Recording, lane: Callable[[], str | None], replica: Callable[[str], Any]
-) -> Observer:
+def listening(inner: Observer, trace: Trace, lane: Callable[[], str | None], replica: Callable[[str], Any]) -> Observer:
     """An observer that records and passes on. `lane` is None when what it reports isn't to be believed any more;
     `replica(group)` is the replica that reports, for its view and status, or None."""
     states: dict[tuple[str, str], tuple[object, ...]] = {}
@@ -47,7 +46,7 @@ def listening(
                 "primary": found.is_serving_primary,
             }
             role = " as primary" if primary else ""
-            recording.event(where, "status", f"{word} in view {found.view}{role}", {"group": group, **table})
+            trace.event(where, "status", f"{word} in view {found.view}{role}", group=group, **table)
 
     def hear(name: str) -> Callable[..., None]:
         signature = inspect.signature(getattr(Observer, name))
@@ -60,7 +59,7 @@ def listening(
                 values = dict(zip(words, args, strict=False)) | named
                 group = str(values.get("group", ""))
                 look_at(where, group)
-                _record(recording, where, kind, values)
+                _tell(trace, where, kind, values)
             getattr(inner, name)(*args, **named)
 
         return method
@@ -69,16 +68,18 @@ def listening(
     return type("Listening", (Observer,), {name: hear(name) for name in names})()  # type: ignore[no-any-return]
 
 
-def _record(recording: Recording, lane: str, kind: str, values: Mapping[str, Any]) -> None:
+def _tell(trace: Trace, lane: str, kind: str, values: Mapping[str, Any]) -> None:
     group = str(values.get("group", ""))
     if "message" in values:
         message = values["message"]
-        peer = values.get("to", getattr(message, "replica", 0))
-        recording.message(lane, kind, f"n{peer}", message, group)
+        if "to" in values:
+            trace.sent(lane, f"n{values['to']}", message, group)
+        else:
+            trace.received(lane, f"n{message.replica}", message, group)
         return
     if kind == "view":  # its replica was just looked at
         return
-    table: dict[str, object] = {"group": group}
+    table: dict[str, Any] = {"group": group}
     for name, value in values.items():
         if name in ("header", "prepare"):
             table.update(message_details(value))
@@ -89,7 +90,7 @@ def _record(recording: Recording, lane: str, kind: str, values: Mapping[str, Any
         elif name != "group":
             table[name] = value
     said = " ".join(f"{name} {table[name]}" for name in ("op", "view", "commit_number", "sequence") if name in table)
-    recording.event(lane, kind, said, table)
+    trace.event(lane, kind, said, **table)
 
 
 class HeardCounts(Counter[str]):
@@ -108,20 +109,20 @@ class HeardCounts(Counter[str]):
             self._tell(kind)
 
 
-def hear_counts(owner: Any, recording: Recording, lane: Callable[[], str]) -> None:
+def hear_counts(owner: Any, trace: Trace, lane: Callable[[], str]) -> None:
     """Hear the faults that `owner` counts from now on."""
-    owner.counts = HeardCounts(owner.counts, lambda kind: recording.fault(lane(), kind, "", {}))
+    owner.counts = HeardCounts(owner.counts, lambda kind: trace.fault(lane(), kind))
 
 
-def hear_network(network: Any, recording: Recording) -> None:
+def hear_network(network: Any, trace: Trace) -> None:
     """Hear the nemesis' orders to the network, and the faults that it counts."""
-    hear_counts(network, recording, lambda: "net")
+    hear_counts(network, trace, lambda: "net")
     for name in ORDERS:
         if hasattr(network, name):
-            setattr(network, name, _heard_order(getattr(network, name), name, recording))
+            setattr(network, name, _heard_order(getattr(network, name), name, trace))
 
 
-def _heard_order(order: Callable[..., Any], name: str, recording: Recording) -> Callable[..., Any]:
+def _heard_order(order: Callable[..., Any], name: str, trace: Trace) -> Callable[..., Any]:
     words = tuple(inspect.signature(order).parameters)
 
     def heard(*args: Any, **named: Any) -> Any:
@@ -130,13 +131,13 @@ def _heard_order(order: Callable[..., Any], name: str, recording: Recording) -> 
         kind = "heal" if name.startswith("heal") else "cut"
         one_way = name in ONE_WAY and not table.get("both")
         said = (" to " if one_way else " and ").join(ends) or "everything"
-        recording.event("net", kind, f"{name} {said}", {"order": name, **table}, peer=",".join(ends))
+        trace.event("net", kind, f"{name} {said}", peer=",".join(ends), order=name, **table)
         return order(*args, **named)
 
     return heard
 
 
-def hear_calls(history: Any, recording: Recording) -> None:
+def hear_calls(history: Any, trace: Trace) -> None:
     """Hear each client's request when it begins and when its client knows more."""
 
     def begun(call: Any) -> None:
@@ -144,19 +145,19 @@ def hear_calls(history: Any, recording: Recording) -> None:
         table = {"call": call.invoked, "group": call.group, "streams": " ".join(streams)}
         if call.parts:
             table["events"] = sum(len(part.payloads) for part in call.parts)
-        recording.event(f"c{call.client}", "call", f"{call.kind} {' '.join(streams)}".rstrip(), table)
+        trace.event(f"c{call.client}", "call", f"{call.kind} {' '.join(streams)}".rstrip(), **table)
 
     def answered(call: Any) -> None:
         offsets = [part.first_offset for part in call.parts]
         table = {"call": call.invoked, "group": call.group, "outcome": call.outcome.value, "refusal": call.refusal}
         table |= {"first_offsets": offsets} if offsets else {"seen": len(call.seen), "head": call.head}
         text = f"{call.kind} {call.outcome.value} {call.refusal}".rstrip()
-        recording.event(f"c{call.client}", "answer", text, table)
+        trace.event(f"c{call.client}", "answer", text, **table)
 
     history.on_invoke, history.on_complete = begun, answered
 
 
-def hear_verdict(verdict: Any, recording: Recording) -> None:
+def hear_verdict(verdict: Any, trace: Trace, recording: Recording) -> None:
     """Hear the first violation at the moment when a checker sees it."""
     fail = verdict.fail
 
@@ -164,7 +165,7 @@ def hear_verdict(verdict: Any, recording: Recording) -> None:
         if verdict.ok:
             at = recording.events[-1].lane if recording.events else ""
             table = {"invariant": invariant, "message": message, "right_after_an_event_of": at}
-            recording.event("run", "violation", f"{invariant}: {message}", table)
+            trace.event("run", "violation", f"{invariant}: {message}", **table)
         fail(invariant, message)
 
     verdict.fail = heard
@@ -172,23 +173,19 @@ def hear_verdict(verdict: Any, recording: Recording) -> None:
 
 def attach(simulation: Any) -> Recording:
     """Record this simulation, which hasn't run yet, from now on."""
-    recording = Recording(now_ns=lambda: simulation.clock.present_ns)
-    simulation.trace.recording = recording
-    hear_calls(simulation.history, recording)
-    hear_verdict(simulation.verdict, recording)
-    hear_network(simulation.cluster.network, recording)
-    for machine in machines_of(simulation.cluster):
-        _attach_machine(machine, recording)
+    trace: Trace = simulation.trace
+    recording = trace.recording = Recording(now_ns=lambda: simulation.clock.present_ns)
+    hear_calls(simulation.history, trace)
+    hear_verdict(simulation.verdict, trace, recording)
+    hear_network(simulation.cluster.network, trace)
+    for machine in simulation.cluster.machines.values():
+        _attach_machine(machine, trace)
     return recording
 
 
-def machines_of(cluster: Any) -> list[Any]:
-    return list(cluster.machines.values()) if hasattr(cluster, "machines") else [cluster]
-
-
-def _attach_machine(machine: Any, recording: Recording) -> None:
+def _attach_machine(machine: Any, trace: Trace) -> None:
     for name in ("disk", "scratch"):
-        hear_counts(getattr(machine, name), recording, lambda: str(machine.who))
+        hear_counts(getattr(machine, name), trace, lambda: str(machine.who))
 
     def replica(group: str) -> Any:
         found = machine.node.groups.get(group) if machine.node is not None else None
@@ -199,6 +196,6 @@ def _attach_machine(machine: Any, recording: Recording) -> None:
     def of_this_incarnation() -> Observer:
         who = machine.who
         lane = lambda: who if machine.who == who and machine.is_alive() else None  # noqa: E731
-        return listening(observer(), recording, lane, replica)
+        return listening(observer(), trace, lane, replica)
 
     machine.observer = of_this_incarnation

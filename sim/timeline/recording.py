@@ -39,17 +39,17 @@ class Recording:
             found.setdefault(name, deque(maxlen=LAST_LINES)).append(event_line(event))
         return {name: tuple(found[name]) for name in lane_names(self.events) if name in found}
 
-    def fault(self, lane: str, kind: str, text: str, details: Mapping[str, object]) -> None:
+    def fault(self, lane: str, kind: str) -> None:
         """A fault has fired. Those at one moment, such as what a crash does to unsynced writes, are one event."""
-        now, last = self.now_ns(), self.events[-1] if self.events else None
-        fired = Counter({f"{kind} {text}".rstrip(): 1})
-        if last is not None and (last.lane, last.kind, last.time_ns) == (lane, "fault", now):
+        last = self.events[-1] if self.events else None
+        fired = Counter({kind: 1})
+        if last is not None and (last.lane, last.kind, last.time_ns) == (lane, "fault", self.now_ns()):
             before = {name: times for name, times in last.details.items() if isinstance(times, int)}
-            if len(before) == len(last.details) and not details:
+            if len(before) == len(last.details):
                 self.events.pop()
                 fired = Counter(before) + fired
         said = ", ".join(f"{name} x{times}" if times != 1 else name for name, times in fired.items())
-        self.event(lane, "fault", said, {**fired, **details})
+        self.event(lane, "fault", said, fired)
 
     def message(self, lane: str, kind: str, peer: str, message: object, group: str) -> None:
         """One end of a message's way: `kind` is 'send' or 'receive'."""
