@@ -156,6 +156,13 @@ class Driver:
             self._wake.set()
         else:
             self._do(ready)
+            self._look_who_leads()
+
+    def _look_who_leads(self) -> None:
+        view = self._led_view()
+        if self._leads is None and view is not None:
+            self._leads = view
+            self._actor.lead(view)
 
     def _tell_view(self) -> None:
         replica = self._replica
@@ -181,11 +188,6 @@ class Driver:
         for envelope in ready.messages:
             self.gate.send(envelope)
         self._actor.act(ready)
-        if self._leads is None and not self._deferred:
-            view = self._led_view()
-            if view is not None:
-                self._leads = view
-                self._actor.lead(view)
 
     def _deliver(self, to: int, message: CoreMessage) -> None:
         if to == self._replica.replica:
