@@ -53,7 +53,7 @@ def choose(votes: Mapping[int, DoViewChange], committed: Configuration) -> Choic
     log_view = max(vote.log_view for vote in votes.values())
     canonical = [vote for vote in votes.values() if vote.log_view == log_view]
     headers = _headers(canonical)
-    base = _configuration_at(commit, votes, committed)
+    base = _configuration_at(commit, headers, votes, committed)
     configurations = [base, *_made_above(headers, commit)]
     for configuration in configurations:
         if count(configuration, votes) < configuration.quorums.view_change:
@@ -101,14 +101,20 @@ def _known(votes: Mapping[int, DoViewChange]) -> dict[bytes, PrepareHeader]:
     }
 
 
-def _configuration_at(commit: int, votes: Mapping[int, DoViewChange], committed: Configuration) -> Configuration:
-    """The one that holds at the commit number, as far as voters know: configurations never go back."""
+def _configuration_at(
+    commit: int, headers: Mapping[int, PrepareHeader], votes: Mapping[int, DoViewChange], committed: Configuration
+) -> Configuration:
+    """The one that holds at the commit number, as far as voters know: configurations never go back.
+
+    What the canonical log has up to the commit number is committed, even where its voters didn't know that yet.
+    """
     found = committed
+    known = [header for op, header in headers.items() if op <= commit]
     for vote in votes.values():
-        for entry in vote.tail:
-            header = entry.header
-            if header is not None and entry.op <= vote.commit and header.configuration.epoch > found.epoch:
-                found = header.configuration
+        known += [entry.header for entry in vote.tail if entry.header is not None and entry.op <= vote.commit]
+    for header in known:
+        if header.configuration.epoch > found.epoch:
+            found = header.configuration
     return found
 
 
