@@ -54,7 +54,7 @@ class Rebuilding:
 
     async def run(self) -> None:
         """Fetch, however long it takes."""
-        mark("rebuilding")
+        mark("rebuilding.begins")
         durable = self._durable
         log.warning("group.checkpoint_lost", group=durable.group, reason=str(self._lost))
         others = tuple(node for node in durable.members.members if node != durable.replica)
