@@ -209,12 +209,16 @@ class Membership:
             )
 
     def _check_caught_up(self, group: Group, node: int) -> None:
-        """What a voter still lacks is repaired from the log, so it may be as much as lies between two checkpoints."""
-        peer = group.replica.peers.get(node)
-        commit, held = group.replica.commit_number, 0 if peer is None else peer.commit
+        """What a voter still lacks is repaired from the log, so it may be as much as lies between two checkpoints.
+
+        It has committed the configuration that made it a learner: what was heard before may be of a disk that is lost.
+        """
+        replica = group.replica
+        peer = replica.peers.get(node)
+        commit, held = replica.commit_number, 0 if peer is None else peer.commit
         if not self._answers(group, node):
             raise LearnerBehind(f"node {node} doesn't answer: start it, then promote it")
-        if held + group.limits.checkpoint_interval < commit:
+        if held < max(replica.configuration.epoch, commit - group.limits.checkpoint_interval):
             raise LearnerBehind(f"node {node} has group {group.name} up to op {held} of {commit}: promote it later")
 
     def _check_quorum(self, group: Group, voters: Sequence[int]) -> None:
