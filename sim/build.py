@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from sim.aimed_disk import AimedDisk
 from sim.atlas import Atlas
 from sim.canary import NAME_CANARY
 from sim.checkers.projected import projection_config
-from sim.machine import CLIENT_PORT, Machine
+from sim.machine import CLIENT_PORT, PEER_PORT, Machine
 from sim.options import Options
 from sim.peer_atlas import PeerAtlas
 from sim.runner import VirtualClock
@@ -22,7 +22,7 @@ from sim.world.network import SimNetwork
 from sim.world.scratch import Scratch
 from vdb.crypto.root import RootKeys
 from vdb.errors import VerityError
-from vdb.node.config import NodeConfig
+from vdb.node.config import MemberConfig, NodeConfig
 from vdb.node.node import Node
 from vdb.node.observer import Observer
 from vdb.types import GLOBAL_GROUP, Region
@@ -33,6 +33,12 @@ GROUPS = (REGION, str(GLOBAL_GROUP))
 
 def host(number: int) -> str:
     return f"n{number}"
+
+
+def member(number: int) -> MemberConfig:
+    """What every node is told of this one."""
+    name = host(number)
+    return MemberConfig(node=number, name=name, peer_address=f"{name}:{PEER_PORT}", address=f"{name}:{CLIENT_PORT}")
 
 
 @frozen(kw_only=True)
@@ -64,15 +70,27 @@ class Builder:
 
     def config(self, number: int) -> NodeConfig:
         """What the node of this number is told at its founding."""
-        name, options = host(number), self.options
-        return NodeConfig(
+        options = self.options
+        config = NodeConfig(
             region=Region(REGION),
             root_keys=self.root_keys(),
-            name=name,
-            address=f"{name}:{CLIENT_PORT}",
+            name=host(number),
+            address=f"{host(number)}:{CLIENT_PORT}",
             limits=options.limits,
             projections=(projection_config(NAME_CANARY.decode()),) if options.projection else (),
             scrub_period_s=options.scrub_period_s,
+        )
+        if options.nodes == 1:
+            return config
+        return evolve(
+            config,
+            node=number,
+            members=tuple(member(founder) for founder in range(options.nodes)),
+            cluster=draws(self.seed, "cluster id").randbytes(16),
+            peer_address=f"{host(number)}:{PEER_PORT}",
+            join=number >= options.nodes,
+            timing=options.timing,
+            tick_s=options.tick_us / 1e6,
         )
 
     def atlas(self, number: int, disk: AimedDisk) -> Atlas:

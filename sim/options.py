@@ -171,6 +171,7 @@ def draw_peers(random: Random, drawn: Options, nodes: int) -> dict[str, Any]:
     """What a cluster has beside, or instead of, what one node has."""
     return {
         "nodes": nodes,
+        "limits": _changed_limits(drawn.limits, {"sessions_max": max(drawn.limits.sessions_max, 2 * drawn.clients)}),
         "spares": 0,
         "harmed": tuple(sorted(random.sample(range(nodes), minority(nodes)))),
         "clock_error_us": random.choice((0, 1_000, 100_000)),

@@ -141,6 +141,18 @@ class Ears(Observer):
 
     # The node's events -----------------------------------------------------------------------------------------
 
+    def on_truncate(self, group: GroupId, op: int) -> None:
+        if self._hears():
+            watch = self._watch.watches[group]
+            self._add("cut", group, op)
+            watch.logs.on_cut(self._number, op, watch.replicas[self._number])
+            watch.acks.on_cut(self._number, op)
+            watch.replicas[self._number].on_cut(op)
+
+    def on_view(self, group: GroupId, view: int, log_view: int, status: str) -> None:
+        if self._hears():
+            self._add("view", group, view, log_view, status)
+
     def on_prepare(self, group: GroupId, prepare: Prepare) -> None:
         if not self._hears():
             return
@@ -184,9 +196,10 @@ class Ears(Observer):
         self._add("commit", group, header.op, header.checksum, header.timestamp, repr(replies))
         found = self._group(group)
         assert found is not None
-        view = found.replica.view
+        view = None
+        if header.op not in watch.ledger.ops:
+            view = watch.commits.on_first_commit(header, watch.configuration_before(header.op))
         if watch.ledger.on_commit(header, requests, replies, replica=number, view=view):
-            watch.commits.on_first_commit(header, watch.configuration_before(header.op), number, view)
             watch.shadow.on_commit(header, requests, replies)
         if watch.shadow.is_compared(header.op):
             watch.shadow.check_digest(header.op, found.state.digest(), self._machine.who)
@@ -220,4 +233,6 @@ class Ears(Observer):
                 commit_number >= watch.ledger.head,
                 f"{group}: recovered up to op {commit_number}; op {watch.ledger.head} was committed before",
             )
+        if watch.ledger.at.get(self._number, 0) != commit_number:
+            watch.ledger.on_start(commit_number, self._number)  # opened anew, from what a state sync installed
         watch.shadow.check_digest(commit_number, digest, self._machine.who)

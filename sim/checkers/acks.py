@@ -20,15 +20,16 @@ class Acks:
 
     group: str
     verdict: Verdict
-    _by_view: dict[tuple[int, int, bytes], dict[int, None]] = field(factory=dict)
+    _of_prepare: dict[tuple[int, bytes], dict[int, dict[int, None]]] = field(factory=dict)
+    """By op and checksum: for each view the distinct replicas from which an ack has left."""
     _kept: dict[int, dict[int, bytes]] = field(factory=dict)
     """By replica and op: the checksum that it acked last and must keep."""
     _voted: dict[int, int] = field(factory=dict)
     """By replica: the highest view that it voted for."""
 
-    def of(self, view: int, header: PrepareHeader) -> tuple[int, ...]:
-        """The distinct replicas from which an ack for this prepare in this view has left."""
-        return tuple(self._by_view.get((view, header.op, header.checksum), ()))
+    def of(self, header: PrepareHeader) -> dict[int, dict[int, None]]:
+        """For each view the distinct replicas that acked this prepare in it."""
+        return self._of_prepare.get((header.op, header.checksum), {})
 
     def on_ack(self, replica: int, message: PrepareOk) -> None:
         voted = self._voted.get(replica, 0)
@@ -37,7 +38,8 @@ class Acks:
             message.view >= voted,
             f"{self.group}: replica {replica} acks op {message.op} in view {message.view}, and voted for view {voted}",
         )
-        self._by_view.setdefault((message.view, message.op, message.checksum), {})[replica] = None
+        views = self._of_prepare.setdefault((message.op, message.checksum), {})
+        views.setdefault(message.view, {})[replica] = None
         self._kept.setdefault(replica, {})[message.op] = message.checksum
 
     def on_vote(self, replica: int, vote: DoViewChange) -> None:

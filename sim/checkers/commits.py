@@ -1,7 +1,7 @@
-"""The moments when an op is proposed and when it is committed first.
+"""The moments when an op is proposed, and when somebody applies it first.
 
-It takes the slot of an op that a quorum has in a checkpoint (I27). It is committed by the primary of its view (I8),
-with the acks of a replication quorum of that view (I18), and is on the platters of such a quorum now (I7).
+It takes the slot of an op that a quorum has in a checkpoint (I27). When anybody takes it for committed, a replication
+quorum of distinct replicas has acked it in one view (I18), and it is on the platters of such a quorum now (I7).
 """
 
 from __future__ import annotations
@@ -41,26 +41,30 @@ class Commits:
             f"{self.group}: op {header.op} takes the slot of op {overwritten}; durable checkpoints are at {reached}",
         )
 
-    def on_first_commit(self, header: PrepareHeader, before: Configuration, replica: int, view: int) -> None:
-        """`replica` committed an op that nobody had; `before` is the configuration of the op before it."""
-        name = f"{self.group}: op {header.op}"
-        primary = header.configuration.primary(view)
+    def on_first_commit(self, header: PrepareHeader, before: Configuration) -> int:
+        """An op that nobody had applied; `before` is the configuration of the op before it. Returns the view in which
+        it was committed."""
+        configurations = tuple(dict.fromkeys((before, header.configuration)))
+        views = self.acks.of(header)
+        committed_in = [
+            view for view, acked in views.items() if all(_is_quorum(each, acked) for each in configurations)
+        ]
         self.verdict.check(
-            "I8", replica == primary, f"{name} was committed in view {view} by replica {replica}; {primary} is primary"
+            "I18",
+            bool(committed_in),
+            f"{self.group}: op {header.op} was committed, of which acks by view are "
+            f"{ {view: list(acked) for view, acked in views.items()} }; voters are {configurations[-1].voters}",
         )
-        for configuration in dict.fromkeys((before, header.configuration)):
-            least = configuration.quorums.replication
-            acked = [voter for voter in self.acks.of(view, header) if voter in configuration.voters]
-            self.verdict.check(
-                "I18",
-                len(acked) >= least,
-                f"{name} was committed in view {view} with acks of {acked}, of voters {configuration.voters} at least "
-                f"{least} are needed",
-            )
+        for configuration in configurations:
             missing = {voter: self.replicas[voter].holds(header) for voter in configuration.voters}
-            holders = [voter for voter, lack in missing.items() if not lack]
+            holders = {voter: None for voter, lack in missing.items() if not lack}
             self.verdict.check(
                 "I7",
-                len(holders) >= least,
-                f"{name} is committed and on the platters of {holders} alone, at least {least} are needed: {missing}",
+                _is_quorum(configuration, holders),
+                f"{self.group}: op {header.op} is committed and on the platters of {list(holders)} alone: {missing}",
             )
+        return min(committed_in, default=header.view)
+
+
+def _is_quorum(configuration: Configuration, nodes: Mapping[int, None]) -> bool:
+    return sum(voter in nodes for voter in configuration.voters) >= configuration.quorums.replication

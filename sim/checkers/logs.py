@@ -25,7 +25,7 @@ class Logs:
         if message.view in self._started:
             return
         self._started[message.view] = None
-        head = message.tail[-1].op if message.tail else 0
+        head = message.tail[-1].op if message.tail else message.commit
         committed = self.ledger.head
         while committed and self.ledger.ops[committed].view > message.view:
             committed -= 1

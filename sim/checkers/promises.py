@@ -65,6 +65,11 @@ class Promises:
             f"{self._who}: {in_flight} prepares in flight, at most {self.limits.pipeline_max} may be",
         )
 
+    def on_cut(self, head: int) -> None:
+        """The journal forgets every op above this one."""
+        for op in [op for op in self.written if op > head]:
+            del self.written[op]
+
     def on_send(self, message: Message) -> None:
         if isinstance(message, OF_LOG_VIEW):
             self.verdict.check(

@@ -1,17 +1,25 @@
-"""Who may say what: a learner never acks or votes (I34), nor does a replica that is unsure of its head (I17)."""
+"""Who may say what: a learner never acks or votes (I34), nor does a replica that is unsure of its head (I17), and only
+the primary of a view starts it and says what is committed in it (I8)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from sim.verdict import Verdict
-from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartViewChange
+from vdb.vsr.message import CommitMessage, DoViewChange, Message, PrepareOk, StartView, StartViewChange
 
 UNSURE = ("recovering", "recovering_head", "removed")
 
 
 def check_standing(verdict: Verdict, group: str, number: int, message: Message, replica: Any) -> None:
     """`replica` is the sender as it is now."""
+    if isinstance(message, StartView | CommitMessage):
+        primary = replica.configuration.primary(message.view)
+        verdict.check(
+            "I8",
+            number == primary,
+            f"{group}: replica {number} speaks as the primary of view {message.view}: {primary}",
+        )
     if not isinstance(message, PrepareOk | DoViewChange | StartViewChange):
         return
     name = f"{group}: replica {number}"
