@@ -80,9 +80,10 @@ function draw() {
   pen.beginPath();
   pen.rect(GUTTER, AXIS, view.width - GUTTER, view.height - AXIS);
   pen.clip();
-  drawSpans();
+  drawDowns();
   const [first, end] = ranksBetween(toPlace(GUTTER - 20), toPlace(view.width + 20));
   drawArrows(first, end);
+  drawBands();
   drawMarks(first, end);
   drawLine(DATA.opens_at, RUN.ok ? null : ink.bad);
   if (view.chosen >= 0) drawLine(view.chosen, ink.accent);
@@ -160,12 +161,15 @@ function hidden(lane, group) {
   return model.hiddenLanes.has(LANE[lane]) || (group && model.group >= 0 && E.groups[model.group] !== group);
 }
 
-function drawSpans() {
+function drawDowns() {
   for (const span of SPANS.downs) {
     if (hidden(span.lane)) continue;
     const lane = lanes[LANE[span.lane]];
     bar(placeOf(span.from), endOf(span), lane.top + 1, lane.height - 2, ink.down, "", span.why === "paused" ? `${span.lane} is paused` : `${span.lane} is down (${span.why})`);
   }
+}
+
+function drawBands() {
   for (const span of SPANS.views) {
     if (hidden(span.lane, span.group)) continue;
     const lane = lanes[LANE[span.lane]], row = E.groups.indexOf(span.group);
