@@ -325,7 +325,7 @@ def commit(state: ReplicaState, header: PrepareHeader) -> None:
     state.committed(header)
     if header.configuration.epoch > state.committed_configuration.epoch:
         state.committed_configuration = header.configuration
-        if not any(state.replica in found.members for found in state.active_configurations()):
+        if state.replica not in header.configuration.members + state.configuration.members:
             mark("vsr.removed")
             state.status = Status.REMOVED
             state.removed()

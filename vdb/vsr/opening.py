@@ -5,7 +5,8 @@ Rules
   superblock keeps it, and what the WAL holds of that view above. Prepares of older views above were cut.
 - One that had voted (log_view < view) has the log that its vote tells, whatever the WAL says, and votes the same again.
 - If a damaged slot above the head may have held an op that was acked, the head isn't certain.
-- A primary that starts again doesn't go on in its view. A group of one raises its view, durably, before it serves.
+- A primary that starts again doesn't go on in its view. A group of one raises its view, durably, before it serves, and
+  has no op above a gap.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ def _tail(state: ReplicaState, opened: Opened) -> tuple[PrepareHeader, ...] | No
 
 def _take_a_status(state: ReplicaState, opened: Opened) -> None:
     if state.is_alone:
+        _cut_at_the_first_gap(state)
         state.view = state.log_view = opened.view + 1
         state.status = Status.VIEW_CHANGE
         state.make_durable(Step.ALONE, b"")
@@ -89,3 +91,13 @@ def _take_a_status(state: ReplicaState, opened: Opened) -> None:
     else:
         state.status = Status.NORMAL
         state.view_start_op = state.op
+
+
+def _cut_at_the_first_gap(state: ReplicaState) -> None:
+    """One that became alone has nobody to ask for what it never wrote; what lies above was never committed."""
+    for op in range(state.commit_known + 1, state.op + 1):
+        if not state.log.is_held(op):
+            mark("vsr.alone_cuts_at_a_gap")
+            state.log.truncate(op - 1)
+            state.truncated()
+            return

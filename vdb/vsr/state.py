@@ -178,9 +178,17 @@ class ReplicaState:
         """Whether no other voter has a say."""
         return all(configuration.voters == (self.replica,) for configuration in self.active_configurations())
 
+    @property
+    def known_configuration(self) -> Configuration:
+        """The latest that is known to be committed: this log may hold the op of one that isn't committed here yet."""
+        header = self.log.header(min(self.commit_known, self.op))
+        if header is None or header.configuration.epoch <= self.committed_configuration.epoch:
+            return self.committed_configuration
+        return header.configuration
+
     def active_configurations(self) -> tuple[Configuration, ...]:
-        """Those that may hold: the committed one, and one that waits for its commit."""
-        found = {self.committed_configuration: None, self.configuration: None, self.voting_configuration: None}
+        """Those that may hold: the one known to be committed, and one that waits for its commit."""
+        found = {self.known_configuration: None, self.configuration: None, self.voting_configuration: None}
         return tuple(found)
 
     @property
@@ -190,9 +198,9 @@ class ReplicaState:
         return heard if heard is not None and heard.epoch > latest.epoch else latest
 
     def others(self) -> tuple[int, ...]:
-        """Everybody else who belongs to an active configuration, in order."""
+        """Everybody else who belongs to an active configuration or to the one that this replica has reached."""
         found: dict[int, None] = {}
-        for configuration in self.active_configurations():
+        for configuration in (self.committed_configuration, *self.active_configurations()):
             found.update(dict.fromkeys(configuration.members))
         found.pop(self.replica, None)
         return tuple(found)
