@@ -2,6 +2,7 @@
 # make and, where a package has no wheel, a C compiler.
 #
 #   make run                 a clinic's day on a real node, with a kill -9 in the middle
+#   make cluster             the same day on three nodes, of which the primary is killed
 #   make test                the tests
 #   make sim                 sweep fresh seeds;  make sim SEED=7  replays one
 #   make chaos               a real node under load, killed 100 times;  make chaos KILLS=5  fewer
@@ -13,7 +14,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup run test sim chaos lint bench check corpus sweep
+.PHONY: setup run cluster test sim chaos lint bench check corpus sweep
 
 setup: $(READY)
 
@@ -28,6 +29,9 @@ $(READY): requirements-dev.txt pyproject.toml
 
 run: setup
 	@$(BIN)/vdb demo
+
+cluster: setup
+	@$(BIN)/vdb demo --cluster
 
 test: setup
 	@$(BIN)/python -m pytest
