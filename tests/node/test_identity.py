@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import attrs
 import pytest
 
 from vdb.crypto.root import RootKeys
 from vdb.errors import DamagedData, DataDirectoryInUse, ForeignData, NewerFormat, NotLoopback, WrongKey
-from vdb.node.identity import Identity, decode_identity, encode_identity
+from vdb.node.identity import Identity, IdentityFile, decode_identity, encode_identity, open_identity
 from vdb.types import GLOBAL_GROUP, GroupId, Region
+from vdb.world import make_world
+from vdb.world.entropy import RealEntropy
 
 IDENTITY = Identity(
     cluster=bytes(range(16)),
@@ -17,6 +20,10 @@ IDENTITY = Identity(
     region=Region("eu-west-1"),
     groups=(GroupId("eu-west-1"), GLOBAL_GROUP),
     ready=True,
+    number=2,
+    disk=bytes(range(16, 32)),
+    founding=(0, 1, 2),
+    peers=((0, bytes(16)),),
 )
 
 
@@ -37,6 +44,37 @@ def test_other_files_are_refused_by_name() -> None:
         decode_identity(changed(version=2))
     with pytest.raises(DamagedData, match="checksum"):
         decode_identity(changed(region="eu-west-2"))
+
+
+def test_a_founding_node_knows_whom_it_has_to_meet() -> None:
+    assert IDENTITY.unmet() == (1,)
+    assert not IDENTITY.joins
+    assert attrs.evolve(IDENTITY, founding=()).unmet() == ()
+    assert attrs.evolve(IDENTITY, founding=()).joins
+
+
+async def test_disks_of_others_are_remembered_and_the_last_one_counts(tmp_path) -> None:
+    disk = make_world(tmp_path / "data", Region("eu-west-1")).disk
+    arguments = {"node": "n", "region": Region("eu-west-1"), "entropy": RealEntropy(), "founding": (0, 1)}
+    file = IdentityFile(disk, await open_identity(disk, **arguments))
+    assert file.remembered(1) is None
+    for other in (bytes(16), bytes(16), bytes(range(16))):
+        await file.remember(1, other)
+    await file.mark_ready()
+    again = IdentityFile(disk, await open_identity(disk, **arguments))
+    assert again.identity == file.identity
+    assert again.identity.ready
+    assert again.remembered(1) == bytes(range(16))
+
+
+async def test_a_directory_of_another_node_or_cluster_is_refused(tmp_path) -> None:
+    disk = make_world(tmp_path / "data", Region("eu-west-1")).disk
+    arguments = {"node": "n", "region": Region("eu-west-1"), "entropy": RealEntropy(), "cluster": bytes(16)}
+    await open_identity(disk, **arguments)
+    with pytest.raises(ForeignData, match="belongs to node 0: expected node 1"):
+        await open_identity(disk, **arguments, number=1)
+    with pytest.raises(ForeignData, match="belongs to cluster 0000"):
+        await open_identity(disk, **{**arguments, "cluster": bytes(range(16))})
 
 
 async def test_a_directory_with_other_files_is_refused(start, tmp_path) -> None:
