@@ -244,6 +244,7 @@ class Member:
             nursery.start_soon(self.copying.run)
             if not self.is_alone:
                 self.storage.event_log.set_repair(self.copying.repair)
+                self.storage.checkpoints.set_repair(self.copying.repair)
             nursery.start_soon(self.scrubber.run)
             nursery.start_soon(self._tick)
             task_status.started()

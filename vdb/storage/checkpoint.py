@@ -30,6 +30,7 @@ from vdb.storage.checkpoint_files import (
     encode_manifest,
     manifest_name,
 )
+from vdb.storage.repair import Repair
 
 STATE = "state"
 KEYS = "keys"
@@ -131,6 +132,11 @@ class CheckpointStore:
     def pinned(self) -> Mapping[int, tuple[NamedFile, ...]]:
         """The files of each checkpoint that `prune` spares, by its op."""
         return self._pins
+
+    def set_repair(self, repair: Repair) -> None:
+        """From now on a damaged file is mended from other replicas before a checkpoint fails because of it."""
+        for family in self._families:
+            family.repair = repair
 
     def pin(self, op: int) -> None:
         """Keep the files of the durable checkpoint, which stands at `op`, until `unpin`: somebody copies them."""

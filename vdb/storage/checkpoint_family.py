@@ -25,7 +25,8 @@ from hashlib import sha256
 import trio
 from attrs import define, field, frozen
 
-from vdb.errors import DamagedData, FileMissing
+from vdb.errors import DamagedData, DiskFailed, FileMissing
+from vdb.marks import mark
 from vdb.ports import Disk, File
 from vdb.storage.checkpoint_files import (
     DATA_HEADER_SIZE,
@@ -44,6 +45,7 @@ from vdb.storage.checkpoint_files import (
     read_section_head,
     slot_for_row,
 )
+from vdb.storage.repair import Repair
 from vdb.wire.snapshot import RowBlock, encode_rows
 
 ROWS_PER_DELTA = 2048
@@ -56,6 +58,9 @@ SLOT_ROWS_MIN = 64
 """Rows to rewrite at least, however small the delta."""
 ROW = 1024
 """Parts of a row in an estimate: a table of few rows counts for little in each of many slots."""
+REPAIRS_MAX = 10
+"""Attempts to have a damaged base mended from other members, before a checkpoint fails because of it."""
+REPAIR_RETRY_SECONDS = 1.0
 WRITE_SIZE = 256 * 1024
 READ_SIZE = 1024 * 1024
 SLICE = 2048
@@ -87,6 +92,7 @@ class Family:
     disk: Disk = field(repr=False)
     directory: str
     group_hash: bytes = field(repr=False)
+    repair: Repair | None = field(default=None, repr=False)
     next_slot: int = 0
     files: dict[int, DataFile] = field(factory=dict, repr=False)
     sections: dict[int, tuple[Section, ...]] = field(factory=dict, repr=False)
@@ -217,18 +223,30 @@ class Family:
 
     async def _read_bases(self, live: dict[int, Tables]) -> None:
         """Put the rows of the present bases of these slots into `live`."""
-        first, last = min(live), max(live)
         for op in sorted({self.bases[slot] for slot in live} - {0}):
-            path = self.path(op)
-            file = await _open_named(self.disk, path)
-            try:
-                for section in self.sections[op]:
-                    if section.kind is Kind.BASE and section.first_slot <= last and section.last_slot >= first:
-                        data = await file.read_at(section.offset, section.size)
-                        self._keep_base(op, decode_section(path, data, section), live)
-                        await trio.lowlevel.checkpoint()
-            finally:
-                await file.close()
+            for attempt in range(REPAIRS_MAX + 1):
+                try:
+                    await self._read_base(op, live)
+                    break
+                except (DamagedData, DiskFailed):
+                    if self.repair is None or attempt == REPAIRS_MAX:
+                        raise
+                    mark("checkpoint.base_damaged")
+                    if not await self.repair(self.path(op)):
+                        await trio.sleep(REPAIR_RETRY_SECONDS)
+
+    async def _read_base(self, op: int, live: dict[int, Tables]) -> None:
+        first, last = min(live), max(live)
+        path = self.path(op)
+        file = await _open_named(self.disk, path)
+        try:
+            for section in self.sections[op]:
+                if section.kind is Kind.BASE and section.first_slot <= last and section.last_slot >= first:
+                    data = await file.read_at(section.offset, section.size)
+                    self._keep_base(op, decode_section(path, data, section), live)
+                    await trio.lowlevel.checkpoint()
+        finally:
+            await file.close()
 
     def _keep_base(self, op: int, block: RowBlock, live: dict[int, Tables]) -> None:
         for key, value in zip(block.keys, block.values, strict=True):

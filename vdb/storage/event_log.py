@@ -23,13 +23,13 @@ from vdb.kernel.effect import AppendRecord
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.ports import Disk
+from vdb.storage.repair import Repair
 from vdb.storage.segment import Frame
 from vdb.storage.tables import StorageTable
 from vdb.storage.tenant_log import (
     ClosedSegment,
     Cursor,
     LogFiles,
-    Repair,
     Stretch,
     TenantLog,
     decode_segment_key,

@@ -27,9 +27,10 @@ from vdb.marks import mark
 from vdb.ports import Disk
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
+from vdb.storage.repair import Repair
 from vdb.storage.superblock import Superblock
 from vdb.storage.superblock_layout import COPY_SIZE
-from vdb.storage.tenant_log import Repair, Stretch
+from vdb.storage.tenant_log import Stretch
 from vdb.storage.wal import Journal
 from vdb.vsr.header import PrepareHeader
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from zlib import crc32
 
@@ -28,13 +28,12 @@ from vdb.marks import mark
 from vdb.ports import Disk, File
 from vdb.storage import segment, segment_index
 from vdb.storage.open_files import OpenFiles
+from vdb.storage.repair import Repair
 from vdb.storage.segment_index import ClosedIndex, FrameIndex
 
 WRITE_SIZE = 512 * 1024
 """Bytes of frames that are encoded and written in one step."""
 SCAN_SIZE = 512 * 1024
-Repair = Callable[[str], Awaitable[bool]]
-"""Mends the file at a path from another replica; False when nobody can."""
 INDEX_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of the index files of closed segments that are kept in memory."""
 

@@ -1,0 +1,8 @@
+"""How storage asks for help with a damaged file: replicas of a group have the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+Repair = Callable[[str], Awaitable[bool]]
+"""Mends the file at this path of the disk from another replica; False when nobody can."""
