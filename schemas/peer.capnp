@@ -37,6 +37,7 @@ struct PeerFrame {
     }
     startViewChange :group {
       view @20 :UInt32;
+      configuration @57 :Data; # the latest in the sender's log, as headers hold it
     }
     doViewChange :group {
       view @21 :UInt32;

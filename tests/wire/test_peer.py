@@ -78,6 +78,11 @@ MESSAGES = (
     CommitOk(view=2**32 - 1, round=LARGEST, commit=LARGEST, checkpoint_op=LARGEST, replica=254),
     Ping(view=1, commit=2, checkpoint_op=3, replica=4),
     StartViewChange(view=9, replica=1),
+    StartViewChange(
+        view=9,
+        replica=1,
+        configuration=Configuration(epoch=7, base_view=8, base_index=1, voters=(0, 4), learners=(2,)),
+    ),
     DoViewChange(view=9, log_view=8, commit=7, checkpoint_op=6, to=254, tail=(), replica=3),
     DoViewChange(
         view=9,
@@ -302,7 +307,7 @@ def test_malformed_parts_are_named() -> None:
 
     def short_group(frame: Any) -> None:
         frame.group = b"g" * 31
-        frame.init("startViewChange")
+        frame.init("requestHeaders")
 
     def odd_headers(frame: Any) -> None:
         frame.headers = bytes(255)
@@ -327,7 +332,7 @@ def test_malformed_parts_are_named() -> None:
         (short_group, "a checksum of 31 bytes: expected 32"),
         (odd_headers, "headers of 255 bytes: expected a multiple of 256"),
         (zero_headers, "a header is damaged"),
-        (no_configuration, "a manifest's configuration is malformed"),
+        (no_configuration, "a configuration is malformed"),
         (bad_tail, "the tail of a log is damaged"),
         (short_disk, "a hello is malformed"),
         (nothing, "a frame says 'nothing'"),

@@ -54,6 +54,7 @@ class PeerDoor:
         is_member: Callable[[int], bool],
         on_message: OnMessage,
         on_refused: Callable[[int, RefusedByPeer], None],
+        on_called: Callable[[int], None],
     ) -> None:
         self._world = world
         self._rules = rules
@@ -61,6 +62,7 @@ class PeerDoor:
         self._is_member = is_member
         self._on_message = on_message
         self._on_refused = on_refused
+        self._on_called = on_called
         self._incoming: dict[int, Incoming] = {}
         self._refused: dict[int, str] = {}
 
@@ -118,6 +120,7 @@ class PeerDoor:
         self.close(number)
         self._incoming[number] = connection
         self._refused.pop(number, None)
+        self._on_called(number)
         try:
             await self._receive_messages(stream, splitter, connection)
         finally:

@@ -71,6 +71,7 @@ class PeerLink:
         self._queue: deque[bytes] = deque()
         self._woken = trio.Event()
         self._asleep = False
+        self._called = trio.Event()
         self._probe_due = False
         self._silent_rounds = 0
         self._session: trio.CancelScope | None = None
@@ -87,6 +88,10 @@ class PeerLink:
             self.queued_bytes -= len(queue.popleft())
         if self._asleep:
             self._woken.set()
+
+    def on_called(self) -> None:
+        """The peer has just dialled this node: it is there, so a pause between two tries ends."""
+        self._called.set()
 
     def on_round(self) -> None:
         """A round is over: probe, or give up."""
@@ -106,9 +111,12 @@ class PeerLink:
         tries = 0
         with self.scope:
             while True:
+                self._called = trio.Event()
                 if await self._connect_once():
                     tries = 0
-                await trio.sleep(self._delay(tries))
+                await trio.sleep(self._settings.redial_first_s)
+                with trio.move_on_after(self._delay(tries)):
+                    await self._called.wait()
                 tries += 1
 
     def _delay(self, tries: int) -> float:

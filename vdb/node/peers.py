@@ -100,6 +100,7 @@ class Peers:
             is_member=lambda number: number in self._addresses,
             on_message=on_message,
             on_refused=self._on_refused,
+            on_called=self._on_called,
         )
 
     async def run(self, task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -243,6 +244,11 @@ class Peers:
         self._met[number] = None
         self._refusals.pop(number, None)
         self._tell()
+
+    def _on_called(self, number: int) -> None:
+        link = self._links.get(number)
+        if link is not None:
+            link.on_called()
 
     def _on_refused(self, number: int, refusal: RefusedByPeer) -> None:
         self._refusals[number] = refusal

@@ -15,7 +15,7 @@ from typing import Any
 
 from vdb.errors import ProtocolError
 from vdb.limits import PREPARE_HEADER_SIZE
-from vdb.vsr.configuration import CONFIGURATION_SIZE, unpack_configuration
+from vdb.vsr.configuration import CONFIGURATION_SIZE, Configuration, unpack_configuration
 from vdb.vsr.header import PrepareHeader, decode_header, decode_prepare
 from vdb.vsr.message import (
     Chunk,
@@ -72,7 +72,6 @@ _PLAIN: tuple[tuple[str, type, tuple[tuple[str, str], ...]], ...] = (
         (("view", "view"), ("round", "round"), ("commit", "commit"), ("checkpointOp", "checkpoint_op")),
     ),
     ("ping", Ping, (("view", "view"), ("commit", "commit"), ("checkpointOp", "checkpoint_op"))),
-    ("startViewChange", StartViewChange, (("view", "view"),)),
     ("requestStartView", RequestStartView, (("view", "view"), ("nonce", "nonce"))),
     ("requestHeaders", RequestHeaders, (("first", "first"), ("last", "last"))),
     ("requestPrepare", RequestPrepare, (("op", "op"), ("checksum", "checksum"))),
@@ -111,6 +110,16 @@ def _read_prepare(frame: Any, replica: int) -> PrepareMessage:
     if prepare is None or prepare.header.size != len(data):
         raise ProtocolError("a prepare is damaged")
     return PrepareMessage(prepare=prepare, replica=replica)
+
+
+def _fill_start_view_change(frame: Any, message: StartViewChange) -> None:
+    group = frame.init("startViewChange")
+    group.view, group.configuration = message.view, message.configuration.pack()
+
+
+def _read_start_view_change(frame: Any, replica: int) -> StartViewChange:
+    group = frame.startViewChange
+    return StartViewChange(view=group.view, configuration=_read_configuration(group.configuration), replica=replica)
 
 
 def _fill_do_view_change(frame: Any, message: DoViewChange) -> None:
@@ -177,10 +186,7 @@ def _fill_manifest(frame: Any, message: Manifest) -> None:
 
 def _read_manifest(frame: Any, replica: int) -> Manifest:
     content = frame.manifest.content
-    packed = content.configuration
-    configuration = unpack_configuration(packed) if len(packed) == CONFIGURATION_SIZE else None
-    if configuration is None:
-        raise ProtocolError("a manifest's configuration is malformed")
+    configuration = _read_configuration(content.configuration)
     if len(content.files) > FILES_MAX:
         raise ProtocolError(f"a manifest of {len(content.files)} files is above the limit of {FILES_MAX}")
     return Manifest(
@@ -242,6 +248,13 @@ def check_checksum(data: bytes) -> bytes:
     return data
 
 
+def _read_configuration(packed: bytes) -> Configuration:
+    configuration = unpack_configuration(packed) if len(packed) == CONFIGURATION_SIZE else None
+    if configuration is None:
+        raise ProtocolError("a configuration is malformed")
+    return configuration
+
+
 def _check_path(path: str) -> str:
     parts = path.split("/")
     if len(path.encode()) > PATH_BYTES_MAX or not all(parts) or "." in parts or ".." in parts or "\0" in path:
@@ -270,6 +283,7 @@ def _decode_headers(data: bytes) -> tuple[PrepareHeader, ...]:
 
 _FILL: dict[type, Fill] = {
     PrepareMessage: _fill_prepare,
+    StartViewChange: _fill_start_view_change,
     DoViewChange: _fill_do_view_change,
     StartView: _fill_start_view,
     Headers: _fill_headers,
@@ -279,6 +293,7 @@ _FILL: dict[type, Fill] = {
 }
 _READ: dict[str, Read] = {
     "prepare": _read_prepare,
+    "startViewChange": _read_start_view_change,
     "doViewChange": _read_do_view_change,
     "startView": _read_start_view,
     "headers": _read_headers,
