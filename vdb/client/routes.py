@@ -16,7 +16,7 @@ from vdb.client.backoff import Backoff
 from vdb.ports import Entropy
 from vdb.types import GroupId
 
-PAUSE_SECONDS_MAX = 0.25
+PAUSE_SECONDS_MAX = 0.06
 """Between two moves when there are several nodes: a new primary is found within this time of its first answer."""
 
 AVOID_SECONDS = 0.3
