@@ -177,10 +177,11 @@ class Group:
             host.damage(op)
 
     def _may_damage(self) -> bool:
-        """One replica at a time is damaged, and only while two others remain."""
+        """One replica at a time is damaged, and only while two others remain, whatever change may commit."""
         newest = max(self.committed, default=0)
         voters = self.committed[newest].configuration.voters if newest else tuple(range(self.size))
-        return len(voters) >= 3 and not any(host.platter.faulty for host in self.hosts.values())
+        sizes = [len(voters), *(len(host.replica.configuration.voters) for host in self.hosts.values())]
+        return min(sizes) >= 3 and not any(host.platter.faulty for host in self.hosts.values())
 
     def _cut_or_heal(self) -> None:
         if self.cuts and self.random.random() < 0.5:
@@ -280,6 +281,7 @@ class Group:
             if before.timestamp >= header.timestamp:
                 raise Broken(f"I31: the time of op {header.op} went back")
         self.committed[header.op] = header
+        self.oracles.on_committed(host, header)
         if host.replica.is_serving_primary and header.op > host.replica.commit_known - 1:
             self.oracles.on_first_commit(host, header)
         for configuration in self._configurations_of(header):

@@ -1,7 +1,7 @@
 """A group of pure replicas moved by hand: a test says who ticks, who crashes, and which links carry nothing.
 
 Nothing happens by chance. `settle` finishes all writes and delivers all messages, in order, until nothing moves; what a
-test holds back stays where it is. The oracles of `sim.cores.oracles` watch, and one checksum is committed at an op (I1).
+test holds back stays where it is. The oracles of `sim.cores.oracles` watch, and an op has one committed checksum.
 """
 
 from __future__ import annotations
@@ -198,3 +198,4 @@ class Hand:
         known = self.committed.setdefault(header.op, header)
         if known.checksum != header.checksum:
             raise Broken(f"I1: op {header.op} is committed twice, now by {host.number}")
+        self.oracles.on_committed(host, header)

@@ -33,6 +33,8 @@ class Oracles:
     """(view, log_view, op): the checksum that votes of this log_view for this view name."""
     acked: dict[tuple[int, int], dict[bytes, None]] = field(factory=dict)
     """(replica, op): the checksums acked."""
+    views: dict[int, int] = field(factory=dict)
+    """The view of the replica that was the first to commit an op."""
     acks: dict[tuple[int, int, bytes], dict[int, None]] = field(factory=dict)
     """(view, op, checksum): who acked it."""
 
@@ -90,10 +92,14 @@ class Oracles:
         if count < configuration.quorums.replication:
             raise Broken(f"I18: op {header.op} is committed with acks of {tuple(acked)} in view {host.replica.view}")
 
+    def on_committed(self, host: Host, header: PrepareHeader) -> None:
+        """A replica commits an op, as the first or after others."""
+        self.views.setdefault(header.op, host.replica.view)
+
     def on_view_started(self, host: Host) -> None:
-        """A primary serves."""
+        """A primary serves. It may come late, after the start of a newer view: that one's commits it can't know."""
         log = host.replica.log
-        newest = max(self.committed, default=0)
+        newest = max((op for op, view in self.views.items() if view < host.replica.view), default=0)
         if log.head < newest:
             raise Broken(f"I14: view {host.replica.view} starts at op {log.head}, {newest} is committed")
         for op in range(log.base_op + 1, newest + 1):
