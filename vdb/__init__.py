@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vdb.events import event
     from vdb.kernel.command import ANY, EMPTY, Expected
     from vdb.limits import Limits
-    from vdb.types import DataClass, Durability, GroupId, Placement, Position, Region
+    from vdb.types import Consistency, DataClass, Durability, GroupId, Placement, Position, Region
     from vdb.world.network import TlsConfig
 
 __version__ = VERSION
@@ -44,6 +44,7 @@ __all__ = [
     "ANY",
     "EMPTY",
     "Client",
+    "Consistency",
     "DataClass",
     "DefiniteError",
     "Durability",
@@ -91,7 +92,7 @@ _HOMES = {
     "vdb.events": ("event",),
     "vdb.kernel.command": ("ANY", "EMPTY", "Expected"),
     "vdb.limits": ("Limits",),
-    "vdb.types": ("DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
+    "vdb.types": ("Consistency", "DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
     "vdb.world.network": ("TlsConfig",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
