@@ -178,7 +178,20 @@ class Hand:
             host.finish_write()
         while host.checkpoints:
             host.finish_checkpoint()
-        return busy
+        return self._sync(host) or busy
+
+    def _sync(self, host: Host) -> bool:
+        """State sync, in one go, from whoever is up and can be heard."""
+        target, host.sync = host.sync, None
+        if target is None:
+            return False
+        sources = [self.hosts[node] for node in target.sources if (node, host.number) not in self.cuts]
+        points = [source.platter.checkpoint for source in sources if source.up]
+        best = max(points, key=lambda point: point.op, default=host.platter.checkpoint)
+        if best.op <= max(host.applied, host.platter.checkpoint.op):
+            return False
+        host.install(best)
+        return True
 
     def _deliver(self, sender: int, to: int, message: CoreMessage) -> bool:
         host = self.hosts.get(to)

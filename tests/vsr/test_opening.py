@@ -48,3 +48,47 @@ def test_one_that_became_alone_has_no_op_above_a_gap(group: Make) -> None:
     assert (host.replica.op, host.replica.commit_number) == (2, 2)
     assert host.replica.status is Status.NORMAL
     pair.commit(b"b")
+
+
+# Logs that end at a checkpoint -----------------------------------------------------------------------------------
+
+
+def at_a_checkpoint_with_another_log_at_one(group: Make) -> Hand:
+    """1 has ops 5 and 6 of its own; 0 and 2 have committed others, stand at checkpoint 6, and know no header."""
+    three = serving(group(3))
+    assert three.primary.number == 1
+    three.commit(b"1", b"2", b"3", b"4")
+    three.tick(5)
+    three.cut(1)
+    three.propose(b"5 in vain", b"6 in vain")
+    three.tick_until(lambda: three.hosts[2].replica.is_serving_primary)
+    three.commit(b"5", b"6")
+    three.tick(5)
+    three.restart(0)
+    three.restart(2)
+    three.tick_until(lambda: any(three.hosts[number].replica.is_serving_primary for number in (0, 2)))
+    assert three.primary.platter.checkpoint.op == three.primary.replica.op == 6
+    assert three.hosts[1].replica.log.header(5) is not None
+    return three
+
+
+def test_an_empty_tail_confirms_nothing_above_the_commit_number(group: Make) -> None:
+    """It names no header: what a laggard has at those ops may be what an old primary proposed in vain."""
+    three = at_a_checkpoint_with_another_log_at_one(group)
+    three.heal()
+    three.tick_until(lambda: three.hosts[1].replica.view == three.primary.replica.view)
+    three.tick(3)
+    laggard = three.hosts[1].replica
+    assert (laggard.status, laggard.op, laggard.commit_number) == (Status.NORMAL, 4, 4)
+    three.commit(b"7")
+    three.tick(20)
+    assert laggard.commit_number == 7
+
+
+def test_a_primary_that_lacks_the_checkpoint_starts_no_view_with_an_empty_tail(group: Make) -> None:
+    three = at_a_checkpoint_with_another_log_at_one(group)
+    three.crash(three.primary.number)
+    three.heal()
+    other = next(three.hosts[number] for number in (0, 2) if three.hosts[number].up)
+    three.tick_until(lambda: other.replica.is_serving_primary)
+    assert three.hosts[1].replica.log.header(5) is None

@@ -194,11 +194,11 @@ def choose_log(state: ReplicaState) -> None:
     if configuration.primary(state.view) != state.replica:
         mark("vsr.primary_of_an_old_configuration")
         return
-    if not choice.tail and state.log.checksum(choice.commit) is None:
+    if not choice.tail and choice.commit > state.commit_number:
         mark("vsr.primary_lacks_the_checkpoint")
         return
     note_commit(state, choice.commit)
-    adopt_log(state, choice.tail, choice.commit)
+    adopt_log(state, choice.tail)
     state.log_view = state.view
     state.starting = True
     state.make_durable(Step.START, encode_log(state.view, state.commit_known, choice.tail))
@@ -209,14 +209,12 @@ def _configuration_of(tail: tuple[PrepareHeader, ...], at_least: Configuration) 
     return found if found.epoch >= at_least.epoch else at_least
 
 
-def adopt_log(state: ReplicaState, tail: tuple[PrepareHeader, ...], commit: int) -> None:
-    """Make the log end with this tail, in memory and then in the journal."""
-    if tail:
-        state.log.install(tail, state.commit_number)
-    else:
-        # The log ends at a checkpoint of those who voted: here too, or nothing above the commit number is known.
-        assert commit >= state.commit_number
-        state.log.truncate(commit if state.log.checksum(commit) is not None else state.commit_number)
+def adopt_log(state: ReplicaState, tail: tuple[PrepareHeader, ...]) -> None:
+    """Make the log end with this tail, in memory and then in the journal.
+
+    An empty one ends at a checkpoint of its sender and names no header: it confirms nothing that isn't committed here.
+    """
+    state.log.install(tail, state.commit_number)
     state.truncated()
 
 
@@ -333,12 +331,12 @@ def on_start_view(state: ReplicaState, message: StartView) -> None:
     peer.checkpoint_op = max(peer.checkpoint_op, message.checkpoint_op)
     if message.view == state.view and state.status is Status.NORMAL:
         state.heard_view = 0
-        adopt_log(state, message.tail, message.commit)
+        adopt_log(state, message.tail)
         advance_commits(state)
         ack_what_is_held(state)
         return
     leave_view(state)
-    adopt_log(state, message.tail, message.commit)
+    adopt_log(state, message.tail)
     state.view = state.log_view = message.view
     state.make_durable(Step.ADOPT, encode_log(state.view, state.commit_known, message.tail))
 
