@@ -113,7 +113,6 @@ class Member:
         self._outside = outside
         self._led = trio.Event()
         """Set once this node has been the serving primary."""
-        self.removed = False
         self._open = False
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
@@ -185,8 +184,9 @@ class Member:
 
     @property
     def is_alone(self) -> bool:
-        """Whether the group has no other member."""
-        return len(self.replica.configuration.members) == 1
+        """Whether the group has no other member: neither by what is committed nor by what the log says at its head."""
+        replica = self.replica
+        return len(replica.configuration.members) == 1 == len(replica.committed_configuration.members)
 
     @property
     def is_serving(self) -> bool:
@@ -325,7 +325,6 @@ class Member:
         if ready.sync is not None:
             self.copying.want(ready.sync)
         if ready.removed:
-            self.removed = True
             log.warning("group.removed", group=self.name)
 
     def lead(self, view: int) -> None:
