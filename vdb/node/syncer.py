@@ -37,6 +37,10 @@ FILE_TRIES_MAX = 3
 """How often a file is fetched that then isn't what the checkpoint names."""
 
 
+class NotNeeded(Exception):
+    """The group got there by its log."""
+
+
 class TargetGone(Exception):
     """No source supplies this target, or what they supply doesn't fit: another one is needed."""
 
@@ -129,12 +133,22 @@ class Syncer:
             except TargetGone as error:
                 log.warning("group.sync_target_gone", group=self._group, reason=str(error))
                 staging = await self._drop(staging)
+            except NotNeeded:
+                mark("syncer.not_needed")
+                await clear(self._own.disk, self._own.directory)
+                staging = staging.without_target()
+                await self._wait_to_be_wanted()
             except DiskFull:
                 mark("syncer.disk_full")
                 await trio.sleep(RETRY_SECONDS)
             else:
                 self._on_ready()
                 return
+
+    async def _wait_to_be_wanted(self) -> None:
+        self._wake = trio.Event()
+        self._wanted = None
+        await self._wake.wait()
 
     async def _drop(self, staging: Staging) -> Staging:
         """Forget the target, but not the files: the next one may need them."""
@@ -153,12 +167,15 @@ class Syncer:
         except DamagedData as error:
             raise TargetGone(str(error)) from error
         staged = []
+        segments = self._own.segments() if self._own.segments is not None else None
         for piece in named_segments(rows):
-            if await self._has(piece):
+            own = segments.get(piece.path) if segments is not None else None
+            if own == piece or (segments is None and await has_piece(self._own.disk, self._own.directory, piece)):
                 continue
-            await self._stage_own_part(staging, piece)
+            await self._stage_own_part(staging, piece, own)
             await self._fetch(staging, target, piece.path, piece.length, piece.crc)
             staged.append(piece.path)
+        self._check_needed(target.op)
         await staging.finish(staged)
         log.info("group.sync_staged", group=self._group, checkpoint_op=target.op, segments=len(staged))
 
@@ -200,21 +217,18 @@ class Syncer:
 
     async def _ask(self, source: int) -> None:
         assert self._wanted is not None
+        self._check_needed(self._wanted.checkpoint_op)
         self._answered = trio.Event()
         self._send(source, RequestManifest(checkpoint_op=self._wanted.checkpoint_op, replica=self._own.replica))
         with trio.move_on_after(MANIFEST_SECONDS):
             await self._answered.wait()
 
-    async def _has(self, piece: Piece) -> bool:
-        """Whether the group has this already, byte for byte."""
-        if self._own.segments is not None:
-            return self._own.segments().get(piece.path) == piece
-        mark("syncer.own_segment_read")
-        return await has_piece(self._own.disk, self._own.directory, piece)
+    def _check_needed(self, op: int) -> None:
+        if self._own.checkpoint_op() >= op:
+            raise NotNeeded
 
-    async def _stage_own_part(self, staging: Staging, piece: Piece) -> None:
+    async def _stage_own_part(self, staging: Staging, piece: Piece, own: Piece | None) -> None:
         """Copy what the group has of a segment, if that is more than what is staged. What can't be read is fetched."""
-        own = self._own.segments().get(piece.path) if self._own.segments is not None else None
         if own is None or own.length > piece.length or await staging.length(piece.path) >= own.length:
             return
         try:
@@ -225,6 +239,7 @@ class Syncer:
     async def _fetch(self, staging: Staging, target: Target, path: str, size: int, checksum: bytes | int) -> None:
         """Stage a file: what is missing behind the part that is there. One that fails its check starts anew."""
         for attempt in range(FILE_TRIES_MAX):
+            self._check_needed(target.op)
             at = await staging.length(path)
             if at > size:
                 at = 0

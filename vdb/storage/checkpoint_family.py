@@ -45,7 +45,7 @@ from vdb.storage.checkpoint_files import (
     read_section_head,
     slot_for_row,
 )
-from vdb.storage.repair import Repair
+from vdb.storage.repair import REPAIR_RETRY_SECONDS, REPAIRS_MAX, Repair
 from vdb.wire.snapshot import RowBlock, encode_rows
 
 ROWS_PER_DELTA = 2048
@@ -58,9 +58,6 @@ SLOT_ROWS_MIN = 64
 """Rows to rewrite at least, however small the delta."""
 ROW = 1024
 """Parts of a row in an estimate: a table of few rows counts for little in each of many slots."""
-REPAIRS_MAX = 10
-"""Attempts to have a damaged base mended from other members, before a checkpoint fails because of it."""
-REPAIR_RETRY_SECONDS = 1.0
 WRITE_SIZE = 256 * 1024
 READ_SIZE = 1024 * 1024
 SLICE = 2048

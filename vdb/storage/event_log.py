@@ -23,7 +23,7 @@ from vdb.kernel.effect import AppendRecord
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.ports import Disk
-from vdb.storage.repair import Repair
+from vdb.storage.repair import REPAIR_RETRY_SECONDS, REPAIRS_MAX, Repair
 from vdb.storage.segment import Frame
 from vdb.storage.tables import StorageTable
 from vdb.storage.tenant_log import (
@@ -276,7 +276,7 @@ class EventLog:
             raise errors[0]
 
     async def _write_one(self, log: TenantLog, upto: int, plan: LogCheckpoint | None) -> None:
-        await log.write(upto)
+        await self._write(log, upto)
         self._keep_warm(log)
         if plan is None:
             return
@@ -286,6 +286,20 @@ class EventLog:
             plan.rows[StorageTable.SEGMENTS][segment_key(log.tenant, closed.segment)] = closed.encode()
         log.newly_closed = []
         del plan.waiting[log.tenant]
+
+    async def _write(self, log: TenantLog, upto: int) -> None:
+        """A damaged open segment is mended before it grows; nothing was changed yet when that is seen."""
+        for attempt in range(REPAIRS_MAX + 1):
+            try:
+                await log.write(upto)
+                return
+            except DamagedData as error:
+                repair = self._shared.repair
+                if repair is None or not error.path or attempt == REPAIRS_MAX:
+                    raise
+                mark("event_log.mended_for_a_writer")
+                if not await repair(error.path):
+                    await trio.sleep(REPAIR_RETRY_SECONDS)
 
     def _keep_warm(self, log: TenantLog) -> None:
         """Note that this tenant's index was used; drop the index of the one not used for longest."""

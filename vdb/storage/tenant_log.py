@@ -369,7 +369,7 @@ class TenantLog:
         async with used as file:
             size = await file.size()
             if size < self.cursor.length:
-                raise DamagedData(f"{path}: expected at least {self.cursor.length} bytes, found {size}")
+                raise DamagedData(f"{path}: expected at least {self.cursor.length} bytes, found {size}", path=path)
             if self.cursor.length:
                 await self._check_header(file, self.cursor.segment)
             if size > self.cursor.length:

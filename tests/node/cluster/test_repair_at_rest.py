@@ -152,3 +152,34 @@ def test_a_node_with_a_damaged_checkpoint_comes_back_from_the_others(
         } == (segments)
 
     in_cluster(body)
+
+
+@pytest.mark.parametrize("how", ["rotted", "lost", "short"])
+def test_a_damaged_open_segment_is_mended_before_it_grows(in_cluster: Callable[..., None], how: str) -> None:
+    async def body(cluster: Any) -> None:
+        await fill(cluster)
+        number = (await cluster.primary() + 1) % 3
+        await cluster.stop(number)
+        disk = cluster.machines[number].host.disk
+        for path in paths(cluster, number, ".seg"):
+            if how == "rotted":
+                rot(cluster, number, path, 5)
+            elif how == "lost":
+                disk.platter.remove(path)
+            else:
+                inode = disk.platter.find(path)
+                inode.land(inode.change(100, None))
+                inode.sync_to(inode.changes)
+        await cluster.start(number)
+        for _ in range(20):
+            await cluster.append("s", b"more" * 100)
+        await cluster.converge()
+        await cluster.group(number).scrubber.scrub_once()
+        assert await cluster.group(number).scrubber.scrub_once() == ()
+        frames = [
+            [bytes(frame.record) for frame in await cluster.group(node).event_log.read_log(TENANT, 0, 1 << 20)]
+            for node in range(3)
+        ]
+        assert frames[0] == frames[1] == frames[2]
+
+    in_cluster(body)
