@@ -212,10 +212,11 @@ class Family:
         for part in _cut_at_slots(rewritten, live):
             tables = sorted({table for slot in part for table in live[slot]})
             for table in tables:
-                rows_of = [live[slot].get(table, {}) for slot in part]
-                keys = [key for rows in rows_of for key in sorted(rows)]
-                values = [rows[key] for rows in rows_of for key in sorted(rows)]
-                block = encode_rows(table, keys, values)
+                # Most slots are empty in a small state.
+                filled = [rows for slot in part if (rows := live[slot].get(table))]
+                pairs = [(key, rows[key]) for rows in filled for key in sorted(rows)]
+                keys = [key for key, _value in pairs]
+                block = encode_rows(table, keys, [value for _key, value in pairs])
                 await blocks.add(Kind.BASE, part.start, part.stop - 1, len(keys), block)
 
     async def _read_bases(self, live: dict[int, Tables]) -> None:
@@ -397,8 +398,9 @@ def _cut_at_slots(slots: range, live: Mapping[int, Tables]) -> Iterator[range]:
     """The slots in parts of about ROWS_PER_BASE rows, or of about BLOCK_BYTES."""
     start, rows, size = slots.start, 0, 0
     for slot in slots:
-        rows += sum(map(len, live[slot].values()))
-        size += sum(len(value) for table in live[slot].values() for value in table.values())
+        if tables := live[slot]:
+            rows += sum(map(len, tables.values()))
+            size += sum(len(value) for table in tables.values() for value in table.values())
         if rows >= ROWS_PER_BASE or size >= BLOCK_BYTES or slot == slots[-1]:
             yield range(start, slot + 1)
             start, rows, size = slot + 1, 0, 0
