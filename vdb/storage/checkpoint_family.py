@@ -213,8 +213,8 @@ class Family:
             tables = sorted({table for slot in part for table in live[slot]})
             for table in tables:
                 # Most slots are empty in a small state.
-                filled = [rows for slot in part if (rows := live[slot].get(table))]
-                pairs = [(key, rows[key]) for rows in filled for key in sorted(rows)]
+                filled = [live[slot][table] for slot in part if table in live[slot]]
+                pairs = [(key, rows_of[key]) for rows_of in filled for key in sorted(rows_of)]
                 keys = [key for key, _value in pairs]
                 block = encode_rows(table, keys, [value for _key, value in pairs])
                 await blocks.add(Kind.BASE, part.start, part.stop - 1, len(keys), block)
