@@ -115,7 +115,7 @@ async def test_all_copies_damaged_is_refused(new_disk: Any) -> None:
     await Superblock.format(disk, "g", first_state())
     for copy in range(SUPERBLOCK_COPIES):
         disk.damage(PATH, copy * COPY_SIZE + 100 + copy)
-    with pytest.raises(DamagedData, match=r"g/superblock: expected at least 2 of 4 equal copies, found none"):
+    with pytest.raises(DamagedData, match=r"g/superblock: expected at least 2 of 4 copies to agree, found none"):
         await Superblock.open(disk, "g")
 
 
@@ -171,6 +171,54 @@ def test_a_crash_during_an_update_leaves_the_old_or_the_new(
             assert decode_copy(after.data(PATH)[copy * COPY_SIZE :][:COPY_SIZE], copy) == reopened.state
 
     trio.run(run)
+
+
+@given(
+    stop=st.integers(0, 12),
+    verdict=st.sampled_from(["keep", "drop", "left", "right", "garbage"]),
+    copy=st.integers(0, SUPERBLOCK_COPIES - 1),
+)
+def test_a_crash_during_an_update_and_a_copy_that_cannot_be_read(
+    new_disk: Any, crashed: Any, stop: int, verdict: str, copy: int
+) -> None:
+    async def run() -> None:
+        disk = new_disk()
+        superblock = await Superblock.format(disk, "g", first_state())
+        old = await superblock.update(view=1)
+        disk.changes, disk.stop_after = 0, stop
+        with contextlib.suppress(crashed):
+            await superblock.update(view=2)
+        after = disk.crash(lambda _path, _index, _count: verdict)
+        after.break_sector(PATH, copy * COPY_SIZE)
+        new = attrs.evolve(old, view=2, sequence=old.sequence + 1, parent=state_checksum(old))
+        reopened = await Superblock.open(after, "g")
+        assert reopened.state in (old, new)
+        for number in range(SUPERBLOCK_COPIES):
+            assert decode_copy(after.data(PATH)[number * COPY_SIZE :][:COPY_SIZE], number) == reopened.state
+
+    trio.run(run)
+
+
+async def test_a_new_copy_and_an_old_one_vouch_for_each_other(new_disk: Any) -> None:
+    disk = new_disk()
+    superblock = await Superblock.format(disk, "g", first_state())
+    old = await superblock.update(view=1)
+    new = attrs.evolve(old, view=2, sequence=old.sequence + 1, parent=state_checksum(old))
+    disk.data(PATH)[:COPY_SIZE] = encode_copy(new, 0)
+    disk.damage(PATH, COPY_SIZE + 100)
+    disk.break_sector(PATH, 2 * COPY_SIZE)
+    assert (await Superblock.open(disk, "g")).state == new
+
+
+async def test_copies_that_skip_a_state_do_not_vouch_for_each_other(new_disk: Any) -> None:
+    disk = new_disk()
+    superblock = await Superblock.format(disk, "g", first_state())
+    old = await superblock.update(view=1)
+    disk.data(PATH)[:COPY_SIZE] = encode_copy(attrs.evolve(old, view=2, sequence=old.sequence + 2), 0)
+    for copy in (1, 2):
+        disk.damage(PATH, copy * COPY_SIZE + 100)
+    with pytest.raises(DamagedData):
+        await Superblock.open(disk, "g")
 
 
 @given(stop=st.integers(0, 12))
@@ -234,7 +282,7 @@ async def test_no_copy_that_can_be_read_is_damage(new_disk: Any) -> None:
     await Superblock.format(disk, "g", first_state())
     for copy in range(SUPERBLOCK_COPIES):
         disk.break_sector(PATH, copy * COPY_SIZE)
-    with pytest.raises(DamagedData, match="g/superblock: expected at least 2 of 4 equal copies, found none"):
+    with pytest.raises(DamagedData, match="g/superblock: expected at least 2 of 4 copies to agree, found none"):
         await Superblock.open(disk, "g")
 
 

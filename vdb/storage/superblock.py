@@ -9,6 +9,8 @@ Rules
 - Opening needs SUPERBLOCK_OPEN_QUORUM equal copies and takes the highest such sequence: copies 0 and 1 new, 2 and 3 old
   gives the new one; copy 0 new and the rest old gives the old one. Any acknowledged update has three copies, so
   one damaged copy can't bring back its predecessor.
+- Where no two are equal, an update was cut short: one copy new, one torn, one old, and the fourth was damaged. A new
+  copy names the state before it by checksum, so it and the old one vouch for each other: the new one is taken.
 - A copy that the disk can't read counts as damaged.
 - Copies that differ from the one taken are rewritten at open, before anything new is written, so that a later
   update starts from four equal copies.
@@ -82,8 +84,8 @@ class Superblock:
     async def open(cls, disk: Disk, directory: str) -> Superblock:
         """Read, judge and repair the copies.
 
-        FileMissing: never formatted. DamagedData: no two copies can be read and agree. ForeignData: another program's
-        file. NewerFormat: a later version of VerityDB wrote it. DiskFailed: a copy can't be repaired.
+        FileMissing: never formatted. DamagedData: no two copies can be read and vouch for each other. ForeignData:
+        another program's file. NewerFormat: a later version of VerityDB wrote it. DiskFailed: a copy can't be repaired.
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
@@ -180,11 +182,20 @@ async def repair_copies(file: File, path: str, state: SuperblockState, copies: l
 
 
 def _choose(copies: list[bytes]) -> SuperblockState | None:
-    """The highest state that an open quorum of copies agrees on."""
+    """The highest state that an open quorum of copies agrees on; else the highest that follows another one."""
     states = [decode_copy(data, copy) for copy, data in enumerate(copies)]
     votes = Counter(state for state in states if state is not None)
     agreed = [state for state, count in votes.items() if count >= SUPERBLOCK_OPEN_QUORUM]
-    return max(agreed, key=lambda state: state.sequence, default=None)
+    return max(agreed or _chained(list(votes)), key=lambda state: state.sequence, default=None)
+
+
+def _chained(states: list[SuperblockState]) -> list[SuperblockState]:
+    """Those that follow another of them."""
+    earlier = [state_checksum(state) for state in states]
+    found = [state for state in states if state.parent in earlier]
+    if found:
+        mark("superblock.cut_short_and_damaged")
+    return found
 
 
 def _refusal(path: str, copies: list[bytes]) -> DamagedData | ForeignData | NewerFormat:
@@ -203,6 +214,6 @@ def _refusal(path: str, copies: list[bytes]) -> DamagedData | ForeignData | Newe
             "this is another program's file, or it was overwritten; restore it or choose another data directory"
         )
     return DamagedData(
-        f"{path}: expected at least {SUPERBLOCK_OPEN_QUORUM} of {SUPERBLOCK_COPIES} equal copies, found none: "
+        f"{path}: expected at least {SUPERBLOCK_OPEN_QUORUM} of {SUPERBLOCK_COPIES} copies to agree, found none: "
         "the disk has lost the root of this group; restore from a backup"
     )
