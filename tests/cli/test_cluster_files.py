@@ -14,6 +14,8 @@ from vdb.cli.config_file import read_config_file
 from vdb.errors import ConfigError
 from vdb.node.hello import node_name
 
+NOBODY = "127.0.0.1:1"
+
 
 def test_a_cluster_of_three_on_this_machine(run_here: Callable[..., Any], tmp_path: Path) -> None:
     place = tmp_path / "cluster"
@@ -78,13 +80,13 @@ def test_what_can_not_be(
 
 def test_one_more_node(run_here: Callable[..., Any], tmp_path: Path) -> None:
     run_here("cluster", "init", "--dir", str(tmp_path))
-    found = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "3", "--json").object
+    found = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "3", "--json", "--address", NOBODY).object
     assert found == {"node": 3, "config": str(tmp_path / "n3.toml"), "address": "127.0.0.1:7143"}
     config = read_config_file(tmp_path / "n3.toml")
     assert (config.node.number, config.node.join) == (3, True)
     assert [member.number for member in config.members] == [0, 1, 2, 3]
     assert config.tls is not None
-    again = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "3")
+    again = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "3", "--address", NOBODY)
     assert "n3.toml is there already" in again.err
     founder = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "1")
     assert "the cluster began with a node 1: expected another number" in founder.err

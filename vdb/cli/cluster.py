@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_note, print_text
 from vdb.client.admin import ClusterAdmin
 from vdb.client.values import NodeStatus
-from vdb.errors import ConfigError, InvalidArgument, LearnerBehind, Timeout
+from vdb.errors import ConfigError, InvalidArgument, LearnerBehind, Timeout, Unreachable
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX
 from vdb.types import Region
 from vdb.world.address import is_loopback, join_address, split_address
@@ -111,9 +112,11 @@ async def prepare(
     host: str = "127.0.0.1",
     port: int | None = None,
     peer_port: int | None = None,
-    json: Json = False,
+    options: NodeOptions = NODE,
 ) -> None:
     """Write the files of a node that shall join a cluster: beside those that `vdb cluster init` wrote.
+
+    The cluster is asked for its present members, so that the new node finds them.
 
     Example: `vdb cluster prepare --dir cluster --node 3`
 
@@ -129,8 +132,6 @@ async def prepare(
         For clients; without it, 7140 plus the number.
     peer_port
         For the other nodes; without it, 7150 plus the number.
-    json
-        Print JSON.
     """
     if not 0 <= node <= NODE_NUMBER_MAX:
         raise ConfigError(f"a node's number lies between 0 and {NODE_NUMBER_MAX}; found {node}")
@@ -144,12 +145,17 @@ async def prepare(
         port=PORT + node if port is None else port,
         peer_port=PEER_PORT + node if peer_port is None else peer_port,
     )
-    members = [_place_of(member.number, member.address, member.peer_address) for member in known.members]
-    if any(member.number == node for member in members):
+    if any(member.number == node for member in known.members):
         raise ConfigError(f"the cluster began with a node {node}: expected another number")
+    members = await _present_members(options, cluster)
+    if not members:
+        members = [Place.at(member.number, member.address, member.peer_address) for member in known.members]
+        print_note("no node of the cluster answers: the file names those with which it began")
+    if any(member.number == node for member in members):
+        raise ConfigError(f"the cluster has a node {node}: expected another number")
     files = ClusterFiles(directory=directory, cluster=cluster, region=known.node.region, tls=known.tls is not None)
     path = files.write_node(place, [*members, place], join=True)
-    if json:
+    if options.json:
         print_json({"node": node, "config": str(path), "address": place.address})
         return
     print_text(f"wrote {path}. Start the node, then take it in:")
@@ -158,9 +164,18 @@ async def prepare(
     print_text(f"  vdb cluster promote --node {node}")
 
 
-def _place_of(number: int, address: str, peer_address: str) -> Place:
-    (host, port), (_, peer_port) = split_address(address), split_address(peer_address)
-    return Place(number=number, host=host, port=port, peer_port=peer_port)
+async def _present_members(options: NodeOptions, cluster: bytes) -> list[Place]:
+    """The members of all groups, by number; none if no node of this cluster answers."""
+    found: dict[int, Place] = {}
+    with suppress(Unreachable):
+        async with options.client() as client:
+            for report in await client.cluster.statuses():
+                status = report.status
+                for group in status.groups if status is not None and status.cluster == cluster else ():
+                    for member in group.members:
+                        if member.address and member.peer_address:
+                            found[member.node] = Place.at(member.node, member.address, member.peer_address)
+    return [found[number] for number in sorted(found)]
 
 
 @app.command

@@ -22,7 +22,7 @@ from attrs import frozen
 from vdb.crypto.certificates import SERIAL_SIZE, Issued, issue, make_authority
 from vdb.errors import ConfigError
 from vdb.node.hello import node_name
-from vdb.world.address import join_address
+from vdb.world.address import join_address, split_address
 from vdb.world.entropy import RealEntropy
 from vdb.world.keys import generate_root_key
 
@@ -38,6 +38,14 @@ class Place:
     host: str
     port: int
     peer_port: int
+    peer_host: str | None = None
+    """None: the same host."""
+
+    @classmethod
+    def at(cls, number: int, address: str, peer_address: str) -> Place:
+        """From its two addresses, `host:port`."""
+        (host, port), (peer_host, peer_port) = split_address(address), split_address(peer_address)
+        return cls(number=number, host=host, port=port, peer_host=peer_host, peer_port=peer_port)
 
     @property
     def name(self) -> str:
@@ -49,7 +57,7 @@ class Place:
 
     @property
     def peer_address(self) -> str:
-        return join_address(self.host, self.peer_port)
+        return join_address(self.peer_host or self.host, self.peer_port)
 
 
 @frozen(kw_only=True)
