@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sim.cores.hand import Hand
+from sim.cores.host import fresh
+from vdb.vsr.configuration import Configuration
 from vdb.vsr.replica import Status
 
 Make = Callable[..., Hand]
@@ -81,8 +83,7 @@ def test_an_empty_tail_confirms_nothing_above_the_commit_number(group: Make) -> 
     laggard = three.hosts[1].replica
     assert (laggard.status, laggard.op, laggard.commit_number) == (Status.NORMAL, 4, 4)
     three.commit(b"7")
-    three.tick(20)
-    assert laggard.commit_number == 7
+    three.tick_until(lambda: three.hosts[1].replica.commit_number == 7, 60)
 
 
 def test_a_primary_that_lacks_the_checkpoint_starts_no_view_with_an_empty_tail(group: Make) -> None:
@@ -92,3 +93,27 @@ def test_a_primary_that_lacks_the_checkpoint_starts_no_view_with_an_empty_tail(g
     other = next(three.hosts[number] for number in (0, 2) if three.hosts[number].up)
     three.tick_until(lambda: other.replica.is_serving_primary)
     assert three.hosts[1].replica.log.header(5) is None
+
+
+# Acks above a gap ------------------------------------------------------------------------------------------------
+
+
+def test_one_that_is_not_alone_any_more_keeps_what_it_acked_above_a_gap(group: Make) -> None:
+    """Its view began when it was alone, so the superblock names no tail. It may have acked what others commit."""
+    one = serving(group(1))
+    one.add(1, fresh(Configuration(epoch=0, base_view=0, base_index=0, voters=(0,), learners=(1,)), joins=True))
+    one.reconfigure((0,), (1,))
+    one.settle()
+    one.tick(10)
+    one.reconfigure((0, 1))
+    one.settle()
+    assert one.hosts[0].replica.commit_number == 2
+    one.propose(b"3", b"4")
+    host = one.hosts[0]
+    del host.writes[0]
+    host.finish_write()
+    one.restart(0)
+    assert host.replica.op == 4
+    assert not host.replica.log.was_never_acked(4)
+    assert host.replica.log.is_held(4)
+    assert host.replica.log.was_never_acked(3)

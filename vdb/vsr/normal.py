@@ -267,6 +267,7 @@ def on_commit(state: ReplicaState, message: CommitMessage) -> None:
     peer.heard = state.tick
     peer.checkpoint_op = max(peer.checkpoint_op, message.checkpoint_op)
     if message.view > state.view:
+        peer.view = message.view
         note_view(state, message.view)
         return
     if message.view < state.view or message.replica != state.primary or state.is_primary:

@@ -56,8 +56,15 @@ def _recover_log(state: ReplicaState, opened: Opened) -> None:
 
 
 def _tail(state: ReplicaState, opened: Opened) -> tuple[PrepareHeader, ...] | None:
-    """The end of the log above the checkpoint; None when the superblock names none, as in a group of one."""
+    """The end of the log above the checkpoint; None when the superblock names none, as in a group of one.
+
+    One that was alone when its view began, and isn't any more, may have acked above what it never wrote.
+    """
     base = opened.checkpoint_op
+    if not opened.tail:
+        newer = tuple(header for header in opened.headers if header.view >= opened.log_view)
+        alone = all(header.configuration.voters == (state.replica,) for header in newer)
+        return None if alone else newer
     vote = decode_vote(opened.tail, state.replica)
     if vote is not None and vote.view == opened.view > opened.log_view:
         state.vote = vote

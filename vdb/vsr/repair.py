@@ -63,10 +63,17 @@ def request_start_view(state: ReplicaState) -> None:
 
 
 def check_sync(state: ReplicaState) -> None:
-    """State sync, when the others' rings can't have what comes next, or repair hasn't got it for long."""
+    """State sync, when the others' rings can't have what comes next, or repair hasn't got it for long.
+
+    Not from a newer view: a replica in an older one with commits of a newer one would vouch there for another log.
+    """
     if state.status not in (Status.NORMAL, Status.VIEW_CHANGE) or state.commit_known <= state.commit_number:
         return
-    ahead = {node: peer.checkpoint_op for node, peer in state.peers.items() if node in state.others()}
+    ahead = {
+        node: peer.checkpoint_op
+        for node, peer in state.peers.items()
+        if node in state.others() and peer.view <= state.view
+    }
     sources = tuple(node for node, op in ahead.items() if op > state.commit_number)
     lapped = state.op - state.limits.wal_slots >= state.commit_number + 1
     waited = state.tick - state.progress

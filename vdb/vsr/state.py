@@ -193,7 +193,7 @@ class ReplicaState:
 
     @property
     def voting_configuration(self) -> Configuration:
-        """The one whose primary gets this replica's vote."""
+        """The latest that this replica has in its log or has heard of."""
         latest, heard = self.configuration, self.heard_configuration
         return heard if heard is not None and heard.epoch > latest.epoch else latest
 

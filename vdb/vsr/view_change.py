@@ -143,10 +143,18 @@ def make_vote(state: ReplicaState) -> DoViewChange:
         log_view=state.log_view,
         commit=state.commit_known,
         checkpoint_op=state.checkpoint_op,
-        to=state.voting_configuration.primary(state.view),
+        to=primary_to_vote_for(state).primary(state.view),
         tail=tail,
         replica=state.replica,
     )
+
+
+def primary_to_vote_for(state: ReplicaState) -> Configuration:
+    """The one whose primary gets this replica's vote: while a change waits, the old and the new one by turns.
+
+    Whether the change survives is only said by the votes, and a primary that isn't that of the chosen log can't start.
+    """
+    return state.voting_configuration if state.view % 2 else state.known_configuration
 
 
 def vote_entry(state: ReplicaState, op: int) -> TailEntry:
@@ -197,6 +205,9 @@ def choose_log(state: ReplicaState) -> None:
     if not choice.tail and choice.commit > state.commit_number:
         mark("vsr.primary_lacks_the_checkpoint")
         return
+    if is_overtaken(state, choice.tail, choice.commit):
+        mark("vsr.votes_overtaken")
+        return
     note_commit(state, choice.commit)
     adopt_log(state, choice.tail)
     state.log_view = state.view
@@ -216,6 +227,14 @@ def adopt_log(state: ReplicaState, tail: tuple[PrepareHeader, ...]) -> None:
     """
     state.log.install(tail, state.commit_number)
     state.truncated()
+
+
+def is_overtaken(state: ReplicaState, tail: tuple[PrepareHeader, ...], commit: int) -> bool:
+    """Whether a log isn't the one that this replica has committed: a checkpoint came here from a view still newer."""
+    head = tail[-1].op if tail else commit
+    known = state.log.checksum(state.commit_number)
+    differs = any(header.op == state.commit_number and known not in (None, header.checksum) for header in tail)
+    return head < state.commit_number or differs
 
 
 # The start of a view ---------------------------------------------------------------------------------------------
@@ -271,12 +290,13 @@ def start_view(state: ReplicaState) -> None:
 
 
 def make_start_view(state: ReplicaState, nonce: int = 0) -> StartView:
-    first = max(1, min(state.commit_number, state.op))
-    headers = [state.log.header(op) for op in range(first, state.op + 1)]
+    """The tail begins at what is known to be committed, reached here or not: so it fits into a superblock."""
+    commit = min(state.commit_known, state.op)
+    headers = [state.log.header(op) for op in range(max(1, commit), state.op + 1)]
     tail = tuple(header for header in headers if header is not None)
     return StartView(
         view=state.view,
-        commit=state.commit_number,
+        commit=commit,
         checkpoint_op=state.checkpoint_op,
         checkpoint_id=state.checkpoint_id,
         tail=tail,
@@ -321,11 +341,9 @@ def on_start_view(state: ReplicaState, message: StartView) -> None:
     state.peer(message.replica).heard = state.tick
     if message.view == state.view and not believes(state, message):
         return
-    head = message.tail[-1].op if message.tail else message.commit
-    if message.view == state.view and head < state.commit_number:
+    if is_overtaken(state, message.tail, message.commit):
         mark("vsr.start_view_overtaken")
         return
-    assert head >= state.commit_number, "a newer view lacks an op that is committed here"
     note_commit(state, message.commit)
     peer = state.peer(message.replica)
     peer.checkpoint_op = max(peer.checkpoint_op, message.checkpoint_op)

@@ -13,7 +13,7 @@ from sim.bugs.views import VIEW_BUGS
 from sim.cores.group import Chances, Group, draw
 
 STEPS = 1200
-QUICK = {"2": 10, "3": 10, "5": 40, "6": 40, "7": 40, "8": 10, "9": 10, "10": 20, "12": 10, "14": 10}
+QUICK = {"2": 10, "3": 10, "5": 40, "6": 80, "7": 40, "8": 10, "9": 10, "10": 20, "12": 10, "14": 10}
 """Planted bugs, and how many seeds find each with room to spare."""
 STORMY = Chances(drop=0.5, cut=0.05, abdicate=0.3, propose=0.9, crash=0.0)
 """Old primaries go on with long logs of their own: what bug 7 needs."""
