@@ -113,6 +113,14 @@ class Neighbourhood:
         self.hear(group.name, group)
         self._note_rows(group.name, group.state)
 
+    def settle(self) -> None:
+        """All groups were added. A disk that none of them names was replaced, and a crash came before that was noted."""
+        for node in sorted({node: None for rows in self._rows.values() for node in rows}):
+            named = [rows[node].disk_id for rows in self._rows.values() if node in rows]
+            if node != self.peers.node and self._file.remembered(node) not in named:
+                self._disks_due[node] = named[0]
+        self._wake.set()
+
     def on_members(self, name: GroupId, state: State) -> None:
         """A reconfiguration of this group was applied."""
         self._note_rows(name, state)

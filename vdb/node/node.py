@@ -138,6 +138,8 @@ class Node:
             self.groups[name] = await self._open_group(file.identity, name)
             if self.neighbourhood is not None:
                 self.neighbourhood.add(self.groups[name])
+        if self.neighbourhood is not None:
+            self.neighbourhood.settle()
 
     async def _format(self, identity: Identity) -> None:
         for name in identity.groups:
