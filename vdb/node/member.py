@@ -114,6 +114,7 @@ class Member:
         self._led = trio.Event()
         """Set once this node has been the serving primary."""
         self._open = False
+        self._has_help = False
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
             replica=durable.replica,
@@ -242,9 +243,7 @@ class Member:
             nursery.start_soon(self.proposer.run)
             nursery.start_soon(self._prepare_sender.run)
             nursery.start_soon(self.copying.run)
-            if not self.is_alone:
-                self.storage.event_log.set_repair(self.copying.repair)
-                self.storage.checkpoints.set_repair(self.copying.repair)
+            self._accept_help()
             nursery.start_soon(self.scrubber.run)
             nursery.start_soon(self._tick)
             task_status.started()
@@ -305,7 +304,17 @@ class Member:
         while True:
             await trio.sleep(TICK_ALONE_SECONDS if self.is_alone else self._settings.tick_s)
             if not self.is_alone:
+                self._accept_help()
                 self.driver.feed(Tick())
+
+    def _accept_help(self) -> None:
+        """From the moment at which the group has other members, they may have what is damaged here."""
+        if self._has_help or self.is_alone:
+            return
+        self._has_help = True
+        self.storage.journal.set_with_peers()
+        self.storage.event_log.set_repair(self.copying.repair)
+        self.storage.checkpoints.set_repair(self.copying.repair)
 
     # What the driver leaves to others --------------------------------------------------------------------------
 

@@ -186,6 +186,10 @@ class Journal:
         """Whether a prepare waits for the next turn: requests that come now do best to join the one after it."""
         return bool(self._waiting)
 
+    def set_with_peers(self) -> None:
+        """The group has other members now: a read of damage is no error any more."""
+        self._with_peers = True
+
     def submit(self, prepare: Prepare, on_durable: OnDurable) -> None:
         """Take a prepare for writing; its slot is dirty at once. Alone, ops are submitted in order.
 
