@@ -71,15 +71,7 @@ class VerityDB:
         run_process(command, log)
 
     def _start_node(self, number: int) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "vdb.cli",
-            "start",
-            "--config",
-            str(self._folder / f"n{number}.toml"),
-            "--json",
-        ]
+        command = [*VDB, "start", "--config", str(self._folder / f"n{number}.toml"), "--json"]
         with self._log(number).open("ab") as log:
             self._processes[number] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
 
@@ -137,11 +129,17 @@ class VerityDB:
         found: list[int] = []
 
         def one_serves() -> bool:
-            found.extend(number for number, port in enumerate(self._ports) if self._group(port).serving)
+            found.extend(number for number in range(NODES) if self._serves(number))
             return bool(found)
 
         wait_until(one_serves, "a node of VerityDB serves as the primary")
         return found[0]
+
+    def _serves(self, number: int) -> bool:
+        try:
+            return bool(self._group(self._ports[number]).serving)
+        except OSError:
+            return False
 
     def _wait_for_members(self) -> None:
         def same_commit() -> bool:
