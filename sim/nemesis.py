@@ -26,6 +26,7 @@ from sim.workload import Workload
 
 PATIENCE_SECONDS = 4.0
 """At most so long does the nemesis wait for progress before its next disturbance."""
+PATIENCE_AMONG_PEERS_SECONDS = 1.5
 
 
 @define
@@ -136,7 +137,7 @@ class Nemesis:
         }
 
     async def _wait_for_progress(self, point: float) -> None:
-        with trio.move_on_after(PATIENCE_SECONDS):
+        with trio.move_on_after(PATIENCE_SECONDS if self.options.nodes == 1 else PATIENCE_AMONG_PEERS_SECONDS):
             await self.workload.wait_until(lambda: self.workload.progress >= point)
 
     def _machine(self, *, harmed: bool = False) -> Machine:
@@ -147,7 +148,7 @@ class Nemesis:
         return chosen[0] if len(chosen) == 1 else self.random.choice(chosen)
 
     async def _until_up(self, machine: Machine) -> None:
-        with trio.move_on_after(PATIENCE_SECONDS if len(self.cluster) > 1 else float("inf")):
+        with trio.move_on_after(PATIENCE_AMONG_PEERS_SECONDS if len(self.cluster) > 1 else float("inf")):
             await machine.wait_until_up()
 
     # Machines --------------------------------------------------------------------------------------------------
@@ -175,7 +176,7 @@ class Nemesis:
     async def _pause_machine(self) -> None:
         machine = self._machine()
         machine.pause()
-        self._repairs.later(self._while(0.02, 5.0), machine.resume)
+        self._repairs.later(self._while(0.02, 2.0), machine.resume)
 
     async def _clock_jump(self) -> None:
         seconds = self.random.choice((1, 60, 86_400))

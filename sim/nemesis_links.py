@@ -17,7 +17,7 @@ from sim.repairs import Repairs
 from sim.trace import Trace
 from sim.watch import Watch
 
-LONGEST_SECONDS = 8.0
+LONGEST_SECONDS = 3.0
 
 
 @define

@@ -54,7 +54,7 @@ PEER_DISTURBANCES = (
 """What the nemesis does to machines that have peers."""
 DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES)
 """What the nemesis does at drawn moments."""
-NODES = (1,)
+NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
 """How many nodes found a cluster: one is drawn of these."""
 
 US = 1_000_000

@@ -20,6 +20,7 @@ from sim.checkers.promises import Promises
 from sim.checkers.shadow import Shadow
 from sim.checkers.standing import check_standing
 from sim.checkers.votes import Votes
+from sim.checkers.wishes import Wishes
 from sim.machine import Machine
 from sim.trace import Trace, short
 from sim.verdict import Verdict
@@ -33,7 +34,7 @@ from vdb.storage.superblock_layout import SuperblockState
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartView
+from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartView, StartViewChange
 
 
 @define
@@ -46,6 +47,7 @@ class GroupWatch:
     acks: Acks
     votes: Votes
     logs: Logs
+    wishes: Wishes
     replicas: dict[int, Promises]
     commits: Commits
     founding: Configuration
@@ -92,6 +94,7 @@ class Watch:
             acks=acks,
             votes=Votes(group, verdict),
             logs=Logs(group, ledger, verdict),
+            wishes=Wishes(group, verdict),
             replicas=replicas,
             commits=Commits(group, limits, verdict, acks, replicas),
             founding=self.founding,
@@ -150,8 +153,23 @@ class Ears(Observer):
             watch.replicas[self._number].on_cut(op)
 
     def on_view(self, group: GroupId, view: int, log_view: int, status: str) -> None:
-        if self._hears():
-            self._add("view", group, view, log_view, status)
+        if not self._hears():
+            return
+        self._add("view", group, view, log_view, status)
+        found = self._group(group)
+        if found is not None:
+            self._watch.watches[group].wishes.on_view(found.replica, view)
+
+    def on_receive(self, group: GroupId, message: Message) -> None:
+        if not self._hears():
+            return
+        found = self._group(group)
+        if found is None:
+            return
+        watch = self._watch.watches[group]
+        watch.logs.on_receive(found.replica, message)
+        if isinstance(message, StartViewChange):
+            watch.wishes.on_receive(found.replica, message)
 
     def on_prepare(self, group: GroupId, prepare: Prepare) -> None:
         if not self._hears():
@@ -162,6 +180,8 @@ class Ears(Observer):
         watch.acks.on_replaced(self._number, header.op, header.checksum)
         found = self._group(group)
         replica = found.replica if found is not None else None
+        if replica is not None and replica.status.value == "normal":
+            watch.logs.on_written(self._number, replica.log_view, header)
         proposed = replica is not None and replica.is_primary and header.view == replica.view
         in_flight = header.op - replica.commit_number if proposed and replica is not None else 0
         watch.replicas[self._number].on_prepare(prepare, in_flight=in_flight)
@@ -220,6 +240,7 @@ class Ears(Observer):
         if group not in self._opened:
             self._opened[group] = None
             watch.ledger.on_start(state.checkpoint_op, self._number)
+            watch.wishes.on_start(self._number)
 
     def on_recovered(self, group: GroupId, commit_number: int, state: State) -> None:
         if not self._hears():

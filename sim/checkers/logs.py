@@ -1,13 +1,28 @@
-"""Nothing that was committed is cut (I14): no new view's log lacks it, and no replica drops it."""
+"""Nothing that was committed is cut (I14): no new view's log lacks it, and no replica drops it. And logs grow only by
+what the primary of their view proposes: repair never moves the head (I17)."""
 
 from __future__ import annotations
 
-from attrs import define, field
+from typing import Any
+
+from attrs import define, field, frozen
 
 from sim.checkers.ledger import Ledger
 from sim.checkers.promises import Promises
 from sim.verdict import Verdict
-from vdb.vsr.message import StartView
+from vdb.vsr.header import PrepareHeader
+from vdb.vsr.message import Message, PrepareMessage, StartView
+
+
+@frozen
+class _Last:
+    """A replica as it was when it got its last message."""
+
+    replica: Any
+    op: int
+    log_view: int
+    status: str
+    message: Message
 
 
 @define
@@ -17,15 +32,16 @@ class Logs:
     group: str
     ledger: Ledger
     verdict: Verdict
-    _started: dict[int, None] = field(factory=dict)
-    """Views that have started."""
+    _started: dict[int, int] = field(factory=dict)
+    """Views that have started, with the heads of the logs with which they did."""
+    _last: dict[int, _Last] = field(factory=dict)
 
     def on_start_view(self, message: StartView) -> None:
         """A view starts: its log has all that was committed in the views before it."""
         if message.view in self._started:
             return
-        self._started[message.view] = None
         head = message.tail[-1].op if message.tail else message.commit
+        self._started[message.view] = head
         committed = self.ledger.head
         while committed and self.ledger.ops[committed].view > message.view:
             committed -= 1
@@ -38,6 +54,32 @@ class Logs:
                     header.checksum == self.ledger.ops[header.op].header.checksum,
                     f"{name} has another op {header.op} than the one that was committed",
                 )
+
+    def on_receive(self, replica: Any, message: Message) -> None:
+        """I17: what has moved a backup's head since it got its last message is its primary's prepare of this view."""
+        before = self._last.get(replica.replica)
+        self._last[replica.replica] = _Last(replica, replica.op, replica.log_view, replica.status.value, message)
+        if before is None or before.replica is not replica or replica.is_primary:
+            return
+        if (before.status, before.log_view) != ("normal", replica.log_view) or replica.op <= before.op:
+            return
+        cause = before.message
+        self.verdict.check(
+            "I17",
+            isinstance(cause, PrepareMessage) and cause.prepare.header.view == replica.log_view,
+            f"{self.group}: {type(cause).__name__} moved the head of replica {replica.replica} from op {before.op} to "
+            f"{replica.op} within view {replica.log_view}",
+        )
+
+    def on_written(self, replica: int, log_view: int, header: PrepareHeader) -> None:
+        """I17: beyond the head with which its view started, a log grows by that view's own prepares alone."""
+        head = self._started.get(log_view)
+        self.verdict.check(
+            "I17",
+            head is None or header.op <= head or header.view == log_view,
+            f"{self.group}: replica {replica} takes op {header.op} of view {header.view} into the log of {log_view}"
+            f", a view that started at op {head}",
+        )
 
     def on_cut(self, replica: int, head: int, promises: Promises) -> None:
         """A replica forgets what lies above `head`."""
