@@ -43,7 +43,7 @@ class Sizes:
     kills: int
 
 
-SIZES = {"full": Sizes(7, 3.0, 200_000, 9), "quick": Sizes(3, 1.0, 50_000, 3), "tiny": Sizes(1, 0.05, 2_000, 1)}
+SIZES = {"full": Sizes(7, 3.0, 200_000, 9), "quick": Sizes(3, 2.0, 50_000, 3), "tiny": Sizes(1, 0.05, 2_000, 1)}
 
 
 @frozen
@@ -100,12 +100,12 @@ def compare(report: Report, sizes: Sizes, candidates: Sequence[System]) -> None:
 
 
 def _undisturbed(report: Report, system: System, measure: Callable[[System], T]) -> T:
-    """What `measure` returns, once no change of the primary falls into it."""
+    """What `measure` returns, once nothing such as a change of the primary falls into it."""
     for _ in range(REPEATED_MAX):
         try:
             return measure(system)
         except Interrupted as error:
-            report.note(f"{system.name}: measured again, because the primary refused: {error}")
+            report.note(f"{system.name}: measured again: {error}")
     return measure(system)
 
 

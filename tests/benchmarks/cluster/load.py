@@ -30,7 +30,7 @@ LINKS: dict[str, Callable[[str], Link]] = {"capnp": CapnpLink, "etcd": EtcdLink}
 
 
 class Interrupted(Exception):
-    """The node refused a request or ended the connection, as it may when another becomes the primary."""
+    """What was measured counts for nothing: a node refused, or ended the connection, as when the primary changes."""
 
 
 class Driver:

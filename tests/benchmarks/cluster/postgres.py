@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.benchmarks.cluster.link import PAYLOAD
+from tests.benchmarks.cluster.load import Interrupted
 from tests.benchmarks.cluster.postgres_link import USER, PostgresLink, query
 from tests.benchmarks.cluster.probe import seconds_to_append
 from tests.benchmarks.cluster.system import (
@@ -181,8 +182,10 @@ class Postgres:
         command += ["--host", HOST, "--port", str(self._ports[self._primary]), "--username", USER, "postgres"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = re.search(r"^tps = ([0-9.]+) \(without", done.stdout, re.MULTILINE)
-        if done.returncode != 0 or found is None:
+        if done.returncode != 0:
             raise RuntimeError(f"pgbench ended with code {done.returncode}: {done.stderr.strip()}")
+        if found is None:
+            raise Interrupted("the connections took all of the time")
         return float(found[1])
 
     def fail_over(self) -> float:

@@ -105,5 +105,5 @@ def test_a_measurement_that_is_interrupted_is_told_and_repeated(capsys: pytest.C
     reporter = Reporter()
     compare(reporter.begin("cluster", "a test"), SIZES, [KnownSystem("VerityDB", 100, calls, interruptions=2)])
     assert calls.count("VerityDB 1x1") == SIZES.turns + 2
-    told = "VerityDB: measured again, because the primary refused: another node is the primary"
+    told = "VerityDB: measured again: another node is the primary"
     assert capsys.readouterr().out.count(told) == 2
