@@ -91,6 +91,7 @@ class Group:
             on_named=self._neighbours.on_named,
             on_scrub_fault=self._on_scrub_fault,
             on_scrub_pass=self._on_scrub_pass,
+            clock_synchronised=lambda: self.clock_synchronised,
             not_primary=self._not_primary,
         )
         return Member(

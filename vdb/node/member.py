@@ -20,6 +20,7 @@ from vdb.errors import DamagedData, NotPrimary
 from vdb.kernel.command import MemberRow, Reconfigure
 from vdb.kernel.state import State
 from vdb.limits import Limits
+from vdb.marks import mark
 from vdb.node import log
 from vdb.node.bodies import Bodies
 from vdb.node.checkpointer import Checkpointer
@@ -40,6 +41,7 @@ from vdb.storage.superblock import SuperblockState
 from vdb.types import GroupId
 from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import (
+    Abdicate,
     CheckpointDurable,
     Confirm,
     Message,
@@ -57,6 +59,9 @@ from vdb.wire.command import decode_body
 TICK_ALONE_SECONDS = 1.0
 """How often a group of one looks whether it still is one."""
 NONCE_BOUND = 1 << 62
+CLOCK_CHECK_TICKS = 50
+CLOCK_STRIKES_MAX = 10
+"""A primary whose clock failed so many checks in a row gives up its view: another one's may be better."""
 
 
 @frozen(kw_only=True)
@@ -82,6 +87,8 @@ class Outside:
     """The log names these as members from some op on; whether it commits is open."""
     on_scrub_fault: Callable[[ScrubFault], None]
     on_scrub_pass: Callable[[], None]
+    clock_synchronised: Callable[[], bool]
+    """Whether this node may stamp requests."""
     not_primary: Callable[[], NotPrimary]
     """Why a request can't be served here."""
 
@@ -115,6 +122,7 @@ class Member:
         """Set once this node has been the serving primary."""
         self._open = False
         self._has_help = False
+        self._clock_strikes = 0
         self.replica = Replica(
             group=group_hash(durable.cluster, name),
             replica=durable.replica,
@@ -306,6 +314,20 @@ class Member:
             if not self.is_alone:
                 self._accept_help()
                 self.driver.feed(Tick())
+                if self.replica.tick % CLOCK_CHECK_TICKS == 0:
+                    self._check_clock()
+
+    def _check_clock(self) -> None:
+        """Somebody has to stamp requests: a primary whose clock stays wrong gives up its view."""
+        if not self.replica.is_serving_primary or self._outside.clock_synchronised():
+            self._clock_strikes = 0
+            return
+        self._clock_strikes += 1
+        if self._clock_strikes == CLOCK_STRIKES_MAX:
+            mark("member.clock_gave_up")
+            log.warning("group.clock_not_synchronised", group=self.name, view=self.replica.view)
+            self._clock_strikes = 0
+            self.driver.feed(Abdicate())
 
     def _accept_help(self) -> None:
         """From the moment at which the group has other members, they may have what is damaged here."""

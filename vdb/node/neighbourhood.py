@@ -114,7 +114,7 @@ class Neighbourhood:
         self._note_rows(group.name, group.state)
 
     def settle(self) -> None:
-        """All groups were added. A disk that none of them names was replaced, and a crash came before that was noted."""
+        """All groups were added. A disk that none of them names was replaced, and a crash came before it was noted."""
         for node in sorted({node: None for rows in self._rows.values() for node in rows}):
             named = [rows[node].disk_id for rows in self._rows.values() if node in rows]
             if node != self.peers.node and self._file.remembered(node) not in named:

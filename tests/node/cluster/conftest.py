@@ -139,6 +139,10 @@ class Cluster:
     def running(self) -> list[int]:
         return [number for number, machine in self.machines.items() if machine.node is not None]
 
+    async def wait_until(self, condition: Callable[[], object]) -> None:
+        while not condition():  # noqa: ASYNC110
+            await trio.sleep(0.02)
+
     async def primary(self, name: GroupId = HOME) -> int:
         """The node that serves, in the highest view that any node is in."""
         while True:

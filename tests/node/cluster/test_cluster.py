@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
+from vdb.errors import NotReady
 from vdb.kernel.command import Origin
 from vdb.kernel.reply import Appended, SessionOpened
 from vdb.node.request import PlainAppend, PlainBatch, PlainRun, PlainSession
@@ -212,5 +213,22 @@ def test_a_node_that_waits_for_a_position_sees_it_after_a_state_sync(in_cluster:
             await cluster.append("s", b"%d" % number)
         await cluster.start(away)
         assert await cluster.group(away).wait_applied(59, 20.0)
+
+    in_cluster(body)
+
+
+def test_a_primary_whose_clock_was_set_takes_no_writes_and_hands_over(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        first = await cluster.primary()
+        cluster.machines[first].host.clock.jump(3_600_000_000)
+        await trio.sleep(1)
+        with pytest.raises(NotReady, match="doesn't agree with those of a quorum"):
+            await cluster.group(first).execute(append_request("s", b"x"), Origin())
+        await cluster.wait_until(lambda: not cluster.group(first).replica.is_serving_primary)
+        await cluster.append("s", b"x")
+        await cluster.converge()
+        assert cluster.group(first).state.last_timestamp < cluster.machines[first].host.clock.wall_us() - 3_000_000_000
 
     in_cluster(body)
