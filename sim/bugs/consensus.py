@@ -107,13 +107,13 @@ def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
     from vdb.kernel.rows import SESSION_ROW
     from vdb.kernel.tables import SESSIONS, session_key
     from vdb.node import batch as batches
-    from vdb.node import group
+    from vdb.node.proposer import Proposer
 
     def make_answer(_answer: Any) -> Any:
         def look_at_committed_only(self: Any, _batch: Any, pending: Any) -> bool:
-            reply = apply.stored_reply(self.state, pending.origin)
+            reply = apply.stored_reply(self._executor.state, pending.origin)
             if reply is None:
-                self._retries = AlwaysEmpty()
+                self._pipeline._retries = AlwaysEmpty()
                 return False
             pending.on_reply(reply)
             return True
@@ -131,7 +131,7 @@ def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
         return execute_always
 
     return (
-        Replacement(group.Group, "_answer_duplicate", make_answer),
+        Replacement(Proposer, "_answer_duplicate", make_answer),
         Replacement(batches, "execute_request", make_execute),
     )
 
@@ -147,23 +147,19 @@ def evict_by_local_order() -> tuple[Replacement, ...]:
 
 
 def reply_before_commit() -> tuple[Replacement, ...]:
-    from vdb.node.group import Group
+    from vdb.node.pipeline import Pipeline
+    from vdb.node.request import nobody
 
-    replies: list[Any] = []
+    def make_add(add: Any) -> Any:
+        def reply_then_wait(self: Any, op: int, batch: Any) -> None:
+            add(self, op, batch)
+            for index, pending in batch.waiters:
+                pending.on_reply(batch.replies[index])
+                pending.on_reply = pending.on_lost = nobody
 
-    def make_reply(reply: Any) -> Any:
-        replies.append(reply)
-        return lambda self, batch: None
+        return reply_then_wait
 
-    def make_do(do: Any) -> Any:
-        def reply_then_do(self: Any, ready: Any) -> None:
-            if ready.persist and self._in_flight:
-                replies[0](self, self._in_flight[-1])
-            do(self, ready)
-
-        return reply_then_do
-
-    return (Replacement(Group, "_reply", make_reply), Replacement(Group, "_do", make_do))
+    return (Replacement(Pipeline, "add", make_add),)
 
 
 def timestamp_from_clock_alone() -> tuple[Replacement, ...]:
@@ -189,7 +185,7 @@ def kernel_draws_lots() -> tuple[Replacement, ...]:
 
 
 def slot_not_bound_to_op() -> tuple[Replacement, ...]:
-    from vdb.storage import wal
+    from vdb.storage import wal_opening
 
     def make(_fits: Any) -> Any:
         def fits_anywhere(header: Any, *, slot: int, wal_slots: int, group_hash: bytes) -> bool:
@@ -197,7 +193,7 @@ def slot_not_bound_to_op() -> tuple[Replacement, ...]:
 
         return fits_anywhere
 
-    return (Replacement(wal, "fits_slot", make),)
+    return (Replacement(wal_opening, "fits_slot", make),)
 
 
 def projection_rows_before_position() -> tuple[Replacement, ...]:

@@ -28,9 +28,9 @@ def parts_visible_before_close() -> tuple[Replacement, ...]:
 
 
 def open_transactions_outlive_the_view() -> tuple[Replacement, ...]:
-    from vdb.node.group import Group
+    from vdb.node.proposer import Proposer
 
-    return (Replacement(Group, "_void_what_is_open", lambda _void: lambda self: None),)
+    return (Replacement(Proposer, "_void_what_is_open", lambda _void: lambda self: None),)
 
 
 def part_uses_up_the_number() -> tuple[Replacement, ...]:
