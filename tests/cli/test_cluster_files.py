@@ -89,7 +89,7 @@ def test_one_more_node(run_here: Callable[..., Any], tmp_path: Path) -> None:
     again = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "3", "--address", NOBODY)
     assert "n3.toml is there already" in again.err
     founder = run_here("cluster", "prepare", "--dir", str(tmp_path), "--node", "1")
-    assert "the cluster began with a node 1: expected another number" in founder.err
+    assert "the cluster began with a node 1: expected another number, or --again" in founder.err
     elsewhere = run_here("cluster", "prepare", "--dir", str(tmp_path / "nowhere"), "--node", "4")
     assert elsewhere.code == 2
     assert "n0.toml can't be read" in elsewhere.err

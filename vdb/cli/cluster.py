@@ -112,11 +112,13 @@ async def prepare(
     host: str = "127.0.0.1",
     port: int | None = None,
     peer_port: int | None = None,
+    again: Annotated[bool, Parameter(negative="")] = False,
     options: NodeOptions = NODE,
 ) -> None:
     """Write the files of a node that shall join a cluster: beside those that `vdb cluster init` wrote.
 
-    The cluster is asked for its present members, so that the new node finds them.
+    The cluster is asked for its present members, so that the new node finds them. With --again the file of a node is
+    written anew, for one whose disk was lost after members had come and gone.
 
     Example: `vdb cluster prepare --dir cluster --node 3`
 
@@ -132,6 +134,8 @@ async def prepare(
         For clients; without it, 7140 plus the number.
     peer_port
         For the other nodes; without it, 7150 plus the number.
+    again
+        The node is a member already: write its configuration anew, with the addresses at which the others know it.
     """
     if not 0 <= node <= NODE_NUMBER_MAX:
         raise ConfigError(f"a node's number lies between 0 and {NODE_NUMBER_MAX}; found {node}")
@@ -145,21 +149,31 @@ async def prepare(
         port=PORT + node if port is None else port,
         peer_port=PEER_PORT + node if peer_port is None else peer_port,
     )
-    if any(member.number == node for member in known.members):
-        raise ConfigError(f"the cluster began with a node {node}: expected another number")
+    if not again and any(member.number == node for member in known.members):
+        raise ConfigError(f"the cluster began with a node {node}: expected another number, or --again")
     members = await _present_members(options, cluster)
     if not members:
         members = [Place.at(member.number, member.address, member.peer_address) for member in known.members]
         print_note("no node of the cluster answers: the file names those with which it began")
-    if any(member.number == node for member in members):
-        raise ConfigError(f"the cluster has a node {node}: expected another number")
+    held = next((member for member in members if member.number == node), None)
+    if again != (held is not None):
+        raise ConfigError(
+            f"the cluster has no node {node}: leave --again away"
+            if again
+            else f"the cluster has a node {node}: expected another number, or --again"
+        )
+    place = held or place
+    others = [member for member in members if member.number != node]
     files = ClusterFiles(directory=directory, cluster=cluster, region=known.node.region, tls=known.tls is not None)
-    path = files.write_node(place, [*members, place], join=True)
+    path = files.write_node(place, [*others, place], join=True, again=again)
     if options.json:
         print_json({"node": node, "config": str(path), "address": place.address})
         return
     print_text(f"wrote {path}. Start the node, then take it in:")
     print_text(f"  vdb start --config {path}")
+    if again:
+        print_text(f"  vdb cluster recover --node {node}")
+        return
     print_text(f"  vdb cluster add --at {place.address}")
     print_text(f"  vdb cluster promote --node {node}")
 

@@ -6,7 +6,7 @@
     DIR/tls/n0.pem, n0.key   a node's certificate and key
     DIR/tls/client.pem, .key of clients and of the command line
 
-Files that are there are never written over. Private files have mode 0600, directories that are made 0700.
+Files that are there are never written over, but a configuration on demand. Private files have mode 0600, directories that are made 0700.
 """
 
 from __future__ import annotations
@@ -83,12 +83,14 @@ class ClusterFiles:
         _write_private(self._key_file, generate_root_key().encode() + b"\n")
         return [self.write_node(place, places, join=False) for place in places]
 
-    def write_node(self, place: Place, members: Sequence[Place], *, join: bool) -> Path:
-        """One node's configuration and, with TLS, its certificate."""
+    def write_node(self, place: Place, members: Sequence[Place], *, join: bool, again: bool = False) -> Path:
+        """One node's configuration and, with TLS, its certificate. `again`: the configuration takes another's place."""
         path = self.config_path(place)
+        if again:
+            path.unlink(missing_ok=True)
         if path.exists():
             raise ConfigError(f"{path} is there already")
-        if self.tls:
+        if self.tls and not (again and self.tls_file(f"{place.name}.pem").exists()):
             self._issue(place.name, f"node {place.number}", [place.host, node_name(self.cluster, place.number)])
         _write(path, self._toml(place, members, join=join).encode())
         return path
