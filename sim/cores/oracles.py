@@ -31,8 +31,8 @@ class Oracles:
     votes: dict[tuple[int, int], DoViewChange] = field(factory=dict)
     logs: dict[tuple[int, int, int], bytes] = field(factory=dict)
     """(view, log_view, op): the checksum that votes of this log_view for this view name."""
-    acked: dict[tuple[int, int], dict[bytes, None]] = field(factory=dict)
-    """(replica, op): the checksums acked."""
+    acked: dict[tuple[int, int], dict[bytes, int]] = field(factory=dict)
+    """(replica, op): the checksums acked, each with the newest view in which it was."""
     views: dict[int, int] = field(factory=dict)
     """The view of the replica that was the first to commit an op."""
     acks: dict[tuple[int, int, bytes], dict[int, None]] = field(factory=dict)
@@ -58,7 +58,7 @@ class Oracles:
             raise Broken(f"I9: {host.number} acks in view {ok.view} after a vote for {self.voted[host.number]}")
         if not has_on_platter(host, ok.op, ok.checksum) and ok.op not in platter.faulty:
             raise Broken(f"I33: {host.number} acks op {ok.op}, which isn't durable")
-        self.acked.setdefault((host.number, ok.op), {})[ok.checksum] = None
+        self.acked.setdefault((host.number, ok.op), {})[ok.checksum] = ok.view
         self.acks.setdefault((ok.view, ok.op, ok.checksum), {})[host.number] = None
 
     def _check_vote(self, host: Host, vote: DoViewChange) -> None:
@@ -73,15 +73,25 @@ class Oracles:
             checksum = entry.header.checksum
             if self.logs.setdefault((vote.view, vote.log_view, entry.op), checksum) != checksum:
                 raise Broken(f"I13: votes for view {vote.view} differ at op {entry.op}")
-            if entry.nack and checksum in self.acked.get((host.number, entry.op), {}):
+            if entry.nack and self._is_lie(host, vote, entry.op, checksum):
                 raise Broken(f"I15: {host.number} nacks op {entry.op}, which it acked")
         self._check_bits(host, vote)
+
+    def _is_lie(self, host: Host, vote: DoViewChange, op: int, checksum: bytes) -> bool:
+        """An ack of the log that the vote tells, or of what committed before: a log cut since then may come back."""
+        acked = self.acked.get((host.number, op), {}).get(checksum)
+        if acked is None:
+            return False
+        committed = self.committed.get(op)
+        was_committed = committed is not None and committed.checksum == checksum and self.views[op] < vote.view
+        return acked == vote.log_view or was_committed
 
     def _check_bits(self, host: Host, vote: DoViewChange) -> None:
         for entry in vote.tail:
             committed = self.committed.get(entry.op)
-            acked = self.acked.get((host.number, entry.op), {})
-            if entry.nack and entry.header is None and committed is not None and committed.checksum in acked:
+            if not entry.nack or entry.header is not None or committed is None:
+                continue
+            if self._is_lie(host, vote, entry.op, committed.checksum):
                 raise Broken(f"I15: {host.number} nacks op {entry.op}, which it acked and which is committed")
 
     def on_first_commit(self, host: Host, header: PrepareHeader) -> None:
