@@ -80,6 +80,9 @@ def on_propose(state: ReplicaState, propose: Propose) -> None:
         configuration=state.configuration if configuration is None else configuration,
     )
     assert PREPARE_HEADER_SIZE <= header.size <= state.limits.message_size_max
+    if state.op == state.commit_number:
+        # Nothing could move while there was nothing to commit.
+        state.progress = state.tick
     state.log.append(header)
     state.acks[op] = {}
     prepare = Prepare(header, propose.body)
@@ -333,6 +336,9 @@ def commit(state: ReplicaState, header: PrepareHeader) -> None:
 
 
 def note_commit(state: ReplicaState, commit_number: int) -> None:
+    """Somebody has committed so far. One that had nothing to catch up with begins to only now."""
+    if commit_number > state.commit_known == state.commit_number:
+        state.progress = state.tick
     state.commit_known = max(state.commit_known, commit_number)
 
 

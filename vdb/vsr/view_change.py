@@ -279,8 +279,8 @@ def start_view(state: ReplicaState) -> None:
     state.view_start_op = state.op
     state.progress = state.tick
     forget_acks(state)
-    for peer in state.peers.values():
-        peer.heard = state.tick
+    for other in state.others():
+        state.peer(other).heard = state.tick
     state.view_started()
     state.broadcast(make_start_view(state))
     advance_commits(state)
