@@ -18,6 +18,7 @@ from sim.atlas import Atlas
 from sim.cluster import Cluster
 from sim.machine import BEFORE_RESTART_SECONDS, Machine
 from sim.nemesis_links import Links
+from sim.nemesis_members import Members
 from sim.options import Options
 from sim.repairs import Repairs
 from sim.trace import Trace
@@ -40,6 +41,7 @@ class Nemesis:
     trace: Trace
     workload: Workload
     watch: Watch
+    members: Members
     _repairs: Repairs = field(init=False)
     _links: Links = field(init=False)
 
@@ -134,6 +136,9 @@ class Nemesis:
             "clog": self._links.clog,
             "deaf_primary": self._links.deaf_primary,
             "power_cut": self._power_cut,
+            "lose_disk": self.members.lose_disk,
+            "add_member": self.members.add_member,
+            "remove_member": self.members.remove_member,
         }
 
     async def _wait_for_progress(self, point: float) -> None:

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from sim.world.entropy import draws
 from sim.world.faults import DiskFaults, NetworkFaults
-from vdb.limits import SECTOR_SIZE, Limits
+from vdb.limits import REPLICAS_MAX, SECTOR_SIZE, Limits
 from vdb.vsr.timing import Timing
 
 SMALL_WORK = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
@@ -52,7 +52,9 @@ PEER_DISTURBANCES = (
     "deaf_primary",
 )
 """What the nemesis does to machines that have peers."""
-DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES)
+MEMBER_DISTURBANCES = ("lose_disk", "add_member", "remove_member")
+"""Changes of members, under fire."""
+DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES)
 """What the nemesis does at drawn moments."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
 """How many nodes found a cluster: one is drawn of these."""
@@ -172,12 +174,12 @@ def draw_peers(random: Random, drawn: Options, nodes: int) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "limits": _changed_limits(drawn.limits, {"sessions_max": max(drawn.limits.sessions_max, 2 * drawn.clients)}),
-        "spares": 0,
+        "spares": random.choice((0, 0, 1)) if nodes < REPLICAS_MAX else 0,
         "harmed": tuple(sorted(random.sample(range(nodes), minority(nodes)))),
         "clock_error_us": random.choice((0, 1_000, 100_000)),
         "clock_skew_us": 0,
         "dead_at_the_end": nodes > 2 and random.random() < 0.5,
-        "disturbances": draw_peer_disturbances(random),
+        "disturbances": _with_database_rot(draw_peer_disturbances(random), random),
         "mix": {**drawn.mix, **{kind: random.choice((0, 1, 2)) for kind in PEER_WORK}},
         "timing": draw_timing(random),
         "tick_us": random.choice((2_000, 10_000, 10_000)),
@@ -202,6 +204,7 @@ def draw_peer_disturbances(random: Random) -> tuple[str, ...]:
     """As for one node, with what only machines that have peers suffer."""
     chosen = [kind for kind in MAIN_DISTURBANCES if kind != "crash" and random.random() < 0.2]
     chosen += [kind for kind in PEER_DISTURBANCES if random.random() < 0.35]
+    chosen += [kind for kind in ("add_member", "remove_member") if random.random() < 0.3]
     found = [kind for kind in chosen for _ in range(random.choice((1, 1, 2, 3)))]
     if random.random() < 0.9:
         found += ["crash"] * random.choice((1, 2, 3))

@@ -16,6 +16,7 @@ from sim.history import History
 from sim.judging import Judging
 from sim.machine import Machine
 from sim.nemesis import Nemesis
+from sim.nemesis_members import Members
 from sim.options import Options
 from sim.platter_view import PlatterView
 from sim.raw_client import Connector
@@ -99,9 +100,16 @@ class Simulation:
             entropy=lambda number: SimEntropy(draws(seed, f"client {number}"), self.client_fence),
             now_ns=self.clock.now_ns,
         )
+        self.members = Members(
+            self.cluster, options, draws(seed, "members"), self.trace, self.watch, self.connectors, self.connector,
+            self.workload.entropy,
+        )  # fmt: skip
         self.nemesis = Nemesis(
-            self.cluster, self.atlases, options, draws(seed, "nemesis"), self.trace, self.workload, self.watch
-        )
+            self.cluster, self.atlases, options, draws(seed, "nemesis"), self.trace, self.workload, self.watch,
+            self.members,
+        )  # fmt: skip
+        for number in range(options.nodes, len(machines)):
+            machines[number].hold()
 
     def connectors(self, number: int) -> dict[str, Connector]:
         """How client `number` reaches each of the founding nodes, by address."""
@@ -158,6 +166,8 @@ class Simulation:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(work)
+            if self.options.nodes > 1:
+                nursery.start_soon(self.members.run)
             await self.nemesis.run()
             while self.workload.calls_left > 0 and not done.is_set():
                 before = self.history.acknowledged
@@ -167,10 +177,11 @@ class Simulation:
             with trio.move_on_after(self.options.heal_bound_us / 1e6):
                 await done.wait()
             self._check_progress(done.is_set())
-        elapsed = self.clock.now_ns()
-        self.idle = self.workload.idle_ns / max(1, elapsed)
-        self.nemesis.heal()
-        await self._converge()
+            elapsed = self.clock.now_ns()
+            self.idle = self.workload.idle_ns / max(1, elapsed)
+            self.nemesis.heal()
+            await self._converge()
+            nursery.cancel_scope.cancel()
 
     def _check_progress(self, progress: bool) -> None:
         self.verdict.check(
@@ -184,7 +195,8 @@ class Simulation:
         """With nothing to do and nothing broken all replicas come to the same place."""
         lack = ""
         for _ in range(int(self.options.heal_bound_us / 1e6 / CONVERGENCE_STEP_SECONDS)):
-            lack = unconverged(self.watch, self.cluster)
+            busy = self.members.waits_for
+            lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

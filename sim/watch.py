@@ -51,6 +51,8 @@ class GroupWatch:
     replicas: dict[int, Promises]
     commits: Commits
     founding: Configuration
+    lost: dict[int, int] = field(factory=dict)
+    """Nodes whose disk was lost, with the epoch that held then: they count again in a newer configuration alone."""
 
     @property
     def promises(self) -> Promises:
@@ -116,6 +118,7 @@ class Watch:
     def on_wiped(self, number: int) -> None:
         """The machine has another disk."""
         for watch in self.watches.values():
+            watch.lost[number] = watch.configuration_before(watch.ledger.head + 1).epoch
             watch.acks.on_wiped(number)
             watch.votes.on_wiped(number)
             watch.replicas[number].on_wiped()
@@ -195,7 +198,9 @@ class Ears(Observer):
         promises = watch.replicas[self._number]
         found = self._group(group)
         if found is not None:
-            check_standing(self._watch.verdict, group, self._number, message, found.replica)
+            check_standing(
+                self._watch.verdict, group, self._number, message, found.replica, watch.lost.get(self._number, -1)
+            )
         promises.on_send(message)
         if isinstance(message, PrepareOk):
             watch.acks.on_ack(self._number, message)

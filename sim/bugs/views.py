@@ -242,7 +242,7 @@ def no_repair_when_idle() -> tuple[Replacement, ...]:
 
 
 VIEW_BUGS: tuple[Bug, ...] = (
-    Bug(id="2", what="commit with one ack too few", expected=("I7", "I5"), replacements=one_ack_too_few),
+    Bug(id="2", what="commit with one ack too few", expected=("I18", "I7", "I5"), replacements=one_ack_too_few),
     Bug(id="3", what="duplicate acks of one replica count", expected=("I7", "I18"), replacements=duplicate_acks_count),
     Bug(id="4", what="acks count whatever prepare they are for", expected=("I7", "I1", "I18"),
         replacements=ack_of_any_prepare),

@@ -21,7 +21,8 @@ class _Last:
     replica: Any
     op: int
     log_view: int
-    status: str
+    follows: bool
+    """It is a backup in normal operation."""
     message: Message
 
 
@@ -56,17 +57,19 @@ class Logs:
                 )
 
     def on_receive(self, replica: Any, message: Message) -> None:
-        """I17: what has moved a backup's head since it got its last message is its primary's prepare of this view."""
+        """I17: what moved a backup's head since its last message is its primary's: a prepare, or the view's log."""
         before = self._last.get(replica.replica)
-        self._last[replica.replica] = _Last(replica, replica.op, replica.log_view, replica.status.value, message)
-        if before is None or before.replica is not replica or replica.is_primary:
+        follows = replica.status.value == "normal" and not replica.is_primary
+        self._last[replica.replica] = _Last(replica, replica.op, replica.log_view, follows, message)
+        if before is None or before.replica is not replica or not before.follows:
             return
-        if (before.status, before.log_view) != ("normal", replica.log_view) or replica.op <= before.op:
+        if before.log_view != replica.log_view or replica.op <= before.op:
             return
         cause = before.message
         self.verdict.check(
             "I17",
-            isinstance(cause, PrepareMessage) and cause.prepare.header.view == replica.log_view,
+            isinstance(cause, StartView)
+            or (isinstance(cause, PrepareMessage) and cause.prepare.header.view == replica.log_view),
             f"{self.group}: {type(cause).__name__} moved the head of replica {replica.replica} from op {before.op} to "
             f"{replica.op} within view {replica.log_view}",
         )

@@ -11,8 +11,8 @@ from vdb.vsr.message import CommitMessage, DoViewChange, Message, PrepareOk, Sta
 UNSURE = ("recovering", "recovering_head", "removed")
 
 
-def check_standing(verdict: Verdict, group: str, number: int, message: Message, replica: Any) -> None:
-    """`replica` is the sender as it is now."""
+def check_standing(verdict: Verdict, group: str, number: int, message: Message, replica: Any, lost: int = -1) -> None:
+    """`replica` is the sender as it is now; `lost` the epoch that held when its disk was lost, -1 if it never was."""
     if isinstance(message, StartView | CommitMessage):
         primary = replica.configuration.primary(message.view)
         verdict.check(
@@ -25,5 +25,7 @@ def check_standing(verdict: Verdict, group: str, number: int, message: Message, 
     name = f"{group}: replica {number}"
     said = f"sends {type(message).__name__} for view {message.view}"
     verdict.check("I34", number not in replica.configuration.learners, f"{name} is a learner and {said}")
+    epoch = replica.configuration.epoch
+    verdict.check("I6", epoch > lost, f"{name} lost its disk under configuration {lost}, and under {epoch} {said}")
     if not isinstance(message, StartViewChange):
         verdict.check("I17", replica.status.value not in UNSURE, f"{name} is {replica.status.value} and {said}")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from sim.nemesis import Nemesis
 from sim.nemesis_links import Links
-from sim.options import DISTURBANCES, MAIN_DISTURBANCES, WORK_KINDS, Options
+from sim.nemesis_members import Members
+from sim.options import DISTURBANCES, MAIN_DISTURBANCES, PEER_DISTURBANCES, WORK_KINDS, Options
 from sim.workload import Actor
 
 
@@ -22,7 +23,7 @@ def test_a_seed_draws_the_same_options_again(seed: int) -> None:
 
 def test_swarm_leaves_faults_out_and_repeats_others() -> None:
     drawn = [Options.draw(seed) for seed in range(200)]
-    for kind in (*MAIN_DISTURBANCES, "database_rot"):
+    for kind in (*MAIN_DISTURBANCES, *PEER_DISTURBANCES, "database_rot"):
         with_it = sum(kind in options.disturbances for options in drawn)
         assert 20 <= with_it <= 199, kind
     assert any(options.beyond_repair for options in drawn)
@@ -43,5 +44,6 @@ def test_unknown_override_is_refused() -> None:
 def test_every_kind_has_its_act() -> None:
     nemesis = Nemesis.__new__(Nemesis)
     nemesis._links = Links.__new__(Links)
+    nemesis.members = Members.__new__(Members)
     assert sorted(nemesis._acts()) == sorted(DISTURBANCES)
     assert all(hasattr(Actor, f"_{kind}") for kind in WORK_KINDS)
