@@ -6,7 +6,8 @@
     DIR/tls/n0.pem, n0.key   a node's certificate and key
     DIR/tls/client.pem, .key of clients and of the command line
 
-Files that are there are never written over, but a configuration on demand. Private files have mode 0600, directories that are made 0700.
+Files that are there are never written over, but a configuration on demand. Private files have mode 0600, directories
+that are made 0700.
 """
 
 from __future__ import annotations
