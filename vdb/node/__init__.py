@@ -6,7 +6,7 @@
     service, node_service the one gate: checks, finds the group, turns replies into answers or errors
     group                 what everybody speaks to, however often the group is opened anew
     member                one opening of it: replica, kernel and storage, and the tasks between; with
-      driver, send_gate     feeds the replica, does what it wants in order, asserts what must be durable before it leaves
+      driver, send_gate     feeds the replica, does what it wants in order, asserts what must be durable first
       proposer, pipeline    the primary's side: requests become prepares, commits become replies; what is lost is told
       preparer, batch       seals requests, and executes them on the prepared state
       executor, bodies      applies commits, wherever their bodies are
@@ -22,6 +22,6 @@
     identity              the file that says what a data directory is
     observer, log         what onlookers and operators hear
 
-Rules: a serving primary applies commits without a suspension in between. Errors of the disk and broken invariants end the node; a
-full disk and a bad call don't. Nothing here imports `vdb.world`: a node is given its world.
+Rules: a serving primary applies commits without a suspension in between. Errors of the disk and broken invariants end
+the node; a full disk and a bad call don't. Nothing here imports `vdb.world`: a node is given its world.
 """
