@@ -208,7 +208,7 @@ class RequestManifest:
 
 @frozen(kw_only=True)
 class Manifest:
-    """Everything that a replica needs to stand at this checkpoint: `files` are the checkpoint's and the segments'."""
+    """The files of this checkpoint. Its rows name the segments that a replica needs besides, with their checksums."""
 
     checkpoint_op: int
     checkpoint_id: bytes = field(repr=False)
@@ -220,7 +220,7 @@ class Manifest:
 
 @frozen(kw_only=True)
 class RequestChunk:
-    """For `size` bytes of a file of the manifest of `checkpoint_op`."""
+    """For `size` bytes of a file of the manifest of `checkpoint_op`, or of a segment."""
 
     checkpoint_op: int
     path: str
