@@ -18,7 +18,7 @@ def one_ack_too_few() -> tuple[Replacement, ...]:
     def make(_has_quorum: Any) -> Any:
         def almost(state: Any, header: Any) -> bool:
             quorums = header.configuration.quorums
-            return len(state.acks.get(header.op, {})) >= max(1, quorums.replication - 1)
+            return bool(len(state.acks.get(header.op, {})) >= max(1, quorums.replication - 1))
 
         return almost
 
@@ -37,7 +37,7 @@ def duplicate_acks_count() -> tuple[Replacement, ...]:
 
     def make_quorum(_has_quorum: Any) -> Any:
         def enough(state: Any, header: Any) -> bool:
-            return len(state.acks.get(header.op, {})) >= header.configuration.quorums.replication
+            return bool(len(state.acks.get(header.op, {})) >= header.configuration.quorums.replication)
 
         return enough
 
@@ -172,7 +172,7 @@ def cut_below_commit() -> tuple[Replacement, ...]:
 
 def repair_moves_the_head() -> tuple[Replacement, ...]:
     from vdb.vsr import repair, replica, table
-    from vdb.vsr.message import Headers
+    from vdb.vsr.message import Headers, RequestHeaders
     from vdb.vsr.state import Status
 
     def on_headers(state: Any, message: Any) -> None:
@@ -184,7 +184,7 @@ def repair_moves_the_head() -> tuple[Replacement, ...]:
     def make_request(request: Any) -> Any:
         def ask_above(state: Any, others: Any) -> None:
             target = others[state.random(len(others))]
-            message = repair.RequestHeaders(first=state.op + 1, last=state.op + 4, replica=state.replica)
+            message = RequestHeaders(first=state.op + 1, last=state.op + 4, replica=state.replica)
             state.send(target, message)
             request(state, others)
 

@@ -56,7 +56,8 @@ def test_the_catalogue_is_complete() -> None:
 
 def test_an_early_ack_is_found() -> None:
     bug = next(bug for bug in BUGS if bug.id == "1")
-    violation = run_seed(2, bug=bug).violation
+    alone = {"nodes": 1}
+    violation = run_seed(2, overrides=alone, bug=bug).violation
     assert violation is not None
     assert violation.invariant in bug.expected
-    assert run_seed(2).ok
+    assert run_seed(2, overrides=alone).ok

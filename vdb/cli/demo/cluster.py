@@ -146,9 +146,7 @@ class ClusterDemo:
             "failover_seconds": round(again - at, 3),
         }
         self.story.say(f"SIGKILL for n{primary}, the primary, after {before} acknowledged events.")
-        self.story.say(
-            f"Writes were accepted again {again - at:.2f} s later: n{group.primary} led view {group.view}."
-        )
+        self.story.say(f"Writes were accepted again {again - at:.2f} s later: n{group.primary} led view {group.view}.")
         self.story.say("The clients noticed a pause, and went on in their sessions.")
         self._picture(at)
         return primary
