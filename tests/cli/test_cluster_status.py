@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -83,22 +84,32 @@ def lines_of(reports: list[NodeReport], capsys: pytest.CaptureFixture[str]) -> l
 
 def test_each_member_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(REPORTS, capsys)
-    assert lines[0] == f"cluster {'ab' * 16} in eu-west-1: 2 of 3 nodes answer, version 0.1.0"
-    assert lines[2] == "eu-west-1: primary n1, view 4, configuration 7, position 1234"
-    rows = [dict(zip(lines[3].split("\t"), line.split("\t"), strict=True)) for line in lines[4:7]]
-    assert [row["role"] for row in rows] == ["voter", "primary", "learner"]
+    assert lines[0] == f"cluster {'ab' * 16} in eu-west-1, 2 of 3 nodes answer"
+    assert lines[2].split("\t") == ["node", "address", "version", "up", "remarks"]
+    assert lines[3].split("\t") == ["n0", "10.0.0.0:7140", "0.1.0", "5 s", "-"]
+    assert lines[5].split("\t") == ["n2", "10.0.0.2:7140", "-", "-", "doesn't answer"]
+    assert lines[6] == "nobody answers"
+    assert lines[8] == "eu-west-1: primary n1, view 4, configuration 7, position 1234"
+    rows = [dict(zip(lines[9].split("\t"), line.split("\t"), strict=True)) for line in lines[10:13]]
+    assert [row["state"] for row in rows] == ["voter", "primary", "learner, silent 2 min"]
     assert [row["lag"] for row in rows] == ["2", "0", "10"]
-    assert [row["status"] for row in rows] == ["normal", "normal", "silent for 2 min"]
+    assert [row["scrubbed"] for row in rows] == ["not yet", "not yet", "-"]
     assert [row["clock"] for row in rows] == ["-1.5 ms", "+0.0 ms", "-1.5 ms"]
-    assert lines[-1] == "10.0.0.2:7140 doesn't answer: nobody answers"
+
+
+def test_a_state_that_is_not_usual_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    scrubbed = int(time.time() * 1e6) - 7_200_000_000
+    odd = group(*MEMBERS, status="recovering_head", scrubbed_at=scrubbed, scrub_faults=2)
+    lines = lines_of([REPORTS[1], evolve(REPORTS[0], status=node(0, odd))], capsys)
+    row = dict(zip(lines[7].split("\t"), lines[8].split("\t"), strict=True))
+    assert (row["state"], row["scrubbed"]) == ("voter, recovering head", "2 h ago, 2 faults")
 
 
 def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     told = node(1, group(*MEMBERS, disk_full=True), clock_synchronised=False)
     lines = lines_of([evolve(REPORTS[1], status=told)], capsys)
     assert "eu-west-1: no primary, view 4, configuration 7, position 1234" in lines
-    assert "n1: its clock doesn't agree with a quorum's" in lines
-    assert "n1: its disk is full" in lines
+    assert lines[3].endswith("\tits clock doesn't agree with a majority's, its disk is full")
 
 
 def test_a_node_that_still_thinks_it_leads_is_not_believed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +118,9 @@ def test_a_node_that_still_thinks_it_leads_is_not_believed(capsys: pytest.Captur
 
 
 def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lines_of([REPORTS[2]], capsys)[-1] == "10.0.0.2:7140 doesn't answer: nobody answers"
+    lines = lines_of([REPORTS[2]], capsys)
+    assert lines[-2].split("\t") == ["-", "10.0.0.2:7140", "-", "-", "doesn't answer"]
+    assert lines[-1] == "nobody answers"
 
 
 def test_as_json() -> None:

@@ -11,20 +11,9 @@ from vdb.cli.output import print_table, print_text
 from vdb.client.admin import NodeReport
 from vdb.client.values import GroupStatus, MemberStatus
 
-_COLUMNS = (
-    "node",
-    "address",
-    "role",
-    "status",
-    "view",
-    "op",
-    "commit",
-    "lag",
-    "checkpoint",
-    "scrubbed",
-    "faults",
-    "clock",
-)
+_NODE_COLUMNS = ("node", "address", "version", "up", "remarks")
+_COLUMNS = ("node", "state", "view", "op", "commit", "lag", "checkpoint", "scrubbed", "clock")
+"""As many as eighty columns of a terminal hold."""
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -37,15 +26,16 @@ class _View:
 
 
 def print_cluster(reports: Sequence[NodeReport]) -> None:
-    """A heading and a table for each group, then who doesn't answer and what is wrong."""
+    """All nodes, then each group with its members."""
     answering = [report.status for report in reports if report.status is not None]
     if answering:
         first = answering[0]
-        versions = sorted({status.version for status in answering})
-        print_text(
-            f"cluster {first.cluster.hex()} in {first.region}: {len(answering)} of {_count(reports)} nodes answer, "
-            f"version {', '.join(versions)}"
-        )
+        print_text(f"cluster {first.cluster.hex()} in {first.region}, {len(answering)} of {len(reports)} nodes answer")
+        print_text()
+    print_table(_NODE_COLUMNS, [_node_row(report, reports) for report in reports])
+    for report in reports:
+        if report.problem:
+            print_text(report.problem)
     for name in dict.fromkeys(group.group for status in answering for group in status.groups):
         views = [
             _View(number=status.number, group=group)
@@ -55,31 +45,28 @@ def print_cluster(reports: Sequence[NodeReport]) -> None:
         ]
         print_text()
         _print_group(name, views)
-    problems = [
-        *(f"{report.address} doesn't answer: {report.problem}" for report in reports if report.status is None),
-        *(
-            f"{status.node}: its clock doesn't agree with a quorum's"
-            for status in answering
-            if not status.clock_synchronised
-        ),
-        *(f"{status.node}: its disk is full" for status in answering if any(g.disk_full for g in status.groups)),
-    ]
-    if problems:
-        print_text()
-    for problem in problems:
-        print_text(problem)
 
 
-def _count(reports: Sequence[NodeReport]) -> int:
-    """How many nodes there are: those that answer, and members that don't."""
-    numbers = {
-        member.node
-        for report in reports
-        if report.status is not None
-        for group in report.status.groups
-        for member in group.members
-    }
-    return max(len(numbers), sum(report.status is not None for report in reports))
+def _node_row(report: NodeReport, reports: Sequence[NodeReport]) -> tuple[object, ...]:
+    status = report.status
+    if status is None:
+        return (_name_at(report.address, reports), report.address, "-", "-", "doesn't answer")
+    remarks = []
+    if not status.clock_synchronised:
+        remarks.append("its clock doesn't agree with a majority's")
+    if any(group.disk_full for group in status.groups):
+        remarks.append("its disk is full")
+    return (status.node, report.address, status.version, _age(status.uptime_seconds), ", ".join(remarks) or "-")
+
+
+def _name_at(address: str, reports: Sequence[NodeReport]) -> str:
+    """The name of the node at this address, as the others know it."""
+    for report in reports:
+        for group in report.status.groups if report.status is not None else ():
+            for member in group.members:
+                if member.address == address:
+                    return member.name
+    return "-"
 
 
 def _print_group(name: str, views: Sequence[_View]) -> None:
@@ -95,29 +82,36 @@ def _print_group(name: str, views: Sequence[_View]) -> None:
 
 def _row(member: MemberStatus, own: GroupStatus | None, best: GroupStatus, commit: int) -> tuple[object, ...]:
     """What a member says of itself; of one that doesn't answer, what the primary last heard."""
-    role = "learner" if member.learner else "voter"
+    state = "learner" if member.learner else "voter"
     if best.serving and member.node == best.primary:
-        role = "primary"
+        state = "primary"
     clock = "-" if member.clock_offset_us is None else f"{member.clock_offset_us / 1000:+.1f} ms"
     if own is None:
-        heard = "never heard" if member.heard_us is None else f"silent for {_age(member.heard_us / 1e6)}"
+        heard = "never heard" if member.heard_us is None else f"silent {_age(member.heard_us / 1e6)}"
         lag = commit - member.commit
-        return (member.name, member.address, role, heard, "-", "-", member.commit, lag, member.checkpoint_op, "-", "-",
-                clock)  # fmt: skip
+        return (
+            member.name, f"{state}, {heard}", "-", "-", member.commit, lag, member.checkpoint_op, "-", clock,
+        )  # fmt: skip
+    if own.status != "normal":
+        state = f"{state}, {own.status.replace('_', ' ')}"
     return (
         member.name,
-        member.address,
-        role,
-        own.status,
+        state,
         own.view,
         own.op,
         own.commit,
         commit - own.commit,
         own.checkpoint_op,
-        "not yet" if not own.scrubbed_at else f"{_age(time.time() - own.scrubbed_at / 1e6)} ago",
-        own.scrub_faults,
+        _scrubbed(own),
         clock,
     )
+
+
+def _scrubbed(group: GroupStatus) -> str:
+    if not group.scrubbed_at:
+        return "not yet"
+    ago = f"{_age(time.time() - group.scrubbed_at / 1e6)} ago"
+    return f"{ago}, {group.scrub_faults} faults" if group.scrub_faults else ago
 
 
 def _name_of(group: GroupStatus, node: int) -> str:
