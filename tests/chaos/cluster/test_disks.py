@@ -31,6 +31,7 @@ async def test_a_deleted_data_directory_comes_back_by_command_alone(cluster, und
         cluster.end(lost)
         shutil.rmtree(cluster.data_dir(lost), ignore_errors=True)
         cluster.launch(lost, "--join")
+        await trio.to_thread.run_sync(cluster.wait_ready, lost)
         await trio.to_thread.run_sync(cluster.vdb, "cluster", "recover", "--node", str(lost))
         await load.wait_for(20)
         # Now it counts: with another node gone, the two go on.
@@ -42,6 +43,7 @@ async def test_a_deleted_data_directory_comes_back_by_command_alone(cluster, und
     await under_load(cluster, wipe)
 
 
+@pytest.mark.chaos
 async def test_flipped_bytes_are_repaired_while_serving(cluster, under_load) -> None:
     cluster.init(3)
     await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
@@ -65,6 +67,7 @@ async def test_flipped_bytes_are_repaired_while_serving(cluster, under_load) -> 
     await under_load(cluster, rot)
 
 
+@pytest.mark.chaos
 async def test_a_full_disk_of_a_backup_stops_nobody(cluster, under_load, tmp_path: Path) -> None:
     cluster.init(3)
     small = cluster.data_dir(2)

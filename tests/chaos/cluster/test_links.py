@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 
@@ -25,6 +26,7 @@ async def test_a_primary_that_is_cut_off_is_replaced(cluster, under_load) -> Non
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.chaos
 async def test_a_primary_that_is_deaf_is_replaced(cluster, under_load) -> None:
     """One way: its words arrive, and no answer reaches it."""
     async with trio.open_nursery() as nursery:
@@ -45,6 +47,7 @@ async def test_a_primary_that_is_deaf_is_replaced(cluster, under_load) -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.chaos
 async def test_a_link_between_backups_matters_to_nobody(cluster, under_load) -> None:
     async with trio.open_nursery() as nursery:
         cluster.init(3)

@@ -29,7 +29,8 @@ def add(cluster, number: int) -> None:
     files = ["--dir", str(cluster.folder), "--node", str(number)]
     made = cluster.vdb("cluster", "prepare", *files, "--port", str(client), "--peer-port", str(peer))
     assert made["node"] == number
-    cluster.launch(number)
+    cluster.configs[number] = cluster.folder / f"n{number}.toml"
+    cluster.start(number)
     cluster.vdb("cluster", "add", "--at", f"127.0.0.1:{client}")
-    cluster.learn(number, cluster.folder / f"n{number}.toml")
+    cluster.learn(number, cluster.configs[number])
     cluster.vdb("cluster", "promote", "--node", str(number))

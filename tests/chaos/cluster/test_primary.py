@@ -1,6 +1,6 @@
 """The primary of three real nodes is killed, frozen and stopped under load; and all nodes at once.
 
-VDB_CHAOS_KILLS says how often the primary is killed (3 unless told).
+VDB_CHAOS_KILLS says how often the primary is killed (2 unless told).
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import os
 import signal
 import statistics
 
+import pytest
 import trio
 
-KILLS = int(os.environ.get("VDB_CHAOS_KILLS", "3"))
+KILLS = int(os.environ.get("VDB_CHAOS_KILLS", "2"))
 
 
 async def test_killed_primaries_lose_nothing(cluster, under_load, tell) -> None:
@@ -34,6 +35,7 @@ async def test_killed_primaries_lose_nothing(cluster, under_load, tell) -> None:
     tell(f"writes again after {median:.2f} s in the median, {most:.2f} s at most ({KILLS} kills of the primary)")
 
 
+@pytest.mark.chaos
 async def test_a_frozen_primary_is_replaced_and_serves_nothing_stale(cluster, under_load) -> None:
     cluster.init(3)
     await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
@@ -49,6 +51,7 @@ async def test_a_frozen_primary_is_replaced_and_serves_nothing_stale(cluster, un
     await under_load(cluster, freeze)
 
 
+@pytest.mark.chaos
 async def test_power_loss_of_all_nodes_at_once(cluster, under_load) -> None:
     cluster.init(3)
     await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
@@ -78,6 +81,7 @@ async def test_a_rolling_restart_fails_no_request(cluster, under_load) -> None:
     assert load.failed == []
 
 
+@pytest.mark.chaos
 async def test_a_minority_that_is_gone_hurts_nobody(cluster, under_load) -> None:
     cluster.init(3)
     await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
