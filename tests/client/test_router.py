@@ -175,3 +175,18 @@ async def test_nobody_answers_at_all_of_the_addresses(cluster: Any) -> None:
     with pytest.raises(Unreachable, match="none of 3 nodes answers; the last: nobody answers here; if none runs"):
         async with cluster.client():
             pass
+
+
+def test_one_address_is_enough_to_leave_a_node_that_hangs(cluster: Any) -> None:
+    async def main() -> None:
+        async with running(cluster, "n0") as client:
+            cluster.lead("n1")
+            await client.create_stream("notes")
+            cluster.nodes["n1"].mute = True
+            cluster.lead("n0")
+            started = trio.current_time()
+            await client.publish("notes", b"b")
+            assert trio.current_time() - started < 1.5
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    assert cluster.nodes["n0"].streams["notes"].payloads == [b"b"]

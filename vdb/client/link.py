@@ -30,11 +30,16 @@ class Link:
     """Calls over one connection. `lost` is set once no call can succeed any more."""
 
     def __init__(
-        self, rpc: RpcClient, address: str = "", on_late: Callable[[Link], Awaitable[None]] | None = None
+        self,
+        rpc: RpcClient,
+        address: str,
+        on_late: Callable[[Link], Awaitable[None]],
+        has_others: Callable[[], bool],
     ) -> None:
-        """`on_late` is awaited, again and again, while an answer is late."""
+        """`on_late` is awaited, again and again, while an answer is late and there are other nodes to ask."""
         self._rpc = rpc
         self._on_late = on_late
+        self._has_others = has_others
         self.address = address
         self._deadlines: dict[int, float] = {}
         """By serial number: when the answer to a call is overdue, in the loop's time."""
@@ -96,15 +101,14 @@ class Link:
 
     async def watch(self) -> None:
         """Returns when the link is lost, or when an answer is overdue."""
-        every = _WATCH_SECONDS if self._on_late is None else LATE_SECONDS
         while self.usable:
-            with anyio.move_on_after(every):
+            with anyio.move_on_after(LATE_SECONDS if self._has_others() else _WATCH_SECONDS):
                 await self.lost.wait()
             first = min(self._deadlines.values(), default=math.inf)
             now = anyio.current_time()
             if first < now:
                 mark("client.answer_overdue")
                 self.lost.set()
-            elif self._on_late is not None and first - ANSWER_SECONDS_MAX + LATE_SECONDS < now:
+            elif self._has_others() and first - ANSWER_SECONDS_MAX + LATE_SECONDS < now:
                 mark("client.answer_late")
                 await self._on_late(self)

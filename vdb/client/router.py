@@ -244,7 +244,7 @@ class Router:
     async def _hold(self, address: str, stream: ByteStream, *, task_status: TaskStatus[Link]) -> None:
         """Own a link's RPC client until the link is lost."""
         async with open_client(stream, INTERFACE) as rpc:
-            link = Link(rpc, address, self._look_around if len(self._connectors) > 1 else None)
+            link = Link(rpc, address, self._look_around, lambda: len(self._connectors) > 1)
             task_status.started(link)
             if self._on_link is not None:
                 self._on_link(address, True)
