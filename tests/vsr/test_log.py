@@ -172,6 +172,35 @@ def test_an_empty_tail_cuts_to_what_is_committed() -> None:
     assert log.head == 2
 
 
+def test_the_header_of_a_prepare_in_the_journal_comes_back_when_it_is_named() -> None:
+    """Nobody else may have it: a start of a view whose tail is above a gap must not make it unknown for ever."""
+    made = headers(4)
+    log = a_log(made[:1])
+    log.install(made[3:], 0)
+    assert log.header(1) is None
+    log.put_header(made[2])
+    assert log.header(1) is None
+    log.put_header(made[1])
+    assert log.header(1) == made[0]
+    assert log.is_held(1)
+
+
+def test_a_prepare_in_the_journal_that_isn_t_named_stays_unknown() -> None:
+    other = headers(3, view=2)
+    log = a_log(headers(1))
+    log.install(other[2:], 0)
+    log.put_header(other[1])
+    assert log.header(1) is None
+
+
+def test_a_tail_finds_what_the_journal_has_in_its_gaps() -> None:
+    made = headers(4)
+    log = Log(slots=SLOTS)
+    log.recover(made)
+    log.recover_tail(made, (made[0], made[3]))
+    assert [log.header(op) for op in (1, 2, 3, 4)] == list(made)
+
+
 # After a start ---------------------------------------------------------------------------------------------------
 
 

@@ -3,7 +3,8 @@
 Rules
 - `head` is the highest op. Its header is known, unless the log ends at the checkpoint.
 - A header above the commit number is kept only while it belongs to the head's chain: what a newer log doesn't confirm
-  is forgotten, and asked for again. Its prepare, if the journal has it, is recognised by its checksum, not sent again.
+  is forgotten, and asked for again. Its prepare, if the journal has it, is recognised by its checksum, not sent again;
+  and its header comes back as soon as the one above names it: nobody else may have it.
 - A prepare is *held* when it is durable in the journal, *written* when the journal has taken it, *faulty* when the slot
   may have held one that was acked and is damaged. Only an intact write ends a fault.
 - Headers of ops below the checkpoint stay as long as the ring may still have their prepares: others ask for them.
@@ -28,6 +29,8 @@ class Log:
         self._held: dict[int, bytes] = {}
         self._written: dict[int, bytes] = {}
         self._faulty: dict[int, None] = {}
+        self._in_journal: dict[int, PrepareHeader] = {}
+        """Headers of what the journal has taken, whether they belong to the log or not."""
 
     def open(self, *, base_op: int, base_checksum: bytes, base_timestamp: int) -> None:
         """Start at a checkpoint."""
@@ -99,6 +102,7 @@ class Log:
         """After a start: the journal holds these prepares whole. Whether they belong to the log is said next."""
         for header in prepares:
             self._held[header.op] = header.checksum
+            self._in_journal[header.op] = header
 
     def recover_tail(self, prepares: tuple[PrepareHeader, ...], tail: tuple[PrepareHeader, ...]) -> None:
         """The log ends with this tail, gaps allowed, or at the checkpoint; below, it is what chains to the tail."""
@@ -110,6 +114,8 @@ class Log:
             self.head = header.op
         if tail:
             self._forget_unchained(tail[0], self.base_op)
+        for header in tail:
+            self._link_below(header)
         self._forget_prepares_above(self.head)
 
     def recover_chain(self, prepares: tuple[PrepareHeader, ...]) -> None:
@@ -134,6 +140,7 @@ class Log:
         self.head = header.op
         self._headers[header.op] = header
         self._headers.pop(header.op - 2 * self._slots, None)
+        self._link_below(header)
 
     def put_header(self, header: PrepareHeader) -> None:
         """A header behind the head that its successor names as its parent."""
@@ -142,12 +149,14 @@ class Log:
         assert after is not None
         assert after.parent == header.checksum
         self._headers[header.op] = header
+        self._link_below(header)
 
     def set_written(self, header: PrepareHeader) -> None:
         """The journal has taken this prepare."""
         self._written[header.op] = header.checksum
+        self._in_journal[header.op] = header
         lapped = header.op - self._slots
-        for table in (self._held, self._written):
+        for table in (self._held, self._written, self._in_journal):
             table.pop(lapped, None)
         if self._held.get(header.op) != header.checksum:
             self._held.pop(header.op, None)
@@ -198,7 +207,7 @@ class Log:
         floor = op - self._slots
         for old in [found for found in self._headers if found <= floor]:
             del self._headers[old]
-        for table in (self._held, self._written):
+        for table in (self._held, self._written, self._in_journal):
             for old in [found for found in table if found <= floor]:
                 del table[old]
         for old in [found for found in self._faulty if found <= op]:
@@ -210,12 +219,25 @@ class Log:
         for op in range(child.op - 1, commit_number, -1):
             header = self._headers.get(op)
             if header is None or header.checksum != parent:
+                header = self._in_journal.get(op)
+            if header is None or header.checksum != parent:
                 self._headers.pop(op, None)
                 parent = None
             else:
+                self._headers[op] = header
                 parent = header.parent
 
+    def _link_below(self, child: PrepareHeader) -> None:
+        """Take back the headers of prepares in the journal that chain to this one, down to the next that is known."""
+        op = child.op - 1
+        while op > self.base_op and op not in self._headers:
+            header = self._in_journal.get(op)
+            if header is None or header.checksum != child.parent:
+                return
+            self._headers[op] = child = header
+            op -= 1
+
     def _forget_prepares_above(self, op: int) -> None:
-        for table in (self._held, self._written):
+        for table in (self._held, self._written, self._in_journal):
             for above in [found for found in table if found > op]:
                 del table[above]
