@@ -268,6 +268,9 @@ async def test_what_is_not_whole_is_not_taken(new_disk: Any) -> None:
     assert not await staging.check(entry.path, entry.size, entry.checksum)
     assert await staging.length(entry.path) == 0, "it is fetched from the start"
     assert not await staging.check("checkpoints/none", 1, bytes(32))
+    keys = next(entry for entry in staging.target.files if "keys" in entry.path)
+    receiver.disk.break_sector(f"g/sync/{keys.path}", 0)
+    assert not await staging.check(keys.path, keys.size, keys.checksum)
 
 
 async def test_a_source_gives_what_is_durable_and_nothing_else(new_disk: Any) -> None:

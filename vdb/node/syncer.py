@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 import trio
 from attrs import frozen
 
-from vdb.errors import DamagedData, DiskFailed, DiskFull, FileMissing
+from vdb.errors import DamagedData, DiskFailed, DiskFull, FileMissing, ForeignData, NewerFormat
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.chunks import Chunks
@@ -164,7 +164,7 @@ class Syncer:
             await self._fetch(staging, target, entry.path, entry.size, entry.checksum)
         try:
             rows = await staging.load_rows()
-        except DamagedData as error:
+        except (DamagedData, ForeignData, NewerFormat, DiskFailed) as error:
             raise TargetGone(str(error)) from error
         staged = []
         segments = self._own.segments() if self._own.segments is not None else None

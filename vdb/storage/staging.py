@@ -27,9 +27,9 @@ from zlib import crc32
 import attrs
 from attrs import field, frozen
 
-from vdb.errors import FileMissing
+from vdb.errors import DiskFailed, FileMissing
 from vdb.marks import mark
-from vdb.ports import Disk
+from vdb.ports import Disk, File
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.checkpoint_family import Tables
 from vdb.storage.superblock import Superblock
@@ -126,14 +126,7 @@ class Staging:
             if await file.size() < size:
                 return False
             await file.truncate(size)
-            digest, crc = sha256(), 0
-            for at in range(0, size, STEP_SIZE):
-                data = await file.read_at(at, min(STEP_SIZE, size - at))
-                if isinstance(checksum, bytes):
-                    digest.update(data)
-                else:
-                    crc = crc32(data, crc)
-            if checksum not in (digest.digest(), crc):
+            if not await _fits(file, size, checksum):
                 mark("staging.damaged")
                 await file.truncate(0)
                 return False
@@ -156,6 +149,22 @@ class Staging:
         ready = attrs.evolve(self._target, ready=True, moves=moves)
         await _write_target(self._disk, self._directory, ready)
         self._target = ready
+
+
+async def _fits(file: File, size: int, checksum: bytes | int) -> bool:
+    """Whether the file's first bytes have this checksum. What the disk can't read has not."""
+    digest, crc = sha256(), 0
+    try:
+        for at in range(0, size, STEP_SIZE):
+            data = await file.read_at(at, min(STEP_SIZE, size - at))
+            if isinstance(checksum, bytes):
+                digest.update(data)
+            else:
+                crc = crc32(data, crc)
+    except DiskFailed:
+        mark("staging.unreadable")
+        return False
+    return checksum in (digest.digest(), crc)
 
 
 async def install(disk: Disk, directory: str) -> bool:
