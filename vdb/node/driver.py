@@ -6,6 +6,8 @@ Rules
 - While a view is being written, only the journal and the checkpointer are heard. What they bring about is done after
   it; messages of others wait in a bounded inbox, ticks are lost.
 - A replica's messages to itself take the gate too, and are its next inputs.
+- A node whose disk the group doesn't know yet promises nothing in it: what is said with the voice of the node that it
+  replaces, whose acks it has lost, isn't sent.
 """
 
 from __future__ import annotations
@@ -23,13 +25,25 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import CheckpointDurable, CoreMessage, Input, PrepareDamaged, PrepareDurable, Tick, ViewDurable
+from vdb.vsr.message import (
+    CheckpointDurable,
+    CoreMessage,
+    DoViewChange,
+    Input,
+    PrepareDamaged,
+    PrepareDurable,
+    PrepareOk,
+    StartViewChange,
+    Tick,
+    ViewDurable,
+)
 from vdb.vsr.ready import Ready, ViewChange
 from vdb.vsr.replica import Replica
 
 INBOX_MAX = 1024
 """Messages that wait while a view is being written; the oldest make room, since all of them are sent again."""
 
+_PROMISES = (PrepareOk, DoViewChange, StartViewChange)
 _ALWAYS_HEARD = (PrepareDurable, PrepareDamaged, CheckpointDurable)
 
 
@@ -65,7 +79,9 @@ class Driver:
         send: Callable[[int, CoreMessage], None],
         observer: Observer,
         actor: Actor,
+        counts: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`counts`: whether the group knows this node's disk."""
         self._group = group
         self._replica = replica
         self._superblock = superblock
@@ -73,6 +89,7 @@ class Driver:
         self._send = send
         self._observer = observer
         self._actor = actor
+        self._counts = counts
         self.gate = SendGate(
             group=group, superblock=superblock, journal=journal, deliver=self._deliver, observer=observer
         )
@@ -186,6 +203,9 @@ class Driver:
             self._actor.keep(prepare)
             self._journal.submit(prepare, self._on_prepare_durable)
         for envelope in ready.messages:
+            if isinstance(envelope.message, _PROMISES) and not self._counts():
+                mark("driver.disk_not_known")
+                continue
             self.gate.send(envelope)
         self._actor.act(ready)
 

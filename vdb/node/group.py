@@ -183,7 +183,7 @@ class Group:
     def _refusal(self, size: int) -> NotPrimary | NotReady | Overloaded | DiskFull | None:
         """Why a request of this size can't be queued now."""
         member = self._member
-        if not member.replica.is_serving_primary:
+        if not member.takes_requests:
             return self._not_primary()
         if self.disk_full:
             return DiskFull("the node's disk is full: writes are refused until there is space, reads go on")

@@ -73,6 +73,8 @@ class MemberSettings:
     scrub_period_s: float
     joins: bool = False
     """The node came to a cluster that was there: an empty log isn't the whole one."""
+    disk: bytes = b""
+    """Of a node that joins: it counts once the group's state names this disk as the node's."""
 
 
 @frozen(kw_only=True)
@@ -121,6 +123,7 @@ class Member:
         self._led = trio.Event()
         """Set once this node has been the serving primary."""
         self._open = False
+        self._is_known = not settings.joins
         self._has_help = False
         self._clock_strikes = 0
         self.replica = Replica(
@@ -160,6 +163,7 @@ class Member:
             send=outside.send,
             observer=observer,
             actor=self,
+            counts=self._counts,
         )
         self.proposer = Proposer(
             group=name,
@@ -172,6 +176,7 @@ class Member:
             pipeline=self.pipeline,
             executor=self.executor,
             propose=self.driver.feed,
+            not_primary=outside.not_primary,
         )
         self.confirmer = Confirmer(lambda number: self.driver.feed(Confirm(number=number)))
         self._prepare_sender = PrepareSender(storage.journal, send=self._send_prepare, on_damaged=self._on_damaged)
@@ -189,6 +194,14 @@ class Member:
             on_prepare_damaged=self._on_scrub_damage,
         )
 
+    def _counts(self) -> bool:
+        """Whether what this replica promises is its own: a node that took another's place has promised nothing yet."""
+        if not self._is_known:
+            rows = self.executor.state.members()
+            number = self.replica.replica
+            self._is_known = any(row.node == number and row.disk_id == self._settings.disk for row in rows)
+        return self._is_known
+
     # What the group asks ---------------------------------------------------------------------------------------
 
     @property
@@ -200,7 +213,12 @@ class Member:
     @property
     def is_serving(self) -> bool:
         """Whether requests are taken and answered here."""
-        return self.replica.is_serving_primary and self.proposer.ready.is_set()
+        return self.takes_requests and self.proposer.ready.is_set()
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether this node leads, and hasn't given up its view."""
+        return self.replica.is_serving_primary and not self.replica.abdicated
 
     def receive(self, message: Message) -> None:
         """A message of another node. What comes before the replica knows its own disk, or after the end, is lost."""

@@ -171,6 +171,7 @@ class Node:
                 tick_s=self.config.tick_s,
                 scrub_period_s=self.config.scrub_period_s,
                 joins=identity.joins,
+                disk=identity.disk,
             ),
             neighbours=self.neighbourhood.neighbours(name) if self.neighbourhood is not None else None,
         )

@@ -33,7 +33,7 @@ class PrepareSender:
                 continue
             if len(self._waiting) == WAITING_MAX:
                 mark("prepare_sender.full")
-                return
+                break
             self._waiting.append(supply)
         self._wake.set()
 

@@ -12,7 +12,8 @@ Rules
   says so stands before all that this view proposes.
 - A reconfiguration fills a prepare of its own, and nothing else is in the pipeline beside it.
 - Who ceases to be primary says so at once to all that wait: what was never proposed can be sent elsewhere; of the rest
-  only the next primary knows the fate. Keys that were made for it are forgotten.
+  only the next primary knows the fate. Keys that were made for it are forgotten. One that has given up its view, and
+  still leads it until another has begun, takes nothing more.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Proposer:
         pipeline: Pipeline,
         executor: Executor,
         propose: Callable[[Propose], None],
+        not_primary: Callable[[], NotPrimary],
     ) -> None:
         self._limits = limits
         self._clock = clock
@@ -74,6 +76,7 @@ class Proposer:
         self._pipeline = pipeline
         self._executor = executor
         self._propose = propose
+        self._not_primary = not_primary
         self.queue = RequestQueue(group, limits)
         self._prepared: State | None = None
         """None: this node isn't primary, or hasn't yet executed what the pipeline holds."""
@@ -138,6 +141,10 @@ class Proposer:
         if sending is not None:
             mark("proposer.lost_transaction")
             sending.pending.on_lost(fate)
+        self._send_elsewhere(reason)
+
+    def _send_elsewhere(self, reason: NotPrimary) -> None:
+        """What was never proposed, another primary may take."""
         for pending in self.queue.take_all():
             pending.on_lost(reason)
 
@@ -185,6 +192,8 @@ class Proposer:
 
     def pump(self) -> None:
         """Make prepares while there are requests, places in the pipeline, and no prepare that waits for the journal."""
+        if self._replica.abdicated and self.queue:
+            self._send_elsewhere(self._not_primary())
         if self._prepared is None or self._pumping:
             return
         self._pumping = True

@@ -9,19 +9,24 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from vdb.errors import NotReady
-from vdb.kernel.command import Origin
+from vdb.errors import NotPrimary, NotReady, PrimaryLost
+from vdb.kernel.command import KeyScope, Origin
 from vdb.kernel.reply import Appended, SessionOpened
-from vdb.node.request import PlainAppend, PlainBatch, PlainRun, PlainSession
-from vdb.types import GLOBAL_GROUP, TenantId
+from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainRun, PlainSession
+from vdb.types import GLOBAL_GROUP, DataClass, TenantId
 from vdb.wire.event import encode_batch
 
 CLIENT = bytes(range(16))
+TENANT = TenantId(1)
+
+
+def create_request(stream: str) -> PlainCreate:
+    return PlainCreate(tenant=TENANT, name=stream, data_class=DataClass.NON_PHI, region="ap-southeast-2")
 
 
 def append_request(stream: str, *payloads: bytes) -> PlainBatch:
     run = PlainRun(count=len(payloads), batch=encode_batch(payloads))
-    return PlainBatch(tenant=TenantId(1), appends=(PlainAppend(stream=stream, runs=(run,)),))
+    return PlainBatch(tenant=TENANT, appends=(PlainAppend(stream=stream, runs=(run,)),))
 
 
 def test_commits_reach_all_nodes(in_cluster: Callable[..., None]) -> None:
@@ -151,7 +156,7 @@ def test_a_session_is_answered_once_across_failovers(in_cluster: Callable[..., N
             nursery.start_soon(kill)
             nursery.start_soon(write)
         await cluster.converge()
-        stream = next(iter(cluster.group(0).state.streams(TenantId(1))))
+        stream = next(iter(cluster.group(0).state.streams(TENANT)))
         assert stream.next_offset == count
 
     in_cluster(body, seed=seed)
@@ -230,5 +235,43 @@ def test_a_primary_whose_clock_was_set_takes_no_writes_and_hands_over(in_cluster
         await cluster.append("s", b"x")
         await cluster.converge()
         assert cluster.group(first).state.last_timestamp < cluster.machines[first].host.clock.wall_us() - 3_000_000_000
+
+    in_cluster(body)
+
+
+def test_keys_that_were_made_for_a_lost_op_are_forgotten(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        first = await cluster.primary()
+        group = cluster.group(first)
+        for other in range(3):
+            if other != first:
+                cluster.universe.network.cut(f"n{first}", f"n{other}")
+
+        async def lose() -> None:
+            with pytest.raises(PrimaryLost, match="before the request committed"):
+                await group.execute(create_request("s"), Origin())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lose)
+            await cluster.wait_until(lambda: group.replica.abdicated)
+            assert group.keyring.row(TENANT, KeyScope.TENANT) is not None
+            with pytest.raises(NotPrimary, match="which node is, isn't known here yet"):
+                await group.execute(create_request("t"), Origin())
+            assert await cluster.primary() != first
+            cluster.universe.network.heal()
+        assert group.keyring.row(TENANT, KeyScope.TENANT) is None
+        await cluster.create("s")
+        await cluster.append("s", b"x")
+        for _ in range(6):
+            if await cluster.primary() == first:
+                break
+            cluster.group(await cluster.primary()).abdicate()
+            await trio.sleep(1)
+        await cluster.append("s", b"y")
+        await cluster.converge()
+        assert {cluster.group(number).keyring.row(TENANT, KeyScope.TENANT) for number in range(3)} == {
+            group.keyring.row(TENANT, KeyScope.TENANT)
+        }
 
     in_cluster(body)
