@@ -69,6 +69,8 @@ def check_sync(state: ReplicaState) -> None:
     """
     if state.status not in (Status.NORMAL, Status.VIEW_CHANGE) or state.commit_known <= state.commit_number:
         return
+    if state.persisting is not None:
+        return
     ahead = {
         node: peer.checkpoint_op
         for node, peer in state.peers.items()
