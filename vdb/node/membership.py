@@ -217,7 +217,10 @@ class Membership:
         peer = replica.peers.get(node)
         commit, held = replica.commit_number, 0 if peer is None else peer.commit
         if not self._answers(group, node):
-            raise LearnerBehind(f"node {node} doesn't answer: start it, then promote it")
+            raise LearnerBehind(
+                f"node {node} doesn't answer: start it, then promote it; if it runs, its configuration may not name "
+                f"those that are members now (vdb cluster prepare --node {node} --again)"
+            )
         if held < max(replica.configuration.epoch, commit - group.limits.checkpoint_interval):
             raise LearnerBehind(f"node {node} has group {group.name} up to op {held} of {commit}: promote it later")
 
