@@ -25,6 +25,10 @@ FAULT_KINDS: tuple[str, ...] = (
     "net.cut",
     "net.stalled",
     "net.half_open",
+    "net.one_way",
+    "net.dropped",
+    "net.slow",
+    PAUSE,
     "clock.jump",
     "clock.skew",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from sim.checkers.contents import Contents
@@ -30,19 +30,23 @@ class Readback:
         random: Random,
         fence: Fence,
         *,
+        learn: Callable[[str], Connector],
         forgiving: bool,
     ) -> None:
         self._verdict = verdict
         self._contents = contents
         self._connectors = connectors
         self._entropy = SimEntropy(random, fence)
+        self._learn = learn
         self._forgiving = forgiving
         self.refused = ""
         """What the node said instead of an answer, in a forgiving readback."""
 
     async def run(self, tenants: Sequence[str]) -> None:
         try:
-            async with Client(self._connectors, entropy=self._entropy, retry_for=60.0, connect_for=120.0) as client:
+            async with Client(
+                self._connectors, entropy=self._entropy, retry_for=60.0, connect_for=120.0, learn=self._learn
+            ) as client:
                 for tenant in tenants:
                     for group, contents in self._contents.items():
                         await self._read_group(client._rpc, int(tenant), group, contents)

@@ -214,7 +214,7 @@ class Simulation:
             self.judging.catch_up()
             readback = Readback(
                 self.verdict, self.contents, self.connectors(99), draws(self._seed, "readback"), self.client_fence,
-                forgiving=bool(self.judging.beyond),
+                learn=lambda address: self.connector(99, address), forgiving=bool(self.judging.beyond),
             )  # fmt: skip
             await readback.run([f"{tenant}" for tenant in range(1, self.options.tenants + 1)])
             if readback.refused:

@@ -111,7 +111,8 @@ def _build(verdict: Verdict, log: Sequence[Entry], owners: Mapping[bytes, tuple[
         if not verdict.check(
             "I19",
             copy == 1 or not call.once,
-            f"{entry.stream} offset {entry.first_offset}: the append of client {call.client} ran {copy} times",
+            f"{entry.stream} offset {entry.first_offset}: the append of client {call.client} ({call.outcome.value} "
+            f"{call.refusal}) ran {copy} times",
         ):
             return None
         if not verdict.check(
