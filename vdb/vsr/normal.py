@@ -328,6 +328,9 @@ def commit(state: ReplicaState, header: PrepareHeader) -> None:
     state.progress = state.tick
     state.committed(header)
     if header.configuration.epoch > state.committed_configuration.epoch:
+        for left in [node for node in state.committed_configuration.voters if node not in header.configuration.voters]:
+            # It may come back on another disk: what its old one held counts no more.
+            state.peers.pop(left, None)
         state.committed_configuration = header.configuration
         if state.replica not in header.configuration.members + state.configuration.members:
             mark("vsr.removed")
