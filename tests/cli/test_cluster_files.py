@@ -100,3 +100,24 @@ def test_a_cluster_id_that_is_none(tmp_path: Path) -> None:
     file.write_text('[node]\ncluster = "12"\n')
     with pytest.raises(ConfigError, match=r"a cluster's id has 32 hex digits - at `\$\.node\.cluster`"):
         read_config_file(file)
+
+
+def test_a_node_listens_for_others_on_loopback_alone_unless_there_is_tls(
+    run_vdb: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert run_vdb("cluster", "init", "--dir", str(tmp_path), "--no-tls").code == 0
+    config = tmp_path / "n0.toml"
+    text = config.read_text().replace('peer-address = "127.0.0.1:7150"', 'peer-address = "0.0.0.0:0"', 1)
+    config.write_text(text)
+    found = run_vdb("start", "--config", str(config), "--address", "127.0.0.1:0")
+    assert found.code == 2
+    assert "0.0.0.0:0 can be reached from other machines, and no TLS is configured" in found.err
+
+
+def test_several_addresses_in_the_environment_are_for_clients(run_vdb: Callable[..., Any], tmp_path: Path) -> None:
+    assert run_vdb("cluster", "init", "--dir", str(tmp_path), "--no-tls").code == 0
+    config = tmp_path / "n0.toml"
+    config.write_text(config.read_text().replace('address = "127.0.0.1:7140"', 'address = "10.255.0.1:7140"', 1))
+    found = run_vdb("start", "--config", str(config), env={"VDB_ADDRESS": "127.0.0.1:7140,127.0.0.1:7141"})
+    assert found.code == 2
+    assert "10.255.0.1:7140 can be reached from other machines" in found.err
