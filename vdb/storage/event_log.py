@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 import trio
 from attrs import define, field
 
-from vdb.errors import DamagedData, DiskFull, VerityError
+from vdb.errors import DamagedData, DiskFailed, DiskFull, VerityError
 from vdb.kernel.effect import AppendRecord
 from vdb.limits import Limits
 from vdb.marks import mark
@@ -151,7 +151,7 @@ class EventLog:
             except DamagedData as error:
                 repair = self._shared.repair
                 if repair is None or not error.path or error.path in mended or not await repair(error.path):
-                    raise
+                    raise _as_it_came(error) from error
                 mark("event_log.mended_for_a_reader")
                 mended[error.path] = None
 
@@ -296,7 +296,7 @@ class EventLog:
             except DamagedData as error:
                 repair = self._shared.repair
                 if repair is None or not error.path or attempt == REPAIRS_MAX:
-                    raise
+                    raise _as_it_came(error) from error
                 mark("event_log.mended_for_a_writer")
                 if not await repair(error.path):
                     await trio.sleep(REPAIR_RETRY_SECONDS)
@@ -308,3 +308,9 @@ class EventLog:
         while len(self._warm) > WARM_TENANTS_MAX:
             _tenant, oldest = self._warm.popitem(last=False)
             oldest.forget_index()
+
+
+def _as_it_came(error: DamagedData) -> DamagedData | DiskFailed:
+    """What nobody could mend: an error of the disk stays one, and may be gone after the next start."""
+    cause = error.__cause__
+    return cause if isinstance(cause, DiskFailed) else error
