@@ -94,6 +94,25 @@ async def test_ops_are_written_in_any_order(new_disk: Any) -> None:
     assert await reopened.read(2) is None
 
 
+async def test_a_slot_is_taken_by_the_next_lap_while_the_prepare_before_still_waits(new_disk: Any) -> None:
+    """The disk is slow; commits, a checkpoint of them and the next lap came before their prepares were written."""
+    disk, journal = await new_journal(new_disk)
+    log = make_log(LIMITS.wal_slots + 2)
+    durable: list[PrepareHeader] = []
+    for prepare in log[: LIMITS.wal_slots]:
+        journal.submit(prepare, durable.append)
+    journal.release(8)
+    for prepare in log[LIMITS.wal_slots :]:
+        journal.submit(prepare, durable.append)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert durable == [prepare.header for prepare in log[2:]]
+    reopened = await open_journal(disk.crash(), checkpoint_op=8)
+    assert [await reopened.read(op) for op in range(9, LIMITS.wal_slots + 3)] == log[8:]
+
+
 async def test_an_op_is_written_over_by_a_later_view(new_disk: Any) -> None:
     disk, journal = await new_journal(new_disk)
     log = make_log(5)
