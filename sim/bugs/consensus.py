@@ -141,7 +141,7 @@ def evict_by_local_order() -> tuple[Replacement, ...]:
     from vdb.kernel.tables import SESSIONS
 
     def make(_oldest: Any) -> Any:
-        return lambda draft: min(draft.rows[SESSIONS])
+        return lambda draft: min(draft.settled(SESSIONS))
 
     return (Replacement(sessions, "_least_recently_used", make),)
 

@@ -30,7 +30,7 @@ def parts_visible_before_close() -> tuple[Replacement, ...]:
 def open_transactions_outlive_the_view() -> tuple[Replacement, ...]:
     from vdb.node.proposer import Proposer
 
-    return (Replacement(Proposer, "_void_what_is_open", lambda _void: lambda self: None),)
+    return (Replacement(Proposer, "_void_what_is_open", lambda _void: lambda self, state: None),)
 
 
 def part_uses_up_the_number() -> tuple[Replacement, ...]:
