@@ -189,7 +189,9 @@ class Ears(Observer):
         in_flight = header.op - replica.commit_number if proposed and replica is not None else 0
         watch.replicas[self._number].on_prepare(prepare, in_flight=in_flight)
         if proposed:
-            watch.commits.on_propose(header, watch.configuration_before(header.op))
+            # What is in the pipeline below isn't committed yet; only a reconfiguration has nothing below it.
+            holds = watch.configuration_before(header.op) if header.is_reconfiguration else header.configuration
+            watch.commits.on_propose(header, holds)
 
     def on_send(self, group: GroupId, to: int, message: Message) -> None:
         if not self._hears():
