@@ -26,7 +26,7 @@ import struct
 from enum import IntEnum
 from hashlib import sha256
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from vdb.limits import PREPARE_HEADER_SIZE
 from vdb.ports import Buffer
@@ -108,7 +108,7 @@ class PrepareHeader:
             request_count=request_count,
             configuration=configuration,
         )
-        return evolve(draft, checksum=sha256(draft._rest()).digest())
+        return draft._seal()
 
     @classmethod
     def reserved(cls, *, group: bytes, slot: int) -> PrepareHeader:
@@ -127,7 +127,12 @@ class PrepareHeader:
             timestamp=0,
             request_count=0,
         )
-        return evolve(draft, checksum=sha256(draft._rest()).digest())
+        return draft._seal()
+
+    def _seal(self) -> PrepareHeader:
+        """The same object, which nobody else has yet, with its checksum."""
+        object.__setattr__(self, "checksum", sha256(self._rest()).digest())
+        return self
 
     def encode(self) -> bytes:
         """256 bytes."""

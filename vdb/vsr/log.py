@@ -29,6 +29,8 @@ class Log:
         self._held: dict[int, bytes] = {}
         self._written: dict[int, bytes] = {}
         self._faulty: dict[int, None] = {}
+        self._whole = 0
+        """All ops up to this one, above the checkpoint, were here when somebody last looked."""
         self._in_journal: dict[int, PrepareHeader] = {}
         """Headers of what the journal has taken, whether they belong to the log or not."""
 
@@ -82,6 +84,14 @@ class Log:
         header = self._headers.get(op)
         return header is not None and header.checksum in (self._held.get(op), self._written.get(op))
 
+    def first_not_here(self) -> int:
+        """The lowest op above the checkpoint that isn't here; head + 1 if all are."""
+        op = max(self._whole, self.base_op)
+        while op < self.head and self.is_here(op + 1):
+            op += 1
+        self._whole = op
+        return op + 1
+
     def is_faulty(self, op: int) -> bool:
         return op in self._faulty
 
@@ -129,6 +139,7 @@ class Log:
 
     def set_faulty(self, op: int) -> None:
         """The slot of this op is damaged."""
+        self._whole = min(self._whole, op - 1)
         self._faulty[op] = None
         self._held.pop(op, None)
         self._written.pop(op, None)
@@ -177,6 +188,7 @@ class Log:
         if not tail:
             self.truncate(commit_number)
             return
+        self._whole = min(self._whole, commit_number)
         first, last = tail[0], tail[-1]
         known = self.checksum(commit_number)
         for header in tail:
@@ -193,6 +205,7 @@ class Log:
 
     def truncate(self, op: int) -> None:
         """Cut everything above `op`."""
+        self._whole = min(self._whole, op)
         self.head = op
         for above in [found for found in self._headers if found > op]:
             del self._headers[above]

@@ -32,7 +32,7 @@ def repair(state: ReplicaState) -> None:
     request_headers(state, others)
     asked = 0
     reach = min(state.op, state.checkpoint_op + state.limits.wal_slots)
-    for op in range(state.checkpoint_op + 1, reach + 1):
+    for op in range(state.log.first_not_here(), reach + 1):
         header = state.log.header(op)
         if header is None or state.log.is_here(op):
             continue

@@ -15,7 +15,7 @@ from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import ALONE, ZERO_CHECKSUM, Prepare, PrepareHeader
 from vdb.vsr.log import Log
 from vdb.vsr.message import CoreMessage, DoViewChange, StartViewChange
-from vdb.vsr.ready import Envelope, Ready, Supply, SyncTarget, ViewChange
+from vdb.vsr.ready import NOTHING, Envelope, Ready, Supply, SyncTarget, ViewChange
 from vdb.vsr.rhythm import Rhythm
 from vdb.vsr.timing import Timing
 
@@ -90,6 +90,8 @@ class ReplicaState:
         self.committed_configuration: Configuration = ALONE
         self.heard_configuration: Configuration | None = None
         """A newer one than the log's, which makes this replica a voter: it lets it vote, and decides nothing."""
+        self._settled: tuple[Configuration] = (ALONE,)
+        self._settled_others = tuple(member for member in ALONE.members if member != replica)
         self.checkpoint_id = ZERO_CHECKSUM
         self.nonce = 1
         self.persisting: Step | None = None
@@ -188,8 +190,21 @@ class ReplicaState:
 
     def active_configurations(self) -> tuple[Configuration, ...]:
         """Those that may hold: the one known to be committed, and one that waits for its commit."""
+        if self._is_settled:
+            return self._settled
         found = {self.known_configuration: None, self.configuration: None, self.voting_configuration: None}
         return tuple(found)
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether one configuration alone is known of. As a rule it is, and then it is the same object everywhere."""
+        committed = self.committed_configuration
+        if self.heard_configuration is not None or self.log.configuration(committed) is not committed:
+            return False
+        if self._settled[0] is not committed:
+            self._settled = (committed,)
+            self._settled_others = tuple(member for member in committed.members if member != self.replica)
+        return True
 
     @property
     def voting_configuration(self) -> Configuration:
@@ -199,6 +214,8 @@ class ReplicaState:
 
     def others(self) -> tuple[int, ...]:
         """Everybody else who belongs to an active configuration or to the one that this replica has reached."""
+        if self._is_settled:
+            return self._settled_others
         found: dict[int, None] = {}
         for configuration in (self.committed_configuration, *self.active_configurations()):
             found.update(dict.fromkeys(configuration.members))
@@ -268,6 +285,8 @@ class ReplicaState:
         self._removed = True
 
     def take_ready(self) -> Ready:
+        if not self._has_something_to_do():
+            return NOTHING
         ready = Ready(
             view_change=self._view_change,
             persist=tuple(self._persist),
@@ -291,3 +310,17 @@ class ReplicaState:
         self._sync = None
         self._removed = False
         return ready
+
+    def _has_something_to_do(self) -> bool:
+        return bool(
+            self._messages
+            or self._persist
+            or self._commits
+            or self._supplies
+            or self._confirmed
+            or self._view_started
+            or self._removed
+            or self._view_change is not None
+            or self._truncate is not None
+            or self._sync is not None
+        )
