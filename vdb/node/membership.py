@@ -8,6 +8,8 @@ Rules
 - No change leaves a group without a quorum of voters that answer: it would never be committed.
 - Names, addresses and disks of members are those that the state of the group holds; before its first reconfiguration
   those that the node was configured with and has met.
+- A node is known by one disk to its peers, and by one to each group. When another group has recovered a node, its peers
+  know the new disk, and this group still has to recover it: what isn't in the group's own state isn't written there.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from vdb.node.answers import MemberStatus
 from vdb.node.config import MemberConfig, NodeConfig
 from vdb.node.group import Group
 from vdb.node.request import PlainReconfigure
+from vdb.types import GroupId
 
 SILENT_US_MAX = 2_000_000
 """A member that wasn't heard of for so long doesn't count as one that answers."""
@@ -38,6 +41,8 @@ class Surroundings:
     disk_id: bytes
     remembered: Callable[[int], bytes | None]
     """The disk that another node is known by."""
+    is_named_elsewhere: Callable[[GroupId, int], bool]
+    """Whether another group than this one names that disk: then it may not be the one that this group knew."""
     clock_offsets: Callable[[], dict[int, int]]
     """Microseconds, by node number: how far its clock is ahead of this node's, where that is known."""
 
@@ -151,7 +156,7 @@ class Membership:
         if node == group.replica.replica:
             raise InvalidArgument(f"node {node} is the primary of group {group.name}: its disk isn't lost")
         held = self._row(group, node)
-        if held.disk_id == disk_id:
+        if held.disk_id == disk_id and not self._is_uncertain(group, node):
             if node in configuration.learners:
                 return None
             raise InvalidArgument(
@@ -169,7 +174,7 @@ class Membership:
     ) -> PlainReconfigure:
         rows = {} if changed is None else {changed.node: changed}
         for node in (*voters, *learners):
-            if node not in rows:
+            if node not in rows and not self._is_uncertain(group, node):
                 rows[node] = self._row(group, node)
         return PlainReconfigure(
             base_epoch=group.state.membership().epoch,
@@ -177,6 +182,11 @@ class Membership:
             learners=tuple(learners),
             members=tuple(rows[node] for node in sorted(rows)),
         )
+
+    def _is_uncertain(self, group: Group, node: int) -> bool:
+        """Whether the disk that the node is known by may be one that this group doesn't know."""
+        named = any(row.node == node for row in group.state.members())
+        return not named and node != group.replica.replica and self._here.is_named_elsewhere(group.name, node)
 
     def _row(self, group: Group, node: int) -> MemberRow:
         for row in group.state.members():

@@ -159,6 +159,12 @@ class Neighbourhood:
     def _is_synchronised(self, configuration: Configuration) -> bool:
         return self.peers.is_synchronised(configuration.voters, configuration.quorums.replication)
 
+    def is_named_elsewhere(self, name: GroupId, node: int) -> bool:
+        """Whether the state of another group than this one names the disk that the node is known by."""
+        disk = self._file.remembered(node)
+        others = [rows[node] for other, rows in self._rows.items() if other != name and node in rows]
+        return any(row.disk_id == disk for row in others)
+
     def clock_offsets(self) -> dict[int, int]:
         """Microseconds, by node number: how far its clock is ahead of this node's, where that is known."""
         offsets = self.peers.clock().offsets

@@ -114,6 +114,7 @@ class Node:
                 address=self.address or "",
                 disk_id=file.identity.disk,
                 remembered=file.remembered,
+                is_named_elsewhere=around.is_named_elsewhere if around is not None else lambda _group, _node: False,
                 clock_offsets=around.clock_offsets if around is not None else dict,
             )
         )
