@@ -204,7 +204,7 @@ def draw_peer_disturbances(random: Random) -> tuple[str, ...]:
     """As for one node, with what only machines that have peers suffer."""
     chosen = [kind for kind in MAIN_DISTURBANCES if kind != "crash" and random.random() < 0.2]
     chosen += [kind for kind in PEER_DISTURBANCES if random.random() < 0.35]
-    chosen += [kind for kind in ("add_member", "remove_member") if random.random() < 0.3]
+    chosen += [kind for kind in MEMBER_DISTURBANCES if random.random() < 0.3]
     found = [kind for kind in chosen for _ in range(random.choice((1, 1, 2, 3)))]
     if random.random() < 0.9:
         found += ["crash"] * random.choice((1, 2, 3))

@@ -16,6 +16,7 @@ from sim.history import Call, History, Outcome, StreamKey
 from sim.verdict import Verdict
 from vdb.crypto.keyring import Keyring
 from vdb.crypto.record import decode_record, open_body
+from vdb.types import GLOBAL_GROUP, DataClass
 from vdb.wire.event import decode_batch
 
 
@@ -75,6 +76,13 @@ class Contents:
             (header.tenant, header.stream, header.offset, header.count)
             == (tenant, frame.stream, frame.offset, frame.count),
             f"{self.ledger.group} position {frame.position}: the record was sealed for another place",
+        )
+        self.verdict.check(
+            "placement",
+            header.region == self.ledger.group
+            and (self.ledger.group != GLOBAL_GROUP or header.data_class is not DataClass.PHI),
+            f"{self.ledger.group} position {frame.position}: a record of {header.data_class.name} data for "
+            f"{header.region} lies there",
         )
         plain = open_body(sealed.header_bytes, self.keyring.key(header.dek_id), sealed.body)
         if frame.stream == CATALOGUE:

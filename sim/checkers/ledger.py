@@ -33,6 +33,7 @@ from vdb.kernel.command import (
 )
 from vdb.kernel.reply import Appended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
+from vdb.types import GLOBAL_GROUP, DataClass
 from vdb.vsr.header import PrepareHeader
 
 CATALOGUE = 0
@@ -226,6 +227,12 @@ class Ledger:
         if isinstance(command, CreateStream | AppendBatch):
             self.parts.check_closed(op)
         if isinstance(command, CreateStream) and isinstance(reply, StreamCreated):
+            self.verdict.check(
+                "placement",
+                command.region == self.group
+                and (self.group != GLOBAL_GROUP or command.data_class is not DataClass.PHI),
+                f"{self.group} op {op}: a stream of {command.data_class.name} data for {command.region} was made there",
+            )
             if reply.created:
                 self._append(command.tenant, CATALOGUE, 1, command.record, created=reply.stream)
                 self._next_offset.setdefault((command.tenant, reply.stream), 0)
