@@ -127,6 +127,7 @@ struct PeerFrame {
     checkpointId @0 :Data;
     configuration @1 :Data;   # as headers hold it
     files @2 :List(FileEntry);
+    view @3 :UInt32;          # the sender's, durable
   }
 
   struct FileEntry {

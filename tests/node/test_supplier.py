@@ -81,6 +81,9 @@ def test_a_manifest_names_the_durable_checkpoint() -> None:
         manifest = await bench.ask(RequestManifest(checkpoint_op=8, replica=2))
         assert isinstance(manifest, Manifest)
         assert (manifest.checkpoint_op, manifest.configuration, manifest.replica) == (8, ALONE, 0)
+        assert manifest.view == bench.storage.superblock.state.view
+        await bench.storage.superblock.update(view=7, log_view=6)
+        assert (await bench.ask(RequestManifest(checkpoint_op=8, replica=2))).view == 7
         for entry in manifest.files:
             data = await bench.read(8, entry.path, entry.size)
             assert sha256(data).digest() == entry.checksum

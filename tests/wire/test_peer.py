@@ -123,6 +123,7 @@ MESSAGES = (
             FileEntry(path="log/00000001", size=0, checksum=b"b" * 32),
         ),
         configuration=CONFIGURATION,
+        view=2**32 - 1,
         replica=2,
     ),
     RequestChunk(checkpoint_op=128, path="log/00000001", offset=LARGEST, size=2**32 - 1, replica=2),
@@ -287,6 +288,7 @@ def test_a_path_stays_in_the_groups_directory(path: str) -> None:
             checkpoint_id=b"i" * 32,
             files=(FileEntry(path=path, size=1, checksum=b"c" * 32),),
             configuration=CONFIGURATION,
+            view=1,
             replica=0,
         ),
     ):

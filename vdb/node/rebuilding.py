@@ -38,6 +38,7 @@ class Rebuilding:
                 group_hash=group_hash(durable.cluster, GroupId(durable.group)),
                 replica=durable.replica,
                 checkpoint_op=lambda: durable.checkpoint_op - 1,
+                view=None,
                 segments=None,
             ),
             chunks=self._chunks,
@@ -51,6 +52,9 @@ class Rebuilding:
             self._chunks.on(message)
         elif isinstance(message, Manifest):
             self._syncer.on(message)
+
+    def lose(self, node: int) -> None:
+        """Whom to ask is drawn anew each time."""
 
     async def run(self) -> None:
         """Fetch, however long it takes."""

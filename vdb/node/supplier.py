@@ -80,6 +80,7 @@ class Supplier:
                 checkpoint_id=durable.checkpoint_id,
                 files=files,
                 configuration=durable.members,
+                view=durable.view,
                 replica=self._replica,
             ),
         )

@@ -8,6 +8,8 @@ Rules
 - A segment that the group's own checkpoint has as long as the target does is the same already; of one that it has in
   part, the rest is fetched. Where the own checkpoint is lost (`vdb.node.rebuilding`), what lies there is read instead.
 - A target that no source can supply any more is given up for a new one. Sources take turns.
+- A manifest of a newer view than the group's own durable one isn't taken: with commits of that view beneath it, the
+  replica would vouch in its older view for another log. Others are asked, until it has learnt of the view.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class Standing:
     replica: int
     checkpoint_op: Callable[[], int]
     """A target must be above it."""
+    view: Callable[[], int] | None
+    """The durable one; None: the replica isn't there, and can't reach a newer view before it has a checkpoint."""
     segments: Callable[[], Mapping[str, Piece]] | None
     """Of the own checkpoint, by path; None: it is lost."""
 
@@ -77,6 +81,7 @@ def standing(storage: GroupStorage) -> Standing:
         group_hash=storage.journal.group_hash,
         replica=storage.superblock.state.replica,
         checkpoint_op=lambda: storage.superblock.state.checkpoint_op,
+        view=lambda: storage.superblock.state.view,
         segments=segments,
     )
 
@@ -119,6 +124,9 @@ class Syncer:
         wanted = self._wanted
         if wanted is None or manifest.checkpoint_op < wanted.checkpoint_op:
             mark("syncer.manifest_unwanted")
+            return
+        if self._own.view is not None and manifest.view > self._own.view():
+            mark("syncer.manifest_of_a_newer_view")
             return
         self._offers.append(manifest)
         self._answered.set()

@@ -215,6 +215,8 @@ class Manifest:
     files: tuple[FileEntry, ...]
     configuration: Configuration
     """The one that holds at the checkpoint."""
+    view: int
+    """The sender's, durable: its log, and so the checkpoint, may hold what was committed in this view."""
     replica: int
 
 

@@ -179,6 +179,7 @@ def _fill_manifest(frame: Any, message: Manifest) -> None:
     group.checkpointOp = message.checkpoint_op
     content = group.init("content")
     content.checkpointId, content.configuration = message.checkpoint_id, message.configuration.pack()
+    content.view = message.view
     assert len(message.files) <= FILES_MAX, f"a checkpoint of {len(message.files)} files: expected {FILES_MAX} or less"
     for builder, entry in zip(content.init("files", len(message.files)), message.files, strict=True):
         builder.path, builder.size, builder.checksum = entry.path, entry.size, entry.checksum
@@ -197,6 +198,7 @@ def _read_manifest(frame: Any, replica: int) -> Manifest:
             for entry in content.files
         ),
         configuration=configuration,
+        view=content.view,
         replica=replica,
     )
 
