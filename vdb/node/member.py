@@ -124,6 +124,8 @@ class Member:
         """Set once this node has been the serving primary."""
         self._open = False
         self._is_known = not settings.joins
+        self._known_from = 0
+        """The op above the checkpoint that names this node's disk; 0: none does."""
         self._has_help = False
         self._clock_strikes = 0
         self.replica = Replica(
@@ -197,10 +199,9 @@ class Member:
     def _counts(self) -> bool:
         """Whether what this replica promises is its own: a node that took another's place has promised nothing yet."""
         if not self._is_known:
-            rows = self.executor.state.members()
-            number = self.replica.replica
-            self._is_known = any(row.node == number and row.disk_id == self._settings.disk for row in rows)
-        return self._is_known
+            self._is_known = self._is_named_in(self.executor.state.members())
+        # After a restart the op that says so may wait for a commit that needs this very voice.
+        return self._is_known or (0 < self._known_from <= self.replica.configuration.epoch)
 
     # What the group asks ---------------------------------------------------------------------------------------
 
@@ -301,7 +302,15 @@ class Member:
             if header.is_reconfiguration:
                 prepare = await self.storage.journal.read(header.op)
                 if prepare is not None:
-                    self._outside.on_named(named_members(prepare))
+                    rows = named_members(prepare)
+                    self._outside.on_named(rows)
+                    if self._is_named_in(rows):
+                        self._known_from = header.op
+
+    def _is_named_in(self, rows: Sequence[MemberRow]) -> bool:
+        """Whether one of them says that this disk is the node's."""
+        number = self.replica.replica
+        return any(row.node == number and row.disk_id == self._settings.disk for row in rows)
 
     def _opened(self) -> Opened:
         durable = self.storage.superblock.state
