@@ -7,7 +7,16 @@ from collections.abc import Callable
 import pytest
 
 from sim.cores.hand import Hand
-from vdb.vsr.message import Abdicate, DoViewChange, NotMember, PrepareOk, RequestStartView, StartView, StartViewChange
+from vdb.vsr.message import (
+    Abdicate,
+    DoViewChange,
+    NotMember,
+    PeerLost,
+    PrepareOk,
+    RequestStartView,
+    StartView,
+    StartViewChange,
+)
 from vdb.vsr.replica import Status
 
 Make = Callable[..., Hand]
@@ -67,6 +76,38 @@ def test_a_primary_that_gives_up_is_believed(serving: Make) -> None:
     three.settle()
     three.tick_until(lambda: three.primary.number == 2)
     assert three.primary.replica.view == 2
+
+
+def test_a_primary_whose_process_has_ended_is_not_waited_for(serving: Make) -> None:
+    three = serving()
+    three.tick(10)
+    three.crash(1)
+    for number in (0, 2):
+        three.hosts[number].feed(PeerLost(node=1))
+    three.settle()
+    assert three.primary.number == 2
+    assert three.primary.replica.view == 2
+
+
+def test_one_that_alone_lost_the_primary_ends_no_view(serving: Make) -> None:
+    three = serving()
+    three.tick(10)
+    three.hosts[0].feed(PeerLost(node=1))
+    three.settle()
+    assert three.hosts[0].replica.wish == 2
+    three.tick(3 * three.timing.suspicion_max)
+    assert views(three) == [1, 1, 1]
+    assert three.hosts[0].replica.wish == 0
+
+
+def test_the_loss_of_a_backup_changes_nothing(serving: Make) -> None:
+    three = serving()
+    three.tick(10)
+    for number, lost in ((0, 2), (1, 2), (1, 0)):
+        three.hosts[number].feed(PeerLost(node=lost))
+    three.settle()
+    assert views(three) == [1, 1, 1]
+    assert [host.replica.wish for host in three.hosts.values()] == [0, 0, 0]
 
 
 def test_one_who_is_no_member_is_told_so(serving: Make) -> None:

@@ -286,6 +286,10 @@ class Group:
         self._observer.on_receive(self.name, message)
         self._member.receive(message)
 
+    def lose(self, node: int) -> None:
+        """Nobody answers at this node's address any more."""
+        self._member.lose(node)
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Recover, then serve or follow until cancelled. Errors of the disk and broken invariants end it."""
         while True:

@@ -46,6 +46,7 @@ from vdb.vsr.message import (
     Confirm,
     Message,
     Opened,
+    PeerLost,
     PrepareDamaged,
     PrepareMessage,
     SyncMessage,
@@ -230,6 +231,11 @@ class Member:
         else:
             self.driver.feed(message)
 
+    def lose(self, node: int) -> None:
+        """Nobody answers at this node's address any more."""
+        if self._open:
+            self.driver.feed(PeerLost(node=node))
+
     def end(self) -> None:
         """The tasks have ended, because the group is opened anew: nothing is heard any more."""
         self._open = False
@@ -246,7 +252,11 @@ class Member:
         if not self.is_alone:
             await self.confirmer.confirm()
         needed = self.replica.commit_number
-        await self.executor.wait_until(lambda: self.executor.applied >= needed)
+        await self.executor.wait_until(lambda: self.executor.applied >= needed or not self._open)
+        if not self._open:
+            # The group is opened anew, and this executor applies nothing more.
+            mark("member.closed_in_a_read")
+            raise self._outside.not_primary()
 
     async def _wait_to_serve(self, view: int) -> None:
         ready = self.proposer.ready

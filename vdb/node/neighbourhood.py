@@ -37,6 +37,8 @@ class Hearer(Protocol):
 
     def receive(self, message: Message) -> None: ...
 
+    def lose(self, node: int) -> None: ...
+
 
 class Neighbourhood:
     """One for a node that has an address for other nodes. `run` it once."""
@@ -61,6 +63,7 @@ class Neighbourhood:
             listen=config.peer_address,
             known=file,
             on_message=self._on_message,
+            on_lost=self._on_lost,
             settings=config.peers,
         )
 
@@ -176,3 +179,7 @@ class Neighbourhood:
             mark("neighbourhood.unknown_group")
             return
         group.receive(message)
+
+    def _on_lost(self, node: int) -> None:
+        for group in self._groups.values():
+            group.lose(node)

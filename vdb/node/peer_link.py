@@ -41,6 +41,8 @@ class LinkEvents:
     """The other node and this one have accepted each other's hello."""
     on_refused: Callable[[int, RefusedByPeer], None]
     """By the other node."""
+    on_lost: Callable[[int], None]
+    """A connection ended, and the next try found nobody at the address: told once, until there is one again."""
 
 
 class PeerLink:
@@ -72,6 +74,8 @@ class PeerLink:
         self._woken = trio.Event()
         self._asleep = False
         self._called = trio.Event()
+        self._was_there = False
+        """There was a connection, and nobody was told yet that the other node is gone."""
         self._probe_due = False
         self._silent_rounds = 0
         self._session: trio.CancelScope | None = None
@@ -131,6 +135,9 @@ class PeerLink:
                 stream = await self._world.network.connect(self.address)
         except (ConnectionLost, StartError) as error:
             self._lose(str(error))
+            if self._was_there:
+                self._was_there = False
+                self._events.on_lost(self.number)
             return False
         except trio.TooSlowError:
             self._lose(f"nobody answers at {self.address}: timed out")
@@ -173,6 +180,7 @@ class PeerLink:
 
     async def _use(self, stream: trio.abc.Stream, splitter: FrameSplitter) -> None:
         self.connected, self.problem = True, None
+        self._was_there = True
         self._silent_rounds = 0
         self._probe_due = True
         log.info("peer.connected", peer=self.number)

@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import trio
 from attrs import frozen
@@ -71,9 +71,12 @@ class Peers:
         listen: str | None,
         known: DiskIds,
         on_message: OnMessage,
+        on_lost: Callable[[int], None] = lambda _number: None,
         settings: PeerSettings | None = None,
     ) -> None:
         """`addresses`: of the other nodes, by number. `on_message(group_hash, sender, message)` mustn't wait.
+
+        `on_lost(node)` is told once of a node whose connection ended and at whose address nobody answers any more.
 
         What `on_message` raises ends `run`.
         """
@@ -82,6 +85,7 @@ class Peers:
         """Where this node listens for others, with the real port."""
         self._world = world
         self._listen = listen
+        self._on_lost = on_lost
         self._settings = settings or PeerSettings()
         self._rules = HelloRules(node=node, cluster=cluster, disk_id=disk_id, known=known)
         self._addresses = _without(addresses, node)
@@ -230,7 +234,9 @@ class Peers:
     # What links tell -------------------------------------------------------------------------------------------
 
     def _dial(self, nursery: trio.Nursery, number: int, address: str) -> None:
-        events = LinkEvents(on_echo=self._on_echo, on_met=self._on_met, on_refused=self._on_refused)
+        events = LinkEvents(
+            on_echo=self._on_echo, on_met=self._on_met, on_refused=self._on_refused, on_lost=self._on_lost
+        )
         link = PeerLink(number, address, world=self._world, rules=self._rules, settings=self._settings, events=events)
         self._links[number] = link
         nursery.start_soon(link.run)

@@ -336,7 +336,23 @@ class Abdicate:
     """The primary shall give up its view: the node stops, is to be removed, or its clock isn't trusted."""
 
 
+@frozen(kw_only=True)
+class PeerLost:
+    """The connection to this node has ended, and nobody answers at its address any more."""
+
+    node: int
+
+
 Report = (
-    Opened | ViewDurable | Propose | PrepareDurable | PrepareDamaged | CheckpointDurable | Tick | Confirm | Abdicate
+    Opened
+    | ViewDurable
+    | Propose
+    | PrepareDurable
+    | PrepareDamaged
+    | CheckpointDurable
+    | Tick
+    | Confirm
+    | Abdicate
+    | PeerLost
 )
 Input = CoreMessage | Report

@@ -25,20 +25,27 @@ class Rhythm:
         self._average = timing.heartbeat * _SCALE
         self._last = 0
         self._jitter = 0
+        self._given_up = False
 
     def start(self, tick: int) -> None:
         """A view begins now; what was learnt of an earlier primary doesn't count."""
         self._average = self._timing.heartbeat * _SCALE
         self._last = tick
+        self._given_up = False
         self._jitter = self._random(self._timing.jitter + 1)
 
     def beat(self, tick: int) -> None:
+        self._given_up = False
         interval = tick - self._last
         self._last = tick
         self._average += (interval * _SCALE - self._average) // 8
 
+    def give_up(self) -> None:
+        """It is known that there is no primary: silent until it beats again."""
+        self._given_up = True
+
     def is_silent(self, tick: int) -> bool:
-        return tick - self._last > self.bound
+        return self._given_up or tick - self._last > self.bound
 
     @property
     def bound(self) -> int:

@@ -18,6 +18,7 @@ from vdb.vsr.message import (
     Input,
     NotMember,
     Opened,
+    PeerLost,
     Ping,
     PrepareDamaged,
     PrepareDurable,
@@ -50,6 +51,7 @@ from vdb.vsr.view_change import (
     on_abdicate,
     on_do_view_change,
     on_not_member,
+    on_peer_lost,
     on_request_start_view,
     on_start_view,
     on_start_view_change,
@@ -79,6 +81,7 @@ _NORMAL_ALONE: Sequence[tuple[type[Input], Handler]] = (
     (CommitOk, on_commit_ok),
     (Confirm, on_confirm),
     (Abdicate, on_abdicate),
+    (PeerLost, on_peer_lost),
     (RequestStartView, on_request_start_view),
 )
 """Inputs that have an effect in normal operation alone."""

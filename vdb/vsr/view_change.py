@@ -21,6 +21,7 @@ from vdb.vsr.message import (
     Abdicate,
     DoViewChange,
     NotMember,
+    PeerLost,
     RequestStartView,
     StartView,
     StartViewChange,
@@ -76,6 +77,19 @@ def on_start_view_change(state: ReplicaState, message: StartViewChange) -> None:
         want_next_view(state)
     else:
         check_wishes(state)
+
+
+def on_peer_lost(state: ReplicaState, lost: PeerLost) -> None:
+    """A primary whose process has ended needn't be waited for. One that lives after all is heard again.
+
+    It takes a quorum as ever: one whose own connections fail can't end a view.
+    """
+    if lost.node != state.primary or state.is_primary or not state.is_voter:
+        return
+    mark("vsr.primary_lost")
+    state.rhythm.give_up()
+    if state.is_due("wish", state.timing.resend):
+        want_next_view(state)
 
 
 def is_fresh(state: ReplicaState, wish: Wish) -> bool:
@@ -209,7 +223,7 @@ def choose_log(state: ReplicaState) -> None:
         mark("vsr.votes_overtaken")
         return
     note_commit(state, choice.commit)
-    adopt_log(state, choice.tail)
+    adopt_log(state, choice.tail, choice.commit)
     state.log_view = state.view
     state.starting = True
     state.make_durable(Step.START, encode_log(state.view, state.commit_known, choice.tail))
@@ -220,13 +234,19 @@ def _configuration_of(tail: tuple[PrepareHeader, ...], at_least: Configuration) 
     return found if found.epoch >= at_least.epoch else at_least
 
 
-def adopt_log(state: ReplicaState, tail: tuple[PrepareHeader, ...]) -> None:
+def adopt_log(state: ReplicaState, tail: tuple[PrepareHeader, ...], commit: int) -> None:
     """Make the log end with this tail, in memory and then in the journal.
 
-    An empty one ends at a checkpoint of its sender and names no header: it confirms nothing that isn't committed here.
+    An empty one ends at a checkpoint of its sender, at `commit`, and names no header: it confirms nothing that isn't
+    committed here. Prepares up to there stay in the journal: they may be the committed ones.
     """
-    state.log.install(tail, state.commit_number)
-    state.truncated()
+    if tail:
+        state.log.install(tail, state.commit_number)
+        state.truncated(state.op)
+    else:
+        assert commit >= state.commit_number
+        state.log.end_at(state.commit_number, kept=commit)
+        state.truncated(commit)
 
 
 def is_overtaken(state: ReplicaState, tail: tuple[PrepareHeader, ...], commit: int) -> bool:
@@ -349,12 +369,12 @@ def on_start_view(state: ReplicaState, message: StartView) -> None:
     peer.checkpoint_op = max(peer.checkpoint_op, message.checkpoint_op)
     if message.view == state.view and state.status is Status.NORMAL:
         state.heard_view = 0
-        adopt_log(state, message.tail)
+        adopt_log(state, message.tail, message.commit)
         advance_commits(state)
         ack_what_is_held(state)
         return
     leave_view(state)
-    adopt_log(state, message.tail)
+    adopt_log(state, message.tail, message.commit)
     state.view = state.log_view = message.view
     state.make_durable(Step.ADOPT, encode_log(state.view, state.commit_known, message.tail))
 

@@ -58,6 +58,7 @@ class Member:
     peers: Peers
     known: FakeDiskIds
     received: list[tuple[bytes, int, Message]]
+    lost: list[int]
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     ended: trio.Event = field(factory=trio.Event)
 
@@ -117,6 +118,7 @@ class Cluster:
     ) -> Member:
         known = FakeDiskIds() if known is None else known
         received: list[tuple[bytes, int, Message]] = []
+        lost: list[int] = []
         peers = Peers(
             world=self.world(node),
             node=node,
@@ -126,9 +128,10 @@ class Cluster:
             listen=listen or f"{self.host(node)}:0",
             known=known,
             on_message=lambda group, sender, message: received.append((group, sender, message)),
+            on_lost=lost.append,
             settings=settings,
         )
-        member = Member(peers, known, received)
+        member = Member(peers, known, received, lost)
 
         async def run_member(task_status: trio.TaskStatus[str | None]) -> None:
             with member.scope:

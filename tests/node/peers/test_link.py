@@ -86,6 +86,31 @@ def test_a_full_queue_drops_the_oldest(in_simulation: InCluster) -> None:
     in_simulation(body)
 
 
+def test_a_node_that_is_gone_is_told_once(in_simulation: InCluster) -> None:
+    async def body(cluster: Any) -> None:
+        zero, one = await cluster.pair()
+        await trio.sleep(1)
+        assert zero.lost == []
+        await one.stop()
+        await cluster.until(lambda: zero.lost)
+        await trio.sleep(1)
+        assert zero.lost == [1]
+
+    in_simulation(body)
+
+
+def test_a_connection_that_only_breaks_is_no_loss(in_simulation: InCluster) -> None:
+    async def body(cluster: Any) -> None:
+        zero, _one = await cluster.pair()
+        assert cluster.universe is not None
+        cluster.universe.network.half_open("n0", "n1")
+        await cluster.until(lambda: not zero.peers.status()[0].connected)
+        await cluster.until(lambda: zero.peers.status()[0].connected)
+        assert zero.lost == []
+
+    in_simulation(body)
+
+
 def test_a_silent_incoming_connection_ends(in_simulation: InCluster) -> None:
     async def body(cluster: Any) -> None:
         zero = await cluster.start(0, {1: "n1:1"})
