@@ -12,7 +12,7 @@ import pytest
 from sim.__main__ import _parser, main
 from sim.revision import ROOT
 
-QUICK = ["--set", "requests=25"]
+QUICK = ["--set", "requests=25", "--set", "nodes=1"]
 
 
 def test_replay_prints_one_object_last(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def test_each_step_makes_the_options_smaller(seed: int, chosen: list[int]) -> No
 
 
 def test_the_steps_that_take_most_away_come_first() -> None:
-    options = Options.draw(1).override({"disturbances": ["crash", "bit_rot", "crash"], "requests": 200})
+    options = Options.draw(1).override({"nodes": 1, "disturbances": ["crash", "bit_rot", "crash"], "requests": 200})
     words = [step.what for step in steps(options, None)]
     assert words[0] == "disturbances without 0 to 2"
     assert words.index("disturbances without 2 to 2") < words.index("requests 1") < words.index("requests 199")

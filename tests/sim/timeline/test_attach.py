@@ -9,7 +9,7 @@ from sim.run import run_seed
 from sim.timeline.attach import HeardCounts, attach
 from sim.timeline.recording import Recording
 
-QUICK = {"requests": 25}
+QUICK = {"requests": 25, "nodes": 1}
 
 
 def test_a_recorded_run_is_the_same_run() -> None:
