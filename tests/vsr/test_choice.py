@@ -240,6 +240,23 @@ def test_a_committed_configuration_that_only_a_shorter_log_s_voter_knows_to_be_c
     assert choose(votes(knows, holds), THREE) == Wait("no view-change quorum of (0, 1, 2, 3)")
 
 
+def test_a_committed_configuration_that_only_a_header_above_it_names_counts() -> None:
+    """A voter whose log begins at a checkpoint that it fetched knows no header at or below the commit number."""
+    log = [a_header(1)]
+    change = a_header(2, log[0], configuration=grown(2, (0, 1, 2, 3, 4)))
+    after = a_header(4, change, configuration=change.configuration)
+    synced = a_vote(1, TailEntry(op=3, header=None), held(after), log_view=2, commit=3)
+    lagging = a_vote(0, held(log[0]))
+    assert choose(votes(lagging, synced), THREE) == Wait("no view-change quorum of (0, 1, 2, 3, 4)")
+
+
+def test_a_configuration_that_waits_and_is_named_by_a_later_op_alone_counts() -> None:
+    change = a_header(2, a_header(1), configuration=grown(2, (0, 1, 2, 3, 4)))
+    after = a_header(3, change, configuration=change.configuration)
+    gap = a_vote(1, held(a_header(1)), TailEntry(op=2, header=None), held(after), commit=1)
+    assert choose(votes(a_vote(0), gap), THREE) == Wait("no view-change quorum of (0, 1, 2, 3, 4)")
+
+
 def test_nacks_are_counted_among_the_voters_before_a_change() -> None:
     """An op is proposed under the configuration before it, so those voters say that it never committed."""
     first = a_header(1)

@@ -54,7 +54,7 @@ def choose(votes: Mapping[int, DoViewChange], committed: Configuration) -> Choic
     canonical = [vote for vote in votes.values() if vote.log_view == log_view]
     headers = _headers(canonical)
     base = _configuration_at(commit, headers, votes, committed)
-    configurations = [base, *_made_above(headers, commit)]
+    configurations = [base, *_named_above(headers, commit)]
     for configuration in configurations:
         if count(configuration, votes) < configuration.quorums.view_change:
             return Wait(f"no view-change quorum of {configuration.voters}")
@@ -106,10 +106,11 @@ def _configuration_at(
 ) -> Configuration:
     """The one that holds at the commit number, as far as voters know: configurations never go back.
 
-    What the canonical log has up to the commit number is committed, even where its voters didn't know that yet.
+    What the canonical log has up to the commit number is committed, even where its voters didn't know that yet; and so
+    is a configuration from there that a header above names: after state sync nothing else may tell of it.
     """
     found = committed
-    known = [header for op, header in headers.items() if op <= commit]
+    known = [header for header in headers.values() if header.configuration.epoch <= commit]
     for vote in votes.values():
         known += [entry.header for entry in vote.tail if entry.header is not None and entry.op <= vote.commit]
     for header in known:
@@ -118,9 +119,10 @@ def _configuration_at(
     return found
 
 
-def _made_above(headers: Mapping[int, PrepareHeader], commit: int) -> list[Configuration]:
-    """Configurations that ops above the commit number make."""
-    return [header.configuration for op, header in sorted(headers.items()) if op > commit and header.is_reconfiguration]
+def _named_above(headers: Mapping[int, PrepareHeader], commit: int) -> list[Configuration]:
+    """Configurations that ops above the commit number make, each once."""
+    found = {header.configuration: None for _op, header in sorted(headers.items())}
+    return [configuration for configuration in found if configuration.epoch > commit]
 
 
 def _entry(vote: DoViewChange, op: int) -> TailEntry | None:
