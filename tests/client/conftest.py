@@ -72,6 +72,8 @@ class FakeNode:
         self.mute = False
         """Answers nothing."""
         self.primary_address = ""
+        self.changes: list[tuple[Any, ...]] = []
+        """What was asked of the cluster: method and parameters."""
         self.refusals: list[Exception] = []
         """What the next calls that need the primary fail with."""
         self.elsewhere: NotPrimary | None = None
@@ -298,6 +300,30 @@ class FakeNode:
 
     def on_waitForProjection(self, call: IncomingCall, params: Any) -> None:
         call.respond(lambda results: setattr(results, "reached", True))
+
+    # A change of members has the number of changes so far as its epoch.
+
+    def on_addMember(self, call: IncomingCall, params: Any) -> None:
+        member = (params.name, params.peerAddress, params.address, bytes(params.diskId))
+        self._change(call, "add", params.group, params.node, *member)
+
+    def on_promoteMember(self, call: IncomingCall, params: Any) -> None:
+        self._change(call, "promote", params.group, params.node)
+
+    def on_removeMember(self, call: IncomingCall, params: Any) -> None:
+        self._change(call, "remove", params.group, params.node)
+
+    def on_recoverMember(self, call: IncomingCall, params: Any) -> None:
+        self._change(call, "recover", params.group, params.node, bytes(params.diskId))
+
+    def on_abdicate(self, call: IncomingCall, params: Any) -> None:
+        self.changes.append(("abdicate", params.group))
+        call.respond(lambda results: None)
+
+    def _change(self, call: IncomingCall, *what: Any) -> None:
+        self.changes.append(what)
+        epoch = len(self.changes)
+        call.respond(lambda results: setattr(results, "epoch", epoch))
 
 
 @pytest.fixture

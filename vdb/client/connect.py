@@ -14,6 +14,7 @@ from anyio.from_thread import start_blocking_portal
 from vdb.client.client import Client
 from vdb.client.router import Connector, OnLink
 from vdb.client.streams import TrioNames
+from vdb.client.sync_admin import SyncClusterAdmin
 from vdb.client.sync_face import SyncFace
 from vdb.errors import ConfigError, ConnectionLost, InvalidArgument, NotLoopback
 from vdb.world.address import is_loopback, split_address
@@ -119,6 +120,8 @@ class SyncClient(SyncFace):
             self._exits.close()
             raise
         super().__init__(client, run)
+        self.cluster = SyncClusterAdmin(client.cluster, run)
+        """Status of all nodes, and changes of members."""
 
     def close(self) -> None:
         """Disconnect. Writes in flight in other threads end with an unknown outcome. Closing twice is harmless."""
