@@ -166,10 +166,15 @@ def test_a_committed_op_is_never_replaced() -> None:
         log.install(headers(1), 3)
 
 
-def test_an_empty_tail_cuts_to_what_is_committed() -> None:
-    log = a_log(headers(3))
-    log.install((), 2)
-    assert log.head == 2
+def test_a_log_that_ends_lower_keeps_prepares_that_may_be_the_committed_ones() -> None:
+    """Nothing is known of what stands there, so nothing is said of it: neither that it is held, nor that it never was."""
+    log = a_log(headers(4))
+    log.end_at(1, kept=3)
+    assert log.head == 1
+    assert log.header(2) is None
+    assert not log.is_held(2)
+    assert not log.was_never_acked(2)
+    assert log.was_never_acked(4)
 
 
 def test_the_header_of_a_prepare_in_the_journal_comes_back_when_it_is_named() -> None:

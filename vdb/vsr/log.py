@@ -185,9 +185,7 @@ class Log:
 
         `tail` is chained and in order. Ops up to `commit_number` are committed here and stay.
         """
-        if not tail:
-            self.truncate(commit_number)
-            return
+        assert tail
         self._whole = min(self._whole, commit_number)
         first, last = tail[0], tail[-1]
         known = self.checksum(commit_number)
@@ -205,11 +203,15 @@ class Log:
 
     def truncate(self, op: int) -> None:
         """Cut everything above `op`."""
+        self.end_at(op, kept=op)
+
+    def end_at(self, op: int, *, kept: int) -> None:
+        """Nothing is known to stand above `op`; prepares up to `kept` stay, in case that they turn out to belong."""
         self._whole = min(self._whole, op)
         self.head = op
         for above in [found for found in self._headers if found > op]:
             del self._headers[above]
-        self._forget_prepares_above(op)
+        self._forget_prepares_above(kept)
 
     def set_base(self, op: int) -> None:
         """A checkpoint at this op is durable."""

@@ -106,5 +106,5 @@ def _cut_at_the_first_gap(state: ReplicaState) -> None:
         if not state.log.is_held(op):
             mark("vsr.alone_cuts_at_a_gap")
             state.log.truncate(op - 1)
-            state.truncated()
+            state.truncated(state.op)
             return

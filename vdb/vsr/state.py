@@ -265,9 +265,9 @@ class ReplicaState:
         self._messages = [envelope for envelope in self._messages if isinstance(envelope.message, StartViewChange)]
         self._view_change = ViewChange(self.view, self.log_view, self.commit_known, tail)
 
-    def truncated(self) -> None:
-        """The log may have been cut at its head: the journal must follow."""
-        self._truncate = self.log.head
+    def truncated(self, op: int) -> None:
+        """The log may have been cut above this op: the journal must follow."""
+        self._truncate = op
 
     def committed(self, header: PrepareHeader) -> None:
         self._commits.append(header)
