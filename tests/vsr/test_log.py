@@ -167,7 +167,7 @@ def test_a_committed_op_is_never_replaced() -> None:
 
 
 def test_a_log_that_ends_lower_keeps_prepares_that_may_be_the_committed_ones() -> None:
-    """Nothing is known of what stands there, so nothing is said of it: neither that it is held, nor that it never was."""
+    """Nothing is known of what stands there, so nothing is said of it."""
     log = a_log(headers(4))
     log.end_at(1, kept=3)
     assert log.head == 1
