@@ -88,7 +88,8 @@ class Proposer:
         self._pumping = False
         self._taking_over = trio.CancelScope()
         self.ready = trio.Event()
-        """Set while this node is primary and has all in hand that the pipeline holds."""
+        """Set while this node is primary and has all in hand that the pipeline holds. One that is replaced is set, too:
+        who waits looks again."""
 
     # What the group calls --------------------------------------------------------------------------------------
 
@@ -132,7 +133,8 @@ class Proposer:
         """It isn't any more. What has committed is still answered by its commit."""
         self._view = self._prepared = None
         self._taking_over.cancel()
-        self.ready = trio.Event()
+        waited_for, self.ready = self.ready, trio.Event()
+        waited_for.set()
         sending, self._sending = self._sending, None
         fate = PrimaryLost("the node ceased to be primary before the request committed: send it again to the next one")
         for batch in self._pipeline.lose(self._replica.commit_number, fate):
@@ -156,11 +158,16 @@ class Proposer:
 
     async def _take_over(self) -> None:
         """Apply all commits, then execute what the pipeline holds, which may change while bodies are read back."""
-        with trio.CancelScope() as self._taking_over:
+        with trio.CancelScope() as scope:
+            self._taking_over = scope
             while True:
                 await self._executor.wait_until(lambda: self._executor.is_drained)
                 headers = self._replica.pipeline_headers()
                 bodies = [await self._bodies.fetch(header) for header in headers]
+                if scope.cancel_called:
+                    # Deposed after the last wait was over: nothing here would have raised Cancelled.
+                    mark("proposer.deposed_in_take_over")
+                    return
                 if self._executor.is_drained and self._replica.pipeline_headers() == headers:
                     self._inherit(headers, bodies)
                     return
