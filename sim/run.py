@@ -2,9 +2,10 @@
 
 Phases
 1. safety: clients work, the nemesis disturbs, checkers watch each step;
-2. liveness: the nemesis mends everything; every request that is under way is answered within a bound (I36);
-3. in some runs: something is destroyed beyond repair, and the node must refuse or stay truthful (I40);
-4. the power is cut once more, or not; a fresh client reads every stream and every log; the whole history is checked.
+2. liveness: the nemesis mends a core, while a minority may stay down; every request is answered within a bound (I36);
+3. convergence: all is mended; every member of every group comes to the same place, with the same state (I38);
+4. in some runs: something is destroyed beyond repair, and nodes must refuse or stay truthful (I40);
+5. the power is cut once more, or not; a fresh client reads every stream and every log; the whole history is checked.
 """
 
 from __future__ import annotations
