@@ -156,7 +156,9 @@ class Listener(Protocol):
     def address(self) -> str:
         """The address that clients use, with the real port."""
 
-    async def accept(self) -> trio.abc.Stream: ...
+    async def accept(self) -> trio.abc.Stream:
+        """The next connection. OSError (EMFILE and its like) while the system has none to give: try again."""
+
     async def aclose(self) -> None: ...
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import trio
+from attrs import evolve
 
 from vdb.crypto.root import RootKeys
 from vdb.limits import Limits
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node
 from vdb.node.observer import SILENT, Observer
+from vdb.ports import Listener, World
 from vdb.types import Region
 from vdb.world import make_world
 
@@ -48,6 +50,46 @@ def start(tmp_path: Path) -> Start:
             nursery.cancel_scope.cancel()
 
     return run
+
+
+class ScarceListener:
+    """The Listener port, over another: the first calls of `accept` raise these errors, one each."""
+
+    def __init__(self, listener: Listener, errors: list[OSError]) -> None:
+        self._listener = listener
+        self._errors = errors
+
+    @property
+    def address(self) -> str:
+        return self._listener.address
+
+    async def accept(self) -> trio.abc.Stream:
+        if self._errors:
+            await trio.lowlevel.checkpoint()
+            raise self._errors.pop(0)
+        return await self._listener.accept()
+
+    async def aclose(self) -> None:
+        await self._listener.aclose()
+
+
+class ScarceNetwork:
+    """The Network port, over another, with scarce listeners."""
+
+    def __init__(self, world: World, errors: list[OSError]) -> None:
+        self._network = world.network
+        self._errors = errors
+        self.connect = world.network.connect
+        self.peer_names = world.network.peer_names
+
+    async def listen(self, address: str) -> ScarceListener:
+        return ScarceListener(await self._network.listen(address), self._errors)
+
+
+@pytest.fixture
+def scarce() -> Callable[[World, list[OSError]], World]:
+    """The same world, but what its listeners accept fails with these errors first; they are taken from the list."""
+    return lambda world, errors: evolve(world, network=ScarceNetwork(world, errors))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Listens, and serves each connection with the RPC face.
 
-A bad connection ends alone. A broken invariant that a call meets ends the node, as one met anywhere else does.
+A bad connection ends alone, and what can't be taken for want of files waits. A broken invariant that a call meets ends
+the node, as one met anywhere else does.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from attrs import evolve
 
 from vdb.marks import mark
 from vdb.node import log
+from vdb.node.accepting import Accepting
 from vdb.node.config import NodeConfig
 from vdb.node.node_service import NodeService
 from vdb.node.rpc_face import RpcFace
@@ -41,6 +43,7 @@ async def serve_connections(
     limits = _limits_for(service)
     budget = ReceiveBudget(UNFINISHED_MESSAGES_MAX * limits.message_size_max)
     slots = trio.CapacityLimiter(config.connections_max)
+    accepting = Accepting(listener, "clients")
     task_status.started()
 
     broken, broke = trio.open_memory_channel[BaseException](math.inf)
@@ -67,7 +70,7 @@ async def serve_connections(
             while True:
                 holder = object()
                 await slots.acquire_on_behalf_of(holder)
-                stream = await listener.accept()
+                stream = await accepting.next()
                 mark("accept.connection")
                 nursery.start_soon(serve_one, stream, holder)
     finally:

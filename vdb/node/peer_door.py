@@ -16,6 +16,7 @@ from attrs import define
 from vdb.errors import ProtocolError, RefusedByPeer
 from vdb.marks import mark
 from vdb.node import log
+from vdb.node.accepting import Accepting
 from vdb.node.hello import HelloRules, refusal_of, refused_by
 from vdb.node.peer_link import STREAM_ERRORS, receive_frame
 from vdb.node.peer_settings import PeerSettings
@@ -69,12 +70,13 @@ class PeerDoor:
     async def run(self, listener: Listener) -> None:
         """Accept until cancelled, then close the listener."""
         slots = trio.CapacityLimiter(self._settings.incoming_max)
+        accepting = Accepting(listener, "peers")
         try:
             async with trio.open_nursery() as nursery:
                 while True:
                     holder = object()
                     await slots.acquire_on_behalf_of(holder)
-                    stream = await listener.accept()
+                    stream = await accepting.next()
                     nursery.start_soon(self._serve, stream, slots, holder)
         finally:
             with trio.CancelScope(shield=True):

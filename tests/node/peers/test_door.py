@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -97,5 +98,17 @@ def test_an_answer_that_is_no_hello(in_cluster: InCluster) -> None:
             await cluster.until(lambda problem=problem: problem in (zero.peers.status()[0].problem or ""))
         assert zero.peers.met == ()
         await listener.aclose()
+
+    in_cluster(body)
+
+
+def test_nodes_are_let_in_once_there_is_a_file_to_spare(in_cluster: InCluster, scarce: Callable[..., Any]) -> None:
+    async def body(cluster: Any) -> None:
+        world, errors = cluster.world, [OSError(errno.EMFILE, "Too many open files") for _ in range(3)]
+        cluster.world = lambda node: scarce(world(node), errors) if node == 0 else world(node)
+        zero = await cluster.start(0, {1: "n1:1"})
+        async with cluster.raw(zero) as (_, answer):
+            assert isinstance(answer, Hello)
+        assert errors == []
 
     in_cluster(body)
