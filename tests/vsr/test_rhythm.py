@@ -51,6 +51,24 @@ def test_jitter_spreads_suspicions() -> None:
     assert {a_rhythm(jitter).bound for jitter in range(7)} == set(range(25, 32))
 
 
+def test_jitter_is_drawn_again_after_a_suspicion_alone() -> None:
+    draws = iter([1, 4, 2, 6])
+    always_30 = Timing(heartbeat=5, suspicion_min=30, suspicion_max=30, suspicion_beats=5, jitter=6)
+    rhythm = Rhythm(always_30, lambda _bound: next(draws))
+    rhythm.start(0)
+    rhythm.beat(31)
+    assert rhythm.bound == 31, "it wasn't suspected"
+    rhythm.beat(31 + 32)
+    assert rhythm.bound == 34
+    rhythm.beat(70)
+    assert rhythm.bound == 34, "one suspicion, one draw"
+    rhythm.give_up()
+    rhythm.beat(71)
+    assert rhythm.bound == 32
+    rhythm.start(80)
+    assert rhythm.bound == 36
+
+
 @given(st.lists(st.integers(0, 10_000), max_size=60), st.integers(0, 6))
 def test_the_bound_stays_within_its_limits(intervals: list[int], jitter: int) -> None:
     rhythm, tick = a_rhythm(jitter), 0

@@ -2,7 +2,8 @@
 
 The primary is judged by the moving average of the intervals between its own messages, not by one fixed timeout: a group
 whose primary beats slowly, because its machine is slow, isn't disturbed, and one that beats fast is given up early. The
-bound has seeded jitter, drawn anew after each beat that follows a suspicion, so that backups don't suspect in step.
+bound has seeded jitter, drawn at the start of a view and at each beat that follows a suspicion, so that backups don't
+suspect in step.
 
 Source: the idea of accrual detectors (Hayashibara et al., The phi accrual failure detector, 2004), in integers.
 """
@@ -32,9 +33,11 @@ class Rhythm:
         self._average = self._timing.heartbeat * _SCALE
         self._last = tick
         self._given_up = False
-        self._jitter = self._random(self._timing.jitter + 1)
+        self._draw()
 
     def beat(self, tick: int) -> None:
+        if self.is_silent(tick):
+            self._draw()
         self._given_up = False
         interval = tick - self._last
         self._last = tick
@@ -53,3 +56,6 @@ class Rhythm:
         timing = self._timing
         rhythm = timing.suspicion_beats * max(self._average, timing.heartbeat * _SCALE) // _SCALE
         return min(max(rhythm, timing.suspicion_min), timing.suspicion_max) + self._jitter
+
+    def _draw(self) -> None:
+        self._jitter = self._random(self._timing.jitter + 1)
