@@ -16,6 +16,7 @@ from vdb.cli.output import print_json, print_text
 from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError
 from vdb.node.config import NodeConfig
+from vdb.node.handing_over import hand_over
 from vdb.node.node import Node, first_cause
 from vdb.types import Region
 from vdb.world import make_world
@@ -24,9 +25,6 @@ from vdb.world.garbage import frozen_after
 from vdb.world.open_files import raise_open_files_limit
 
 _DAY_SECONDS = 24 * 3600.0
-_HAND_OVER_SECONDS_MAX = 2.0
-"""How long a node that is asked to stop waits for another primary."""
-_HAND_OVER_LOOK_SECONDS = 0.02
 
 
 async def start(
@@ -126,20 +124,9 @@ async def _stop_on_signal(
 ) -> None:
     async for number in signals:
         logger.info("stopping", extra={"fields": {"signal": signal.Signals(number).name}})
-        await _hand_over(node)
+        await hand_over(node)
         scope.cancel()
         return
-
-
-async def _hand_over(node: Node) -> None:
-    """Let other nodes take over what this one leads, so that clients needn't wait until they miss it."""
-    led = [group for group in node.groups.values() if len(group.replica.configuration.voters) > 1 and group.is_serving]
-    for group in led:
-        group.abdicate()
-    deadline = trio.current_time() + _HAND_OVER_SECONDS_MAX
-    while led and trio.current_time() < deadline:
-        await trio.sleep(_HAND_OVER_LOOK_SECONDS)
-        led = [group for group in led if group.is_serving or not group.primary_hint()]
 
 
 def _path(beside: Path, text: str | None) -> Path | None:
