@@ -258,7 +258,12 @@ class Group:
     @property
     def clock_synchronised(self) -> bool:
         """Whether this node's clock agrees with those of a quorum of the voters; a group of one needs nobody."""
-        return self._member.is_alone or self._neighbours.clock_synchronised(self.replica.configuration)
+        return self.is_alone or self._neighbours.clock_synchronised(self.replica.configuration)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the group has no other member."""
+        return self._member.is_alone
 
     def reconfigure(self, change: PlainReconfigure, on_reply: OnReply, on_lost: OnLost) -> None:
         """`submit` for other members. InvalidArgument when the primary itself wouldn't be a voter."""

@@ -7,7 +7,8 @@ Rules
 - Everything here is synchronous, so requests reach the queue in the order in which they arrive. A stream whose creation
   is on its way counts as there: an append behind it is judged when its turn comes.
 - A name belongs to one group of a tenant, also while two creations of it are on their way.
-- That a stream isn't there, the group's primary alone can say.
+- That a stream isn't there, the group's primary alone can say, and once its log has taken the refusal: one that was
+  deposed and hasn't heard of it lacks what the others have committed meanwhile.
 - No tenant takes more than its share of what may wait (`vdb.node.admission`).
 """
 
@@ -21,6 +22,7 @@ from vdb.errors import (
     DefiniteError,
     InvalidArgument,
     NotPrimary,
+    NotReady,
     Overloaded,
     PlacementViolation,
     PrimaryLost,
@@ -31,7 +33,7 @@ from vdb.errors import (
     UnknownTenant,
     error_for_refusal,
 )
-from vdb.kernel.command import ANY, CLIENT_ID_SIZE, Origin
+from vdb.kernel.command import ANY, CLIENT_ID_SIZE, INTERNAL, Origin
 from vdb.kernel.reply import Appended, Refusal, Reply, StreamCreated
 from vdb.kernel.streamid import group_tag, tag_of
 from vdb.limits import (
@@ -181,6 +183,9 @@ class Writes:
             if elsewhere is not None:
                 on_answer(elsewhere)
                 return
+            if group is None:
+                self._refuse_in_all(error, self._with_peers(), on_answer)
+                return
         if group is None:
             on_answer(error)
             return
@@ -189,6 +194,33 @@ class Writes:
             return error if isinstance(reply, Refusal) and reply.code is error.code else answer(name, reply)
 
         self._submit(NO_TENANT, group, _rejection(error), origin, first_answer, on_answer)
+
+    def _refuse_in_all(
+        self, error: DefiniteError, groups: Sequence[Group], on_answer: Callable[[Failure], None]
+    ) -> None:
+        """Answer once the log of each of these groups has taken the refusal, one after the other."""
+        if not groups:
+            on_answer(error)
+            return
+        first, *others = groups
+
+        def refused(_name: GroupId, reply: Reply) -> Failure:
+            return error_for_refusal(reply.code, reply.message) if isinstance(reply, Refusal) else _another_request()
+
+        def on_refused(found: Failure) -> None:
+            if isinstance(found, PrimaryLost):
+                # Nothing of the append itself was ever proposed.
+                on_answer(first.not_serving() or NotReady(f"group {first.name} has just changed its primary"))
+            elif found.code is error.code:
+                self._refuse_in_all(error, others, on_answer)
+            else:
+                on_answer(found)
+
+        self._submit(NO_TENANT, first, _rejection(error), INTERNAL, refused, on_refused)
+
+    def _with_peers(self) -> list[Group]:
+        """The groups in which another node may have become the primary."""
+        return [reader.group for reader in self._readers.values() if not reader.group.is_alone]
 
     def _not_ours_to_say(self, group: Group | None) -> DefiniteError | None:
         """Why this node can't say that a stream isn't there: it isn't the primary of the group, or of all groups."""

@@ -102,6 +102,34 @@ def test_a_primary_that_is_cut_off_answers_no_linearizable_read(in_cluster: Call
     in_cluster(body)
 
 
+def test_a_primary_that_is_cut_off_does_not_say_that_a_stream_is_not_there(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster: Any) -> None:
+        primary, _ = await primary_and_backup(cluster)
+        others = [number for number in range(3) if number != primary]
+        with pytest.raises(UnknownStream):
+            await service(cluster, primary).append(INTERNAL, 1, (append_to("later", b"x"),))
+        for other in others:
+            cluster.universe.network.cut(f"n{primary}", f"n{other}")
+        told: list[Exception] = []
+
+        async def ask() -> None:
+            try:
+                await service(cluster, primary).append(INTERNAL, 1, (append_to("later", b"x"),))
+            except (NotPrimary, NotReady, UnknownStream) as error:
+                told.append(error)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await cluster.wait_until(lambda: any(cluster.group(n).is_serving for n in others))
+                await cluster.create("later")
+                cluster.universe.network.heal()
+        assert isinstance(told[0], NotPrimary | NotReady), told
+        await cluster.append("later", b"x")
+
+    in_cluster(body)
+
+
 def test_status_says_who_is_who(in_cluster: Callable[..., None]) -> None:
     async def body(cluster: Any) -> None:
         primary, backup = await primary_and_backup(cluster)
