@@ -4,6 +4,7 @@ Rules
 - Nothing is believed before the hello: until then a frame is at most HELLO_SIZE_MAX bytes, and time is short.
 - A message of which the sender isn't the node that said hello ends the connection, and so does what isn't a message.
 - A node has one incoming connection at most: the newest. One that is silent for long ends.
+- Who hasn't said hello keeps nobody out: beyond `strangers_max` of them the oldest has to go.
 """
 
 from __future__ import annotations
@@ -65,19 +66,18 @@ class PeerDoor:
         self._on_refused = on_refused
         self._on_called = on_called
         self._incoming: dict[int, Incoming] = {}
+        self._strangers: dict[trio.CancelScope, None] = {}
+        """Connections without a hello, the oldest first."""
         self._refused: dict[int, str] = {}
 
     async def run(self, listener: Listener) -> None:
         """Accept until cancelled, then close the listener."""
-        slots = trio.CapacityLimiter(self._settings.incoming_max)
         accepting = Accepting(listener, "peers")
         try:
             async with trio.open_nursery() as nursery:
                 while True:
-                    holder = object()
-                    await slots.acquire_on_behalf_of(holder)
                     stream = await accepting.next()
-                    nursery.start_soon(self._serve, stream, slots, holder)
+                    nursery.start_soon(self._serve, stream)
         finally:
             with trio.CancelScope(shield=True):
                 await listener.aclose()
@@ -97,9 +97,11 @@ class PeerDoor:
         if connection is not None:
             connection.scope.cancel()
 
-    async def _serve(self, stream: trio.abc.Stream, slots: trio.CapacityLimiter, holder: object) -> None:
+    async def _serve(self, stream: trio.abc.Stream) -> None:
+        scope = trio.CancelScope()
+        self._let_wait(scope)
         try:
-            with trio.CancelScope() as scope:
+            with scope:
                 await self._talk(stream, scope)
         except STREAM_ERRORS:
             pass
@@ -107,8 +109,17 @@ class PeerDoor:
             mark("peers.protocol_error")
             log.warning("peer.protocol_error", problem=str(error))
         finally:
-            slots.release_on_behalf_of(holder)
+            self._strangers.pop(scope, None)
             await trio.aclose_forcefully(stream)
+
+    def _let_wait(self, scope: trio.CancelScope) -> None:
+        """A connection begins: make room for it among those without a hello."""
+        if len(self._strangers) == self._settings.strangers_max:
+            mark("peers.too_many_strangers")
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
+        self._strangers[scope] = None
 
     async def _talk(self, stream: trio.abc.Stream, scope: trio.CancelScope) -> None:
         splitter = new_splitter(HELLO_SIZE_MAX)
@@ -117,6 +128,7 @@ class PeerDoor:
             number = await self._receive_hello(stream, splitter)
         if number is None:
             return
+        self._strangers.pop(scope, None)
         splitter.size_max = FRAME_SIZE_MAX
         connection = Incoming(number, scope)
         self.close(number)

@@ -24,11 +24,12 @@ class PeerSettings:
     """For a handshake, which may have to write a disk id."""
     redial_first_s: float = 0.02
     redial_longest_s: float = 1.0
-    incoming_max: int = 64
-    """Connections that other nodes have opened; more wait."""
+    strangers_max: int = 64
+    """Incoming connections that haven't said hello yet; beyond it the oldest ends."""
     clock_tolerance_us: int = TOLERANCE_US
 
     def __attrs_post_init__(self) -> None:
         assert self.queue_bytes_max >= self.batch_bytes_max >= 1
         assert self.silent_rounds_max >= 1
+        assert self.strangers_max >= 1
         assert 0 < self.redial_first_s <= self.redial_longest_s

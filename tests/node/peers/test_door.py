@@ -55,6 +55,23 @@ def test_who_does_not_say_hello_is_cut_off(in_cluster: InCluster, words: bytes) 
     in_cluster(body)
 
 
+def test_who_says_nothing_keeps_no_node_out(in_cluster: InCluster) -> None:
+    async def body(cluster: Any) -> None:
+        zero = await cluster.start(0, {1: "n1:1"}, settings=PeerSettings(hello_timeout_s=1000.0, strangers_max=3))
+        silent = [await cluster.world(9).network.connect(zero.peers.address or "") for _ in range(5)]
+        async with cluster.raw(zero) as (stream, answer):
+            assert isinstance(answer, Hello)
+            assert await cluster.receive(silent[0]) is None
+            again = [await cluster.world(9).network.connect(zero.peers.address or "") for _ in range(5)]
+            assert await cluster.receive(again[0]) is None
+            await stream.send_all(encode_message(GROUP, svc(1, 1)))
+            assert await zero.receive(1) == [svc(1, 1)]
+        for one in silent + again:
+            await trio.aclose_forcefully(one)
+
+    in_cluster(body)
+
+
 @pytest.mark.parametrize(
     "words", [b"\xff" * 64, encode_link_frame(Hello(node=5, to=0, cluster=CLUSTER, disk=bytes(16)))]
 )
