@@ -95,6 +95,21 @@ def test_one_more_node(run_here: Callable[..., Any], tmp_path: Path) -> None:
     assert "n0.toml can't be read" in elsewhere.err
 
 
+@pytest.mark.parametrize(
+    ("founders", "host", "address"),
+    [
+        (("--port", "9000"), "127.0.0.1", "127.0.0.1:9003"),
+        (("--host", "10.255.0.1", "--host", "10.255.0.2", "--port", "9000"), "10.255.0.4", "10.255.0.4:9000"),
+    ],
+)
+def test_one_more_node_listens_where_the_first_ones_would(
+    run_here: Callable[..., Any], tmp_path: Path, founders: tuple[str, ...], host: str, address: str
+) -> None:
+    run_here("cluster", "init", "--dir", str(tmp_path), *founders)
+    arguments = ("--dir", str(tmp_path), "--node", "3", "--host", host, "--json", "--address", NOBODY)
+    assert run_here("cluster", "prepare", *arguments).object["address"] == address
+
+
 def test_a_cluster_id_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "n.toml"
     file.write_text('[node]\ncluster = "12"\n')

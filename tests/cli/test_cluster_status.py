@@ -112,6 +112,12 @@ def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[3].endswith("\tits clock doesn't agree with a majority's, its disk is full")
 
 
+def test_a_node_that_was_removed_and_still_runs_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    removed = node(3, group(*MEMBERS, status="removed"))
+    lines = lines_of([*REPORTS[:2], NodeReport(address="10.0.0.3:7140", status=removed)], capsys)
+    assert lines[5].split("\t") == ["n3", "10.0.0.3:7140", "0.1.0", "5 s", "not a member any more: stop it"]
+
+
 def test_a_node_that_still_thinks_it_leads_is_not_believed(capsys: pytest.CaptureFixture[str]) -> None:
     late = evolve(REPORTS[0], status=node(0, group(*MEMBERS, serving=True, view=3, primary=0)))
     assert "eu-west-1: primary n1, view 4, configuration 7, position 1234" in lines_of([late, REPORTS[1]], capsys)

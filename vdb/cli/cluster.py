@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -131,9 +132,9 @@ async def prepare(
     host
         Where it runs.
     port
-        For clients; without it, 7140 plus the number.
+        For clients; without it, that of node 0, plus the number on the same host.
     peer_port
-        For the other nodes; without it, 7150 plus the number.
+        For the other nodes; without it, that of node 0, plus the number on the same host.
     again
         The node is a member already: write its configuration anew, with the addresses at which the others know it.
     """
@@ -146,8 +147,10 @@ async def prepare(
     place = Place(
         number=node,
         host=host,
-        port=PORT + node if port is None else port,
-        peer_port=PEER_PORT + node if peer_port is None else peer_port,
+        port=_port_beside([member.address for member in known.members], host, node, PORT) if port is None else port,
+        peer_port=_port_beside([member.peer_address for member in known.members], host, node, PEER_PORT)
+        if peer_port is None
+        else peer_port,
     )
     if not again and any(member.number == node for member in known.members):
         raise ConfigError(f"the cluster began with a node {node}: expected another number, or --again")
@@ -176,6 +179,13 @@ async def prepare(
         return
     print_text(f"  vdb cluster add --at {place.address}")
     print_text(f"  vdb cluster promote --node {node}")
+
+
+def _port_beside(founders: Sequence[str], host: str, node: int, usual: int) -> int:
+    """Where a node listens by the pattern of `vdb cluster init`; the addresses are those of the first nodes."""
+    places = [split_address(address) for address in founders]
+    first_host, first = places[0] if places else (host, usual)
+    return first + node if first_host == host else first
 
 
 async def _present_members(options: NodeOptions, cluster: bytes) -> list[Place]:
@@ -223,7 +233,8 @@ async def add(*, at: str, peer_at: str | None = None, options: NodeOptions = NOD
                 address=at,
                 disk_id=new.disk_id,
             )
-            _tell(options, group.group, new.number, "learner", epoch)
+            votes = any(member.node == new.number and not member.learner for member in group.members)
+            _tell(options, group.group, new.number, "voter" if votes else "learner", epoch)
 
 
 def _peer_address(status: NodeStatus, at: str) -> str:
@@ -231,6 +242,11 @@ def _peer_address(status: NodeStatus, at: str) -> str:
     said = next(
         (member.peer_address for group in status.groups for member in group.members if member.node == status.number), ""
     )
+    if not said and any(group.status == "removed" for group in status.groups):
+        raise InvalidArgument(
+            f"node {status.number} was removed from its cluster: to take it back, start it on an empty data directory "
+            "with --join"
+        )
     if not said:
         raise InvalidArgument(f"the node at {at} has no address for other nodes: expected node.peer-address")
     host, port = split_address(said)

@@ -56,6 +56,8 @@ def _node_row(report: NodeReport, reports: Sequence[NodeReport]) -> tuple[object
         remarks.append("its clock doesn't agree with a majority's")
     if any(group.disk_full for group in status.groups):
         remarks.append("its disk is full")
+    if status.groups and all(group.status == "removed" for group in status.groups):
+        remarks.append("not a member any more: stop it")
     return (status.node, report.address, status.version, _age(status.uptime_seconds), ", ".join(remarks) or "-")
 
 
