@@ -76,3 +76,14 @@ def test_the_bound_stays_within_its_limits(intervals: list[int], jitter: int) ->
         tick += interval
         rhythm.beat(tick)
         assert TIMING.suspicion_min <= rhythm.bound <= TIMING.suspicion_max + TIMING.jitter
+
+
+def test_one_that_is_given_up_is_silent_until_it_beats() -> None:
+    rhythm = a_rhythm()
+    rhythm.give_up()
+    assert rhythm.is_silent(0)
+    rhythm.beat(1)
+    assert not rhythm.is_silent(1)
+    rhythm.give_up()
+    rhythm.start(2)
+    assert not rhythm.is_silent(2)

@@ -5,6 +5,9 @@ whose primary beats slowly, because its machine is slow, isn't disturbed, and on
 bound has seeded jitter, drawn at the start of a view and at each beat that follows a suspicion, so that backups don't
 suspect in step.
 
+Silence is all that tells of a machine that hangs or is cut off. Of a process that has ended, the other end of its
+connections tells at once: `give_up` doesn't wait.
+
 Source: the idea of accrual detectors (Hayashibara et al., The phi accrual failure detector, 2004), in integers.
 """
 
