@@ -314,6 +314,9 @@ class Group:
         await self.storage.close()
         storage = await self._install(durable.cluster, durable.root_key_id)
         log.info("group.synced", group=self.name, checkpoint_op=storage.superblock.state.checkpoint_op)
+        for row in storage.state.keys():  # noqa: SIM118 - rows of the key store, not a dict's keys
+            # Who waits for this state reads it at once: without its keys no name would be found.
+            preparer.keyring.add(row)
         self._member = self._make_member(storage, preparer)
         self._progress.tell()
         for tenant in self.state.tenants():

@@ -130,6 +130,22 @@ def test_a_primary_that_is_cut_off_does_not_say_that_a_stream_is_not_there(in_cl
     in_cluster(body)
 
 
+def test_a_read_that_waits_for_a_state_sync_finds_the_streams_in_it(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster: Any) -> None:
+        await cluster.start(0, 1, 2)
+        away = (await cluster.primary() + 1) % 3
+        await cluster.crash(away)
+        await cluster.create("s")
+        for number in range(60):
+            await cluster.append("s", b"%d" % number)
+        await cluster.start(away)
+        # The state sync brings position 30 all at once.
+        found = await service(cluster, away).read(1, "s", 0, max_events=1, level=Position(GroupId(HOME), 30))
+        assert found.head >= 28
+
+    in_cluster(body)
+
+
 def test_status_says_who_is_who(in_cluster: Callable[..., None]) -> None:
     async def body(cluster: Any) -> None:
         primary, backup = await primary_and_backup(cluster)
