@@ -27,6 +27,7 @@ from vdb.types import GroupId
 from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import (
     CheckpointDurable,
+    CommitOk,
     CoreMessage,
     DoViewChange,
     Input,
@@ -43,7 +44,8 @@ from vdb.vsr.replica import Replica
 INBOX_MAX = 1024
 """Messages that wait while a view is being written; the oldest make room, since all of them are sent again."""
 
-_PROMISES = (PrepareOk, DoViewChange, StartViewChange)
+_PROMISES = (PrepareOk, CommitOk, DoViewChange, StartViewChange)
+"""A `CommitOk` says that its sender has promised nobody a newer view: reads rest on it."""
 _ALWAYS_HEARD = (PrepareDurable, PrepareDamaged, CheckpointDurable)
 
 
