@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import attrs
 import pytest
@@ -31,6 +32,14 @@ def changed(**fields: object) -> bytes:
     return json.dumps({**json.loads(encode_identity(IDENTITY)), **fields}).encode()
 
 
+def sealed(**fields: object) -> bytes:
+    """As a version that has these fields would write it: with a checksum that fits."""
+    found = {**json.loads(encode_identity(IDENTITY)), **fields}
+    del found["checksum"]
+    checksum = sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**found, "checksum": checksum}).encode()
+
+
 def test_what_is_written_is_read() -> None:
     assert decode_identity(encode_identity(IDENTITY)) == IDENTITY
 
@@ -41,6 +50,8 @@ def test_other_files_are_refused_by_name() -> None:
     with pytest.raises(ForeignData, match="file 'node' isn't VerityDB's"):
         decode_identity(changed(format="something"))
     with pytest.raises(NewerFormat, match="format version 2: this VerityDB reads up to 1"):
+        decode_identity(sealed(version=2))
+    with pytest.raises(DamagedData, match="checksum"):
         decode_identity(changed(version=2))
     with pytest.raises(DamagedData, match="checksum"):
         decode_identity(changed(region="eu-west-2"))

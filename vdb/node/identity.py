@@ -184,13 +184,14 @@ def decode_identity(data: bytes) -> Identity:
         raise DamagedData(f"file '{FILE_NAME}' can't be read: expected JSON of format '{FORMAT}'") from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise ForeignData(f"file '{FILE_NAME}' isn't VerityDB's: expected format '{FORMAT}'")
+    if fields.pop("checksum", None) != _checksum(fields):
+        # Before the version, which a flipped bit can change as well.
+        raise DamagedData(f"file '{FILE_NAME}' was changed: its checksum doesn't fit")
     version = fields.get("version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise NewerFormat(
             f"file '{FILE_NAME}' has format version {version}: this VerityDB reads up to {FORMAT_VERSION}"
         )
-    if fields.pop("checksum", None) != _checksum(fields):
-        raise DamagedData(f"file '{FILE_NAME}' was changed: its checksum doesn't fit")
     return Identity(
         cluster=bytes.fromhex(fields["cluster"]),
         node=fields["node"],

@@ -6,7 +6,8 @@ of this protocol's history, so the rule stands in one place, and holds for messa
     PrepareOk                    view and log_view are this view, prepare and header are synced
     DoViewChange                 the superblock holds this view, this log_view and exactly this vote
     StartView, CommitMessage     log_view is this view or a later one
-    CommitOk, Ping, prepares     no view above the durable one
+    CommitOk                     log_view is this view: proofs of reads rest on it
+    Ping, prepares               no view above the durable one
     StartViewChange and requests say what their sender wants, and promise nothing
 """
 
@@ -66,8 +67,10 @@ class SendGate:
                 assert message.prepare.header.view <= durable.view, "a prepare of a view that isn't durable"
             case CommitMessage():
                 assert message.view <= durable.log_view, "a commit of a view that isn't durable"
-            case CommitOk() | Ping():
-                assert message.view <= durable.view, "an answer speaks of a view that isn't durable"
+            case CommitOk():
+                assert message.view == durable.log_view, "a heartbeat is answered in a view whose log isn't durable"
+            case Ping():
+                assert message.view <= durable.view, "a ping speaks of a view that isn't durable"
             case StartView():
                 assert message.view <= durable.log_view, "a view is started that isn't durable"
             case DoViewChange():
