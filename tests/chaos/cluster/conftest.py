@@ -47,6 +47,8 @@ class Link:
         self.port = 0
         self.open = trio.Event()
         self.open.set()
+        self.delay = 0.0
+        """Seconds that each piece is held back."""
 
     def cut(self) -> None:
         """Bytes stop, in this direction, and connections stay: a link that fails silently."""
@@ -54,6 +56,7 @@ class Link:
 
     def heal(self) -> None:
         self.open.set()
+        self.delay = 0.0
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -77,6 +80,7 @@ class Link:
         try:
             while data := await source.receive_some(65536):
                 if forward:
+                    await trio.sleep(self.delay)
                     await self.open.wait()
                 await sink.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
+import vdb
+
 GROUP_FILES = ("wal", "checkpoints", "log", "superblock")
 
 
@@ -97,6 +99,30 @@ async def test_a_full_disk_of_a_backup_stops_nobody(cluster, under_load, tmp_pat
         unmount(small)
 
 
+@pytest.mark.chaos
+async def test_a_rotted_file_is_repaired_without_a_restart(cluster, under_load) -> None:
+    """A bit flips under a running backup; whoever reads there gets what was written, and the file is whole again."""
+    cluster.init(3)
+    await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
+    draw = random.Random(11)
+
+    async def rot(load) -> None:
+        await load.wait_for(600)
+        primary = await trio.to_thread.run_sync(cluster.primary)
+        damaged = (primary + 1) % 3
+        segments = sorted((cluster.data_dir(damaged) / "groups" / "ap-southeast-2" / "log").rglob("*.seg"))
+        assert segments, "nothing has reached a segment yet"
+        whole = segments[0].stat().st_size
+        flip(segments[0], draw, before=whole // 2)
+        async with vdb.connect(cluster.addresses[damaged], connect_for=60) as client:
+            for stream in load.streams:
+                events = await client.read(stream, 0, 100, consistency="stale", timeout=60)
+                assert [event.offset for event in events] == list(range(100))
+        assert "file.repaired" in cluster.log(damaged)
+
+    await under_load(cluster, rot)
+
+
 def mount_small(path: Path) -> bool:
     """A disk of 64 MiB in memory; False without the right to mount one."""
     command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)]
@@ -107,10 +133,10 @@ def unmount(path: Path) -> None:
     subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def flip(path: Path, draw: random.Random) -> None:
-    """One bit of a file."""
+def flip(path: Path, draw: random.Random, before: int | None = None) -> None:
+    """One bit of a file, behind its header; in its first `before` bytes."""
     data = bytearray(path.read_bytes())
-    at = draw.randrange(len(data))
+    at = draw.randrange(min(100, len(data) // 2), before or len(data))
     data[at] ^= 1 << draw.randrange(8)
     path.write_bytes(data)
 

@@ -67,6 +67,28 @@ async def test_a_link_between_backups_matters_to_nobody(cluster, under_load) -> 
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.chaos
+async def test_slow_links_slow_down_and_lose_nothing(cluster, under_load) -> None:
+    """Every word between nodes takes 30 ms more, in one direction or in both."""
+    async with trio.open_nursery() as nursery:
+        cluster.init(3)
+        await cluster.proxy(nursery)
+        await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
+
+        async def delay(load) -> None:
+            for pair, link in cluster.links.items():
+                link.delay = 0.03 if pair[0] < pair[1] else 0.0
+            await load.wait_for(30)
+            for link in cluster.links.values():
+                link.delay = 0.03
+            await load.wait_for(30)
+            heal(cluster)
+
+        load = await under_load(cluster, delay)
+        assert load.failed == []
+        nursery.cancel_scope.cancel()
+
+
 def heal(cluster) -> None:
     for link in cluster.links.values():
         link.heal()

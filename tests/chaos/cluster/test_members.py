@@ -1,11 +1,11 @@
-"""A cluster of one becomes three, then five, then three again, while clients work."""
+"""A cluster of one becomes three, then five, then three and one again, while clients work."""
 
 from __future__ import annotations
 
 import trio
 
 
-async def test_one_to_three_to_five_to_three_under_load(cluster, under_load) -> None:
+async def test_one_to_three_to_five_and_back_under_load(cluster, under_load) -> None:
     cluster.init(1)
     await trio.to_thread.run_sync(cluster.start, 0)
 
@@ -13,7 +13,7 @@ async def test_one_to_three_to_five_to_three_under_load(cluster, under_load) -> 
         for number in (1, 2, 3, 4):
             await trio.to_thread.run_sync(add, cluster, number)
             await load.wait_for(20)
-        for number in (0, 3):
+        for number in (0, 3, 1, 2):
             await trio.to_thread.run_sync(cluster.vdb, "cluster", "remove", "--node", str(number))
             cluster.end(number)
             del cluster.addresses[number]

@@ -96,3 +96,20 @@ async def test_a_minority_that_is_gone_hurts_nobody(cluster, under_load) -> None
 
     load = await under_load(cluster, lose_a_backup)
     assert load.failed == []
+
+
+@pytest.mark.chaos
+async def test_a_frozen_backup_is_missed_by_nobody(cluster, under_load) -> None:
+    cluster.init(3)
+    await trio.to_thread.run_sync(cluster.start, 0, 1, 2)
+
+    async def freeze(load) -> None:
+        primary = await trio.to_thread.run_sync(cluster.primary)
+        backup = (primary + 1) % 3
+        cluster.signal(backup, signal.SIGSTOP)
+        await load.wait_for(100)
+        cluster.signal(backup, signal.SIGCONT)
+        await load.wait_for(20)
+
+    load = await under_load(cluster, freeze)
+    assert load.failed == []
