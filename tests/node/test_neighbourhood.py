@@ -56,11 +56,15 @@ async def make(tmp_path) -> tuple[Neighbourhood, IdentityFile]:
     return Neighbourhood(world, config, file), file
 
 
-async def settled(around: Neighbourhood) -> None:
+async def settled(around: Neighbourhood, file: IdentityFile, disk: bytes) -> None:
+    """Run until nothing happens any more and this is node 2's disk."""
     async with trio.open_nursery() as nursery:
         await nursery.start(around.run)
         with trio.move_on_after(0.2):
             await wait_all_tasks_blocked(0.05)
+        with trio.fail_after(60):
+            while file.remembered(2) != disk:
+                await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
 
 
@@ -69,7 +73,7 @@ async def test_a_disk_that_no_group_names_was_replaced_before_a_crash(tmp_path) 
     around.add(FakeGroup(HOME, FakeState((ROW,))))
     around.add(FakeGroup(GLOBAL_GROUP, FakeState(())))
     around.settle()
-    await settled(around)
+    await settled(around, file, SECOND)
     assert file.remembered(2) == SECOND
     assert file.remembered(1) == FIRST
 
@@ -79,10 +83,10 @@ async def test_a_disk_that_one_group_still_names_counts_until_it_doesnt(tmp_path
     around.add(FakeGroup(HOME, FakeState((ROW,))))
     around.add(FakeGroup(GLOBAL_GROUP, FakeState((evolve(ROW, disk_id=FIRST),))))
     around.settle()
-    await settled(around)
+    await settled(around, file, FIRST)
     assert file.remembered(2) == FIRST
     around.on_members(GLOBAL_GROUP, FakeState((ROW,)))
-    await settled(around)
+    await settled(around, file, SECOND)
     assert file.remembered(2) == SECOND
 
 
