@@ -63,7 +63,7 @@ async def settled(around: Neighbourhood, file: IdentityFile, disk: bytes) -> Non
         with trio.move_on_after(0.2):
             await wait_all_tasks_blocked(0.05)
         with trio.fail_after(60):
-            while file.remembered(2) != disk:
+            while file.remembered(2) != disk:  # noqa: ASYNC110
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
 
