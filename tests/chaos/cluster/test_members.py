@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 
+@pytest.mark.chaos
 async def test_one_to_three_to_five_and_back_under_load(cluster, under_load) -> None:
     cluster.init(1)
     await trio.to_thread.run_sync(cluster.start, 0)
