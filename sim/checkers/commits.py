@@ -29,11 +29,18 @@ class Commits:
     replicas: Mapping[int, Promises]
 
     def on_propose(self, header: PrepareHeader, configuration: Configuration) -> None:
-        """I27: a slot is written again only when its op is in a checkpoint that a replication quorum has, durably."""
+        """I27: a slot is written again only when its op is in a checkpoint that a replication quorum has, durably; or
+        had, on a disk that was lost and for which the node is still a voter."""
+        for number, replica in self.replicas.items():
+            if number not in configuration.voters:
+                replica.lost_checkpoint_op = 0
         overwritten = header.op - self.limits.wal_slots
         if overwritten <= 0:
             return
-        reached = {voter: self.replicas[voter].checkpoint_op for voter in configuration.voters}
+        reached = {
+            voter: max(self.replicas[voter].checkpoint_op, self.replicas[voter].lost_checkpoint_op)
+            for voter in configuration.voters
+        }
         have = sum(op >= overwritten for op in reached.values())
         self.verdict.check(
             "I27",

@@ -34,6 +34,8 @@ class Promises:
     commit: int = 0
     checkpoint_op: int = 0
     """As the durable superblock says."""
+    lost_checkpoint_op: int = 0
+    """What a disk had that was lost, while the group still counts on it: nobody can know before the node has left."""
     written: dict[int, PrepareHeader] = field(factory=dict)
     """What its journal was told to keep, by op, of the ops that aren't overwritten yet."""
 
@@ -43,6 +45,7 @@ class Promises:
 
     def on_wiped(self) -> None:
         """The disk was replaced: nothing that it promised counts any more."""
+        self.lost_checkpoint_op = max(self.lost_checkpoint_op, self.checkpoint_op)
         self.view = self.log_view = self.commit = self.checkpoint_op = 0
         self.written.clear()
 
