@@ -32,6 +32,7 @@ from vdb.kernel.command import Expected
 from vdb.limits import Limits
 
 CALM: Mapping[str, Any] = {
+    "nodes": 1, "spares": 0,
     "limits": Limits(
         message_size_max=16 * 1024, wal_slots=16, pipeline_max=2, requests_per_prepare_max=8, request_queue_max=64,
         checkpoint_interval=8, sessions_max=8, segment_size=4096, read_bytes_max=8192, open_files_max=8,
