@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 from sim.cores.hand import Hand
 from sim.cores.host import fresh
+from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.replica import Status
+from vdb.vsr.message import DoViewChange, Opened
+from vdb.vsr.replica import Replica, Status
+from vdb.vsr.tail import encode_vote
 
 Make = Callable[..., Hand]
 
@@ -117,3 +120,30 @@ def test_one_that_is_not_alone_any_more_keeps_what_it_acked_above_a_gap(group: M
     assert not host.replica.log.was_never_acked(4)
     assert host.replica.log.is_held(4)
     assert host.replica.log.was_never_acked(3)
+
+
+def test_a_vote_is_not_repeated_by_one_that_is_a_learner_now() -> None:
+    """A checkpoint came since the vote, by state sync, in which this replica has no vote any more."""
+    vote = DoViewChange(view=6, log_view=4, commit=0, checkpoint_op=0, to=0, tail=(), replica=1)
+    sent = []
+    for configuration in (
+        Configuration(epoch=0, base_view=0, base_index=0, voters=(0, 1, 2)),
+        Configuration(epoch=3, base_view=5, base_index=0, voters=(0, 2), learners=(1,)),
+    ):
+        replica = Replica(group=bytes(32), replica=1, limits=Limits())
+        ready = replica.on(
+            Opened(
+                view=6,
+                log_view=4,
+                checkpoint_op=0,
+                checkpoint_id=bytes(32),
+                checkpoint_checksum=bytes(32),
+                checkpoint_timestamp=0,
+                headers=(),
+                configuration=configuration,
+                tail=encode_vote(vote),
+            )
+        )
+        assert replica.status is Status.VIEW_CHANGE
+        sent.append([envelope.message for envelope in ready.messages])
+    assert sent == [[vote], []]

@@ -87,7 +87,9 @@ def _take_a_status(state: ReplicaState, opened: Opened) -> None:
     elif state.vote is not None:
         mark("vsr.votes_again")
         state.status = Status.VIEW_CHANGE
-        send_vote(state)
+        if state.is_voter:
+            # Not if a checkpoint came meanwhile in which it is a learner.
+            send_vote(state)
     elif not opened.head_certain or any(op > state.op for op in opened.faulty):
         mark("vsr.recovering_head")
         state.status = Status.RECOVERING_HEAD
