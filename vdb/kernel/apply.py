@@ -32,12 +32,12 @@ from vdb.kernel.effect import Effect
 from vdb.kernel.keys import put_key
 from vdb.kernel.members import reconfigure
 from vdb.kernel.reply import PartKept, Refusal, Reply
-from vdb.kernel.sessions import open_session, record_reply, stored_reply
+from vdb.kernel.sessions import is_of_the_books, open_session, record_reply, stored_reply
 from vdb.kernel.state import State
 from vdb.kernel.streams import append_batch, create_stream
 from vdb.kernel.transactions import append_part, void_transaction
 
-__all__ = ["apply_committed", "apply_request", "execute_request", "stored_reply"]
+__all__ = ["apply_committed", "apply_request", "execute_request", "is_of_the_books", "stored_reply"]
 
 Applied = tuple[State, tuple[Effect, ...], Reply]
 

@@ -28,6 +28,7 @@ from vdb.limits import SESSION_WINDOW
 from vdb.marks import mark
 
 _NO_CLIENT = bytes(CLIENT_ID_SIZE)
+_OF_THE_BOOKS = (RefusalCode.SESSION_EXPIRED, RefusalCode.SESSION_GAP, RefusalCode.REQUEST_TOO_OLD)
 
 
 def stored_reply(state: View, origin: Origin) -> Reply | None:
@@ -59,6 +60,11 @@ def stored_reply(state: View, origin: Origin) -> Reply | None:
     stored = state.rows[REPLIES][reply_key(session, number)]
     assert U64.unpack_from(stored)[0] == number
     return decode_reply(stored[U64.size :])
+
+
+def is_of_the_books(reply: Reply) -> bool:
+    """Whether the session's books refuse the request: what they say holds for one state, not for good as answers do."""
+    return isinstance(reply, Refusal) and reply.code in _OF_THE_BOOKS
 
 
 def record_reply(draft: Draft, origin: Origin, reply: Reply) -> None:

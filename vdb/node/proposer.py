@@ -8,6 +8,9 @@ Rules
 - `prepared` is the committed state with the whole pipeline applied. A new primary makes it anew, by executing what is
   left in the pipeline, before it proposes anything.
 - A request that is sent again while its first copy is in the pipeline waits for that copy's reply.
+- That a session has ended, or that a number before this one is missing, a primary says once its log has taken the
+  refusal: one that was deposed and hasn't heard of it lacks what the others have executed meanwhile, and a client that
+  believed it would send the request again under another session.
 - A transaction's parts fill consecutive prepares, alone. One that an earlier view left open is void: the command that
   says so stands before all that this view proposes.
 - A reconfiguration fills a prepare of its own, and nothing else is in the pipeline beside it.
@@ -22,8 +25,8 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
-from vdb.kernel.apply import stored_reply
+from vdb.errors import NotPrimary, PrimaryLost
+from vdb.kernel.apply import is_of_the_books, stored_reply
 from vdb.kernel.command import Origin, Reconfigure, Request
 from vdb.kernel.effect import StoreKey
 from vdb.kernel.reply import Refusal
@@ -36,7 +39,7 @@ from vdb.node.cutting import size_bound
 from vdb.node.executor import Executor, execute
 from vdb.node.pipeline import Pipeline
 from vdb.node.preparer import Preparer
-from vdb.node.request import Pending, PlainReconfigure, PlainTransaction, PlainVoid, nobody
+from vdb.node.request import Pending, PlainReconfigure, PlainReject, PlainTransaction, PlainVoid, nobody
 from vdb.node.request_queue import RequestQueue
 from vdb.node.sending import Sending, add_part, begin
 from vdb.ports import Clock
@@ -110,7 +113,7 @@ class Proposer:
         if self._pipeline.waiting(origin) is not None:
             return True
         reply = stored_reply(self.prepared, origin)
-        return reply is not None and not (isinstance(reply, Refusal) and reply.code is RefusalCode.SESSION_GAP)
+        return reply is not None and not is_of_the_books(reply)
 
     async def run(self) -> None:
         """Wait a turn of the loop, so that requests which arrived together are sealed together."""
@@ -303,9 +306,19 @@ class Proposer:
             waiting.append(pending)
             return True
         reply = stored_reply(batch.view, origin)
-        if reply is not None:
+        if reply is None:
+            self._pipeline.expect(origin)
+            return False
+        if isinstance(reply, Refusal) and is_of_the_books(reply):
+            self._refuse_by_the_books(batch, pending, reply)
+        else:
             mark("group.retry_answered")
             pending.on_reply(reply)
-            return True
-        self._pipeline.expect(origin)
-        return False
+        return True
+
+    def _refuse_by_the_books(self, batch: Batch, pending: Pending, reply: Refusal) -> None:
+        """Let the log take the refusal, outside of the session: nobody answers before it has."""
+        mark("group.refused_by_the_books")
+        request = PlainReject(code=reply.code, message=reply.message)
+        refusal = Pending(request=request, on_reply=pending.on_reply, on_lost=pending.on_lost, size=size_bound(request))
+        self._preparer.add(batch, refusal)

@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 import trio
 
-from vdb.errors import InvalidArgument, LearnerBehind, NotPrimary, NotReady, UnknownStream
-from vdb.kernel.command import INTERNAL
+from vdb.errors import (
+    InvalidArgument,
+    LearnerBehind,
+    NotPrimary,
+    NotReady,
+    PrimaryLost,
+    SessionExpired,
+    SessionGap,
+    UnknownStream,
+    VerityError,
+)
+from vdb.kernel.command import INTERNAL, Origin
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.types import Consistency, DataClass, GroupId, Position
 from vdb.wire.event import encode_batch
@@ -142,6 +152,43 @@ def test_a_read_that_waits_for_a_state_sync_finds_the_streams_in_it(in_cluster: 
         # The state sync brings position 30 all at once.
         found = await service(cluster, away).read(1, "s", 0, max_events=1, level=Position(GroupId(HOME), 30))
         assert found.head >= 28
+
+    in_cluster(body)
+
+
+@pytest.mark.parametrize(("ahead", "number", "refusal"), [(0, 3, SessionGap), (1, 1, SessionExpired)])
+def test_a_primary_that_is_cut_off_does_not_speak_for_a_session(
+    in_cluster: Callable[..., None], ahead: int, number: int, refusal: type[VerityError]
+) -> None:
+    """The others may have executed number 2 meanwhile, and opened the next session."""
+
+    async def body(cluster: Any) -> None:
+        client = b"c" * 16
+        primary, _ = await primary_and_backup(cluster)
+        others = [number for number in range(3) if number != primary]
+        session = await service(cluster, primary).open_session(client)
+        origin = Origin(client, session + ahead, number)
+        await service(cluster, primary).append(Origin(client, session, 1), 1, (append_to("notes", b"two"),))
+        with pytest.raises(refusal):
+            await service(cluster, primary).append(origin, 1, (append_to("notes", b"x"),))
+        for other in others:
+            cluster.universe.network.cut(f"n{primary}", f"n{other}")
+        told: list[VerityError] = []
+
+        async def ask() -> None:
+            try:
+                await service(cluster, primary).append(origin, 1, (append_to("notes", b"x"),))
+            except VerityError as error:
+                told.append(error)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ask)
+                await cluster.wait_until(lambda: any(cluster.group(n).is_serving for n in others))
+                await cluster.append("notes", b"three")
+                assert not any(isinstance(error, refusal) for error in told), told
+                cluster.universe.network.heal()
+        assert isinstance(told[0], NotPrimary | NotReady | PrimaryLost), told
 
     in_cluster(body)
 
