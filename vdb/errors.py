@@ -7,14 +7,20 @@
     │   │   └── InvalidEvent, UnknownEventType
     │   ├── Refused                 the log or the gate said no; `code` is a `RefusalCode` value
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
-    │   │   ├── CrossGroup, PlacementViolation, NotAvailable
+    │   │   ├── CrossGroup, PlacementViolation, NotAvailable, ModeViolation
     │   │   ├── SessionExpired, SessionGap, RequestTooOld
     │   │   └── ConfigurationChanged, LearnerBehind
     │   ├── Overloaded              queues are full; try again later
     │   ├── NotPrimary              another node takes writes; `primary` says where, if that is known
     │   ├── NotReady                this node can't serve the group now; try again later, or another node
     │   ├── Unreachable             no node answers at the address; nothing was sent
-    │   └── UnknownProjection
+    │   ├── UnknownProjection
+    │   ├── SqlRefused              a statement that SQL mode doesn't take; the message says why
+    │   ├── SqlFailed               what SQLite said of a statement, on another machine
+    │   ├── DatabaseLocked          another transaction holds the database's one writer
+    │   ├── TransactionEnded        the transaction was rolled back meanwhile: nothing of it remains
+    │   ├── UnknownDatabase
+    │   └── MigrationError          a migration changed, is missing, or failed; names it
     ├── IndefiniteError             it may or may not have happened; only a retry in the same session tells
     │   └── ConnectionLost, Timeout, RemoteError, PrimaryLost
     ├── StartError                  a node can't start; the message says what to do
@@ -65,6 +71,13 @@ class RefusalCode(Enum):
     OVERLOADED = "OVERLOADED"
     DISK_FULL = "DISK_FULL"
     UNKNOWN_PROJECTION = "UNKNOWN_PROJECTION"
+    MODE_VIOLATION = "MODE_VIOLATION"
+    SQL_REFUSED = "SQL_REFUSED"
+    SQL_FAILED = "SQL_FAILED"
+    DATABASE_LOCKED = "DATABASE_LOCKED"
+    TRANSACTION_ENDED = "TRANSACTION_ENDED"
+    UNKNOWN_DATABASE = "UNKNOWN_DATABASE"
+    MIGRATION_ERROR = "MIGRATION_ERROR"
     NOT_PRIMARY = "NOT_PRIMARY"
     NOT_READY = "NOT_READY"
     UNREACHABLE = "UNREACHABLE"
@@ -129,6 +142,12 @@ class NotAvailable(Refused):
     code = RefusalCode.NOT_AVAILABLE
 
 
+class ModeViolation(Refused):
+    """A database has one mode: SQL, or events and handlers."""
+
+    code = RefusalCode.MODE_VIOLATION
+
+
 class SessionExpired(Refused):
     code = RefusalCode.SESSION_EXPIRED
 
@@ -182,6 +201,45 @@ class Unreachable(DefiniteError):
 
 class UnknownProjection(DefiniteError):
     code = RefusalCode.UNKNOWN_PROJECTION
+
+
+class SqlRefused(DefiniteError):
+    """A statement that SQL mode doesn't take. Says why, and what to do instead."""
+
+    code = RefusalCode.SQL_REFUSED
+
+
+class SqlFailed(DefiniteError):
+    """What SQLite said of a statement, as it crosses to another machine: `kind` is the DB-API's class of error."""
+
+    code = RefusalCode.SQL_FAILED
+
+    def __init__(self, message: str, kind: str = "OperationalError", sqlite_errorcode: int = 1) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.sqlite_errorcode = sqlite_errorcode
+
+
+class DatabaseLocked(DefiniteError):
+    """Another transaction holds the database's one writer."""
+
+    code = RefusalCode.DATABASE_LOCKED
+
+
+class TransactionEnded(DefiniteError):
+    """The transaction was rolled back meanwhile (it was idle for too long, or the node lost its group)."""
+
+    code = RefusalCode.TRANSACTION_ENDED
+
+
+class UnknownDatabase(DefiniteError):
+    code = RefusalCode.UNKNOWN_DATABASE
+
+
+class MigrationError(DefiniteError):
+    """A migration changed after it was applied, is missing, or failed. Names it."""
+
+    code = RefusalCode.MIGRATION_ERROR
 
 
 class IndefiniteError(VerityError):
