@@ -36,7 +36,7 @@ from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.message import Abdicate, Message
-from vdb.vsr.replica import Replica
+from vdb.vsr.replica import Replica, Status
 
 INSTALL_RETRY_SECONDS = 1.0
 
@@ -79,6 +79,8 @@ class Group:
         self._progress = Progress()
         self.scrubbed_at = 0
         """Microseconds UTC of the end of the last full scrub; 0: none yet."""
+        self._named = 0
+        """How often a member was named since this node was removed."""
         self._neighbours = neighbours if neighbours is not None else Neighbours()
         self._observer = observer
         self._settings = settings
@@ -280,9 +282,20 @@ class Group:
             self._member.driver.feed(Abdicate())
 
     def _not_primary(self) -> NotPrimary:
+        if self.replica.status is Status.REMOVED:
+            return self._removed()
         hint = self.primary_hint()
         where = f"send it to {hint}" if hint else "which node is, isn't known here yet"
         return NotPrimary(f"this node isn't the primary of group {self.name}: {where}", hint)
+
+    def _removed(self) -> NotPrimary:
+        """Who stays knows more; one after the other is named, as this node no longer hears which of them answer."""
+        replica = self.replica
+        staying = [node for node in replica.configuration.voters if node != replica.replica]
+        self._named += 1
+        hint = self.address_of(staying[(replica.view + self._named) % len(staying)]) if staying else ""
+        where = f"send it to {hint}" if hint else "which nodes are still, isn't known here"
+        return NotPrimary(f"this node was removed from group {self.name}: {where}", hint)
 
     # Running ---------------------------------------------------------------------------------------------------
 

@@ -239,7 +239,7 @@ class Member:
     def end(self) -> None:
         """The tasks have ended, because the group is opened anew: nothing is heard any more."""
         self._open = False
-        self.depose()
+        self._let_go()
 
     def _others(self) -> list[int]:
         return [node for node in self.replica.configuration.members if node != self.replica.replica]
@@ -402,6 +402,10 @@ class Member:
 
     def depose(self) -> None:
         log.info("group.deposed", group=self.name, view=self.replica.view)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nobody waits for anything here any more."""
         reason = self._outside.not_primary()
         self.proposer.depose(reason)
         self.confirmer.fail(reason)

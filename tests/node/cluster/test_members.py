@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -50,8 +51,34 @@ def test_a_removed_node_serves_no_more(in_cluster: Callable[..., None]) -> None:
         await until(lambda: cluster.group(removed).replica.status.value == "removed")
         await cluster.append("s", b"without it")
         await cluster.converge(stay)
+        named = []
+        for _ in range(2):
+            with pytest.raises(NotPrimary, match="removed from group ap-southeast-2: send it to n") as told:
+                await cluster.group(removed).confirm()
+            named.append(told.value.primary)
+        assert sorted(named) == [f"n{number}:7140" for number in stay], "each of those that stay, in turn"
 
     in_cluster(body)
+
+
+def test_a_node_that_never_led_is_not_deposed(
+    in_cluster: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1, 2)
+        await cluster.create("s")
+        behind = (await cluster.primary() + 1) % 3
+        await cluster.stop(behind)
+        for _ in range(40):
+            await cluster.append("s", b"x")
+        await cluster.start(behind)
+        await cluster.converge()
+
+    with caplog.at_level(logging.INFO, "vdb.node"):
+        in_cluster(body)
+    told = [record.msg for record in caplog.records]
+    assert "group.synced" in told
+    assert "group.deposed" not in told
 
 
 def test_a_lost_disk_is_refused_until_the_cluster_knows_the_new_one(in_cluster: Callable[..., None]) -> None:
