@@ -86,8 +86,25 @@ class Database(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Call `work` with a read-only connection that sees the last committed state; doesn't wait for the writer."""
 
+    async def connect(self, **options: Any) -> Connection:
+        """One more connection to the file, which may write: for a session of its own, until `disconnect`.
+
+        `options` are `vdb.projections.store.open_sqlcipher`'s. SQLite's own locks stand between the connections, and
+        nobody waits for them: whoever writes has agreed with the others before.
+        """
+
+    async def work(self, work: Callable[[], T]) -> T:
+        """Call `work`, which uses connections of `connect`, off the loop's thread in production.
+
+        Calls may overlap. Transactions may stay open from one call to the next.
+        """
+
+    async def disconnect(self, connection: Connection) -> None:
+        """Close a connection of `connect`; a transaction that is open is rolled back. Closing twice is harmless."""
+
     async def close(self) -> None:
-        """Close, once the calls under way have ended; those that wait get trio.ClosedResourceError."""
+        """Close, with all connections, once the calls under way have ended; those that wait get
+        trio.ClosedResourceError."""
 
 
 class Disk(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -36,6 +36,8 @@ class SimDatabase:
         self._scratch = scratch
         self._fence = fence
         self._closed = False
+        self._key = key
+        self._sessions: list[Connection] = []
         self._synced: tuple[bytes, int] = (b"", 0)
         self._file = scratch.location(path)
         try:
@@ -63,6 +65,27 @@ class SimDatabase:
         await self._spend("db.read", READ_NS)
         return work_on(self._reader, work, self.path)
 
+    async def connect(self, **options: Any) -> Connection:
+        await self._spend("db.connect", READ_NS)
+        connection = open_sqlcipher(self._file, self._key, **options)
+        sql_functions.install(connection, self._scratch.random, self._now_us)
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        self._sessions.append(connection)
+        return connection
+
+    async def work(self, work: Callable[[], T]) -> T:
+        await self._spend("db.work", READ_NS)
+        result = work()
+        if self._scratch.random.random() < CHECKPOINT_PROBABILITY / 4:
+            self._checkpoint()
+        self._fence.reach("db.worked")
+        return result
+
+    async def disconnect(self, connection: Connection) -> None:
+        if connection in self._sessions:
+            self._sessions.remove(connection)
+            close_sqlcipher(connection)
+
     async def close(self) -> None:
         self._fence.check()
         self.close_connections()
@@ -73,6 +96,8 @@ class SimDatabase:
         """Close at once; harmless twice."""
         if not self._closed:
             self._closed = True
+            while self._sessions:
+                close_sqlcipher(self._sessions.pop())
             close_sqlcipher(self._reader)
             close_sqlcipher(self._writer)
 

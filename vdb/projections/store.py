@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import sqlcipher3
 from sqlcipher3 import dbapi2
@@ -23,6 +23,9 @@ KEY_SIZE = 32
 
 SqliteError = dbapi2.Error
 """What every failure inside SQLite derives from."""
+
+IntegrityError = dbapi2.IntegrityError
+"""A constraint doesn't hold."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -39,16 +42,16 @@ _FAILED = ("disk I/O error", "unable to open database file")
 _DAMAGED = ("database disk image is malformed", "malformed database schema", "file is not a database")
 
 
-def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False) -> Connection:
+def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False, **options: Any) -> Connection:
     """Open or create the encrypted file at `path`; usable from any one thread at a time.
 
-    Raises WrongKey when `key` isn't the file's (or its first page is damaged, which looks the same), DatabaseDamaged,
+    `options` go to the binding's `connect` (`detect_types`, `cached_statements`). Raises WrongKey when `key` isn't the file's (or its first page is damaged, which looks the same), DatabaseDamaged,
     and DiskFailed or DiskFull when the disk fails. A read-only connection refuses to write; the file must exist.
     """
     if len(key) != KEY_SIZE:
         raise WrongKey(f"the key of a database has {KEY_SIZE} bytes; found {len(key)}")
     try:
-        connection = sqlcipher3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        connection = sqlcipher3.connect(path, isolation_level=None, check_same_thread=False, timeout=0, **options)
     except SqliteError as error:
         raise storage_error(error, path) or error from None
     try:

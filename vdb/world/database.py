@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 READERS_MAX = 4
 
+WORKERS_MAX = 16
+"""Threads that may work for the sessions of one database at once."""
+
 
 class RealDatabase:
     """The Database port. Call `open` first."""
@@ -46,6 +49,8 @@ class RealDatabase:
         self._turn = trio.Lock()
         self._idle_readers: list[Connection] = []
         self._reading = trio.CapacityLimiter(READERS_MAX)
+        self._sessions: list[Connection] = []
+        self._working = trio.CapacityLimiter(WORKERS_MAX)
 
     async def open(self) -> None:
         """Open or create the file; WrongKey when the key isn't its own."""
@@ -78,12 +83,35 @@ class RealDatabase:
             finally:
                 self._give_back(reader)
 
+    async def connect(self, **options: Any) -> Connection:
+        self._check()
+        with _files_left(str(self._location)):
+            connection = await trio.to_thread.run_sync(
+                partial(open_sqlcipher, str(self._location), self._key, **options)
+            )
+        self._sessions.append(connection)
+        return connection
+
+    async def work(self, work: Callable[[], T]) -> T:
+        self._check()
+        return await trio.to_thread.run_sync(work, limiter=self._working)
+
+    async def disconnect(self, connection: Connection) -> None:
+        if connection in self._sessions:
+            self._sessions.remove(connection)
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(close_sqlcipher, connection, limiter=self._working)
+
     async def close(self) -> None:
         self._guard.check()
         if self._closed:
             return
         self._closed = True
         with trio.CancelScope(shield=True):
+            for worker in range(WORKERS_MAX):
+                await self._working.acquire_on_behalf_of((self, worker))
+            while self._sessions:
+                close_sqlcipher(self._sessions.pop())
             for reader in range(READERS_MAX):  # wait for those that read: SQLite's last close touches the file
                 await self._reading.acquire_on_behalf_of((self, reader))
             async with self._turn:

@@ -1,0 +1,453 @@
+"""One user's connection to a SQL database: what SQLite does, with the log in between.
+
+    read               straight to SQLite, in the connection's own snapshot
+    BEGIN              as SQLite does it; immediate and exclusive ones wait for the lease
+    a first write      waits for the lease; from then on this session is the only writer
+    COMMIT             deferred keys are checked, captured rows become a transaction, the log takes it, SQLite commits
+                       rows and place together, the lease is given back
+    ROLLBACK, an error that ends the transaction     the lease is given back; SQLite has undone what was captured
+    a write without BEGIN     the same in one go; or another session, which has the lease, runs it with its own
+
+Rules
+- The log decides. What it refused is rolled back, and the error says whether that is certain (`DefiniteError`) or not.
+  What it took and SQLite couldn't commit is rolled back as well: the node applies it from the log.
+- Whoever leads a batch runs the others' statements first and its own last, each as a savepoint, and appends all as one:
+  accepted or lost together. No answer leaves before SQLite's COMMIT.
+- If one of them ends SQLite's transaction (OR ROLLBACK, RAISE(ROLLBACK), a full disk), the ones before are done again,
+  from their rows.
+- The only awaits are the bridge's; nothing in here knows a loop or a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from attrs import define, field
+
+from vdb.changes import Attribution, Transaction
+from vdb.errors import DatabaseLocked, VerityError
+from vdb.marks import mark
+from vdb.ports import Connection
+from vdb.projections.store import IntegrityError, SqliteError, in_transaction
+from vdb.sql import sqlite_api
+from vdb.sql.applying import apply_transaction
+from vdb.sql.capture import Capture
+from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
+from vdb.sql.meta import Place, advance
+from vdb.sql.results import Result, buffered, live
+from vdb.sql.subjects import Subjects
+from vdb.sql.verdict import Classifier, StatementKind, Verdict
+from vdb.wire.sql import Payload, encode_transaction
+
+T = TypeVar("T")
+
+LOCK_TIMEOUT = 5.0
+"""Seconds that a session waits for the lease, unless it says otherwise; sqlite3's default."""
+
+_WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_MEMBER = "vdb_member"
+
+
+@define
+class _Batch:
+    """What will be appended: one transaction or several."""
+
+    payloads: list[Payload] = field(factory=list)
+    transactions: list[Transaction] = field(factory=list)
+    done: list[OneShot] = field(factory=list)
+    """Others' statements that were run, also those that changed or failed."""
+    schema_changed: bool = False
+
+
+class SqlSession:
+    """See the module's docstring. One call at a time."""
+
+    def __init__(
+        self,
+        db: Connection,
+        host: Host,
+        bridge: Bridge,
+        *,
+        attribution: Attribution = Attribution(),
+        lock_timeout: float = LOCK_TIMEOUT,
+    ) -> None:
+        self.db = db
+        self.classifier = Classifier(db)
+        self.capture = Capture(db)
+        self.attribution = attribution
+        """On whose behalf the next transaction is made."""
+        self.lock_timeout = lock_timeout
+        self.settings: dict[str, str] = {}
+        """PRAGMAs that were set."""
+        self.shares = True
+        """Whether other sessions may run this one's statements, and it theirs. Off once the connection has functions,
+        collations, callbacks or TEMP objects of its own."""
+        self.last_logged: Logged | None = None
+        """Where the last transaction of this session lies in the log."""
+        self._host = host
+        self._bridge = bridge
+        self._subjects = Subjects(db)
+        self._epoch = host.schema_epoch
+        self._leased = False
+        self._schema_changed = False
+        self._savepoints: list[str] = []
+        self._begun_by_savepoint = False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return in_transaction(self.db)
+
+    @property
+    def holds_lease(self) -> bool:
+        """Whether the open transaction writes: nobody else can meanwhile."""
+        return self._leased
+
+    # What callers do -------------------------------------------------------------------------------------------
+
+    async def verdict(self, sql: str) -> Verdict:
+        """What a statement is. SqlRefused, or what SQLite says of it."""
+        epoch = self._host.schema_epoch
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._forget_schema()
+        found = self.classifier.cached(sql)
+        return found if found is not None else await self._bridge.off_loop(lambda: self.classifier.verdict(sql))
+
+    async def execute(self, sql: str, parameters: Any = ()) -> Result:
+        """Run one statement. SqlRefused, DatabaseLocked, SQLite's own errors, or the log's."""
+        return await self._run(sql, parameters, many=False)
+
+    async def executemany(self, sql: str, parameters: Any) -> Result:
+        """Run one statement for each of several parameters."""
+        return await self._run(sql, parameters, many=True)
+
+    async def commit(self, ending: str = "COMMIT") -> None:
+        """Commit as SQLite would; returns when the log has the transaction and SQLite has committed it."""
+        if not self._leased:
+            await self._bridge.off_loop(lambda: self._raw(ending))
+        else:
+            batch = await self._bridge.off_loop(self._close_transaction)
+            await self._log(batch, ending)
+        self._reset()
+
+    async def rollback(self, statement: str = "ROLLBACK") -> None:
+        """Roll back; the transaction leaves nothing."""
+        await self._bridge.off_loop(lambda: self._raw(statement))
+        self._give_up()
+
+    async def close(self) -> None:
+        """Roll back what is open, and give the lease back. The connection itself is its owner's to close."""
+        try:
+            await self._bridge.off_loop(self._roll_back_quietly)
+        finally:
+            self._give_up()
+
+    # Statements ------------------------------------------------------------------------------------------------
+
+    async def _run(self, sql: str, parameters: Any, *, many: bool) -> Result:
+        verdict = await self.verdict(sql)
+        kind = verdict.kind
+        if kind in _WRITES:
+            if not self.in_transaction:
+                return await self._autocommit(sql, parameters, verdict, many=many)
+            await self._take_lease()
+            return await self._guarded(lambda: self._write(sql, parameters, verdict, many=many))
+        if kind is StatementKind.COMMIT:
+            await self.commit(sql)
+        elif kind is StatementKind.ROLLBACK:
+            await self.rollback(sql)
+        elif kind is StatementKind.BEGIN:
+            await self._begin(sql, verdict)
+        elif kind in (StatementKind.SAVEPOINT, StatementKind.RELEASE, StatementKind.ROLLBACK_TO):
+            await self._savepoint(sql, verdict)
+        else:
+            if kind is StatementKind.PRAGMA_SET:
+                return await self._set(sql, verdict)
+            if kind is StatementKind.TEMP:
+                self.shares = False
+            return await self._guarded(lambda: live(self._raw(sql, parameters, many=many)))
+        return Result()
+
+    async def _begin(self, sql: str, verdict: Verdict) -> None:
+        if verdict.begin_mode in ("", "deferred") or self.in_transaction:
+            await self._bridge.off_loop(lambda: self._raw(sql))
+            return
+        await self._take_lease()
+        try:
+            await self._bridge.off_loop(lambda: self._raw(sql))
+        except BaseException:
+            self._give_up()
+            raise
+
+    async def _savepoint(self, sql: str, verdict: Verdict) -> None:
+        name = verdict.name.lower()
+        if verdict.kind is StatementKind.RELEASE and self._is_commit(name):
+            await self.commit(sql)
+            return
+        opens = verdict.kind is StatementKind.SAVEPOINT and not self.in_transaction
+        await self._bridge.off_loop(lambda: self._raw(sql))
+        if verdict.kind is StatementKind.SAVEPOINT:
+            self._begun_by_savepoint = opens or (self._begun_by_savepoint and bool(self._savepoints))
+            self._savepoints.append(name)
+            return
+        index = len(self._savepoints) - 1 - self._savepoints[::-1].index(name)
+        keep = index if verdict.kind is StatementKind.RELEASE else index + 1
+        del self._savepoints[keep:]
+        self._forget_schema()
+
+    def _is_commit(self, name: str) -> bool:
+        """Whether releasing this savepoint ends the transaction that it began."""
+        return (
+            self._begun_by_savepoint
+            and name in self._savepoints
+            and len(self._savepoints) - 1 - self._savepoints[::-1].index(name) == 0
+        )
+
+    async def _set(self, sql: str, verdict: Verdict) -> Result:
+        result = await self._guarded(lambda: buffered(self._raw(sql)))
+        self.settings[verdict.name] = sql
+        return result
+
+    async def _take_lease(self) -> None:
+        if not self._leased:
+            await self._bridge.on_loop(lambda: self._host.acquire(self, self.lock_timeout))
+            self._leased = True
+
+    async def _guarded(self, work: Callable[[], T]) -> T:
+        """Run a statement within what is open; give the lease back if it ended the transaction."""
+        before = self.in_transaction
+        try:
+            return await self._bridge.off_loop(work)
+        except BaseException:
+            if before and not self.in_transaction:
+                mark("sql.ended_by_statement")
+                self._give_up()
+            raise
+
+    def _raw(self, sql: str, parameters: Any = (), *, many: bool = False) -> Any:
+        return self.db.executemany(sql, parameters) if many else self.db.execute(sql, parameters)
+
+    def _write(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
+        """One statement that writes, within the transaction and under the lease."""
+        self.capture.prepare()
+        if verdict.kind is not StatementKind.SCHEMA:
+            return live(self._raw(sql, parameters, many=many))
+        self.capture.before_schema_change(sql, verdict)
+        cursor = self._raw(sql, parameters, many=many)
+        self.capture.after_schema_change(sql, verdict)
+        self._schema_changed = True
+        self._forget_schema()
+        return live(cursor)
+
+    def _forget_schema(self) -> None:
+        self.classifier.forget()
+        self._subjects.forget()
+
+    # Statements that are transactions ---------------------------------------------------------------------------
+
+    async def _autocommit(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
+        shared = self.shares and not many and not verdict.returns_rows and verdict.kind is StatementKind.WRITE
+        others: list[OneShot] = []
+        if shared:
+            mine = OneShot(
+                sql=sql,
+                parameters=parameters,
+                attribution=self.attribution,
+                settings=tuple(sorted(self.settings.items())),
+            )
+            found = await self._bridge.on_loop(lambda: self._host.lead(self, mine, self.lock_timeout))
+            if found is None:
+                return self._taken_over(mine)
+            others = found
+            self._leased = True
+        else:
+            await self._take_lease()
+        batch = _Batch()
+        try:
+            result, failure = await self._bridge.off_loop(
+                lambda: self._run_batch(others, sql, parameters, verdict, batch, many=many)
+            )
+        except BaseException as error:
+            await self._abandon(batch, others, error)
+            raise
+        await self._log(batch, "COMMIT")
+        self._reset()
+        if failure is not None:
+            raise failure
+        return result
+
+    def _taken_over(self, mine: OneShot) -> Result:
+        """Another session has run the statement."""
+        outcome = mine.outcome
+        assert outcome is not None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        self.last_logged = mine.logged
+        if outcome.lastrowid is not None:
+            sqlite_api.set_last_insert_rowid(self.db, outcome.lastrowid)
+        return Result(rowcount=outcome.rowcount, lastrowid=outcome.lastrowid)
+
+    def _run_batch(
+        self, others: Sequence[OneShot], sql: str, parameters: Any, verdict: Verdict, batch: _Batch, *, many: bool
+    ) -> tuple[Result, BaseException | None]:
+        """Others' statements, then ours; what each changed goes into the batch."""
+        self._raw("BEGIN IMMEDIATE")
+        for other in others:
+            batch.done.append(other)
+            other.outcome = self._run_other(other, batch)
+        if not others:
+            try:
+                result = buffered(self._write(sql, parameters, verdict, many=many))
+                self._check_deferred()
+            except SqliteError as error:
+                return Result(), self._keep_partial(error, batch)
+            self._take(batch, self.attribution)
+            return result, None
+        try:
+            result = self._as_member(lambda: buffered(self._write(sql, parameters, verdict, many=many)), batch)
+        except (SqliteError, VerityError) as error:
+            return Result(), error
+        self._take(batch, self.attribution)
+        return result, None
+
+    def _run_other(self, other: OneShot, batch: _Batch) -> Outcome | BaseException:
+        try:
+            verdict = self.classifier.verdict(other.sql)
+            result = self._as_member(
+                lambda: buffered(self._write(other.sql, other.parameters, verdict, many=False)), batch
+            )
+        except (SqliteError, VerityError) as error:
+            return error
+        self._take(batch, other.attribution)
+        return Outcome(rowcount=result.rowcount, lastrowid=result.lastrowid)
+
+    def _as_member(self, work: Callable[[], Result], batch: _Batch) -> Result:
+        """Run a statement as a savepoint of its own. If it fails, what it leaves is what SQLite leaves of it."""
+        self._raw(f"SAVEPOINT {_MEMBER}")
+        try:
+            result = work()
+            self._check_deferred()
+        except BaseException:
+            if not self.in_transaction:
+                mark("sql.batch_redone")
+                self._redo(batch)
+                raise
+            self._raw(f"ROLLBACK TO {_MEMBER}")
+            self._raw(f"RELEASE {_MEMBER}")
+            raise
+        self._raw(f"RELEASE {_MEMBER}")
+        return result
+
+    def _redo(self, batch: _Batch) -> None:
+        """A statement ended SQLite's transaction: do again what the ones before it did."""
+        self._raw("BEGIN IMMEDIATE")
+        for transaction in batch.transactions:
+            apply_transaction(self.db, transaction)
+
+    def _keep_partial(self, error: BaseException, batch: _Batch) -> BaseException:
+        """A statement that was alone failed: what it leaves (OR FAIL, the rows before) is committed, as SQLite does."""
+        if self.in_transaction and self.capture.pending():
+            mark("sql.partial")
+            self._take(batch, self.attribution)
+        return error
+
+    # Commit ----------------------------------------------------------------------------------------------------
+
+    def _close_transaction(self) -> _Batch:
+        self._check_deferred()
+        batch = _Batch(schema_changed=self._schema_changed)
+        self._take(batch, self.attribution)
+        return batch
+
+    def _check_deferred(self) -> None:
+        if sqlite_api.deferred_violations(self.db):
+            mark("sql.deferred_violation")
+            raise IntegrityError("FOREIGN KEY constraint failed")
+
+    def _take(self, batch: _Batch, attribution: Attribution) -> None:
+        """Move what was captured into the batch, as one transaction."""
+        layouts, steps = self.capture.drain()
+        batch.schema_changed = batch.schema_changed or self._schema_changed
+        if not steps:
+            return
+        transaction = Transaction(id=self._host.new_id(), attribution=attribution, layouts=layouts, steps=tuple(steps))
+        batch.transactions.append(transaction)
+        batch.payloads += encode_transaction(transaction, self._subjects.columns())
+
+    async def _log(self, batch: _Batch, ending: str) -> None:
+        """Append the batch, commit, give the lease back."""
+        logged: Logged | None = None
+        try:
+            if batch.payloads:
+                logged = await self._bridge.on_loop(lambda: self._host.append(batch.payloads))
+            await self._bridge.off_loop(lambda: self._finish(ending, logged))
+        except BaseException as error:
+            await self._abandon(batch, (), None if logged is not None else error)
+            if logged is None or not isinstance(error, SqliteError | VerityError):
+                raise
+            mark("sql.log_wins")
+            await self._catch_up(logged)
+        else:
+            if logged is not None:
+                self._host.advance(logged)
+            self._release(batch)
+        self.last_logged = logged if logged is not None else self.last_logged
+        for other in batch.done:
+            other.logged = logged
+
+    def _finish(self, ending: str, logged: Logged | None) -> None:
+        if not self.in_transaction:
+            assert logged is None, "what was captured is within a transaction"
+            return
+        if logged is not None:
+            with self.classifier.trusting():
+                place = Place(next_offset=logged.next_offset, position=logged.position.number)
+                advance(self.db, logged.first_offset, place)
+        self._raw(ending)
+
+    async def _catch_up(self, logged: Logged) -> None:
+        """The log has it, this connection couldn't commit it: the node applies it."""
+        await self._bridge.on_loop(lambda: self._host.catch_up(logged.next_offset))
+
+    async def _abandon(self, batch: _Batch, others: Sequence[OneShot], error: BaseException | None) -> None:
+        """Nothing of the batch stays here. With an error, that is the outcome of whoever was in it."""
+        self._forget_schema()
+        try:
+            await self._bridge.off_loop(self._roll_back_quietly)
+        finally:
+            if error is not None:
+                told = error if isinstance(error, Exception) else DatabaseLocked("the session that led the batch ended")
+                batch.done = list(dict.fromkeys((*batch.done, *others)))
+                for other in batch.done:
+                    if not isinstance(other.outcome, BaseException):
+                        other.outcome = told
+            self._release(batch)
+
+    def _roll_back_quietly(self) -> None:
+        with suppress(SqliteError):
+            if self.in_transaction:
+                self._raw("ROLLBACK")
+
+    def _release(self, batch: _Batch) -> None:
+        leased, self._leased = self._leased, False
+        changed = batch.schema_changed
+        self._reset()
+        if leased:
+            self._bridge.tell(lambda: self._host.release(self, batch.done, schema_changed=changed))
+
+    def _give_up(self) -> None:
+        """The transaction is over and has left nothing."""
+        leased, self._leased = self._leased, False
+        if self._schema_changed:
+            self._forget_schema()
+        self._reset()
+        if leased:
+            self._bridge.tell(lambda: self._host.release(self))
+
+    def _reset(self) -> None:
+        self._schema_changed = False
+        self._savepoints.clear()
+        self._begun_by_savepoint = False
