@@ -37,6 +37,7 @@ command = load("command")
 event = load("event")
 peer = load("peer")
 snapshot = load("snapshot")
+sql = load("sql")
 verity = load("verity")
 rpc = capnp.load(str(CAPNP_FOLDER / "rpc.capnp"), imports=[str(CAPNP_FOLDER.parent)])
 
