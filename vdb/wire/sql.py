@@ -38,7 +38,7 @@ from vdb.limits import SUBJECT_BYTES_MAX
 from vdb.ports import Buffer
 from vdb.wire import schema
 from vdb.wire.framing import WORD
-from vdb.wire.sql_begin import TRANSACTION_ID_SIZE, Begin, encode_begin, read_begin
+from vdb.wire.sql_begin import TRANSACTION_ID_SIZE, Begin, decode_begin, encode_begin, read_begin
 from vdb.wire.sql_rows import LAST, MOVED, OPERATIONS, ROOT, Row, decode_row, encode_row
 
 SQL_SCHEMA = 2
@@ -229,7 +229,7 @@ class TransactionReader:
     def feed(self, payload: Buffer) -> Transaction | None:
         """The transaction that ends with this payload, if one does."""
         data = bytes(payload)
-        event = decode_row(data) or _decode(data)
+        event = decode_row(data) or _usual_begin(data) or _decode(data)
         if event.number != self._number:
             raise WireError(
                 f"a transaction of {len(self._steps)} steps so far: expected its payload {self._number}, "
@@ -320,6 +320,11 @@ class _Other(NamedTuple):
     number: int
     last: bool
     content: Begin | SequenceChange | SchemaChange
+
+
+def _usual_begin(data: bytes) -> _Other | None:
+    begin = decode_begin(data)
+    return None if begin is None else _Other(0, begin.count == 1, begin)
 
 
 @contextmanager

@@ -23,20 +23,24 @@ from attrs import frozen
 from vdb.changes import Attribution, Layout
 from vdb.errors import InvalidArgument
 from vdb.wire.framing import WORD
-from vdb.wire.schema import sql
+from vdb.wire.schema import CapnpError, sql
 from vdb.wire.sql_rows import LAST, ROOT
 
 TRANSACTION_ID_SIZE = 16
 
 _CACHED_MAX = 512
+_KEPT_SIZE_MAX = 8192
+"""Bytes of a begin whose reading is kept."""
 _BEGIN_POINTER = 1 << 32 | 5 << 48
 _HEAD = struct.Struct("<IIQQQQ5Q")
 _CONTENT_AT = _HEAD.size // WORD
 _FRAME_WORDS = 1
 _POINTERS = 5
-_ID_WORDS = TRANSACTION_ID_SIZE // WORD
+_POINTERS_AT = _HEAD.size - _POINTERS * WORD
 _BYTES = 1 | 2 << 32
+_ID_POINTER = _BYTES | TRANSACTION_ID_SIZE << 35 | _POINTERS - 1 << 2
 _LOW = 0xFFFF_FFFF
+_TOUCHED_AGAIN = 64
 _BEGIN_WORDS = 2 + _POINTERS
 """Of a Begin that is a message of its own, with the root pointer: the first list's words follow."""
 _WORD = struct.Struct("<Q")
@@ -133,6 +137,47 @@ def _encode_large(begin: Begin) -> bytes:
     target.layouts = _layout_fields(begin.layouts)
     encoded: bytes = message.to_bytes()
     return encoded
+
+
+def decode_begin(payload: bytes) -> Begin | None:
+    """The begin in a payload of the usual shape, much of which came before; None when it is another, or large."""
+    size = len(payload)
+    if not _HEAD.size + TRANSACTION_ID_SIZE <= size <= _KEPT_SIZE_MAX:
+        return None
+    segments, words, root, event, pointer, count, id_pointer, *_rest = _HEAD.unpack_from(payload)
+    if (
+        segments
+        or words * WORD + WORD != size
+        or root != ROOT
+        or event != (LAST if count == 1 else 0)
+        or pointer != _BEGIN_POINTER
+        or not 0 < count < 1 << 32
+        or id_pointer != _ID_POINTER
+    ):
+        return None
+    kept = _read_rest(payload[_POINTERS_AT : _HEAD.size] + payload[_HEAD.size + TRANSACTION_ID_SIZE :])
+    if kept is None:
+        return None
+    attribution, layouts = kept
+    return Begin(
+        id=payload[_HEAD.size : _HEAD.size + TRANSACTION_ID_SIZE],
+        count=count,
+        attribution=attribution,
+        layouts=layouts,
+    )
+
+
+@lru_cache(maxsize=_CACHED_MAX)
+def _read_rest(rest: bytes) -> tuple[Attribution, tuple[Layout, ...]] | None:
+    """What stands behind an id of zeros: `rest` is the pointers, and what follows the id."""
+    at = _POINTERS * WORD
+    head = _HEAD.pack(0, 0, ROOT, 0, _BEGIN_POINTER, 0, *[0] * _POINTERS)[WORD:_POINTERS_AT]
+    segment = head + rest[:at] + bytes(TRANSACTION_ID_SIZE) + rest[at:]
+    try:
+        begin = read_begin(sql.SqlEvent.from_segments([segment], 2 * len(segment) // WORD + _TOUCHED_AGAIN).begin)
+    except (CapnpError, UnicodeDecodeError):
+        return None  # whoever asks reads it again, to say what is wrong
+    return begin.attribution, begin.layouts
 
 
 def read_begin(reader: Any) -> Begin:
