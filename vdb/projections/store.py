@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import sqlcipher3
@@ -84,6 +85,16 @@ def close_sqlcipher(connection: Connection) -> None:
 def in_transaction(connection: Connection) -> bool:
     """Whether a transaction is open."""
     return bool(cast(sqlcipher3.Connection, connection).in_transaction)
+
+
+def set_authorizer(connection: Connection, callback: Callable[..., int]) -> None:
+    """Have SQLite ask `callback` about each action of a statement that it prepares. Expires prepared statements."""
+    cast(sqlcipher3.Connection, connection).set_authorizer(callback)
+
+
+def compile_statement(connection: Connection, sql: str) -> None:
+    """Have SQLite prepare a statement, past the binding's cache, and drop it. Raises what SQLite says of it."""
+    cast(sqlcipher3.Connection, connection)(sql)
 
 
 def storage_error(error: BaseException, path: str) -> VerityError | None:
