@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import sqlcipher3
-from sqlcipher3 import dbapi2
+from sqlcipher3 import _sqlite3, dbapi2
 
 from vdb.errors import DatabaseDamaged, DiskFailed, DiskFull, VerityError, WrongKey
 from vdb.ports import Connection
@@ -27,6 +27,12 @@ SqliteError = dbapi2.Error
 
 IntegrityError = dbapi2.IntegrityError
 """A constraint doesn't hold."""
+
+EXTENSION_FILE: str = _sqlite3.__file__
+"""The library that holds SQLite's own C API."""
+
+SeveralStatements = dbapi2.Warning
+"""What the binding raises for a text of more than one statement. No SqliteError."""
 
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",

@@ -30,6 +30,7 @@ from attrs import frozen
 from vdb.errors import SqlRefused
 from vdb.ports import Connection
 from vdb.projections.store import (
+    SeveralStatements,
     SqliteError,
     close_sqlcipher,
     compile_statement,
@@ -37,7 +38,15 @@ from vdb.projections.store import (
     set_authorizer,
 )
 from vdb.sql import refusals as actions
-from vdb.sql.keywords import has_returning, is_empty, leading_words, parse_transaction, statement_verb, tokens
+from vdb.sql.keywords import (
+    has_returning,
+    is_empty,
+    leading_words,
+    parse_transaction,
+    split_script,
+    statement_verb,
+    tokens,
+)
 from vdb.sql.refusals import (
     VACUUM,
     VACUUM_INTO,
@@ -181,7 +190,7 @@ class Classifier:
     def verdict(self, sql: str) -> Verdict:
         """What the statement is. SqlRefused says why VerityDB doesn't take it; SQLite's errors pass unchanged.
 
-        A text of two statements is SQLite's binding's error: "You can only execute one statement at a time."
+        A text of two statements is the binding's own `SeveralStatements`.
         """
         found = self.cached(sql)
         if found is None:
@@ -226,13 +235,13 @@ class Classifier:
         if first in _ROWS:
             return _rows(sql, recorded, first)
         if first == "PRAGMA":
-            return _pragma(recorded)
+            return _pragma(sql, recorded)
         if first in _TRANSACTION_WORDS:
             return _transaction(sql)
         if first in _SCHEMA_WORDS:
             if not self._authorizer.trust:
                 self._check_schema(sql, recorded, words)
-            return _schema(recorded, words)
+            return _schema(sql, recorded, words)
         if first == "EXPLAIN":
             return Verdict(kind=StatementKind.EXPLAIN, returns_rows=True, reads=_reads(recorded))
         if first in ("ANALYZE", "REINDEX"):
@@ -244,7 +253,7 @@ class Classifier:
     def _check_schema(self, sql: str, recorded: tuple[Action, ...], words: tuple[str, ...]) -> None:
         reason = refused_names(sql)
         as_select = words[0] == "CREATE" and any(action[0] == actions.SELECT for action in recorded)
-        if reason is None and words[0] != "DROP" and not as_select and not _is_temp(recorded, words):
+        if reason is None and words[0] != "DROP" and not as_select and not _is_temp(sql, recorded, words):
             mine = self._user_functions()
             reason = refused_calls(sql, mine)
             if reason is None:
@@ -351,7 +360,9 @@ def _rows(sql: str, recorded: tuple[Action, ...], first: str) -> Verdict:
     )
 
 
-def _pragma(recorded: tuple[Action, ...]) -> Verdict:
+def _pragma(sql: str, recorded: tuple[Action, ...]) -> Verdict:
+    if len(split_script(sql)) > 1:  # the binding, which would have said so, was stopped at the first
+        raise SeveralStatements("You can only execute one statement at a time.")
     _, name, argument, _, _ = next(action for action in recorded if action[0] == actions.PRAGMA)
     assert name is not None, "a PRAGMA has a name"
     use = pragma_use(name, argument)
@@ -366,17 +377,19 @@ def _transaction(sql: str) -> Verdict:
     return Verdict(kind=_TRANSACTION[parsed.verb], begin_mode=parsed.mode, name=parsed.name)
 
 
-def _schema(recorded: tuple[Action, ...], words: tuple[str, ...]) -> Verdict:
-    kind = StatementKind.TEMP if _is_temp(recorded, words) else StatementKind.SCHEMA
+def _schema(sql: str, recorded: tuple[Action, ...], words: tuple[str, ...]) -> Verdict:
+    kind = StatementKind.TEMP if _is_temp(sql, recorded, words) else StatementKind.SCHEMA
     return Verdict(kind=kind, reads=_reads(recorded), functions=_functions(recorded))
 
 
-def _is_temp(recorded: tuple[Action, ...], words: tuple[str, ...]) -> bool:
+def _is_temp(sql: str, recorded: tuple[Action, ...], words: tuple[str, ...]) -> bool:
     """Whether a change of the schema is of TEMP objects alone."""
+    if words[1:2] in (("TEMP",), ("TEMPORARY",)):
+        return True
+    if not recorded:  # IF [NOT] EXISTS finds nothing to do
+        return any(token.name.lower() == "temp" for token in tokens(sql))
     if words[0] == "CREATE":
-        return any(
-            action == actions.INSERT and table == "sqlite_temp_master" for action, table, _, _, _ in recorded
-        ) or words[1:2] in (("TEMP",), ("TEMPORARY",))
+        return any(action == actions.INSERT and db == "temp" for action, _, _, db, _ in recorded)
     if words[0] == "ALTER":
         return any(action == actions.ALTER_TABLE and first == "temp" for action, first, _, _, _ in recorded)
     codes = [action[0] for action in recorded]
