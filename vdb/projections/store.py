@@ -22,6 +22,9 @@ from vdb.ports import Connection
 KEY_SIZE = 32
 """Bytes of a raw key."""
 
+Binding = dbapi2
+"""The binding's DB-API module: its exceptions and its `Row`, for the package that gives programs a DB-API of ours."""
+
 SqliteError = dbapi2.Error
 """What every failure inside SQLite derives from."""
 
