@@ -14,7 +14,10 @@ SUBJECTS_TABLE = "vdb_subject_columns"
 CAPTURE_TABLE = "vdb_capture"
 """The row changes of the transaction that is open: a TEMP table of its connection."""
 
-INTERNAL_TABLES = (META_TABLE, MIGRATIONS_TABLE, SUBJECTS_TABLE, CAPTURE_TABLE)
+CAPTURE_STATE_TABLE = "vdb_capture_state"
+"""Which triggers are in place on a connection: a TEMP table of it."""
+
+INTERNAL_TABLES = (META_TABLE, MIGRATIONS_TABLE, SUBJECTS_TABLE, CAPTURE_TABLE, CAPTURE_STATE_TABLE)
 
 STREAM_PREFIX = "$sql/"
 """Of the stream that holds a database's transactions; the database's name follows."""

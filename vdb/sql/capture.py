@@ -1,0 +1,321 @@
+"""What a session's statements did to the rows of its database: every change, whatever SQL caused it, in order.
+
+TEMP triggers on each table that is written put both images of a row into one TEMP table. So SQLite itself undoes what
+was captured with the statement, the savepoint or the transaction that it belongs to, and nothing here has to know of
+them. That goes for the triggers as well: hence `prepare` looks before each statement what is in place.
+
+    prepare()                 before each statement that writes
+    before_schema_change()    before one that changes the schema, and
+    after_schema_change()     after it; between the two the session's other statements stay out
+    drain()                   at the end of the transaction: what it did
+
+Rules
+- The connection is in manual transaction mode. All calls are within a transaction that holds the write lock, so that
+  nobody else changes the schema meanwhile; `pending` and `drain` may come outside of one, and find nothing.
+- `after_schema_change` may refuse the statement that ran: the caller then undoes it, by a savepoint around the two.
+- Our statements see nothing of what the connection's owner set: rows come as tuples, text as str.
+- A trigger of an older layout may outlive its table (see capture_triggers). What it captures is of no known layout
+  and isn't given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from attrs import frozen
+
+from vdb.changes import Layout, Step
+from vdb.errors import SqlRefused
+from vdb.marks import mark
+from vdb.ports import Connection
+from vdb.projections.store import SqliteError
+from vdb.sql.capture_rows import read_steps, select_rows, text_or_raw
+from vdb.sql.capture_triggers import (
+    CREATE_CAPTURE,
+    CREATE_STATE,
+    PREFIX,
+    Event,
+    code,
+    create_triggers,
+    log_rows,
+    trigger_names,
+)
+from vdb.sql.catalog import Catalog, fold
+from vdb.sql.names import CAPTURE_STATE_TABLE, CAPTURE_TABLE
+from vdb.sql.schema_change import parse_schema_statement
+from vdb.sql.sequences import changed_sequences, read_sequences
+from vdb.sql.tables import Cursor, Table
+
+_MAIN_COOKIE = "PRAGMA main.schema_version"
+_TEMP_COOKIE = "PRAGMA temp.schema_version"
+_STATE = f"SELECT generation, armed FROM temp.{CAPTURE_STATE_TABLE}"
+_ANY = f"SELECT 1 FROM temp.{CAPTURE_TABLE} LIMIT 1"
+_OURS = f"SELECT +name FROM temp.sqlite_master WHERE type = 'trigger' AND name LIKE '{PREFIX}%'"
+
+
+@frozen(kw_only=True)
+class _Live:
+    """Triggers that are in place on a table."""
+
+    table: Table
+    layout: int
+
+
+class Capture:
+    """Of one connection. `trusting` gives a context in which the connection's authorizer lets our statements pass."""
+
+    def __init__(self, db: Connection, trusting: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._db: Any = db
+        self._trusting = trusting
+        cursor = self._db.cursor()
+        cursor.row_factory = None  # the connection's owner may have set one
+        self._cursor: Cursor = cursor
+        self._seen: tuple[Any, ...] = ()
+        self._generation = 0
+        self._catalog: Catalog | None = None
+        self._live: dict[str, _Live] = {}
+        self._covered: dict[tuple[str, ...] | None, None] = {}
+        self._orphans: list[str] = []
+        self._layouts: dict[int, Table] = {}
+        self._last_layout = 0
+        self._sequences: list[tuple[Any, ...]] = []
+        self._before_change = 0
+        self._given = 0
+
+    # Before and after statements ---------------------------------------------------------------------------------
+
+    def prepare(self, writes: tuple[str, ...] | None = None, sql: str | None = None) -> None:
+        """Make triggers fit the schema, before a statement that writes these tables and views; None: any.
+
+        `writes` is what the statement itself names, as the schema or the user spells it; what foreign keys and
+        triggers add is found here. `sql` is its text: None if a REPLACE may be in it.
+        """
+        state = self._read_state()
+        if self._orphans or state[:3] != self._seen or writes not in self._covered:
+            with self._trusting(), self._own_text():
+                self._fit(state, writes)
+            state = self._read_state()
+        assert self._catalog is not None
+        if self._catalog.has_sequences and not state[3]:
+            with self._trusting(), self._own_text():
+                self._sequences = read_sequences(self._cursor)
+                self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = 1")
+
+    def before_schema_change(self, sql: str, verdict: Any = None) -> None:
+        """Make way for the statement. SqlRefused if what it creates can't be captured."""
+        statement = parse_schema_statement(sql)
+        if statement.verb == "CREATE" and statement.kind == "VIRTUAL":
+            raise SqlRefused(
+                "CREATE VIRTUAL TABLE is refused: rows of a virtual table are changed past every trigger, "
+                "so they can't be logged; keep them in an ordinary table"
+            )
+        drops = statement.verb == "DROP" and statement.kind == "TABLE"
+        # DROP TABLE deletes rows that refer to the table's, where a foreign key says so.
+        self.prepare((statement.name,) if drops else ())
+        self._before_change = self._cookie(_MAIN_COOKIE)
+        if statement.verb == "ALTER":
+            with self._trusting(), self._own_text():
+                self._remove(fold(statement.name))
+
+    def after_schema_change(self, sql: str, verdict: Any = None) -> None:
+        """Log what the statement did. SqlRefused if rows of the table that it left can't be captured."""
+        statement = parse_schema_statement(sql)
+        if self._cookie(_MAIN_COOKIE) == self._before_change and statement.verb != "PRAGMA":
+            return  # nothing to change was found, or what changed is TEMP
+        self.prepare(())
+        assert self._catalog is not None
+        table = self._catalog.table(statement.name)
+        with self._trusting(), self._own_text():
+            if table is not None:
+                _check_capturable(table)
+            if table is not None and statement.as_select:
+                self._log_created(table)
+            else:
+                self._log_schema(sql)
+
+    # What was captured --------------------------------------------------------------------------------------------
+
+    def pending(self) -> bool:
+        """Whether anything was captured that hasn't been drained."""
+        try:
+            if self._cursor.execute(_ANY).fetchall():
+                return True
+        except SqliteError as error:
+            _check_missing(error)
+            return False
+        with self._trusting(), self._own_text():
+            return bool(self._changed_sequences())
+
+    def drain(self) -> tuple[tuple[Layout, ...], list[Step]]:
+        """All that was captured since the last drain, or the transaction's begin, in order; and forget it."""
+        try:
+            rows = self._read_rows()
+        except SqliteError as error:
+            _check_missing(error)
+            return (), []
+        layouts, steps = read_steps(rows, self._layouts)
+        if self._catalog is not None and self._catalog.has_sequences:
+            with self._trusting(), self._own_text():
+                steps += self._changed_sequences()
+                self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = 0")
+        if rows:
+            self._given += len(rows)
+            with self._trusting():
+                self._run(f"DELETE FROM temp.{CAPTURE_TABLE}")
+        return layouts, steps
+
+    @property
+    def own_changes(self) -> int:
+        """How many of the connection's `total_changes` are ours; what was undone meanwhile isn't counted."""
+        try:
+            ((count,),) = self._cursor.execute(f"SELECT count(*) FROM temp.{CAPTURE_TABLE}").fetchall()
+        except SqliteError as error:
+            _check_missing(error)
+            count = 0
+        return self._given + int(count)
+
+    def uninstall(self) -> None:
+        """Take our triggers away."""
+        with self._trusting(), self._own_text():
+            self._remove_all()
+        self._seen = ()
+
+    # Reading ------------------------------------------------------------------------------------------------------
+
+    def _read_state(self) -> tuple[Any, ...]:
+        """The schema's versions, whose triggers are in place, and whether sequences were read in this transaction."""
+        try:
+            ((generation, armed),) = self._cursor.execute(_STATE).fetchall()
+        except (SqliteError, ValueError) as error:
+            if not isinstance(error, ValueError):
+                _check_missing(error)
+            generation, armed = None, 0
+        return self._cookie(_MAIN_COOKIE), self._cookie(_TEMP_COOKIE), generation, armed
+
+    def _cookie(self, pragma: str) -> int:
+        ((version,),) = self._cursor.execute(pragma).fetchall()
+        return int(version)
+
+    def _read_rows(self) -> list[tuple[Any, ...]]:
+        sql = select_rows(list(self._layouts.values()))
+        with self._trusting(), self._own_text():
+            try:
+                return self._cursor.execute(sql).fetchall()  # type: ignore[no-any-return]
+            except SqliteError as error:
+                if "decode" not in str(error):
+                    raise
+            self._db.text_factory = text_or_raw
+            return self._cursor.execute(sql).fetchall()  # type: ignore[no-any-return]
+
+    def _changed_sequences(self) -> list[Step]:
+        if self._catalog is None or not self._catalog.has_sequences or not self._read_state()[3]:
+            return []
+        return list(changed_sequences(self._sequences, read_sequences(self._cursor)))
+
+    # Installing ---------------------------------------------------------------------------------------------------
+
+    def _fit(self, state: tuple[Any, ...], writes: tuple[str, ...] | None) -> None:
+        """Bring the triggers in line with the schema, for a statement that writes these."""
+        if state[2] != self._generation:
+            self._start_over(armed=state[3])
+        elif self._orphans:
+            self._drop(self._orphans)
+        if self._catalog is None or state[:2] != self._seen[:2]:
+            self._catalog = Catalog(self._cursor)
+            self._covered.clear()
+            for name, live in list(self._live.items()):
+                if self._catalog.table(name) != live.table:
+                    self._remove(name)
+        for name in self._catalog.reach(writes):
+            table = self._catalog.table(name)
+            if table is not None and name not in self._live:
+                self._install(name, table)
+        self._covered[writes] = None
+        self._generation += 1
+        self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET generation = ?", (self._generation,))
+        self._find_orphans()
+        self._seen = self._read_state()[:3]
+
+    def _start_over(self, *, armed: int) -> None:
+        """Nothing is known of what is in place: the first time, or a rollback took back what we did."""
+        mark("sql.capture_anew")
+        self._remove_all()
+        self._run(CREATE_CAPTURE)
+        self._run(CREATE_STATE)
+        self._run(f"DELETE FROM {CAPTURE_STATE_TABLE}")
+        self._run(f"INSERT INTO {CAPTURE_STATE_TABLE} VALUES (0, ?)", (armed,))
+        if not self._cursor.execute(_ANY).fetchall():
+            self._layouts.clear()
+        self._catalog = None
+
+    def _remove_all(self) -> None:
+        self._live.clear()
+        self._drop([name for (name,) in self._cursor.execute(_OURS).fetchall()])
+
+    def _remove(self, name: str) -> None:
+        live = self._live.pop(name, None)
+        if live is not None:
+            self._covered.clear()
+            self._drop(trigger_names(live.layout))
+
+    def _drop(self, triggers: Iterable[str]) -> None:
+        for trigger in triggers:
+            self._run(f"DROP TRIGGER IF EXISTS temp.{trigger}")
+
+    def _install(self, name: str, table: Table) -> None:
+        _check_capturable(table)
+        self._last_layout += 1
+        for statement in create_triggers(table, self._last_layout):
+            self._run(statement)
+        self._layouts[self._last_layout] = table
+        self._live[name] = _Live(table=table, layout=self._last_layout)
+
+    def _find_orphans(self) -> None:
+        """Triggers whose table another connection dropped: SQLite doesn't know them now, and may know them again."""
+        ours = {trigger: None for live in self._live.values() for trigger in trigger_names(live.layout)}
+        self._orphans = [name for (name,) in self._cursor.execute(_OURS).fetchall() if name not in ours]
+        if self._orphans:
+            mark("sql.orphaned_trigger")
+
+    # Logging ------------------------------------------------------------------------------------------------------
+
+    def _log_schema(self, sql: str) -> None:
+        self._run(f"INSERT INTO temp.{CAPTURE_TABLE} (code, c0) VALUES (?, ?)", (code(0, Event.SCHEMA), sql))
+
+    def _log_created(self, table: Table) -> None:
+        """CREATE TABLE AS SELECT: the table as it came out, and its rows."""
+        text = "SELECT +sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
+        ((sql,),) = self._cursor.execute(text, (table.name,)).fetchall()
+        self._log_schema(sql)
+        self._last_layout += 1
+        self._layouts[self._last_layout] = table
+        self._run(log_rows(table, self._last_layout))
+
+    def _run(self, sql: str, parameters: tuple[Any, ...] = ()) -> None:
+        self._given += max(0, self._cursor.execute(sql, parameters).rowcount)
+
+    @contextmanager
+    def _own_text(self) -> Iterator[None]:
+        """Text as str, whatever the connection's owner wants of it."""
+        theirs = self._db.text_factory
+        self._db.text_factory = str
+        try:
+            yield
+        finally:
+            self._db.text_factory = theirs
+
+
+def _check_missing(error: BaseException) -> None:
+    """A TEMP table that isn't there: nothing was installed, or it was undone. Other errors go on."""
+    if "no such table" not in str(error):
+        raise error
+
+
+def _check_capturable(table: Table) -> None:
+    if table.rowid is None and not table.without_rowid:
+        raise SqlRefused(
+            f"table {table.name} is refused: it has columns named rowid, oid and _rowid_, so that its rows' own "
+            "numbers can't be read; rename one of them, or give the table an INTEGER PRIMARY KEY"
+        )

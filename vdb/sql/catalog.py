@@ -1,0 +1,112 @@
+"""The schema of a database as capture sees it at one moment: its tables, whom a write reaches, what users' triggers do.
+
+What a table looks like follows from the text of its schema alone, so it is asked of SQLite once for each text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vdb.sql.names import META_TABLE
+from vdb.sql.tables import Cursor, ForeignKey, Table, UserTrigger, parse_trigger, read_table
+
+KNOWN_MAX = 4_096
+"""Tables that are remembered by the text of their schema, at most."""
+
+_MAIN = "SELECT +type, +name, +tbl_name, +sql FROM main.sqlite_master"
+_TEMP = (
+    "SELECT +tbl_name, +sql FROM temp.sqlite_master "
+    "WHERE type = 'trigger' AND name NOT LIKE 'vdb\\_capture\\_%' ESCAPE '\\'"
+)
+_SEQUENCES = "sqlite_sequence"
+
+_Text = tuple[str, ...]
+_known: dict[_Text, Table | None] = {}
+
+
+class Catalog:
+    """See the module's docstring. Names are asked for in lower case, except for non-ASCII letters, as in SQLite."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        self._texts: dict[str, _Text] = {}
+        self._children: dict[str, list[tuple[str, ForeignKey]]] = {}
+        self._tables: dict[str, Table | None] = {}
+        self.triggers: dict[str, list[UserTrigger]] = {}
+        self.views: list[str] = []
+        self.has_sequences = False
+        self.may_replace = False
+        """Whether the schema itself has a REPLACE, in a constraint or in a trigger."""
+        self._read()
+
+    def table(self, name: str) -> Table | None:
+        """The table whose rows are captured; None for anything else."""
+        name = fold(name)
+        if name not in self._tables:
+            text = self._texts.get(name)
+            self._tables[name] = None if text is None else self._look_up(text)
+        return self._tables[name]
+
+    def all(self) -> list[str]:
+        """Every table whose rows are captured."""
+        return [name for name in self._texts if self.table(name) is not None]
+
+    def reach(self, writes: Iterable[str] | None) -> list[str]:
+        """The tables that a statement which writes these may change: by foreign keys and triggers too. None: all."""
+        if writes is None:
+            return self.all()
+        found: dict[str, None] = {}
+        waiting = [fold(name) for name in writes]
+        while waiting:
+            name = waiting.pop()
+            if name in self.triggers or name in self.views:
+                return self.all()
+            if name in found or self.table(name) is None:
+                continue
+            found[name] = None
+            waiting += [child for child, _ in self._children.get(name, ())]
+        return list(found)
+
+    def _read(self) -> None:
+        texts: dict[str, list[str]] = {}
+        for kind, name, table, sql in self._cursor.execute(_MAIN).fetchall():
+            self.may_replace = self.may_replace or (sql is not None and "replace" in sql.lower())
+            if kind == "table":
+                texts.setdefault(fold(name), []).insert(0, name)
+                texts[fold(name)].insert(1, sql)
+            elif kind == "index" and sql is not None:
+                texts.setdefault(fold(table), []).append(sql)
+            elif kind == "view":
+                self.views.append(fold(name))
+            elif kind == "trigger":
+                self.triggers.setdefault(fold(table), []).append(parse_trigger(fold(table), sql, temporary=False))
+        for table, sql in self._cursor.execute(_TEMP).fetchall():
+            self.may_replace = self.may_replace or "replace" in sql.lower()
+            self.triggers.setdefault(fold(table), []).append(parse_trigger(fold(table), sql, temporary=True))
+        self.has_sequences = _SEQUENCES in texts
+        for name, text in texts.items():
+            if name.startswith("sqlite_") or name == META_TABLE:
+                continue
+            self._texts[name] = tuple(text)
+            if "references" in text[1].lower():
+                self._add_references(name)
+
+    def _add_references(self, name: str) -> None:
+        table = self.table(name)
+        for reference in table.references if table is not None else ():
+            self._children.setdefault(reference.parent, []).append((name, reference))
+
+    def _look_up(self, text: _Text) -> Table | None:
+        if text not in _known:
+            if len(_known) >= KNOWN_MAX:
+                _known.clear()
+            _known[text] = read_table(self._cursor, text[0])
+        return _known[text]
+
+
+def fold(name: str) -> str:
+    """A name as SQLite compares it: ASCII letters alone have no case."""
+    return name.translate(_LOWER)
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}

@@ -1,0 +1,45 @@
+"""What a statement that changes the schema is about, as far as its first words say it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from vdb.sql.keywords import tokens
+
+_OPTIONAL = ("TEMP", "TEMPORARY", "UNIQUE")
+
+
+@frozen(kw_only=True)
+class SchemaStatement:
+    """The beginning of CREATE, DROP or ALTER. Of anything else only `verb` is told."""
+
+    verb: str
+    kind: str = ""
+    """TABLE, INDEX, VIEW, TRIGGER or VIRTUAL."""
+    name: str = ""
+    """As the user wrote it, without quotes and without the database's name."""
+    as_select: bool = False
+    """CREATE TABLE .. AS SELECT."""
+
+
+def parse_schema_statement(sql: str) -> SchemaStatement:
+    """The statement's beginning. It is one that SQLite takes."""
+    found = iter(tokens(sql))
+    words = [token for token in (next(found, None) for _ in range(16)) if token is not None]
+    while words and words[0].text == ";":
+        words.pop(0)
+    verb = words.pop(0).upper
+    while words and words[0].upper in _OPTIONAL:
+        words.pop(0)
+    if verb not in ("CREATE", "DROP", "ALTER") or not words:
+        return SchemaStatement(verb=verb)
+    kind = words.pop(0).upper
+    if len(words) > 1 and words[0].upper == "IF" and words[1].upper in ("NOT", "EXISTS"):
+        del words[: 3 if words[1].upper == "NOT" else 2]
+    if len(words) > 2 and words[1].text == ".":
+        del words[:2]
+    if not words:
+        return SchemaStatement(verb=verb, kind=kind)
+    follows = words[1].upper if len(words) > 1 else ""
+    as_select = verb == "CREATE" and kind == "TABLE" and follows == "AS"
+    return SchemaStatement(verb=verb, kind=kind, name=words[0].name, as_select=as_select)
