@@ -22,6 +22,7 @@ BAD_IMPORTS = {
     "capnp": ("vdb/rpc/__init__.py", "import capnp"),
     "cryptography": ("vdb/node/__init__.py", "from cryptography import x509"),
     "sqlcipher": ("vdb/projections/__init__.py", "import sqlcipher3"),
+    "sqlglot": ("vdb/sql/__init__.py", "import sqlglot"),
 }
 
 

@@ -190,7 +190,7 @@ def refused_action(action: int, first: str | None, second: str | None, source: s
         reason = _refused_name(first if action != ALTER_TABLE else None) or _refused_name(second)
         if reason is not None:
             return reason
-    if action in _WRITES and (first or "").lower() == CAPTURE_TABLE and not is_own_name(source):
+    if action in _WRITES and is_own_name(first) and not is_own_name(source):
         return _refused_write(first)
     return denied_action(action, first, second, source)
 
@@ -206,7 +206,7 @@ def denied_action(action: int, first: str | None, second: str | None, source: st
         reason = _FUNCTIONS.get((second or "").lower())
         return reason and f"function {second} is refused: {reason}"
     if action in _WRITES:
-        logged = first is not None and is_internal(first) and first.lower() != CAPTURE_TABLE
+        logged = first is not None and first.lower() != CAPTURE_TABLE and is_internal(first)
         return _refused_write(first) if logged and not is_own_name(source) else None
     if action == PRAGMA:
         use = pragma_use(first or "", second)
