@@ -12,6 +12,7 @@ from sim.checkers.promises import Promises
 from sim.verdict import Verdict
 from vdb.vsr.header import PrepareHeader
 from vdb.vsr.message import DoViewChange, PrepareOk
+from vdb.vsr.tail import decode_log
 
 
 @define
@@ -72,6 +73,12 @@ class Acks:
         kept = self._kept.get(replica, {})
         if kept.get(op, checksum) != checksum:
             del kept[op]
+
+    def on_superblock(self, replica: int, tail: bytes) -> None:
+        """A view's log is durable as the replica's own: it may name ops whose prepares aren't written here yet."""
+        started = decode_log(tail)
+        for header in started[1] if started is not None else ():
+            self.on_replaced(replica, header.op, header.checksum)
 
     def on_wiped(self, replica: int) -> None:
         """The disk was replaced: a replica that joins has promised nothing."""

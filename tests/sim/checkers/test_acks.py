@@ -6,6 +6,7 @@ from sim.checkers.acks import Acks
 from sim.verdict import Verdict
 from vdb.vsr.header import ZERO_CHECKSUM, PrepareHeader
 from vdb.vsr.message import DoViewChange, PrepareOk, TailEntry
+from vdb.vsr.tail import encode_log, encode_vote
 
 
 def header(op: int, view: int = 1, body: bytes = b"") -> PrepareHeader:
@@ -70,6 +71,21 @@ def test_a_newer_view_frees_of_what_it_cut_or_replaced() -> None:
     acks.on_replaced(0, 1, header(1, body=b"other").checksum)
     acks.on_vote(0, vote(TailEntry(op=1, header=header(1, body=b"other"))))
     assert verdict.ok
+
+
+def test_the_log_of_a_newer_view_frees_before_its_prepares_are_written() -> None:
+    acks, verdict = acked(1)
+    acks.on_superblock(0, encode_log(2, 1, (header(1, view=2),)))
+    acks.on_vote(0, vote(TailEntry(op=1, header=header(1, view=2)), view=3))
+    assert verdict.ok
+
+
+def test_a_vote_that_is_kept_frees_of_nothing() -> None:
+    acks, verdict = acked(1)
+    acks.on_superblock(0, b"")
+    acks.on_superblock(0, encode_vote(vote(TailEntry(op=1, header=header(1, body=b"other")))))
+    acks.on_vote(0, vote(TailEntry(op=1, header=header(1, body=b"other"))))
+    assert fired(verdict) == "I6"
 
 
 def test_an_ack_for_a_view_that_was_left() -> None:
