@@ -140,6 +140,7 @@ KINDS: list[tuple[str, StatementKind, bool]] = [
 def test_kinds(classifier: Classifier, sql: str, kind: StatementKind, rows: bool) -> None:
     found = classifier.verdict(sql)
     assert (found.kind, found.returns_rows) == (kind, rows)
+    assert not (found.writes and kind is not K.WRITE)
     assert classifier.verdict(sql) == found
 
 
@@ -186,6 +187,27 @@ def test_tables_through_triggers_views_and_foreign_keys(classifier: Classifier) 
     assert classifier.verdict("DELETE FROM parent").writes == ("parent", "child")
     assert classifier.verdict("INSERT INTO names VALUES ('a')").writes == ("names", "parent")
     assert classifier.verdict("SELECT name FROM names").reads == ("parent", "names")
+
+
+def test_a_write_through_a_temp_object_names_it(classifier: Classifier, db: Any) -> None:
+    db.execute("CREATE TEMP TRIGGER further AFTER DELETE ON scratch BEGIN DELETE FROM parent; END")
+    assert classifier.verdict("DELETE FROM scratch").writes == ("scratch", "parent", "child")
+    assert classifier.verdict("UPDATE scratch SET a = 1").writes == ()
+
+
+def test_what_temp_objects_hid_comes_back(classifier: Classifier, db: Any) -> None:
+    sql = "INSERT INTO log VALUES (1, 2)"
+    assert classifier.verdict(sql).kind is K.WRITE
+    for end in ("DROP TABLE temp.log", "ROLLBACK"):
+        create = "CREATE TEMP TABLE log (a, b)"
+        db.execute("BEGIN")
+        assert classifier.verdict(create).kind is K.TEMP
+        db.execute(create)
+        assert classifier.verdict(sql).kind is K.TEMP
+        db.execute(end)
+        assert classifier.verdict(sql).kind is K.WRITE
+        if db.in_transaction:
+            db.execute("COMMIT")
 
 
 def test_what_capture_adds_is_left_out(classifier: Classifier) -> None:

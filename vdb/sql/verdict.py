@@ -10,8 +10,10 @@ Rules
   the authorizer was told.
 - Verdicts are cached by text; `forget` empties the cache. A session calls it when the schema has changed, its own or,
   once it may write, the database's. A verdict that is out of date may name too few tables, and does no harm: SELECT
-  never becomes a write, what touches TEMP objects alone goes on doing so, and what is forbidden is denied by the
-  authorizer whenever SQLite prepares the statement again, which it does when the schema has changed.
+  never becomes a write, and what is forbidden is denied by the authorizer whenever SQLite prepares the statement
+  again, which it does when the schema has changed.
+- What touches TEMP objects alone is judged each time: the same text may mean a table of the database when the TEMP one
+  has gone, perhaps by a rollback.
 - The authorizer is installed once: installing one expires every prepared statement of the connection.
 
 ANALYZE, REINDEX and PRAGMA optimize change the file and no row: they are writes of no table, local to the node and
@@ -39,6 +41,7 @@ from vdb.projections.store import (
 )
 from vdb.sql import refusals as actions
 from vdb.sql.keywords import (
+    first_keyword,
     has_returning,
     is_empty,
     leading_words,
@@ -106,8 +109,8 @@ class Verdict:
     reads: tuple[str, ...] = ()
     """Tables and views that are read, through triggers and foreign keys too."""
     writes: tuple[str, ...] = ()
-    """Tables of the database that are written, through triggers and foreign keys too; views with INSTEAD OF triggers.
-    Empty for a change of the schema."""
+    """Of WRITE: tables that are written, through triggers and foreign keys too, and views with INSTEAD OF triggers.
+    What the statement itself writes to is always among them, a TEMP object too."""
     functions: tuple[str, ...] = ()
     begin_mode: str = ""
     """Of BEGIN: deferred, immediate or exclusive."""
@@ -195,7 +198,10 @@ class Classifier:
         found = self.cached(sql)
         if found is None:
             found = self._judge(sql)
-            if found.name in _CHANGES_VERDICTS:
+            if found.kind is StatementKind.TEMP:
+                if first_keyword(sql) in _SCHEMA_WORDS:
+                    self.forget()
+            elif found.name in _CHANGES_VERDICTS:
                 self.forget()
             elif not self._authorizer.trust and len(sql) <= CACHED_TEXT_MAX:
                 self._remember(sql, found)
@@ -341,11 +347,11 @@ def _rows(sql: str, recorded: tuple[Action, ...], first: str) -> Verdict:
     kind = StatementKind.READ
     for action, table, _, db, _ in recorded:
         if action in _WRITES and table is not None:
-            if db == "temp":
-                kind = StatementKind.TEMP if kind is StatementKind.READ else kind
-            else:
+            written[table] = None
+            if db != "temp":
                 kind = StatementKind.WRITE
-                written[table] = None
+            elif kind is StatementKind.READ:
+                kind = StatementKind.TEMP
     if first == "WITH":
         first = statement_verb(sql)
     reads = first in ("SELECT", "VALUES")
@@ -355,7 +361,7 @@ def _rows(sql: str, recorded: tuple[Action, ...], first: str) -> Verdict:
         kind=kind,
         returns_rows=reads or has_returning(sql),
         reads=_reads(recorded),
-        writes=tuple(written),
+        writes=tuple(written) if kind is StatementKind.WRITE else (),
         functions=_functions(recorded),
     )
 
