@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 from attrs import frozen
 
@@ -31,14 +31,17 @@ from vdb.errors import SqlRefused
 from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import SqliteError
-from vdb.sql.capture_rows import read_steps, select_rows, text_or_raw
+from vdb.sql.capture_guard import Guard
+from vdb.sql.capture_rows import layout_of, read_steps, select_rows, text_or_raw
 from vdb.sql.capture_triggers import (
+    CHANGES,
     CREATE_CAPTURE,
     CREATE_STATE,
     PREFIX,
     Event,
+    capture_steps,
     code,
-    create_triggers,
+    create_trigger,
     log_rows,
     trigger_names,
 )
@@ -47,6 +50,7 @@ from vdb.sql.names import CAPTURE_STATE_TABLE, CAPTURE_TABLE
 from vdb.sql.schema_change import parse_schema_statement
 from vdb.sql.sequences import changed_sequences, read_sequences
 from vdb.sql.tables import Cursor, Table
+from vdb.sql.untangle import untangle
 
 _MAIN_COOKIE = "PRAGMA main.schema_version"
 _TEMP_COOKIE = "PRAGMA temp.schema_version"
@@ -61,6 +65,10 @@ class _Live:
 
     table: Table
     layout: int
+    guarded: bool
+    """Whether a REPLACE is captured."""
+    entangled: bool
+    """See Catalog.entangled."""
 
 
 class Capture:
@@ -69,7 +77,7 @@ class Capture:
     def __init__(self, db: Connection, trusting: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._db: Any = db
         self._trusting = trusting
-        cursor = self._db.cursor()
+        cursor = cast(Any, db).cursor()
         cursor.row_factory = None  # the connection's owner may have set one
         self._cursor: Cursor = cursor
         self._seen: tuple[Any, ...] = ()
@@ -78,7 +86,9 @@ class Capture:
         self._live: dict[str, _Live] = {}
         self._covered: dict[tuple[str, ...] | None, None] = {}
         self._orphans: list[str] = []
-        self._layouts: dict[int, Table] = {}
+        self._layouts: dict[int, _Live] = {}
+        self._replacing = False
+        """Whether a REPLACE has been seen: guards cost, and most sessions never see one."""
         self._last_layout = 0
         self._sequences: list[tuple[Any, ...]] = []
         self._before_change = 0
@@ -92,6 +102,9 @@ class Capture:
         `writes` is what the statement itself names, as the schema or the user spells it; what foreign keys and
         triggers add is found here. `sql` is its text: None if a REPLACE may be in it.
         """
+        if not self._replacing and (sql is None or "replace" in sql.lower()):
+            self._replacing = True
+            self._covered.clear()
         state = self._read_state()
         if self._orphans or state[:3] != self._seen or writes not in self._covered:
             with self._trusting(), self._own_text():
@@ -155,7 +168,7 @@ class Capture:
         except SqliteError as error:
             _check_missing(error)
             return (), []
-        layouts, steps = read_steps(rows, self._layouts)
+        layouts, steps = self._read_steps(rows)
         if self._catalog is not None and self._catalog.has_sequences:
             with self._trusting(), self._own_text():
                 steps += self._changed_sequences()
@@ -199,7 +212,7 @@ class Capture:
         return int(version)
 
     def _read_rows(self) -> list[tuple[Any, ...]]:
-        sql = select_rows(list(self._layouts.values()))
+        sql = select_rows([live.table for live in self._layouts.values()])
         with self._trusting(), self._own_text():
             try:
                 return self._cursor.execute(sql).fetchall()  # type: ignore[no-any-return]
@@ -208,6 +221,14 @@ class Capture:
                     raise
             self._db.text_factory = text_or_raw
             return self._cursor.execute(sql).fetchall()  # type: ignore[no-any-return]
+
+    def _read_steps(self, rows: list[tuple[Any, ...]]) -> tuple[tuple[Layout, ...], list[Step]]:
+        used, steps = read_steps(rows, {layout: live.table for layout, live in self._layouts.items()})
+        layouts = tuple(layout_of(self._layouts[number].table) for number in used)
+        entangled = {index: self._layouts[number].entangled for index, number in enumerate(used)}
+        if any(entangled.values()):
+            steps = untangle(layouts, steps, entangled)
+        return layouts, steps
 
     def _changed_sequences(self) -> list[Step]:
         if self._catalog is None or not self._catalog.has_sequences or not self._read_state()[3]:
@@ -225,13 +246,12 @@ class Capture:
         if self._catalog is None or state[:2] != self._seen[:2]:
             self._catalog = Catalog(self._cursor)
             self._covered.clear()
+            self._replacing = self._replacing or self._catalog.may_replace
             for name, live in list(self._live.items()):
                 if self._catalog.table(name) != live.table:
                     self._remove(name)
         for name in self._catalog.reach(writes):
-            table = self._catalog.table(name)
-            if table is not None and name not in self._live:
-                self._install(name, table)
+            self._install(name, self._catalog)
         self._covered[writes] = None
         self._generation += 1
         self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET generation = ?", (self._generation,))
@@ -264,13 +284,20 @@ class Capture:
         for trigger in triggers:
             self._run(f"DROP TRIGGER IF EXISTS temp.{trigger}")
 
-    def _install(self, name: str, table: Table) -> None:
+    def _install(self, name: str, catalog: Catalog) -> None:
+        """See that the table's triggers are in place, and are the right ones."""
+        table, entangled = catalog.table(name), catalog.entangled(name)
+        assert table is not None, "a write reaches tables that are captured"
+        live = self._live.get(name)
+        if live is not None and (live.guarded, live.entangled) == (self._replacing, entangled):
+            return
+        self._remove(name)
         _check_capturable(table)
         self._last_layout += 1
-        for statement in create_triggers(table, self._last_layout):
+        live = _Live(table=table, layout=self._last_layout, guarded=self._replacing, entangled=entangled)
+        self._layouts[live.layout] = self._live[name] = live
+        for statement in _triggers(live):
             self._run(statement)
-        self._layouts[self._last_layout] = table
-        self._live[name] = _Live(table=table, layout=self._last_layout)
 
     def _find_orphans(self) -> None:
         """Triggers whose table another connection dropped: SQLite doesn't know them now, and may know them again."""
@@ -290,8 +317,9 @@ class Capture:
         ((sql,),) = self._cursor.execute(text, (table.name,)).fetchall()
         self._log_schema(sql)
         self._last_layout += 1
-        self._layouts[self._last_layout] = table
-        self._run(log_rows(table, self._last_layout))
+        live = _Live(table=table, layout=self._last_layout, guarded=False, entangled=False)
+        self._layouts[live.layout] = live
+        self._run(log_rows(table, live.layout))
 
     def _run(self, sql: str, parameters: tuple[Any, ...] = ()) -> None:
         self._given += max(0, self._cursor.execute(sql, parameters).rowcount)
@@ -305,6 +333,24 @@ class Capture:
             yield
         finally:
             self._db.text_factory = theirs
+
+
+def _triggers(live: _Live) -> list[str]:
+    """The statements that put a table's triggers, and its guard, in place."""
+    table, layout = live.table, live.layout
+    steps = {event: capture_steps(table, layout, event) for event in CHANGES}
+    if not live.guarded:
+        return [create_trigger(table, layout, "AFTER", event, steps[event]) for event in CHANGES]
+    mark("sql.guard")
+    guard = Guard(table=table, layout=layout, entangled=live.entangled)
+    return [
+        guard.create(),
+        *(
+            create_trigger(table, layout, "BEFORE", event, guard.before(event))
+            for event in (Event.INSERT, Event.UPDATE)
+        ),
+        *(create_trigger(table, layout, "AFTER", event, guard.after(event, steps[event])) for event in CHANGES),
+    ]
 
 
 def _check_missing(error: BaseException) -> None:

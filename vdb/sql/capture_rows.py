@@ -37,9 +37,12 @@ def text_or_raw(data: bytes) -> str | RawText:
         return RawText(data)
 
 
-def read_steps(rows: list[Row], tables: Mapping[int, Table]) -> tuple[tuple[Layout, ...], list[Step]]:
-    """What the rows say. `tables`: by the id of their layout; a change of a layout that isn't there is left out."""
-    layouts: list[Layout] = []
+def read_steps(rows: list[Row], tables: Mapping[int, Table]) -> tuple[list[int], list[Step]]:
+    """What the rows say, and the ids of the layouts that occur, in the order of their indexes.
+
+    `tables`: by the id of their layout; a change of a layout that isn't there is left out.
+    """
+    layouts: list[int] = []
     known: dict[int, tuple[int, int]] = {}
     steps: list[Step] = []
     take = iter(rows)
@@ -55,7 +58,7 @@ def read_steps(rows: list[Row], tables: Mapping[int, Table]) -> tuple[tuple[Layo
                 mark("sql.stray_capture")
                 continue
             found = known[layout] = (len(layouts), len(table.columns))
-            layouts.append(_layout(table))
+            layouts.append(layout)
         index, count = found
         if event == _UPDATE:
             end = _HEAD + 2 * count
@@ -80,7 +83,7 @@ def read_steps(rows: list[Row], tables: Mapping[int, Table]) -> tuple[tuple[Layo
             steps.append(RowChange(layout=index, operation=_INSERT, rowid_after=row[2], after=row[_HEAD:end]))
         else:
             steps.append(RowChange(layout=index, operation=_DELETE, rowid_before=row[1], before=row[_HEAD:end]))
-    return tuple(layouts), steps
+    return layouts, steps
 
 
 def _joined(row: Row, take: Any, end: int) -> Row:
@@ -92,5 +95,6 @@ def _joined(row: Row, take: Any, end: int) -> Row:
     return row
 
 
-def _layout(table: Table) -> Layout:
+def layout_of(table: Table) -> Layout:
+    """What a transaction says of the table."""
     return Layout(table=table.name, columns=table.columns, key=table.key, rowid=not table.without_rowid)

@@ -50,18 +50,30 @@ def code(layout: int, event: Event) -> int:
     return layout * 8 + event
 
 
+CHANGES = (Event.INSERT, Event.UPDATE, Event.DELETE)
+
+
 def trigger_names(layout: int) -> list[str]:
     """The triggers of a layout, whether or not all of them are there."""
-    return [f"{PREFIX}{event}_{layout}" for event in ("insert", "update", "delete")]
+    return [f"{PREFIX}{when}_{event.name}_{layout}" for when in ("BEFORE", "AFTER") for event in CHANGES]
 
 
-def create_triggers(table: Table, layout: int) -> list[str]:
-    """Triggers that capture whatever fires one."""
-    return [
-        _trigger(table, layout, "INSERT", _log(table, layout, Event.INSERT)),
-        _trigger(table, layout, "UPDATE", _log(table, layout, Event.UPDATE)),
-        _trigger(table, layout, "DELETE", _log(table, layout, Event.DELETE)),
-    ]
+def create_trigger(table: Table, layout: int, when: str, event: Event, steps: list[str]) -> str:
+    """A trigger BEFORE or AFTER a change of any row."""
+    name = f"{PREFIX}{when}_{event.name}_{layout}"
+    body = "; ".join(steps)
+    return f"CREATE TEMP TRIGGER {name} {when} {event.name} ON main.{quote(table.name)} BEGIN {body}; END"
+
+
+def capture_steps(table: Table, layout: int, event: Event) -> list[str]:
+    """Steps of a trigger that capture the change that fires it."""
+    old, new = columns(table, "OLD"), columns(table, "NEW")
+    number = code(layout, event)
+    if event is Event.INSERT:
+        return insert_values(number, "NULL", rowid(table, "NEW"), new)
+    if event is Event.DELETE:
+        return insert_values(number, rowid(table, "OLD"), "NULL", old)
+    return insert_values(number, rowid(table, "OLD"), rowid(table, "NEW"), old + new)
 
 
 def log_rows(table: Table, layout: int) -> str:
@@ -103,21 +115,6 @@ def rowid(table: Table, source: str) -> str:
 def columns(table: Table, source: str) -> list[str]:
     """The values of a row, as expressions."""
     return [f"{source}.{quote(column)}" for column in table.columns]
-
-
-def _trigger(table: Table, layout: int, event: str, steps: list[str]) -> str:
-    name = f"{PREFIX}{event.lower()}_{layout}"
-    return f"CREATE TEMP TRIGGER {name} AFTER {event} ON main.{quote(table.name)} BEGIN {'; '.join(steps)}; END"
-
-
-def _log(table: Table, layout: int, event: Event) -> list[str]:
-    old, new = columns(table, "OLD"), columns(table, "NEW")
-    number = code(layout, event)
-    if event is Event.INSERT:
-        return insert_values(number, "NULL", rowid(table, "NEW"), new)
-    if event is Event.DELETE:
-        return insert_values(number, rowid(table, "OLD"), "NULL", old)
-    return insert_values(number, rowid(table, "OLD"), rowid(table, "NEW"), old + new)
 
 
 def _parts(first_code: int, row_before: str, row_after: str, values: list[str]) -> list[tuple[list[str], list[str]]]:

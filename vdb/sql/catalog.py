@@ -67,6 +67,28 @@ class Catalog:
             waiting += [child for child, _ in self._children.get(name, ())]
         return list(found)
 
+    def entangled(self, name: str) -> bool:
+        """Whether other changes of a table may happen within the change of one of its rows, and be captured first.
+
+        Users' BEFORE triggers do that, those that are TEMP (whose order among ours is SQLite's), and foreign keys whose
+        actions come back to the table, by themselves or by triggers. What deletes is counted as well: a REPLACE may.
+        """
+        if any(
+            trigger.before or trigger.temporary or trigger.event == "DELETE" for trigger in self.triggers.get(name, ())
+        ):
+            return True
+        return any(child == name or child in self.triggers for child in self._descendants(name))
+
+    def _descendants(self, name: str) -> dict[str, None]:
+        found: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            for child, _ in self._children.get(waiting.pop(), ()):
+                if child not in found:
+                    found[child] = None
+                    waiting.append(child)
+        return found
+
     def _read(self) -> None:
         texts: dict[str, list[str]] = {}
         for kind, name, table, sql in self._cursor.execute(_MAIN).fetchall():

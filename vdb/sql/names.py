@@ -25,4 +25,5 @@ STREAM_PREFIX = "$sql/"
 
 def is_internal(table: str) -> bool:
     """Whether a table is one of ours. SQLite doesn't tell upper from lower case in names."""
-    return table.lower() in INTERNAL_TABLES
+    name = table.lower()
+    return name in INTERNAL_TABLES or name.startswith(CAPTURE_TABLE)

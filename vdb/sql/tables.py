@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
-from vdb.sql.keywords import tokens
+from vdb.sql.keywords import Token, tokens
 
 ROWID_NAMES = ("rowid", "oid", "_rowid_")
 """What SQLite calls the rowid, wherever no column has that name."""
@@ -32,7 +32,8 @@ class KeyPart:
     """One column, or expression, of a unique index."""
 
     column: str | None
-    """None: an expression."""
+    expression: str
+    """What is indexed, in SQL, where it isn't a column."""
     collation: str
 
 
@@ -54,6 +55,8 @@ class Table:
     name: str
     columns: tuple[str, ...]
     """Ordinary columns, in their declared order; generated ones aren't here."""
+    readable: tuple[str, ...]
+    """All columns, generated ones too."""
     key: tuple[str, ...]
     """Columns of the primary key, in its order."""
     key_parts: tuple[KeyPart, ...]
@@ -99,6 +102,7 @@ def read_table(cursor: Cursor, name: str) -> Table | None:
     return Table(
         name=name,
         columns=tuple(row[1] for row in described if row[6] == _ORDINARY),
+        readable=tuple(row[1] for row in described),
         key=key,
         key_parts=primary if without_rowid else (),
         rowid=None if without_rowid else _rowid_name([row[1] for row in described], alias),
@@ -121,8 +125,41 @@ def _pragma(cursor: Cursor, pragma: str, name: str) -> list[tuple[Any, ...]]:
 
 
 def _index_parts(cursor: Cursor, index: str) -> tuple[KeyPart, ...]:
-    rows = _pragma(cursor, "index_xinfo", index)
-    return tuple(KeyPart(column=row[2], collation=row[4]) for row in rows if row[5])
+    rows = [row for row in _pragma(cursor, "index_xinfo", index) if row[5]]
+    texts = [""] * len(rows)
+    if any(row[2] is None for row in rows):
+        text = "SELECT +sql FROM main.sqlite_master WHERE type = 'index' AND name = ?"
+        ((sql,),) = cursor.execute(text, (index,)).fetchall()
+        texts = index_terms(sql)
+        assert len(texts) == len(rows), "an index has as many terms as its text"
+    return tuple(
+        KeyPart(column=row[2], expression="" if row[2] is not None else text, collation=row[4])
+        for row, text in zip(rows, texts, strict=True)
+    )
+
+
+def index_terms(sql: str) -> list[str]:
+    """What stands between the parentheses of CREATE INDEX, term by term, without ASC and DESC."""
+    found = list(tokens(sql))
+    start = next(place for place, token in enumerate(found) if token.text == "(")
+    terms: list[list[Token]] = [[]]
+    depth = 0
+    for token in found[start:]:
+        depth += (token.text == "(") - (token.text == ")")
+        if depth == 0:
+            break
+        if depth == 1 and token.text == ",":
+            terms.append([])
+        elif terms[-1] or depth > 1 or token is not found[start]:
+            terms[-1].append(token)
+    return [_without_order(sql, term) for term in terms]
+
+
+def _without_order(sql: str, term: list[Token]) -> str:
+    begin = term[0].end - len(term[0].text)
+    if term[-1].upper in ("ASC", "DESC"):
+        term = term[:-1]
+    return sql[begin : term[-1].end]
 
 
 def _rowid_name(columns: list[str], alias: str | None) -> str | None:

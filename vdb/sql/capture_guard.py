@@ -1,0 +1,135 @@
+"""The rows that REPLACE deletes: SQLite fires no trigger for them unless recursive triggers are on.
+
+A table's guard is a TEMP table of candidates. Before a row is written, the rows that share a unique key with it are put
+there; after it was written, those candidates that are gone were replaced, and are captured as deleted.
+
+    vdb_capture_guard_<layout>(kind, row, c0, c1, ..)     kind 0: a candidate; 1: a write that has begun
+
+Rules
+- Too many candidates do no harm: what decides is whether the row is still there. So partial indexes count as whole.
+- A row whose deletion fires a trigger is captured by that one, which takes it off the candidates: so nothing is
+  captured twice, whatever recursive_triggers is.
+- A write that begins may not end: IGNORE and upserts skip it. Candidates that it leaves are superfluous, not wrong.
+- Simple tables: nothing changes the table between a write's begin and its end, so each write begins with an empty
+  guard. Entangled ones (see Catalog.entangled): writes nest, candidates are kept until they are gone, follow what
+  happens to them, and each row that is written while another write is open becomes one.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from vdb.sql.capture_triggers import Event, code, columns, insert_rows, rowid
+from vdb.sql.tables import KeyPart, Table, quote
+
+_CANDIDATE, _OPEN = 0, 1
+
+
+@frozen(kw_only=True)
+class Guard:
+    """The SQL of one table's guard."""
+
+    table: Table
+    layout: int
+    entangled: bool
+
+    @property
+    def name(self) -> str:
+        return f"vdb_capture_guard_{self.layout}"
+
+    def create(self) -> str:
+        """The table of candidates."""
+        names = ["kind", "row", *(f"c{number}" for number in range(len(self.table.columns)))]
+        return f"CREATE TEMP TABLE {self.name} ({', '.join(names)})"
+
+    def before(self, event: Event) -> list[str]:
+        """Steps before an INSERT or UPDATE: collect candidates."""
+        row = quote(self.table.name)
+        conditions = [f"({' OR '.join(self._conflicts(row))})"]
+        if event is Event.UPDATE:
+            conditions.append(f"NOT {self._same_row(row, 'OLD')}")
+        begin = f"DELETE FROM {self.name}"
+        if self.entangled:
+            begin = f"INSERT INTO {self.name} (kind) VALUES ({_OPEN})"
+            known = f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {_CANDIDATE} AND {self._same('g', row)}"
+            conditions.append(f"NOT EXISTS ({known})")
+        source = f"main.{row} AS {row} WHERE {' AND '.join(conditions)}"
+        return [begin, self._collect(row, f"FROM {source}")]
+
+    def after(self, event: Event, capture: list[str]) -> list[str]:
+        """Steps after a change, around those that capture it: what is gone before, new candidates behind."""
+        if event is Event.DELETE:
+            return [f"DELETE FROM {self.name} WHERE kind = {_CANDIDATE} AND {self._same(self.name, 'OLD')}", *capture]
+        gone = self._gone(event)
+        log = insert_rows(
+            code(self.layout, Event.DELETE),
+            f"{self.name}.row",
+            "NULL",
+            [f"{self.name}.c{number}" for number in range(len(self.table.columns))],
+            f"temp.{self.name} AS {self.name} WHERE {gone}",
+            f"{self.name}.rowid",
+        )
+        if not self.entangled:
+            return [log, f"DELETE FROM {self.name}", *capture]
+        forget = gone
+        if event is Event.UPDATE:
+            forget = f"{gone} OR kind = {_CANDIDATE} AND {self._same(self.name, 'OLD')}"
+        last = f"SELECT max(g.rowid) FROM {self.name} AS g WHERE g.kind = {_OPEN}"
+        still_open = f"WHERE EXISTS (SELECT 1 FROM {self.name} AS g WHERE g.kind = {_OPEN})"
+        return [
+            log,
+            f"DELETE FROM {self.name} WHERE {forget}",
+            f"DELETE FROM {self.name} WHERE rowid = ({last})",
+            *capture,
+            self._collect("NEW", still_open),
+        ]
+
+    def _gone(self, event: Event) -> str:
+        """Whether a candidate isn't there any more, or was where the new row is now."""
+        table = quote(self.table.name)
+        there = f"SELECT 1 FROM main.{table} AS {table} WHERE {self._same(self.name, table)}"
+        gone = f"{self.name}.kind = {_CANDIDATE} AND ({self._same(self.name, 'NEW')} OR NOT EXISTS ({there}))"
+        if event is Event.UPDATE:
+            gone = f"{gone} AND NOT {self._same(self.name, 'OLD')}"
+        return f"({gone})"
+
+    def _collect(self, row: str, source: str) -> str:
+        names = ["kind", "row", *(f"c{number}" for number in range(len(self.table.columns)))]
+        values = [str(_CANDIDATE), rowid(self.table, row), *columns(self.table, row)]
+        return f"INSERT INTO {self.name} ({', '.join(names)}) SELECT {', '.join(values)} {source}"
+
+    def _conflicts(self, row: str) -> list[str]:
+        """Conditions under which a row of the table stands in the way of NEW."""
+        found = [] if self.table.rowid is None else [f"{row}.{self.table.rowid} = NEW.{self.table.rowid}"]
+        for key in self.table.unique:
+            found.append(" AND ".join(self._equal(part, row) for part in key))
+        return found
+
+    def _equal(self, part: KeyPart, row: str) -> str:
+        if part.column is not None:
+            column = quote(part.column)
+            return f"{row}.{column} = NEW.{column} COLLATE {quote(part.collation)}"
+        # The index's expression names columns alone: once they are the row's, once NEW's.
+        new = ", ".join(f"NEW.{quote(column)} AS {quote(column)}" for column in self.table.readable)
+        of_new = f"(SELECT {part.expression} FROM (SELECT {new}) AS {row})"
+        return f"({part.expression}) = {of_new} COLLATE {quote(part.collation)}"
+
+    def _same(self, guard: str, row: str) -> str:
+        """Whether a candidate and a row (OLD, NEW or an alias) are the same one."""
+        if self.table.rowid is not None:
+            return f"{guard}.row = {row}.{self.table.rowid}"
+        places = [(self.table.columns.index(str(part.column)), part) for part in self.table.key_parts]
+        parts = (
+            f"{guard}.c{place} = {row}.{quote(str(part.column))} COLLATE {quote(part.collation)}"
+            for place, part in places
+        )
+        return f"({' AND '.join(parts)})"
+
+    def _same_row(self, one: str, other: str) -> str:
+        if self.table.rowid is not None:
+            return f"({one}.{self.table.rowid} = {other}.{self.table.rowid})"
+        parts = (
+            f"{one}.{quote(str(part.column))} = {other}.{quote(str(part.column))} COLLATE {quote(part.collation)}"
+            for part in self.table.key_parts
+        )
+        return f"({' AND '.join(parts)})"

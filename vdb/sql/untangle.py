@@ -1,0 +1,118 @@
+"""The order of changes of entangled tables (see Catalog.entangled), put right after the fact.
+
+A trigger captures a row's change after it happened. What other triggers or foreign keys did to the same row meanwhile
+was captured before it, and then either
+- happened before it (BEFORE triggers): SQLite still shows the row's image from before all of that as OLD, or
+- happened after it (actions of foreign keys): it stands too late.
+Both show as a break: an image before that isn't the row's last image after. A change that stands too late is moved to
+where it fits, in front of the first broken one that begins with its result; what is broken still began with a stale
+OLD, and gets the row's last image instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import evolve, frozen
+
+from vdb.changes import Image, Layout, RowChange, Step
+from vdb.marks import mark
+
+_Row = tuple[object, ...]
+_Known = dict[_Row, Image | None]
+
+
+@frozen
+class _Places:
+    """Where a layout's key stands among its columns."""
+
+    table: str
+    key: tuple[int, ...]
+
+    def row(self, rowid: int | None, image: Image) -> _Row:
+        if rowid is not None:
+            return (self.table, rowid)
+        return (self.table, *(image[place] for place in self.key))
+
+
+def untangle(layouts: tuple[Layout, ...], steps: list[Step], entangled: Mapping[int, bool]) -> list[Step]:
+    """The steps in the order in which they happened. `entangled`: by its index, whether a layout's may be out of it."""
+    places = [_Places(layout.table, tuple(layout.columns.index(name) for name in layout.key)) for layout in layouts]
+    ordered: list[Step] = []
+    known: _Known = {}
+    broken: dict[_Row, list[RowChange]] = {}
+    for step in steps:
+        if not isinstance(step, RowChange) or not entangled[step.layout]:
+            ordered.append(step)
+            continue
+        old, new = _rows(step, places[step.layout])
+        later = None
+        if not _fits(step, old, new, known):
+            row = new if new is not None else old
+            assert row is not None, "a change has a row"
+            later = _too_early(step, broken.get(row, []))
+        if later is not None:
+            mark("sql.untangled")
+            row = new if new is not None else old
+            assert row is not None
+            broken[row].remove(later)
+            ordered.insert(_index(ordered, later), step)
+            if old is not None and old != new:
+                known.setdefault(old, None)
+            continue
+        for row in (old, new):
+            if (row is not None and not _fits(step, old, new, known)) or (row is not None and row not in known):
+                broken.setdefault(row, []).append(step)
+        _apply(step, old, new, known)
+    return _with_last_images(ordered, places, entangled)
+
+
+def _rows(step: RowChange, places: _Places) -> tuple[_Row | None, _Row | None]:
+    old = None if step.before is None else places.row(step.rowid_before, step.before)
+    new = None if step.after is None else places.row(step.rowid_after, step.after)
+    return old, new
+
+
+def _fits(step: RowChange, old: _Row | None, new: _Row | None, known: _Known) -> bool:
+    """Whether the row is, as far as is known, as the change found it."""
+    if old is not None and old in known and not _alike(known[old], step.before):
+        return False
+    return new is None or new == old or known.get(new) is None
+
+
+def _too_early(step: RowChange, candidates: list[RowChange]) -> RowChange | None:
+    """The change that stands before this one, and found what this one left."""
+    return next((later for later in candidates if _alike(later.before, step.after)), None)
+
+
+def _apply(step: RowChange, old: _Row | None, new: _Row | None, known: _Known) -> None:
+    if old is not None:
+        known[old] = None
+    if new is not None:
+        known[new] = step.after
+
+
+def _with_last_images(ordered: list[Step], places: list[_Places], entangled: Mapping[int, bool]) -> list[Step]:
+    known: _Known = {}
+    result: list[Step] = []
+    for step in ordered:
+        if isinstance(step, RowChange) and entangled[step.layout]:
+            old, new = _rows(step, places[step.layout])
+            last = None if old is None else known.get(old)
+            if last is not None and not _alike(last, step.before):
+                mark("sql.stale_old")
+                step = evolve(step, before=last)
+            _apply(step, old, new, known)
+        result.append(step)
+    return result
+
+
+def _index(ordered: list[Step], step: RowChange) -> int:
+    return next(place for place, other in enumerate(ordered) if other is step)
+
+
+def _alike(one: Image | None, other: Image | None) -> bool:
+    """Whether two images are the same, storage classes included."""
+    if one is None or other is None:
+        return one is other
+    return tuple(one) == tuple(other) and all(type(a) is type(b) for a, b in zip(one, other, strict=True))
