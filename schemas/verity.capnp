@@ -131,7 +131,70 @@ struct Value {
     real @2 :Float64;
     text @3 :Text;
     blob @4 :Data;
+    rawText @5 :Data;        # text whose bytes aren't UTF-8
   }
+}
+
+struct Attribution {
+  # On whose behalf: goes with each transaction into the log.
+  actor @0 :Text;
+  purpose @1 :Text;
+  metadata @2 :List(Entry);
+
+  struct Entry {
+    name @0 :Text;
+    value @1 :Text;
+  }
+}
+
+struct SqlDatabaseInfo {
+  name @0 :Text;
+  group @1 :Text;
+  dataClass @2 :UInt8;
+  nextOffset @3 :UInt64;     # of its stream
+  createdAt @4 :Int64;       # microseconds UTC
+}
+
+struct SqlCall {
+  # What every call of a SQL session that may write begins with.
+  session @0 :UInt64;        # from sqlOpen, on this connection
+  transaction @1 :Data;      # 16 bytes, the client's own choice: the id of what this call commits. Empty: the node's
+  within @2 :Bool;           # the caller believes that a transaction is open: TRANSACTION_ENDED if none is
+  consistency @3 :Consistency;    # of what is read outside of a transaction, or where one begins
+  attribution @4 :Attribution;    # from now on, if given
+}
+
+struct SqlParameters {
+  union {
+    none @0 :Void;
+    list @1 :List(Value);
+    named @2 :List(Named);
+  }
+
+  struct Named {
+    name @0 :Text;
+    value @1 :Value;
+  }
+}
+
+struct SqlStatement {
+  text @0 :Text;
+  parameters @1 :SqlParameters;
+}
+
+struct SqlAnswer {
+  # What a statement gave, and how the session stands after it.
+  columns @0 :List(Text);    # empty: the statement returns no rows
+  cells @1 :List(Value);     # of the rows here, row by row
+  cursor @2 :UInt64;         # 0: that's all; else there may be more, for sqlFetch
+  rowcount @3 :Int64;        # -1: not known
+  lastrowid @4 :Int64;
+  hasLastrowid @5 :Bool;
+  inTransaction @6 :Bool;
+  group @7 :Text;            # of the last transaction that this session committed; empty: none yet
+  nextPosition @8 :UInt64;   # before which it lies
+  nextOffset @9 :UInt64;     # of the database's stream, as far as the node's file has applied it
+  totalChanges @10 :UInt64;  # rows that this session has changed
 }
 
 interface VerityDb {
@@ -197,4 +260,47 @@ interface VerityDb {
 
   abdicate @15 (group :Text) -> ();
   # The primary gives up its view, and another takes over.
+
+  # SQL databases. A session belongs to its connection and ends with it; what it hasn't committed is rolled back. It
+  # ends as well when its group gets another primary: TRANSACTION_ENDED within a transaction, else NOT_READY; open
+  # another one. Calls of one session are executed one after the other, in the order of their arrival.
+  #
+  # What SQLite says of a statement is "SQL_FAILED: KIND CODE open; message" (or "closed;", where no transaction is open
+  # any more); KIND is the DB-API's class of error, CODE SQLite's extended result code. After SQL_FAILED (open),
+  # SQL_REFUSED, DATABASE_LOCKED, INVALID_ARGUMENT and TOO_LARGE an open transaction stays open; after every other error
+  # it is over and has left nothing, unless the error is one whose outcome isn't known: ask sqlOutcome.
+
+  sqlCreate @16 (origin :Origin, tenant :UInt64, database :Text, dataClass :UInt8, placement :Text, ifNotExists :Bool)
+            -> (created :Bool);
+
+  sqlList @17 (tenant :UInt64, group :Text, consistency :Consistency) -> (databases :List(SqlDatabaseInfo));
+
+  sqlOpen @18 (tenant :UInt64, database :Text, attribution :Attribution, lockMicros :UInt64, idleMicros :UInt64,
+               consistency :Consistency)
+          -> (session :UInt64, group :Text, nextOffset :UInt64);
+  # lockMicros: how long a write waits for the database's one writer. idleMicros: after so long without a call a
+  # transaction is rolled back; 0 or too long: the node's own limit. So are rows that nobody fetches given up.
+
+  sqlExecute @19 (call :SqlCall, statement :SqlStatement, maxRows :UInt32) -> (answer :SqlAnswer);
+  # At most maxRows rows (0: as many as fit a chunk), and no more than fit one; the others are fetched.
+
+  sqlExecuteMany @20 (call :SqlCall, text :Text, parameters :List(SqlParameters)) -> (answer :SqlAnswer);
+  # One statement for each of several parameters; outside of a transaction they are one.
+
+  sqlBatch @21 (call :SqlCall, statements :List(SqlStatement), maxRows :UInt32) -> (answers :List(SqlAnswer));
+  # Several statements up to the first that fails. Outside of a transaction they are one, all or none; statements that
+  # begin or end transactions are refused. A statement's rows beyond maxRows (0: a chunk) are given up.
+
+  sqlFetch @22 (session :UInt64, cursor :UInt64, maxRows :UInt32) -> (answer :SqlAnswer);
+  sqlCloseCursor @23 (session :UInt64, cursor :UInt64) -> ();
+  sqlCommit @24 (call :SqlCall) -> (answer :SqlAnswer);
+  sqlRollback @25 (call :SqlCall) -> (answer :SqlAnswer);
+  # Harmless where no transaction is open.
+
+  sqlClose @26 (session :UInt64) -> ();
+
+  sqlOutcome @27 (tenant :UInt64, database :Text, transaction :Data, sinceOffset :UInt64)
+             -> (committed :Bool, group :Text, nextPosition :UInt64, nextOffset :UInt64);
+  # What became of a transaction whose answer was lost: the id that its call named, and a nextOffset from before it
+  # began. "Not committed" is for good: a call that names this id and comes later is refused.
 }

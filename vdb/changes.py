@@ -97,11 +97,15 @@ class Attribution:
     metadata: Mapping[str, str] = field(factory=dict)
 
 
+NOBODY = Attribution()
+"""Nothing was said."""
+
+
 @frozen(kw_only=True)
 class Transaction:
     """All that one transaction did. `id` has 16 bytes."""
 
     id: bytes
-    attribution: Attribution = Attribution()
+    attribution: Attribution = NOBODY
     layouts: tuple[Layout, ...] = ()
     steps: tuple[Step, ...] = ()

@@ -214,10 +214,14 @@ class SqlFailed(DefiniteError):
 
     code = RefusalCode.SQL_FAILED
 
-    def __init__(self, message: str, kind: str = "OperationalError", sqlite_errorcode: int = 1) -> None:
+    def __init__(
+        self, message: str, kind: str = "OperationalError", sqlite_errorcode: int = 1, *, in_transaction: bool = False
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.sqlite_errorcode = sqlite_errorcode
+        self.in_transaction = in_transaction
+        """Whether a transaction is still open after it."""
 
 
 class DatabaseLocked(DefiniteError):

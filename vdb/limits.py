@@ -46,6 +46,22 @@ PART_ROOM = 4096
 """Bytes of a part's prepare that needn't hold payloads, for the arithmetic of `Limits`."""
 
 EVENT_ID_SIZE = 16
+SQL_SESSIONS_MAX = 256
+"""Sessions of SQL databases that clients have open on a node at once."""
+SQL_STATEMENT_BYTES_MAX = 1_000_000
+"""Of one statement's text: SQLite's own limit."""
+SQL_CURSORS_MAX = 64
+"""Results of one session that wait to be fetched."""
+SQL_ROWS_PER_CHUNK = 10_000
+SQL_CHUNK_BYTES = 1024 * 1024
+"""Of the rows that one answer carries, about: the row that goes beyond is its last."""
+SQL_STATEMENTS_PER_BATCH = 1000
+SQL_IDLE_SECONDS = 30.0
+"""A transaction that a client leaves open without a call for so long is rolled back."""
+SQL_LOCK_SECONDS_MAX = 60.0
+SQL_VOIDED_MAX = 100_000
+"""Ids of transactions that a node remembers as never to be committed."""
+
 REPLICAS_MAX = 6
 """Voters of a group."""
 LEARNERS_MAX = 6

@@ -33,6 +33,7 @@ from vdb.embedded.service_gateway import ServiceGateway
 from vdb.errors import DataDirectoryInUse
 from vdb.limits import Limits
 from vdb.node.config import NodeConfig
+from vdb.node.crud.databases import CrudDatabases
 from vdb.node.node import Node
 from vdb.projections.config import ProjectionConfig
 from vdb.types import Region
@@ -54,9 +55,18 @@ class EmbeddedDatabase(SyncFace):
     ) -> None:
         super().__init__(AsyncFace(gateway, tenant=tenant), loop.call)
         self.data_dir = data_dir
+        self.loop = loop
+        """The thread in which the node runs."""
+        self.databases: CrudDatabases = gateway.databases
+        """The node's SQL databases; their methods run in its loop."""
         self.aio = AsyncFace(HopGateway(gateway, loop), tenant=tenant)
         """The same methods as coroutines, for trio and asyncio."""
         self._finalizer = weakref.finalize(self, _end, loop, data_dir if scratch else None)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the node runs, and in this process: a forked child has none."""
+        return self.loop.is_ours
 
     def close(self) -> None:
         """Stop the node. Closing twice is harmless, and the end of the program closes, too."""

@@ -78,6 +78,17 @@ class LoopThread:
             self._token.run_sync_soon(self._spawn, function, future)
         return future
 
+    def post(self, function: Callable[[], None]) -> None:
+        """Have the loop call a function soon, and don't wait. A loop that has ended calls nothing."""
+        if os.getpid() == self._pid and self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(function)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the thread runs in this process: a forked child has none."""
+        return os.getpid() == self._pid and self._ended is None
+
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run an asynchronous function in the loop, and wait for it in this thread."""
         future = self.submit(function)

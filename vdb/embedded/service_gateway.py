@@ -39,6 +39,7 @@ class ServiceGateway:
 
     def __init__(self, service: NodeService) -> None:
         self._service = service
+        self.databases = service.databases
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

@@ -230,6 +230,10 @@ class Group:
             return True
         return False
 
+    async def wait_until(self, reached: Callable[[], bool]) -> None:
+        """Wait until this holds of the committed state; at once if it holds now."""
+        await self._progress.wait_until(reached)
+
     # Who is who ------------------------------------------------------------------------------------------------
 
     @property

@@ -18,6 +18,7 @@ from vdb.errors import DamagedData, StartError, VerityError
 from vdb.node import log
 from vdb.node.accept import serve_connections
 from vdb.node.config import NodeConfig
+from vdb.node.crud.databases import CrudDatabases
 from vdb.node.group import Group
 from vdb.node.group_storage import CheckpointLost, GroupStorage, format_group, is_formatted, open_group
 from vdb.node.identity import Identity, IdentityFile, open_identity
@@ -30,6 +31,7 @@ from vdb.node.preparer import Preparer
 from vdb.node.projecting import ProjectionManager
 from vdb.node.reader import GroupReader
 from vdb.node.rebuilding import Rebuilding
+from vdb.node.writes import Writes
 from vdb.ports import Listener, World
 from vdb.types import GroupId
 from vdb.version import VERSION
@@ -84,8 +86,17 @@ class Node:
                     await nursery.start(group.run)
                 readers = {name: GroupReader(group) for name, group in self.groups.items()}
                 projections = ProjectionManager(disk, readers, self.config.projections)
+                writes = Writes(readers)
+                databases = CrudDatabases(
+                    world=self.world,
+                    readers=readers,
+                    writes=writes,
+                    projections=tuple(config.name for config in self.config.projections),
+                )
                 self._service = NodeService(
                     readers=readers,
+                    writes=writes,
+                    databases=databases,
                     region=self.config.region,
                     projections=projections,
                     membership=self._membership(file),
@@ -94,6 +105,7 @@ class Node:
                     version=VERSION,
                 )
                 await nursery.start(projections.run)
+                await nursery.start(databases.run)
                 if listener is not None:
                     await nursery.start(serve_connections, listener, self.config, self._service)
                 log.info("node.started", region=self.config.region.name, address=self.address, version=VERSION)

@@ -9,12 +9,14 @@ from vdb.kernel.command import MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
 from vdb.node.answers import GroupStatus, NodeStatus, RowsResult
+from vdb.node.crud.databases import CrudDatabases
 from vdb.node.group import Group
 from vdb.node.membership import Membership
 from vdb.node.projecting import ProjectionManager
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainReconfigure
 from vdb.node.service import Service, answered
+from vdb.node.writes import Writes
 from vdb.ports import Clock
 from vdb.projections.rows import LIMIT_DEFAULT
 from vdb.projections.values import SqlValue
@@ -28,6 +30,8 @@ class NodeService(Service):
         self,
         *,
         readers: Mapping[GroupId, GroupReader],
+        writes: Writes,
+        databases: CrudDatabases,
         region: Region,
         projections: ProjectionManager,
         membership: Membership,
@@ -35,7 +39,9 @@ class NodeService(Service):
         name: str,
         version: str,
     ) -> None:
-        super().__init__(readers, region)
+        super().__init__(readers, region, writes)
+        self.databases = databases
+        """The SQL databases."""
         self._projections = projections
         self._membership = membership
         self._clock = clock

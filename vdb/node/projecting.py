@@ -13,35 +13,25 @@ import trio
 
 from vdb.errors import (
     DatabaseDamaged,
-    InvalidArgument,
-    NotPrimary,
-    NotReady,
-    PrimaryLost,
     ProjectionFailed,
     UnknownProjection,
-    error_for_refusal,
 )
-from vdb.kernel.command import INTERNAL, KeyRow, KeyScope
-from vdb.kernel.reply import Refusal
 from vdb.node import log
 from vdb.node.answers import ProjectionStatus, RowsResult
+from vdb.node.file_keys import FileKeys
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
-from vdb.node.request import PlainKey
 from vdb.node.signals import Signals
 from vdb.ports import Disk
 from vdb.projections.config import ProjectionConfig, for_tenant
 from vdb.projections.runner import ProjectionRunner
 from vdb.projections.source import OpenedRun
 from vdb.projections.values import SqlValue
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Position, TenantId
+from vdb.types import GLOBAL_GROUP, GroupId, Position, TenantId
 
 FOLLOW_SECONDS = 0.005
 """How far, about, a projection lets the log get ahead. Each step has a cost of its own (a read, a transaction); taken
 for each op, the steps of three projections took half of a busy node's time."""
-
-KEY_RETRY_SECONDS = 0.1
-"""Between two looks at whether the group's primary has put a projection's key."""
 
 OPENING_MAX = 4
 """Projections that are opened at once. A start has one for each tenant and projection, and each puts a key through the
@@ -95,7 +85,7 @@ class ProjectionManager:
         self._appear, self._appeared = trio.open_memory_channel[TenantId](math.inf)
         for reader in readers.values():
             reader.group.signals.on_notify = self._notice if self._configs else None
-        self._home = next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP)
+        self._keys = FileKeys(next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP))
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Start a runner for each tenant there is, then for each that comes, until cancelled."""
@@ -191,7 +181,7 @@ class ProjectionManager:
             source=NodeSource(self._readers, self._appended, config.streams.wants),
             config=config,
             tenant=tenant,
-            key_for=self._key_for,
+            key_for=self._keys.key_for,
             on_failed=_report,
             on_set_aside=_report_set_aside,
             opening=self._opening,
@@ -200,32 +190,6 @@ class ProjectionManager:
         async with trio.open_nursery() as nursery:
             await nursery.start(runner.run)
             self._started[tenant, config.name].set()
-
-    async def _key_for(self, tenant: TenantId, name: str) -> bytes:
-        """The key of a projection's file, put into the region's key store if it is new.
-
-        Only the primary puts it; the others wait for it. Overloaded and DiskFull when it can't be put now.
-        """
-        while (row := self._key_row(tenant, name)) is None:
-            request = PlainKey(tenant=tenant, scope=KeyScope.PROJECTION, name=name, data_class=DataClass.PHI)
-            try:
-                reply = await self._home.execute(request, INTERNAL)
-            except (NotPrimary, NotReady, PrimaryLost):
-                await trio.sleep(KEY_RETRY_SECONDS)
-                continue
-            if isinstance(reply, Refusal):
-                raise error_for_refusal(reply.code, reply.message)
-            if self._key_row(tenant, name) is None:
-                raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
-        return self._home.keyring.key(row.dek_id)
-
-    def _key_row(self, tenant: TenantId, name: str) -> KeyRow | None:
-        """The row of a projection's key, once it is committed."""
-        keyring = self._home.keyring
-        if keyring.row(tenant, KeyScope.TENANT) is None:
-            return None
-        row = keyring.row(tenant, KeyScope.PROJECTION, name)
-        return row if row is not None and self._home.state.key(row.dek_id) is not None else None
 
 
 def _report(error: ProjectionFailed) -> None:

@@ -45,11 +45,11 @@ LINEARIZABLE = Consistency.LINEARIZABLE
 class Service:
     """The methods a client has, for one node. See `schemas/verity.capnp` for what each promises."""
 
-    def __init__(self, readers: Mapping[GroupId, GroupReader], region: Region) -> None:
+    def __init__(self, readers: Mapping[GroupId, GroupReader], region: Region, writes: Writes) -> None:
         self.readers = readers
         self.groups: dict[GroupId, Group] = {name: reader.group for name, reader in readers.items()}
         self.region = region
-        self.writes = Writes(readers)
+        self.writes = writes
 
     # Sessions --------------------------------------------------------------------------------------------------
 

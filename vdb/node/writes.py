@@ -21,6 +21,7 @@ from vdb.errors import (
     CrossGroup,
     DefiniteError,
     InvalidArgument,
+    ModeViolation,
     NotPrimary,
     NotReady,
     Overloaded,
@@ -49,6 +50,7 @@ from vdb.node.cutting import fit, size_bound
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest
+from vdb.sql.names import STREAM_PREFIX
 from vdb.types import (
     GLOBAL_GROUP,
     U64_MAX,
@@ -97,13 +99,17 @@ class Writes:
         placement: str,
         if_not_exists: bool,
         on_answer: OnCreate,
+        *,
+        of_sql: bool = False,
     ) -> None:
-        """Queue a creation; `on_answer` is called once, at once or after the commit."""
+        """Queue a creation; `on_answer` is called once, at once or after the commit. `of_sql`: of a SQL database."""
 
         def answer(group: GroupId, reply: Reply) -> StreamCreated | Failure:
             return _stream_created(self._named(group, tenant, [name], reply))
 
         try:
+            if not of_sql:
+                _check_mode(name)
             kind = _data_class(data_class)
             group = self._group_for(kind, placement)
             checked = _check_creation(tenant, name)
@@ -124,15 +130,23 @@ class Writes:
         request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
         self._submit(checked, group, request, origin, answer, on_done)
 
-    def append(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_answer: OnAppend) -> None:
-        """Queue an append; `on_answer` is called once, at once or after the commit."""
+    def append(
+        self,
+        origin: Origin,
+        tenant: int,
+        appends: Sequence[PlainAppend],
+        on_answer: OnAppend,
+        *,
+        of_sql: bool = False,
+    ) -> None:
+        """Queue an append; `on_answer` is called once, at once or after the commit. `of_sql`: by a SQL database."""
         names = [append.stream for append in appends]
 
         def answer(group: GroupId, reply: Reply) -> AppendResult | Failure:
             return _append_result(group, names, self._named(group, tenant, names, reply))
 
         try:
-            group, request = self._admit(origin, tenant, appends, names)
+            group, request = self._admit(origin, tenant, appends, names, of_sql=of_sql)
         except DefiniteError as error:
             self._refuse(origin, error, answer, on_answer)
             return
@@ -164,10 +178,19 @@ class Writes:
         self._submit(TenantId(tenant), group, request, origin, answer, on_answer)
 
     def _admit(
-        self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], names: Sequence[str]
+        self,
+        origin: Origin,
+        tenant: int,
+        appends: Sequence[PlainAppend],
+        names: Sequence[str],
+        *,
+        of_sql: bool = False,
     ) -> tuple[Group, PlainRequest]:
         """Where an append goes, and as what. DefiniteError when it can't be queued."""
         checked = check_tenant_id(tenant)
+        if not of_sql:
+            for name in names:
+                _check_mode(name)
         _check_appends(appends)
         group = self._group_of(checked, names)
         self._check_origin(origin, group)
@@ -340,6 +363,15 @@ def _data_class(number: int) -> DataClass:
     if number not in tuple(DataClass):
         raise InvalidArgument(f"a data class is 0 (non-PHI), 1 (PHI) or 2 (deidentified); found {number}")
     return DataClass(number)
+
+
+def _check_mode(stream: str) -> None:
+    """A database's stream is written by its SQL alone."""
+    if stream.startswith(STREAM_PREFIX):
+        raise ModeViolation(
+            f"streams called '{STREAM_PREFIX}...' belong to SQL databases: expected SQL to write them, found an append "
+            "or a creation"
+        )
 
 
 def _check_creation(tenant: int, name: str) -> TenantId:

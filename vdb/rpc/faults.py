@@ -3,7 +3,8 @@
 A refusal travels as "CODE: message"; its code is what clients act on. What isn't in the error tree is a fault of the
 node's own, and its text stays inside: it might hold what the caller sent.
 
-NotPrimary travels as "NOT_PRIMARY: primary=HOST:PORT; message". PrimaryLost is of the type `disconnected`, since what
+NotPrimary travels as "NOT_PRIMARY: primary=HOST:PORT; message", SqlFailed as "SQL_FAILED: KIND CODE open; message" (or
+"closed;": whether a transaction is open after it). PrimaryLost is of the type `disconnected`, since what
 it promises is what a lost connection promises, and starts with its own word, since the connection goes on.
 """
 
@@ -20,6 +21,7 @@ from vdb.errors import (
     PrimaryLost,
     RefusalCode,
     RemoteError,
+    SqlFailed,
     VerityError,
     error_for_refusal,
 )
@@ -28,6 +30,7 @@ from vdb.wire.schema import CapnpError
 
 _PRIMARY_LOST = "PRIMARY_LOST: "
 _PRIMARY = "primary="
+_OPEN, _CLOSED = "open", "closed"
 
 INTERNAL = Fault(FaultKind.FAILED, "internal error")
 BAD_PARAMETERS = Fault(
@@ -39,6 +42,9 @@ def fault_from_error(error: BaseException) -> Fault:
     """What the caller is told."""
     if isinstance(error, NotPrimary):
         return Fault(FaultKind.FAILED, f"{error.code.value}: {_PRIMARY}{error.primary}; {error}")
+    if isinstance(error, SqlFailed):
+        state = _OPEN if error.in_transaction else _CLOSED
+        return Fault(FaultKind.FAILED, f"{error.code.value}: {error.kind} {error.sqlite_errorcode} {state}; {error}")
     if isinstance(error, DefiniteError):
         kind = FaultKind.OVERLOADED if isinstance(error, Overloaded) else FaultKind.FAILED
         return Fault(kind, f"{error.code.value}: {error}")
@@ -63,6 +69,8 @@ def error_from_exception(kind: FaultKind, reason: str) -> DefiniteError | Indefi
     code, colon, message = reason.partition(": ")
     if colon and code == RefusalCode.NOT_PRIMARY.value:
         return _not_primary(message)
+    if colon and code == RefusalCode.SQL_FAILED.value:
+        return _sql_failed(message)
     if colon and code in RefusalCode.__members__:
         return error_for_refusal(RefusalCode[code], message)
     if kind is FaultKind.OVERLOADED:
@@ -81,3 +89,11 @@ def _not_primary(message: str) -> NotPrimary:
     if not separator or not head.startswith(_PRIMARY):
         return NotPrimary(message)
     return NotPrimary(rest, head.removeprefix(_PRIMARY))
+
+
+def _sql_failed(message: str) -> SqlFailed:
+    head, separator, rest = message.partition("; ")
+    words = head.split(" ")
+    if not separator or len(words) != 3 or not words[1].isdecimal() or words[2] not in (_OPEN, _CLOSED):
+        return SqlFailed(message)
+    return SqlFailed(rest, words[0], int(words[1]), in_transaction=words[2] == _OPEN)

@@ -60,6 +60,10 @@ class OneShot:
     attribution: Attribution
     settings: tuple[tuple[str, str], ...]
     """PRAGMAs that its session has set: a session that runs it has set the same."""
+    id: bytes | None = None
+    """Of its transaction, where its session's caller has chosen it."""
+    view: int = 0
+    """Of the group, when the statement began to wait: in a later one it isn't run any more."""
     outcome: Outcome | BaseException | None = None
     logged: Logged | None = None
 
@@ -74,6 +78,10 @@ class Host(Protocol):
     @property
     def schema_epoch(self) -> int:
         """Another number whenever the schema may have changed."""
+
+    @property
+    def piece_size(self) -> int:
+        """Bytes of a payload at most: an event must fit one message of the log."""
 
     def new_id(self) -> bytes:
         """16 random bytes, for a transaction."""

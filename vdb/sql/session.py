@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from attrs import define, field
 
-from vdb.changes import Attribution, Transaction
+from vdb.changes import NOBODY, Attribution, Transaction
 from vdb.errors import DatabaseLocked, VerityError
 from vdb.marks import mark
 from vdb.ports import Connection
@@ -48,6 +48,7 @@ LOCK_TIMEOUT = 5.0
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _MEMBER = "vdb_member"
+_SCHEMA = "vdb_schema"
 
 
 @define
@@ -70,15 +71,18 @@ class SqlSession:
         host: Host,
         bridge: Bridge,
         *,
-        attribution: Attribution = Attribution(),
+        attribution: Attribution = NOBODY,
         lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
         self.db = db
         self.classifier = Classifier(db)
-        self.capture = Capture(db)
+        self.capture = Capture(db, self.classifier.trusting)
         self.attribution = attribution
         """On whose behalf the next transaction is made."""
         self.lock_timeout = lock_timeout
+        self.next_id: bytes | None = None
+        """Id of the next transaction that is logged, 16 bytes: where the caller wants to ask later what became of it.
+        None: a random one."""
         self.settings: dict[str, str] = {}
         """PRAGMAs that were set."""
         self.shares = True
@@ -91,6 +95,7 @@ class SqlSession:
         self._subjects = Subjects(db)
         self._epoch = host.schema_epoch
         self._leased = False
+        self._advances = 0
         self._schema_changed = False
         self._savepoints: list[str] = []
         self._begun_by_savepoint = False
@@ -104,6 +109,16 @@ class SqlSession:
     def holds_lease(self) -> bool:
         """Whether the open transaction writes: nobody else can meanwhile."""
         return self._leased
+
+    @property
+    def own_changes(self) -> int:
+        """How many of the connection's `total_changes` are of our own rows."""
+        return self.capture.own_changes + self._advances
+
+    def notice(self) -> None:
+        """A statement that ran past the session failed: give the lease back if it ended the transaction."""
+        if self._leased and not self.in_transaction:
+            self._give_up()
 
     # What callers do -------------------------------------------------------------------------------------------
 
@@ -228,19 +243,32 @@ class SqlSession:
             raise
 
     def _raw(self, sql: str, parameters: Any = (), *, many: bool = False) -> Any:
-        return self.db.executemany(sql, parameters) if many else self.db.execute(sql, parameters)
+        try:
+            return self.db.executemany(sql, parameters) if many else self.db.execute(sql, parameters)
+        except SqliteError as error:
+            error.sqlite_errorcode = sqlite_api.extended_errcode(self.db)  # another statement would change it
+            raise
 
     def _write(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
         """One statement that writes, within the transaction and under the lease."""
-        self.capture.prepare()
+        self.capture.prepare(verdict.writes if verdict.kind is StatementKind.WRITE else None, sql)
         if verdict.kind is not StatementKind.SCHEMA:
             return live(self._raw(sql, parameters, many=many))
-        self.capture.before_schema_change(sql, verdict)
-        cursor = self._raw(sql, parameters, many=many)
-        self.capture.after_schema_change(sql, verdict)
-        self._schema_changed = True
-        self._forget_schema()
-        return live(cursor)
+        self._raw(f"SAVEPOINT {_SCHEMA}")
+        try:
+            self.capture.before_schema_change(sql, verdict)
+            result = buffered(self._raw(sql, parameters, many=many))
+            self.capture.after_schema_change(sql, verdict)
+        except BaseException:
+            if self.in_transaction:
+                self._raw(f"ROLLBACK TO {_SCHEMA}")
+                self._raw(f"RELEASE {_SCHEMA}")
+            raise
+        finally:
+            self._schema_changed = True
+            self._forget_schema()
+        self._raw(f"RELEASE {_SCHEMA}")
+        return result
 
     def _forget_schema(self) -> None:
         self.classifier.forget()
@@ -257,6 +285,7 @@ class SqlSession:
                 parameters=parameters,
                 attribution=self.attribution,
                 settings=tuple(sorted(self.settings.items())),
+                id=self.next_id,
             )
             found = await self._bridge.on_loop(lambda: self._host.lead(self, mine, self.lock_timeout))
             if found is None:
@@ -304,13 +333,13 @@ class SqlSession:
                 self._check_deferred()
             except SqliteError as error:
                 return Result(), self._keep_partial(error, batch)
-            self._take(batch, self.attribution)
+            self._take(batch, self.attribution, self.next_id)
             return result, None
         try:
             result = self._as_member(lambda: buffered(self._write(sql, parameters, verdict, many=many)), batch)
         except (SqliteError, VerityError) as error:
             return Result(), error
-        self._take(batch, self.attribution)
+        self._take(batch, self.attribution, self.next_id)
         return result, None
 
     def _run_other(self, other: OneShot, batch: _Batch) -> Outcome | BaseException:
@@ -321,7 +350,7 @@ class SqlSession:
             )
         except (SqliteError, VerityError) as error:
             return error
-        self._take(batch, other.attribution)
+        self._take(batch, other.attribution, other.id)
         return Outcome(rowcount=result.rowcount, lastrowid=result.lastrowid)
 
     def _as_member(self, work: Callable[[], Result], batch: _Batch) -> Result:
@@ -343,15 +372,17 @@ class SqlSession:
 
     def _redo(self, batch: _Batch) -> None:
         """A statement ended SQLite's transaction: do again what the ones before it did."""
-        self._raw("BEGIN IMMEDIATE")
-        for transaction in batch.transactions:
-            apply_transaction(self.db, transaction)
+        with self.classifier.trusting():
+            self._raw("BEGIN IMMEDIATE")
+            for transaction in batch.transactions:
+                apply_transaction(self.db, transaction)
+        self.capture.drain()  # these rows have been captured before
 
     def _keep_partial(self, error: BaseException, batch: _Batch) -> BaseException:
         """A statement that was alone failed: what it leaves (OR FAIL, the rows before) is committed, as SQLite does."""
         if self.in_transaction and self.capture.pending():
             mark("sql.partial")
-            self._take(batch, self.attribution)
+            self._take(batch, self.attribution, self.next_id)
         return error
 
     # Commit ----------------------------------------------------------------------------------------------------
@@ -359,7 +390,7 @@ class SqlSession:
     def _close_transaction(self) -> _Batch:
         self._check_deferred()
         batch = _Batch(schema_changed=self._schema_changed)
-        self._take(batch, self.attribution)
+        self._take(batch, self.attribution, self.next_id)
         return batch
 
     def _check_deferred(self) -> None:
@@ -367,15 +398,16 @@ class SqlSession:
             mark("sql.deferred_violation")
             raise IntegrityError("FOREIGN KEY constraint failed")
 
-    def _take(self, batch: _Batch, attribution: Attribution) -> None:
+    def _take(self, batch: _Batch, attribution: Attribution, chosen: bytes | None) -> None:
         """Move what was captured into the batch, as one transaction."""
         layouts, steps = self.capture.drain()
         batch.schema_changed = batch.schema_changed or self._schema_changed
         if not steps:
             return
-        transaction = Transaction(id=self._host.new_id(), attribution=attribution, layouts=layouts, steps=tuple(steps))
+        tx = chosen if chosen is not None else self._host.new_id()
+        transaction = Transaction(id=tx, attribution=attribution, layouts=layouts, steps=tuple(steps))
         batch.transactions.append(transaction)
-        batch.payloads += encode_transaction(transaction, self._subjects.columns())
+        batch.payloads += encode_transaction(transaction, self._subjects.columns(), piece_size=self._host.piece_size)
 
     async def _log(self, batch: _Batch, ending: str) -> None:
         """Append the batch, commit, give the lease back."""
@@ -406,6 +438,7 @@ class SqlSession:
             with self.classifier.trusting():
                 place = Place(next_offset=logged.next_offset, position=logged.position.number)
                 advance(self.db, logged.first_offset, place)
+                self._advances += 1
         self._raw(ending)
 
     async def _catch_up(self, logged: Logged) -> None:

@@ -21,10 +21,10 @@ class Subjects:
         self._columns: Mapping[str, str] | None = None
 
     def columns(self) -> Mapping[str, str]:
-        """The subject column of each table that declares one."""
+        """The subject column of each table that declares one, by the table's name in lower case."""
         if self._columns is None:
             there = self._db.execute(_EXISTS).fetchone()[0]
-            self._columns = dict(self._db.execute(_ALL).fetchall()) if there else {}
+            self._columns = {table.lower(): column for table, column in self._db.execute(_ALL)} if there else {}
         return self._columns
 
     def forget(self) -> None:

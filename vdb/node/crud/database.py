@@ -1,0 +1,373 @@
+"""One SQL database on this node: its file, its stream, its sessions.
+
+Rules
+- `applied` is what the file holds of the stream. It moves under the lease alone: by the session that commits, or by
+  whoever catches up.
+- A session gets the lease on the serving primary only, and once the file has all that the log took, the pipeline
+  included. It appends at exactly `applied`: should another node have become the primary meanwhile, the log refuses.
+- A lease is for one view of the group: whoever waited for it across a change of views, or held it, is refused. So what
+  a later primary says of a transaction that it doesn't find stays true.
+- The follower applies what comes from elsewhere. It, too, waits for the lease, so it never works beside a session.
+- A file that turns out damaged is set aside and built anew from the log; sessions of the old one end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import trio
+
+from vdb.changes import NOBODY, Attribution
+from vdb.errors import (
+    DatabaseDamaged,
+    DiskFull,
+    NodeStopped,
+    NotReady,
+    Overloaded,
+    Timeout,
+    TransactionEnded,
+    VerityError,
+    WrongExpectedOffset,
+    WrongKey,
+)
+from vdb.kernel.command import INTERNAL, Expected, ExpectedKind
+from vdb.kernel.rows import StreamState
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.answers import AppendResult
+from vdb.node.crud.bridge import LoopBridge
+from vdb.node.crud.following import LoggedTransaction, apply_logged, changes_schema, portions, read_transactions
+from vdb.node.crud.lease import Lease
+from vdb.node.file_keys import FileKeys
+from vdb.node.reader import GroupReader
+from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.service import answered
+from vdb.node.signals import Progress
+from vdb.node.writes import Writes
+from vdb.ports import Connection, Database, World
+from vdb.projections.runner import database_path
+from vdb.sql.host import Bridge, Logged, OneShot
+from vdb.sql.meta import prepare_meta
+from vdb.sql.names import STREAM_PREFIX
+from vdb.sql.session import LOCK_TIMEOUT, SqlSession
+from vdb.types import Position, TenantId
+from vdb.wire.event import encode_batch
+from vdb.wire.sql import PIECE_SIZE, SQL_SCHEMA, Payload
+
+CATCH_UP_SECONDS_MAX = 30.0
+"""How long a session waits for a file that lags behind the log."""
+
+RETRY_SECONDS = 0.2
+_ID_SIZE = 16
+
+
+class CrudDatabase:
+    """See the module's docstring. Implements `vdb.sql.host.Host`. `open`, then `run` its follower."""
+
+    def __init__(
+        self, *, tenant: TenantId, name: str, reader: GroupReader, writes: Writes, world: World, keys: FileKeys
+    ) -> None:
+        self.tenant = tenant
+        self.name = name
+        self.reader = reader
+        self.stream = STREAM_PREFIX + name
+        self.path = database_path(tenant, name)
+        self._writes = writes
+        self._world = world
+        self._keys = keys
+        self._lease = Lease()
+        self._progress = Progress()
+        self._file: Database | None = None
+        self._applied = 0
+        self._position = 0
+        self._view = 0
+        """Of the group, for which the lease was last given."""
+        self._epoch = 0
+        self._set_aside_before = False
+        self._sessions: dict[SqlSession, Database] = {}
+
+    # The file --------------------------------------------------------------------------------------------------
+
+    @property
+    def file(self) -> Database:
+        """The open file."""
+        if self._file is None:
+            raise NodeStopped(f"database {self.name!r} isn't open")
+        return self._file
+
+    async def open(self) -> None:
+        """Open or make the file, and apply what the log has committed by now."""
+        await self._open_file()
+        await self._lease.acquire(self, float("inf"))
+        try:
+            await self._catch_up()
+        finally:
+            self._lease.release(self)
+
+    async def close(self) -> None:
+        """Close the file; sessions that are left end."""
+        file, self._file = self._file, None
+        if file is not None:
+            await file.close()
+
+    async def _open_file(self) -> None:
+        await self._world.disk.make_directory(self.path.rpartition("/")[0])
+        key = await self._keys.key_for(self.tenant, self.name)
+        while self._file is None:
+            try:
+                await self._open_once(key)
+            except DatabaseDamaged as damage:
+                await self._set_aside(damage)
+
+    async def _open_once(self, key: bytes) -> None:
+        try:
+            file = await self._world.disk.open_database(self.path, key)
+        except WrongKey:
+            raise DatabaseDamaged(f"{self.path}: it doesn't open under its key") from None
+        group, stream = self.reader.group.name, self._stream_state().stream
+        try:
+            place = await file.run(lambda db: prepare_meta(db, database=self.name, group=group, stream=stream))
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await file.close()
+            raise
+        self._file, self._applied, self._position = file, place.next_offset, place.position
+
+    async def _set_aside(self, damage: DatabaseDamaged) -> None:
+        """Make room for a file that is built anew."""
+        if self._set_aside_before:
+            raise damage
+        self._set_aside_before = True
+        mark("sql.set_aside")
+        log.warning("sql.set_aside", database=self.name, reason=str(damage))
+        await self.close()
+        await self._world.disk.set_database_aside(self.path)
+        self._epoch += 1
+
+    def _stream_state(self) -> StreamState:
+        state = self.reader.find(self.tenant, self.stream)
+        assert state is not None, "the stream of a database is there before the database is opened"
+        return state
+
+    # Sessions --------------------------------------------------------------------------------------------------
+
+    async def session(
+        self,
+        *,
+        bridge: Bridge | None = None,
+        attribution: Attribution = NOBODY,
+        lock_timeout: float = LOCK_TIMEOUT,
+        **options: Any,
+    ) -> SqlSession:
+        """A new session with a connection of its own; `options` are the connection's. End it with `end`."""
+        file = self.file
+        db: Connection = await file.connect(**options)
+        session = SqlSession(
+            db,
+            self,
+            bridge if bridge is not None else LoopBridge(file),
+            attribution=attribution,
+            lock_timeout=lock_timeout,
+        )
+        self._sessions[session] = file
+        return session
+
+    async def end(self, session: SqlSession) -> None:
+        """Roll back what is open, and close the connection."""
+        file = self._sessions.pop(session, None)
+        if file is None:
+            return
+        try:
+            if self._file is file:
+                await session.close()
+        finally:
+            await file.disconnect(session.db)
+
+    async def wait_fresh(self) -> None:
+        """Wait until the file has all that was acknowledged before this call. NotPrimary if nobody can tell."""
+        await self.reader.group.confirm()
+        await self.catch_up(self._stream_state().next_offset)
+
+    # Host ------------------------------------------------------------------------------------------------------
+
+    @property
+    def applied(self) -> int:
+        return self._applied
+
+    @property
+    def position(self) -> Position:
+        """What the file has applied up to."""
+        return Position(self.reader.group.name, self._position)
+
+    @property
+    def schema_epoch(self) -> int:
+        return self._epoch
+
+    def new_id(self) -> bytes:
+        return self._world.entropy.random_bytes(_ID_SIZE)
+
+    @property
+    def piece_size(self) -> int:
+        return min(PIECE_SIZE, self.reader.group.limits.message_size_max // 4)
+
+    async def acquire(self, owner: object, timeout: float) -> None:
+        view = self.view
+        await self._lease.acquire(owner, timeout)
+        try:
+            await self._make_ready(timeout, view)
+        except BaseException:
+            self._lease.release(owner)
+            raise
+
+    async def lead(self, owner: object, one_shot: OneShot, timeout: float) -> list[OneShot] | None:
+        one_shot.view = self.view
+        others = await self._lease.lead(owner, one_shot, timeout)
+        if others is None:
+            return None
+        try:
+            await self._make_ready(timeout, one_shot.view)
+        except BaseException as error:
+            for other in others:
+                other.outcome = error if isinstance(error, VerityError) else TransactionEnded("its leader went away")
+            self._lease.release(owner, others)
+            raise
+        late = [other for other in others if other.view != one_shot.view]
+        for other in late:
+            other.outcome = self._of_another_view()
+        self._lease.answer(late)
+        return [other for other in others if other not in late]
+
+    def release(self, owner: object, done: Sequence[OneShot] = (), *, schema_changed: bool = False) -> None:
+        if schema_changed:
+            self._epoch += 1
+        self._lease.release(owner, done)
+
+    async def append(self, payloads: Sequence[Payload]) -> Logged:
+        if self.view != self._view:
+            mark("sql.view_changed")
+            raise TransactionEnded(
+                f"group {self.reader.group.name} changed its primary: nothing of the transaction was kept, run it again"
+            )
+        first = self._applied
+        runs = tuple(
+            PlainRun(
+                subject=subject,
+                count=len(batch),
+                batch=encode_batch([payload.data for payload in batch]),
+                schema_id=SQL_SCHEMA,
+            )
+            for subject, batch in ((subject, list(some)) for subject, some in groupby(payloads, lambda p: p.subject))
+        )
+        append = PlainAppend(stream=self.stream, expected=Expected(ExpectedKind.EXACT, first), runs=runs)
+        try:
+            result: AppendResult = await answered(
+                lambda on_answer: self._writes.append(INTERNAL, self.tenant, (append,), on_answer, of_sql=True)
+            )
+        except WrongExpectedOffset:
+            mark("sql.moved_on")
+            raise TransactionEnded(
+                f"database {self.name!r} was written by another node meanwhile: nothing of the transaction was kept, "
+                "run it again"
+            ) from None
+        (written,) = result.streams
+        return Logged(
+            first_offset=written.first_offset,
+            next_offset=written.next_offset,
+            position=result.position,
+            time=result.time,
+        )
+
+    def advance(self, logged: Logged) -> None:
+        self._applied, self._position = logged.next_offset, logged.position.number
+        self._progress.tell()
+
+    async def catch_up(self, offset: int) -> None:
+        with trio.move_on_after(CATCH_UP_SECONDS_MAX):
+            await self._progress.wait_until(lambda: self._applied >= offset)
+            return
+        raise Timeout(
+            f"database {self.name!r} has applied its log up to {self._applied} of {offset}, and couldn't take more "
+            f"within {CATCH_UP_SECONDS_MAX:g} s"
+        )
+
+    # The log ---------------------------------------------------------------------------------------------------
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow the log until cancelled."""
+        task_status.started()
+        while True:
+            appended = self.reader.group.signals.next(self.tenant)
+            if self._applied < self._stream_state().next_offset:
+                await self._follow()
+            else:
+                await appended.wait()
+
+    async def _follow(self) -> None:
+        await self._lease.acquire(self, float("inf"))
+        try:
+            await self._catch_up()
+        except (DiskFull, Overloaded) as error:
+            mark("sql.follower_held_up")
+            log.warning("sql.follower_held_up", database=self.name, reason=str(error))
+            await trio.sleep(RETRY_SECONDS)
+        except DatabaseDamaged as damage:
+            await self._set_aside(damage)
+            await self._open_file()
+        finally:
+            self._lease.release(self)
+
+    @property
+    def view(self) -> int:
+        """The view of the group, which changes with its primary."""
+        return self.reader.group.replica.view
+
+    def _of_another_view(self) -> NotReady:
+        return NotReady(
+            f"group {self.reader.group.name} changed its primary while the statement waited: nothing was done, try "
+            "again"
+        )
+
+    async def _make_ready(self, timeout: float, view: int) -> None:
+        """Under the lease: this node is the primary of this view, and the file has all that its log took."""
+        with trio.move_on_after(max(timeout, 1.0)):
+            while True:
+                group = self.reader.group
+                refusal = group.not_serving()
+                if refusal is not None:
+                    raise refusal
+                if self.view != view:
+                    mark("sql.waited_across_views")
+                    raise self._of_another_view()
+                prepared = group.prepared.stream(self.tenant, self._stream_state().stream)
+                assert prepared is not None, "what is committed is prepared"
+                if prepared.next_offset == self._applied:
+                    self._view = view
+                    return
+                mark("sql.behind")
+                wanted = prepared.next_offset
+                await group.wait_until(partial(self._has_committed, wanted))
+                await self._catch_up()
+        raise TransactionEnded(f"database {self.name!r}: its log hasn't settled within {max(timeout, 1.0):g} s")
+
+    def _has_committed(self, offset: int) -> bool:
+        return self._stream_state().next_offset >= offset
+
+    async def _catch_up(self) -> None:
+        """Under the lease: apply what is committed."""
+        end = self._stream_state().next_offset
+        if self._applied >= end:
+            return
+        async for found in read_transactions(self.reader, self.tenant, self.stream, self._applied, end):
+            for portion in portions(found):
+                await self.file.run(partial(_apply, portion))
+                if changes_schema(portion):
+                    self._epoch += 1
+                self._applied, self._position = portion[-1].next_offset, portion[-1].position
+                self._progress.tell()
+
+
+def _apply(portion: Sequence[LoggedTransaction], db: Connection) -> None:
+    apply_logged(db, portion)

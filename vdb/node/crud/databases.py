@@ -1,0 +1,188 @@
+"""The SQL databases of a node: found by tenant and name, opened when they are first used.
+
+A database is a stream of the log, so that its creation, its data class and its place are replicated like everything
+else. Its file is made by whoever first opens it. A node also opens, by itself, each database of which it has a file:
+so a backup has applied most of the log when it becomes the primary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import trio
+from attrs import frozen
+
+from vdb.errors import InvalidArgument, UnknownDatabase, VerityError
+from vdb.kernel.command import INTERNAL
+from vdb.kernel.reply import StreamCreated
+from vdb.node import log
+from vdb.node.crud.database import CrudDatabase
+from vdb.node.file_keys import FileKeys
+from vdb.node.reader import GroupReader
+from vdb.node.service import answered
+from vdb.node.writes import Writes
+from vdb.ports import World
+from vdb.sql.names import STREAM_PREFIX
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId, check_tenant_id
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_LISTED = 1000
+
+
+@frozen(kw_only=True)
+class DatabaseInfo:
+    """A SQL database, as the log knows it."""
+
+    name: str
+    group: GroupId
+    data_class: DataClass
+    next_offset: int
+    """Of its stream."""
+    created_at: int
+    """Microseconds UTC."""
+
+
+class CrudDatabases:
+    """One per node. `run` it as long as the node serves."""
+
+    def __init__(
+        self, *, world: World, readers: Mapping[GroupId, GroupReader], writes: Writes, projections: tuple[str, ...]
+    ) -> None:
+        self._world = world
+        self._readers = readers
+        self._writes = writes
+        self._projections = projections
+        home = next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP)
+        self._keys = FileKeys(home)
+        self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
+        self._turn = trio.Lock()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Follow the log for each open database, until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._open_found)
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                for database in self._open.values():
+                    await database.close()
+
+    async def create(
+        self,
+        tenant: int,
+        name: str,
+        data_class: DataClass = DataClass.PHI,
+        placement: str = "",
+        *,
+        if_not_exists: bool = False,
+    ) -> bool:
+        """Create a database; True if it is new. `placement` empty: the region of this node.
+
+        StreamExists, PlacementViolation, InvalidArgument; NotPrimary where the group's primary is elsewhere.
+        """
+        self._check_name(name)
+        if not placement:
+            placement = next(group for group in self._readers if group != GLOBAL_GROUP)
+        created: StreamCreated = await answered(
+            lambda on_answer: self._writes.create(
+                INTERNAL,
+                tenant,
+                STREAM_PREFIX + name,
+                data_class,
+                placement,
+                if_not_exists,
+                on_answer,
+                of_sql=True,
+            )
+        )
+        return created.created
+
+    async def open(self, tenant: int, name: str) -> CrudDatabase:
+        """The database, its file up to what the log has committed. UnknownDatabase if there is none of this name."""
+        checked = check_tenant_id(tenant)
+        found = self._open.get((TenantId(checked), name))
+        if found is not None:
+            return found
+        async with self._turn:
+            found = self._open.get((TenantId(checked), name))
+            return found if found is not None else await self._open_new(TenantId(checked), name)
+
+    async def list(self, tenant: int) -> list[DatabaseInfo]:
+        """A tenant's databases on this node, in the order of their creation, group by group."""
+        checked = TenantId(check_tenant_id(tenant))
+        found: list[DatabaseInfo] = []
+        for group, reader in self._readers.items():
+            after, more = 0, reader.has_tenant(checked)
+            while more:
+                infos, more = await reader.list_streams(checked, after, _LISTED)
+                after += len(infos)
+                found += [
+                    DatabaseInfo(
+                        name=info.name.removeprefix(STREAM_PREFIX),
+                        group=group,
+                        data_class=info.data_class,
+                        next_offset=info.next_offset,
+                        created_at=info.created_at,
+                    )
+                    for info in infos
+                    if info.name.startswith(STREAM_PREFIX)
+                ]
+        return found
+
+    def group_of(self, tenant: int, name: str) -> GroupReader:
+        """The reader of the group that holds a database. UnknownDatabase."""
+        checked = TenantId(check_tenant_id(tenant))
+        for reader in self._readers.values():
+            if reader.find(checked, STREAM_PREFIX + name) is not None:
+                return reader
+        raise UnknownDatabase(f"tenant {tenant} has no SQL database {name!r} on this node")
+
+    async def _open_new(self, tenant: TenantId, name: str) -> CrudDatabase:
+        self._check_name(name)
+        database = CrudDatabase(
+            tenant=tenant,
+            name=name,
+            reader=self.group_of(tenant, name),
+            writes=self._writes,
+            world=self._world,
+            keys=self._keys,
+        )
+        try:
+            await database.open()
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await database.close()
+            raise
+        assert self._nursery is not None, "databases are opened while the node runs"
+        await self._nursery.start(database.run)
+        self._open[tenant, name] = database
+        return database
+
+    async def _open_found(self) -> None:
+        """Open each database of which there is a file here."""
+        for folder in await self._world.disk.list("projections"):
+            number = folder.removeprefix("t_")
+            if not number.isdigit():
+                continue
+            for file in await self._world.disk.list(f"projections/{folder}"):
+                name = file.removesuffix(".db")
+                if not file.endswith(".db") or name in self._projections:
+                    continue
+                try:
+                    await self.open(int(number), name)
+                except VerityError as error:
+                    log.warning("sql.not_opened", database=name, tenant=int(number), reason=str(error))
+
+    def _check_name(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise InvalidArgument(
+                "a database's name has 1 to 63 of a-z, 0-9, '-' and '_', and begins with a letter or digit; found "
+                f"{name!r}"
+            )
+        if name in self._projections:
+            raise InvalidArgument(f"a projection of this node is called {name!r} already: choose another name")

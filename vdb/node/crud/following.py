@@ -1,0 +1,100 @@
+"""Brings the file of a SQL database up to the log: backups live by it, and every file after a crash.
+
+What is read are whole transactions, from the place that the file itself tells; each is applied in one SQLite
+transaction together with its place. Transactions of this node's own sessions are in the file by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from attrs import frozen
+
+from vdb.changes import SchemaChange, Transaction
+from vdb.errors import DamagedData
+from vdb.node.reader import GroupReader
+from vdb.ports import Connection
+from vdb.sql.applying import apply_transaction
+from vdb.sql.meta import Place, advance
+from vdb.types import TenantId
+from vdb.wire.event import decode_batch
+from vdb.wire.sql import TransactionReader
+
+READ_EVENTS = 5000
+"""Events of the stream that are opened at a time."""
+
+APPLY_STEPS = 2000
+"""Row changes, about, that go into one SQLite transaction: a big one costs less a row, and holds the writer longer."""
+
+
+@frozen(kw_only=True)
+class LoggedTransaction:
+    """A transaction as the log has it."""
+
+    transaction: Transaction
+    first_offset: int
+    next_offset: int
+    position: int
+    """Of the event after its last."""
+    time: int
+    """Microseconds UTC of the op that appended it."""
+
+
+async def read_transactions(
+    reader: GroupReader, tenant: TenantId, stream: str, from_offset: int, to_offset: int
+) -> AsyncIterator[list[LoggedTransaction]]:
+    """The transactions between two offsets, both of which are ends of transactions; some at a time, in order."""
+    folding = TransactionReader()
+    begin = offset = from_offset
+    while offset < to_offset:
+        state = reader.find(tenant, stream)
+        assert state is not None, "a stream never goes away"
+        maximum = min(READ_EVENTS, to_offset - offset)
+        runs = await reader.read_stream(tenant, state, stream, offset, maximum, ids_only=False)
+        found: list[LoggedTransaction] = []
+        for run in runs:
+            for payload in decode_batch(run.batch):
+                transaction = folding.feed(payload)
+                offset += 1
+                if transaction is not None:
+                    found.append(
+                        LoggedTransaction(
+                            transaction=transaction,
+                            first_offset=begin,
+                            next_offset=offset,
+                            position=run.first_position + offset - run.first_offset,
+                            time=run.time,
+                        )
+                    )
+                    begin = offset
+        yield found
+    if begin != to_offset:
+        raise DamagedData(f"a SQL database's stream: expected a transaction's end at {to_offset}, found it at {begin}")
+
+
+def portions(transactions: Sequence[LoggedTransaction]) -> list[list[LoggedTransaction]]:
+    """What goes into one SQLite transaction each."""
+    found: list[list[LoggedTransaction]] = []
+    room = 0
+    for one in transactions:
+        if room <= 0:
+            found.append([])
+            room = APPLY_STEPS
+        found[-1].append(one)
+        room -= len(one.transaction.steps) + 1
+    return found
+
+
+def apply_logged(db: Connection, transactions: Sequence[LoggedTransaction]) -> None:
+    """Apply these, which follow each other, in one transaction with their place."""
+    db.execute("BEGIN IMMEDIATE")
+    for one in transactions:
+        apply_transaction(db, one.transaction)
+    last = transactions[-1]
+    advance(db, transactions[0].first_offset, Place(next_offset=last.next_offset, position=last.position))
+    db.execute("COMMIT")
+
+
+def changes_schema(transactions: Sequence[LoggedTransaction]) -> bool:
+    """Whether the schema is another one after these."""
+    return any(isinstance(step, SchemaChange) for one in transactions for step in one.transaction.steps)

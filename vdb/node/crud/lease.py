@@ -1,0 +1,110 @@
+"""The lease of a SQL database: one session at a time may write, in the order in which they asked.
+
+A statement that is a transaction of its own doesn't need its session to run it: whoever gets the lease for such a
+statement takes along those that wait (`OneShot`), up to BATCH_MAX, and answers them with its own. So however many
+sessions write, a round of consensus carries what has gathered during the one before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import trio
+from attrs import define, field
+
+from vdb.errors import DatabaseLocked
+from vdb.marks import mark
+from vdb.sql.host import OneShot
+
+BATCH_MAX = 64
+"""Statements that one session runs for others at most: what they read and write is one transaction of SQLite's."""
+
+
+@define(eq=False)
+class _Waiter:
+    owner: object
+    one_shot: OneShot | None = None
+    woken: trio.Event = field(factory=trio.Event)
+    taken: bool = False
+    """Another session runs it."""
+    others: list[OneShot] = field(factory=list)
+
+
+class Lease:
+    """See the module's docstring. Lives in one loop."""
+
+    def __init__(self) -> None:
+        self.holder: object | None = None
+        self._waiting: deque[_Waiter] = deque()
+        self._taken: dict[OneShot, _Waiter] = {}
+
+    async def acquire(self, owner: object, timeout: float) -> None:
+        """Wait for the lease; DatabaseLocked after `timeout` seconds."""
+        await self._wait(_Waiter(owner), timeout)
+
+    async def lead(self, owner: object, one_shot: OneShot, timeout: float) -> list[OneShot] | None:
+        """Wait for the lease, or for another session to run the statement: None. The list is what to run along."""
+        waiter = _Waiter(owner, one_shot)
+        await self._wait(waiter, timeout)
+        return None if waiter.taken else waiter.others
+
+    def release(self, owner: object, done: Sequence[OneShot] = ()) -> None:
+        """Give it back, answer those whose statements were run, and wake the next."""
+        assert self.holder is owner, "a lease is given back by whoever has it"
+        self.holder = None
+        self.answer(done)
+        if self._waiting:
+            self._grant(self._waiting.popleft())
+
+    def answer(self, done: Sequence[OneShot]) -> None:
+        """Answer those whose statements another session took: they have their outcomes."""
+        for one_shot in done:
+            waiter = self._taken.pop(one_shot, None)
+            if waiter is not None:
+                waiter.woken.set()
+
+    async def _wait(self, waiter: _Waiter, timeout: float) -> None:
+        if self.holder is None:
+            assert not self._waiting, "somebody waits for a lease that nobody has"
+            self._grant(waiter)
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return
+        self._waiting.append(waiter)
+        try:
+            with trio.move_on_after(timeout):
+                await waiter.woken.wait()
+            if waiter.taken:
+                await waiter.woken.wait()
+        except trio.Cancelled:
+            self._leave(waiter)
+            raise
+        if not waiter.woken.is_set():
+            self._leave(waiter)
+            mark("sql.locked")
+            raise DatabaseLocked(f"database is locked: another transaction held the writer for more than {timeout:g} s")
+
+    def _leave(self, waiter: _Waiter) -> None:
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+        elif self.holder is waiter.owner and not waiter.taken:
+            for one_shot in waiter.others:
+                one_shot.outcome = DatabaseLocked("the session that led the batch went away: nothing was done")
+            self.release(waiter.owner, waiter.others)
+
+    def _grant(self, waiter: _Waiter) -> None:
+        self.holder = waiter.owner
+        waiter.woken.set()
+        if waiter.one_shot is None:
+            return
+        settings = waiter.one_shot.settings
+        for other in list(self._waiting):
+            if other.one_shot is None or other.one_shot.settings != settings:
+                continue
+            if len(waiter.others) == BATCH_MAX:
+                break
+            mark("sql.batched")
+            self._waiting.remove(other)
+            other.taken = True
+            self._taken[other.one_shot] = other
+            waiter.others.append(other.one_shot)

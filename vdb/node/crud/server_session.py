@@ -1,0 +1,435 @@
+"""A session of a SQL database for a caller far away: what `SqlSession` does, a call at a time, with limits.
+
+Rules
+- Calls run one after the other, in the order in which they lined up.
+- A session belongs to the view of the group in which it was opened. In a later one it writes nothing any more: so what
+  the new primary says of a transaction that it doesn't find stays true.
+- After SqlFailed (it says so), SqlRefused, DatabaseLocked and InvalidArgument an open transaction stays open. After
+  every other error, and when a call is cancelled, it is rolled back.
+- A caller that believes in a transaction which isn't open any more gets TransactionEnded, with what ended it.
+- Rows that don't fit an answer stay with SQLite until they are fetched.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import trio
+
+from vdb.changes import Value
+from vdb.errors import (
+    InvalidArgument,
+    NotReady,
+    Overloaded,
+    SqlFailed,
+    TooLarge,
+    TransactionEnded,
+    VerityError,
+)
+from vdb.limits import (
+    SQL_CHUNK_BYTES,
+    SQL_CURSORS_MAX,
+    SQL_ROWS_PER_CHUNK,
+    SQL_STATEMENT_BYTES_MAX,
+    SQL_STATEMENTS_PER_BATCH,
+)
+from vdb.marks import mark
+from vdb.node.crud.bridge import LoopBridge
+from vdb.node.crud.database import CrudDatabase
+from vdb.ports import Database
+from vdb.projections.store import Binding, interrupt
+from vdb.sql import sqlite_api
+from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlStatement
+from vdb.sql.results import Result
+from vdb.sql.session import SqlSession
+from vdb.sql.verdict import StatementKind
+from vdb.types import Consistency, Position, ReadLevel
+
+T = TypeVar("T")
+Row = tuple[Value, ...]
+
+APPLY_SECONDS_MAX = 5.0
+"""How long a read waits for the position that it names."""
+
+BATCH_BYTES = 8 * SQL_CHUNK_BYTES
+"""Of the rows that one batch answers, about."""
+
+_WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_CONTROL = (StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.ROLLBACK)
+_ENDS = (StatementKind.COMMIT, StatementKind.ROLLBACK, StatementKind.RELEASE, StatementKind.ROLLBACK_TO)
+_NO_CALL = SqlCall()
+
+
+class ServerSession:
+    """See the module's docstring. Made by `NodeSessions.open`, ended by its `close`."""
+
+    def __init__(
+        self,
+        *,
+        database: CrudDatabase,
+        session: SqlSession,
+        file: Database,
+        bridge: LoopBridge,
+        idle_seconds: float,
+        is_void: Callable[[bytes], bool],
+    ) -> None:
+        self.database = database
+        self.session = session
+        self.idle_seconds = idle_seconds
+        self.idle_since = trio.current_time()
+        self.running = b""
+        """Id of the transaction that the call under way may commit."""
+        self._file = file
+        self._bridge = bridge
+        self._is_void = is_void
+        self._view = database.view
+        self._queue: deque[trio.Event] = deque()
+        self._cursors: dict[int, Result] = {}
+        self._serial = 0
+        self._ended = ""
+        """Why the last transaction ended, if the caller hasn't heard of it."""
+        self._closed = False
+
+    # Turns -----------------------------------------------------------------------------------------------------
+
+    def line_up(self) -> trio.Event:
+        """A place in the queue of calls; each is given to one call, which must be made."""
+        place = trio.Event()
+        self._queue.append(place)
+        if len(self._queue) == 1:
+            place.set()
+        return place
+
+    @asynccontextmanager
+    async def turn(self, place: trio.Event | None = None) -> AsyncIterator[None]:
+        """The time in which no other call runs."""
+        mine = place if place is not None else self.line_up()
+        try:
+            await mine.wait()
+            yield
+        finally:
+            self._queue.remove(mine)
+            if self._queue:
+                self._queue[0].set()
+            self.idle_since = trio.current_time()
+
+    @property
+    def is_idle(self) -> bool:
+        """No call is under way, and something is held that others miss."""
+        return not self._queue and (self.session.in_transaction or bool(self._cursors))
+
+    def interrupt(self) -> None:
+        """Have SQLite stop what it is at."""
+        if not self._closed and self._queue:
+            interrupt(self.session.db)
+
+    # Calls -----------------------------------------------------------------------------------------------------
+
+    async def execute(
+        self, call: SqlCall, statement: SqlStatement, max_rows: int = 0, *, place: trio.Event | None = None
+    ) -> SqlAnswer:
+        """Run one statement; up to `max_rows` of its rows (0: a chunk)."""
+        async with self.turn(place):
+            return await self._run(call, lambda: self._statement(call, statement, max_rows))
+
+    async def executemany(
+        self, call: SqlCall, sql: str, parameters: Sequence[Parameters], *, place: trio.Event | None = None
+    ) -> SqlAnswer:
+        """Run one statement for each of these parameters; outside of a transaction they are one."""
+
+        async def work() -> SqlAnswer:
+            _check_text(sql)
+            await self._before(call, sql)
+            result = await self.session.executemany(sql, parameters)
+            return self._answer(result, [], 0)
+
+        async with self.turn(place):
+            return await self._run(call, work)
+
+    async def batch(
+        self, call: SqlCall, statements: Sequence[SqlStatement], max_rows: int = 0, *, place: trio.Event | None = None
+    ) -> list[SqlAnswer]:
+        """Run several statements, up to the first that fails; outside of a transaction they are one, all or none."""
+        if len(statements) > SQL_STATEMENTS_PER_BATCH:
+            raise TooLarge(f"a batch has at most {SQL_STATEMENTS_PER_BATCH} statements; found {len(statements)}")
+        async with self.turn(place):
+            alone = not self.session.in_transaction
+            try:
+                return await self._run(call, lambda: self._batch(call, statements, max_rows, alone=alone))
+            except SqlFailed as error:
+                error.in_transaction = self.session.in_transaction
+                raise
+            finally:
+                if alone:
+                    with trio.CancelScope(shield=True):
+                        await self._roll_back()
+
+    async def fetch(self, cursor: int, max_rows: int = 0, *, place: trio.Event | None = None) -> SqlAnswer:
+        """More rows of a result. TransactionEnded where it was given up meanwhile."""
+        async with self.turn(place):
+            result = self._cursors.get(cursor)
+            if result is None:
+                raise TransactionEnded(self._take_reason() or f"there is no result {cursor} to fetch from")
+
+            async def work() -> SqlAnswer:
+                assert result is not None
+                rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
+                if not more:
+                    self._cursors.pop(cursor, None)
+                return self._answer(result, rows, cursor if more else 0)
+
+            return await self._run(_NO_CALL, work)
+
+    async def close_cursor(self, cursor: int, *, place: trio.Event | None = None) -> None:
+        """Give up the rows that are left; harmless where there are none."""
+        async with self.turn(place):
+            result = self._cursors.pop(cursor, None)
+            if result is not None and result.cursor is not None:
+                await self._bridge.off_loop(result.cursor.close)
+
+    async def commit(self, call: SqlCall, *, place: trio.Event | None = None) -> SqlAnswer:
+        """Commit what is open; nothing may be."""
+
+        async def work() -> SqlAnswer:
+            if self.session.in_transaction:
+                self._check_view()
+                await self.session.commit()
+            return self._answer(Result(), [], 0)
+
+        async with self.turn(place):
+            return await self._run(call, work)
+
+    async def rollback(self, call: SqlCall, *, place: trio.Event | None = None) -> SqlAnswer:
+        """Roll back what is open; nothing may be."""
+
+        async def work() -> SqlAnswer:
+            if self.session.in_transaction:
+                await self.session.rollback()
+            return self._answer(Result(), [], 0)
+
+        async with self.turn(place):
+            self._ended = ""
+            return await self._run(SqlCall(attribution=call.attribution), work)
+
+    async def expire(self) -> None:
+        """Nobody has called for too long: give up what is open."""
+        async with self.turn():
+            if trio.current_time() - self.idle_since < self.idle_seconds or self._closed:
+                return
+            mark("sql.idle")
+            reason = f"the transaction was idle for more than {self.idle_seconds:g} s, and was rolled back"
+            if not self.session.in_transaction:
+                reason = f"rows weren't fetched for more than {self.idle_seconds:g} s, and were given up"
+            await self._roll_back(reason)
+            await self._close_cursors()
+
+    async def close(self) -> None:
+        """Roll back what is open, and end."""
+        if self._closed:
+            return
+        self.interrupt()
+        async with self.turn():
+            self._closed = True
+            self._cursors.clear()
+            with suppress(trio.ClosedResourceError):
+                await self.database.end(self.session)
+
+    # -- within a turn
+
+    async def _run(self, call: SqlCall, work: Callable[[], Awaitable[T]]) -> T:
+        """One call, with what its errors mean for the transaction."""
+        if self._closed:
+            raise TransactionEnded("the session was closed")
+        if call.within and not self.session.in_transaction:
+            raise TransactionEnded(self._take_reason() or "no transaction is open: a statement has ended it")
+        if call.attribution is not None:
+            self.session.attribution = call.attribution
+        self.session.next_id = call.transaction or None
+        self.running = call.transaction
+        try:
+            if call.transaction and self._is_void(call.transaction):
+                mark("sql.voided")
+                raise TransactionEnded(
+                    "somebody has asked for this transaction's outcome, and was told that it has none"
+                )
+            return await work()
+        except STAYS_OPEN:
+            raise
+        except VerityError as error:
+            if not isinstance(error, SqlFailed):
+                await self._roll_back(str(error))
+            raise
+        except trio.ClosedResourceError:
+            raise NotReady(f"the file of database {self.database.name!r} was replaced: open another session") from None
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await self._roll_back("a call was cancelled, and the transaction rolled back")
+            raise
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise self._failed(error) from None
+        finally:
+            self.running = b""
+
+    async def _statement(self, call: SqlCall, statement: SqlStatement, max_rows: int) -> SqlAnswer:
+        _check_text(statement.sql)
+        await self._before(call, statement.sql)
+        result = await self.session.execute(statement.sql, statement.parameters)
+        rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
+        cursor = 0
+        if more:
+            if len(self._cursors) >= SQL_CURSORS_MAX:
+                raise Overloaded(f"a session has at most {SQL_CURSORS_MAX} results to fetch from: close some")
+            self._serial += 1
+            cursor = self._serial
+            self._cursors[cursor] = result
+        return self._answer(result, rows, cursor)
+
+    async def _batch(
+        self, call: SqlCall, statements: Sequence[SqlStatement], max_rows: int, *, alone: bool
+    ) -> list[SqlAnswer]:
+        answers: list[SqlAnswer] = []
+        if alone:
+            # One that may be read anywhere takes no lease unless it must.
+            begin = "BEGIN IMMEDIATE" if call.level is Consistency.LINEARIZABLE else "BEGIN"
+            await self._before(call, begin)
+            await self.session.execute(begin)
+        room = BATCH_BYTES
+        for statement in statements:
+            _check_text(statement.sql)
+            verdict = await self.session.verdict(statement.sql)
+            if verdict.kind in _CONTROL:
+                raise InvalidArgument(
+                    "a batch is within one transaction: expected no statement that begins or ends one"
+                )
+            await self._before(call, statement.sql)
+            result = await self.session.execute(statement.sql, statement.parameters)
+            rows, more = await self._rows(result, max_rows, min(room, SQL_CHUNK_BYTES))
+            if more and result.cursor is not None:
+                await self._bridge.off_loop(result.cursor.close)
+            room = max(0, room - sum(map(_size, rows)))
+            answers.append(self._answer(result, rows, 0))
+        if alone:
+            if self.session.in_transaction:
+                await self.session.commit()
+            answers.append(self._answer(Result(), [], 0))
+        return answers
+
+    async def _before(self, call: SqlCall, sql: str) -> None:
+        """What a statement needs of the log before it runs."""
+        known = self.session.classifier.cached(sql)
+        if not self.session.in_transaction and (known is None or known.kind not in (*_WRITES, *_ENDS)):
+            await self._reach(call.level)
+        verdict = await self.session.verdict(sql)
+        if verdict.kind in _WRITES or verdict.begin_mode in ("immediate", "exclusive"):
+            self._check_view()
+        elif verdict.kind in _ENDS and self.session.holds_lease:
+            self._check_view()
+
+    async def _reach(self, level: ReadLevel) -> None:
+        """Wait until the file is as fresh as a read wants it. NotPrimary, NotReady."""
+        if level is Consistency.LINEARIZABLE:
+            await self.database.wait_fresh()
+            return
+        group = self.database.reader.group
+        if not isinstance(level, Position) or level.group != group.name:
+            return
+        if not await group.wait_applied(level.number - 1, APPLY_SECONDS_MAX):
+            raise NotReady(
+                f"this node has applied group {group.name} up to position {group.state.next_position}: expected "
+                f"{level.number} within {APPLY_SECONDS_MAX:g} s"
+            )
+        await self.database.catch_up(self.database.logged_offset)
+
+    def _check_view(self) -> None:
+        if self.database.view == self._view:
+            return
+        mark("sql.session_of_an_earlier_view")
+        name = self.database.reader.group.name
+        if self.session.in_transaction:
+            raise TransactionEnded(
+                f"group {name} changed its primary: nothing of the transaction was kept, run it again"
+            )
+        raise NotReady(f"group {name} changed its primary since the session was opened: open another one")
+
+    async def _rows(self, result: Result, max_rows: int, room: int) -> tuple[list[Row], bool]:
+        if result.description is None:
+            return [], False
+        count = min(max_rows or SQL_ROWS_PER_CHUNK, SQL_ROWS_PER_CHUNK)
+        return await self._bridge.off_loop(lambda: _take(result, count, room))
+
+    def _answer(self, result: Result, rows: list[Row], cursor: int) -> SqlAnswer:
+        description = result.description
+        logged = self.session.last_logged
+        return SqlAnswer(
+            columns=None if description is None else tuple(str(column[0]) for column in description),
+            rows=rows,
+            cursor=cursor,
+            rowcount=result.rowcount if cursor or result.cursor is None else result.cursor.rowcount,
+            lastrowid=result.lastrowid,
+            in_transaction=self.session.in_transaction,
+            position=None if logged is None else logged.position,
+            next_offset=self.database.applied,
+            total_changes=self.session.db.total_changes - self.session.own_changes,  # type: ignore[attr-defined]
+        )
+
+    def _failed(self, error: Exception) -> SqlFailed:
+        """What SQLite or its binding said, as it crosses."""
+        code = getattr(error, "sqlite_errorcode", 0) or 1
+        if code == 1 and isinstance(error, Binding.Error):
+            found = sqlite_api.extended_errcode(self.session.db)
+            code = found if found not in (0, 100, 101) else 1
+        return SqlFailed(str(error), type(error).__name__, code, in_transaction=self.session.in_transaction)
+
+    async def _roll_back(self, reason: str = "") -> None:
+        if self.session.in_transaction or self.session.holds_lease:
+            self._ended = reason
+            with suppress(trio.ClosedResourceError):
+                await self.session.close()
+
+    async def _close_cursors(self) -> None:
+        cursors = [result.cursor for result in self._cursors.values() if result.cursor is not None]
+        self._cursors.clear()
+        with suppress(trio.ClosedResourceError):
+            await self._bridge.off_loop(lambda: [cursor.close() for cursor in cursors])
+
+    def _take_reason(self) -> str:
+        reason, self._ended = self._ended, ""
+        return reason
+
+
+def _check_text(sql: str) -> None:
+    if len(sql) > SQL_STATEMENT_BYTES_MAX:
+        raise TooLarge(f"a statement has at most {SQL_STATEMENT_BYTES_MAX} characters; found {len(sql)}")
+
+
+def _take(result: Result, count: int, room: int) -> tuple[list[Row], bool]:
+    """Up to `count` rows, the last of which goes beyond `room` bytes; and whether there may be more."""
+    rows: list[Row] = []
+    while len(rows) < count:
+        row = result.fetchone()
+        if row is None:
+            return rows, False
+        rows.append(row)
+        room -= _size(row)
+        if room <= 0:
+            break
+    return rows, True
+
+
+def _size(row: Row) -> int:
+    """Bytes that a row takes in an answer, about."""
+    size = 24 * len(row)
+    for value in row:
+        if isinstance(value, str | bytes):
+            size += len(value)
+    return size
+
+
+def accepts_all_text(session: SqlSession, factory: Callable[[bytes], Any]) -> None:
+    """Have the connection give text that isn't UTF-8 as what `factory` makes of it."""
+    session.db.text_factory = factory  # type: ignore[attr-defined]
