@@ -42,6 +42,7 @@ from vdb.world.entropy import RealEntropy
 
 MEMORY = ":memory:"
 DEFAULT_REGION = "ap-southeast-2"
+_SHARED_MEMORY = "/dev/shm"
 
 EMBEDDED_LIMITS = Limits(message_size_max=256 * 1024, wal_slots=96, checkpoint_interval=64)
 """A data directory of a program starts at some 48 MB for both groups, not at the half gigabyte of a server's."""
@@ -93,13 +94,14 @@ def open(
     """Open the node in `data_dir`, which is created if it is missing.
 
     `keys`: RootKeys, the base64 text of 32 bytes, or a path of a protected file that holds it; None takes it from
-    `VDB_ROOT_KEY`. `":memory:"` as `data_dir` gives a throw-away database in a temporary directory, under a throw-away
-    key unless one is given. `limits` count when the directory is created.
+    `VDB_ROOT_KEY`. `":memory:"` as `data_dir` gives a throw-away database in a temporary directory, in memory where
+    the system has a place for it, under a throw-away key unless one is given. `limits` count when the directory is
+    created.
     Raises StartError's kin: KeysMissing, WrongKey, DataDirectoryInUse, DamagedData, ...
     """
     scratch = os.fspath(data_dir) == MEMORY
     root_keys = RootKeys(RealEntropy().random_bytes(32)) if scratch and keys is None else find_root_keys(keys)
-    place = Path(tempfile.mkdtemp(prefix="vdb-")) if scratch else Path(data_dir)
+    place = Path(tempfile.mkdtemp(prefix="vdb-", dir=_memory())) if scratch else Path(data_dir)
     config = NodeConfig(
         region=region if isinstance(region, Region) else Region(region),
         root_keys=root_keys,
@@ -120,6 +122,11 @@ def open(
         _end(loop, place if scratch else None)
         raise
     return EmbeddedDatabase(loop, gateway, data_dir=place, tenant=tenant, scratch=scratch)
+
+
+def _memory() -> str | None:
+    """Where a throw-away directory lies in memory; None where the system has no such place."""
+    return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 
 
 def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], None]], Awaitable[None]]:

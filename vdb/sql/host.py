@@ -86,6 +86,12 @@ class Host(Protocol):
     def new_id(self) -> bytes:
         """16 random bytes, for a transaction."""
 
+    def try_acquire(self, owner: object) -> bool:
+        """Take the lease if it is free; any thread may ask. Unless `is_ready`, it is to be given back at once."""
+
+    def is_ready(self) -> bool:
+        """Whether the owner of the lease may write as things stand. From any thread."""
+
     async def acquire(self, owner: object, timeout: float) -> None:
         """Wait for the lease: the right to write, on a file that has all of the log.
 

@@ -227,9 +227,19 @@ class SqlSession:
         return result
 
     async def _take_lease(self) -> None:
-        if not self._leased:
+        if not self._leased and not self._take_free_lease():
             await self._bridge.on_loop(lambda: self._host.acquire(self, self.lock_timeout))
             self._leased = True
+
+    def _take_free_lease(self) -> bool:
+        """Take the lease without a way to the loop, if nobody has it and nothing stands in the way of writing."""
+        if not self._host.try_acquire(self):
+            return False
+        if self._host.is_ready():
+            self._leased = True
+            return True
+        self._bridge.tell(lambda: self._host.release(self))
+        return False
 
     async def _guarded(self, work: Callable[[], T]) -> T:
         """Run a statement within what is open; give the lease back if it ended the transaction."""
@@ -279,7 +289,7 @@ class SqlSession:
     async def _autocommit(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
         shared = self.shares and not many and not verdict.returns_rows and verdict.kind is StatementKind.WRITE
         others: list[OneShot] = []
-        if shared:
+        if shared and not self._take_free_lease():
             mine = OneShot(
                 sql=sql,
                 parameters=parameters,

@@ -53,7 +53,7 @@ from vdb.sql.host import Bridge, Logged, OneShot
 from vdb.sql.meta import prepare_meta
 from vdb.sql.names import STREAM_PREFIX
 from vdb.sql.session import LOCK_TIMEOUT, SqlSession
-from vdb.types import Position, TenantId
+from vdb.types import Position, StreamId, TenantId
 from vdb.wire.event import encode_batch
 from vdb.wire.sql import PIECE_SIZE, SQL_SCHEMA, Payload
 
@@ -186,6 +186,16 @@ class CrudDatabase:
         finally:
             await file.disconnect(session.db)
 
+    @property
+    def stream_id(self) -> StreamId:
+        """The number of the database's stream."""
+        return self._stream_state().stream
+
+    @property
+    def logged_offset(self) -> int:
+        """Where the stream ends, as far as this node knows what is committed."""
+        return self._stream_state().next_offset
+
     async def wait_fresh(self) -> None:
         """Wait until the file has all that was acknowledged before this call. NotPrimary if nobody can tell."""
         await self.reader.group.confirm()
@@ -212,6 +222,20 @@ class CrudDatabase:
     @property
     def piece_size(self) -> int:
         return min(PIECE_SIZE, self.reader.group.limits.message_size_max // 4)
+
+    def try_acquire(self, owner: object) -> bool:
+        return self._lease.try_acquire(owner)
+
+    def is_ready(self) -> bool:
+        group = self.reader.group
+        if not group.is_serving:
+            return False
+        view = self.view
+        prepared = group.prepared.stream(self.tenant, self._stream_state().stream)
+        if prepared is None or prepared.next_offset != self._applied:
+            return False
+        self._view = view
+        return True
 
     async def acquire(self, owner: object, timeout: float) -> None:
         view = self.view
@@ -300,10 +324,12 @@ class CrudDatabase:
         task_status.started()
         while True:
             appended = self.reader.group.signals.next(self.tenant)
-            if self._applied < self._stream_state().next_offset:
-                await self._follow()
-            else:
+            if self._applied >= self._stream_state().next_offset:
                 await appended.wait()
+            elif self._lease.holder is not None:
+                await self._lease.wait_given_back()  # its session may be the one that wrote this
+            else:
+                await self._follow()
 
     async def _follow(self) -> None:
         await self._lease.acquire(self, float("inf"))

@@ -36,8 +36,25 @@ class Lease:
 
     def __init__(self) -> None:
         self.holder: object | None = None
+        self._token: list[None] = [None]
+        """Holds one item while nobody has the lease. To pop it is one step for any thread."""
+        self._given_back = trio.Event()
         self._waiting: deque[_Waiter] = deque()
         self._taken: dict[OneShot, _Waiter] = {}
+
+    def try_acquire(self, owner: object) -> bool:
+        """Take the lease if nobody has it or waits for it. From any thread; it is given back in the loop."""
+        try:
+            self._token.pop()
+        except IndexError:
+            return False
+        self.holder = owner
+        return True
+
+    async def wait_given_back(self) -> None:
+        """Wait until somebody gives the lease back; at once if nobody has it."""
+        if self.holder is not None:
+            await self._given_back.wait()
 
     async def acquire(self, owner: object, timeout: float) -> None:
         """Wait for the lease; DatabaseLocked after `timeout` seconds."""
@@ -53,9 +70,13 @@ class Lease:
         """Give it back, answer those whose statements were run, and wake the next."""
         assert self.holder is owner, "a lease is given back by whoever has it"
         self.holder = None
+        given_back, self._given_back = self._given_back, trio.Event()
+        given_back.set()
         self.answer(done)
         if self._waiting:
             self._grant(self._waiting.popleft())
+        else:
+            self._token.append(None)
 
     def answer(self, done: Sequence[OneShot]) -> None:
         """Answer those whose statements another session took: they have their outcomes."""
@@ -65,7 +86,7 @@ class Lease:
                 waiter.woken.set()
 
     async def _wait(self, waiter: _Waiter, timeout: float) -> None:
-        if self.holder is None:
+        if self.try_acquire(waiter.owner):
             assert not self._waiting, "somebody waits for a lease that nobody has"
             self._grant(waiter)
             await trio.lowlevel.checkpoint_if_cancelled()
