@@ -17,6 +17,7 @@ from vdb.node.accepting import Accepting
 from vdb.node.config import NodeConfig
 from vdb.node.node_service import NodeService
 from vdb.node.rpc_face import RpcFace
+from vdb.node.sql_door import SqlDoor
 from vdb.ports import Listener
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
@@ -54,11 +55,13 @@ async def serve_connections(
             broken.send_nowait(error)
 
     async def serve_one(stream: trio.abc.Stream, holder: object) -> None:
+        door = SqlDoor(face, service.sql)
         try:
             await serve(
-                stream, dispatch=face.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget
+                stream, dispatch=door.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget
             )
         finally:
+            await door.close()
             slots.release_on_behalf_of(holder)
 
     async def stop_when_broken() -> None:

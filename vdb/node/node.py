@@ -106,6 +106,7 @@ class Node:
                 )
                 await nursery.start(projections.run)
                 await nursery.start(databases.run)
+                await nursery.start(self._service.sql.run)
                 if listener is not None:
                     await nursery.start(serve_connections, listener, self.config, self._service)
                 log.info("node.started", region=self.config.region.name, address=self.address, version=VERSION)

@@ -10,6 +10,7 @@ from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
 from vdb.node.answers import GroupStatus, NodeStatus, RowsResult
 from vdb.node.crud.databases import CrudDatabases
+from vdb.node.crud.sessions import NodeSessions
 from vdb.node.group import Group
 from vdb.node.membership import Membership
 from vdb.node.projecting import ProjectionManager
@@ -42,6 +43,8 @@ class NodeService(Service):
         super().__init__(readers, region, writes)
         self.databases = databases
         """The SQL databases."""
+        self.sql = NodeSessions(self, databases)
+        """Sessions on them, for callers that aren't in this process' own threads."""
         self._projections = projections
         self._membership = membership
         self._clock = clock

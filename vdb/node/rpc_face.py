@@ -89,7 +89,7 @@ class RpcFace:
             call.respond(build)
 
         self._service.writes.create(
-            _origin(params.origin),
+            read_origin(params.origin),
             params.tenant,
             params.stream,
             params.dataClass,
@@ -144,7 +144,7 @@ class RpcFace:
 
             call.respond(build)
 
-        self._service.writes.append(_origin(params.origin), params.tenant, appends, on_reply)
+        self._service.writes.append(read_origin(params.origin), params.tenant, appends, on_reply)
 
     # Reads -----------------------------------------------------------------------------------------------------
 
@@ -263,10 +263,11 @@ def _plain_publish(params: Any) -> tuple[Origin, int, PlainAppend]:
         )
         runs = (run,)
     append = PlainAppend(stream=get("stream"), expected=_expected(get("expected")), runs=runs)
-    return _origin(get("origin")), get("tenant"), append
+    return read_origin(get("origin")), get("tenant"), append
 
 
-def _origin(reader: Any) -> Origin:
+def read_origin(reader: Any) -> Origin:
+    """Who sends a write, as the interface says it."""
     return _origin_of(reader._get("client"), reader._get("session"), reader._get("number"))
 
 
@@ -279,8 +280,11 @@ def _origin_of(client: bytes, session: int, number: int) -> Origin:
 
 
 def _level(params: Any) -> ReadLevel:
+    return read_level(params.consistency)
+
+
+def read_level(reader: Any) -> ReadLevel:
     """How fresh a read must be."""
-    reader = params.consistency
     match reader._which_str():
         case "atLeast":
             return Position.parse(reader.atLeast)

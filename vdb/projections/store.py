@@ -101,6 +101,21 @@ def set_authorizer(connection: Connection, callback: Callable[..., int]) -> None
     cast(sqlcipher3.Connection, connection).set_authorizer(callback)
 
 
+def set_text_factory(connection: Connection, factory: Callable[[bytes], Any]) -> None:
+    """Have the connection give text as what `factory` makes of its bytes."""
+    cast(sqlcipher3.Connection, connection).text_factory = factory
+
+
+def total_changes(connection: Connection) -> int:
+    """Rows that the connection has changed since it was opened."""
+    return int(cast(sqlcipher3.Connection, connection).total_changes)
+
+
+def interrupt(connection: Connection) -> None:
+    """Have the statement that runs on the connection fail as interrupted. From any thread; the connection is open."""
+    cast(sqlcipher3.Connection, connection).interrupt()
+
+
 def compile_statement(connection: Connection, sql: str) -> None:
     """Have SQLite prepare a statement, past the binding's cache, and drop it. Raises what SQLite says of it."""
     cast(sqlcipher3.Connection, connection)(sql)

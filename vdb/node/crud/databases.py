@@ -8,20 +8,20 @@ so a backup has applied most of the log when it becomes the primary.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import trio
 from attrs import frozen
 
 from vdb.errors import InvalidArgument, UnknownDatabase, VerityError
-from vdb.kernel.command import INTERNAL
+from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import StreamCreated
 from vdb.node import log
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.file_keys import FileKeys
 from vdb.node.reader import GroupReader
 from vdb.node.service import answered
-from vdb.node.writes import Writes
+from vdb.node.writes import Failure, Writes
 from vdb.ports import World
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId, check_tenant_id
@@ -85,22 +85,31 @@ class CrudDatabases:
 
         StreamExists, PlacementViolation, InvalidArgument; NotPrimary where the group's primary is elsewhere.
         """
-        self._check_name(name)
-        if not placement:
-            placement = next(group for group in self._readers if group != GLOBAL_GROUP)
         created: StreamCreated = await answered(
-            lambda on_answer: self._writes.create(
-                INTERNAL,
-                tenant,
-                STREAM_PREFIX + name,
-                data_class,
-                placement,
-                if_not_exists,
-                on_answer,
-                of_sql=True,
+            lambda on_answer: self.create_soon(
+                INTERNAL, tenant, name, data_class, placement, if_not_exists=if_not_exists, on_answer=on_answer
             )
         )
         return created.created
+
+    def create_soon(
+        self,
+        origin: Origin,
+        tenant: int,
+        name: str,
+        data_class: int,
+        placement: str,
+        *,
+        if_not_exists: bool,
+        on_answer: Callable[[StreamCreated | Failure], None],
+    ) -> None:
+        """`create`, with a callback: called once, at once or after the commit. InvalidArgument for the name."""
+        self._check_name(name)
+        if not placement:
+            placement = next(group for group in self._readers if group != GLOBAL_GROUP)
+        self._writes.create(
+            origin, tenant, STREAM_PREFIX + name, data_class, placement, if_not_exists, on_answer, of_sql=True
+        )
 
     async def open(self, tenant: int, name: str) -> CrudDatabase:
         """The database, its file up to what the log has committed. UnknownDatabase if there is none of this name."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -39,8 +39,7 @@ from vdb.limits import (
 from vdb.marks import mark
 from vdb.node.crud.bridge import LoopBridge
 from vdb.node.crud.database import CrudDatabase
-from vdb.ports import Database
-from vdb.projections.store import Binding, interrupt
+from vdb.projections.store import Binding, interrupt, total_changes
 from vdb.sql import sqlite_api
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlStatement
 from vdb.sql.results import Result
@@ -71,7 +70,6 @@ class ServerSession:
         *,
         database: CrudDatabase,
         session: SqlSession,
-        file: Database,
         bridge: LoopBridge,
         idle_seconds: float,
         is_void: Callable[[bytes], bool],
@@ -82,7 +80,6 @@ class ServerSession:
         self.idle_since = trio.current_time()
         self.running = b""
         """Id of the transaction that the call under way may commit."""
-        self._file = file
         self._bridge = bridge
         self._is_void = is_void
         self._view = database.view
@@ -325,9 +322,11 @@ class ServerSession:
         if not self.session.in_transaction and (known is None or known.kind not in (*_WRITES, *_ENDS)):
             await self._reach(call.level)
         verdict = await self.session.verdict(sql)
-        if verdict.kind in _WRITES or verdict.begin_mode in ("immediate", "exclusive"):
-            self._check_view()
-        elif verdict.kind in _ENDS and self.session.holds_lease:
+        if (
+            verdict.kind in _WRITES
+            or verdict.begin_mode in ("immediate", "exclusive")
+            or (verdict.kind in _ENDS and self.session.holds_lease)
+        ):
             self._check_view()
 
     async def _reach(self, level: ReadLevel) -> None:
@@ -374,7 +373,7 @@ class ServerSession:
             in_transaction=self.session.in_transaction,
             position=None if logged is None else logged.position,
             next_offset=self.database.applied,
-            total_changes=self.session.db.total_changes - self.session.own_changes,  # type: ignore[attr-defined]
+            total_changes=total_changes(self.session.db) - self.session.own_changes,
         )
 
     def _failed(self, error: Exception) -> SqlFailed:
@@ -428,8 +427,3 @@ def _size(row: Row) -> int:
         if isinstance(value, str | bytes):
             size += len(value)
     return size
-
-
-def accepts_all_text(session: SqlSession, factory: Callable[[bytes], Any]) -> None:
-    """Have the connection give text that isn't UTF-8 as what `factory` makes of it."""
-    session.db.text_factory = factory  # type: ignore[attr-defined]

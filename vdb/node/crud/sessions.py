@@ -1,0 +1,155 @@
+"""The SQL sessions that clients have open on a node: how many, for how long, and what became of their transactions.
+
+Whoever has lost the answer to a commit asks for its outcome by the id that it gave the transaction. Two things make
+"it isn't there" final. On the node of the session, the id is void from the moment of the question on: a call that
+names it and comes later is refused, and one under way is waited for. On any other node, that one is the primary of a
+later view, in which the session writes nothing any more.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from vdb.changes import Attribution
+from vdb.errors import InvalidArgument, NotReady, Overloaded, UnknownDatabase, UnknownStream, UnknownTenant
+from vdb.limits import SQL_IDLE_SECONDS, SQL_LOCK_SECONDS_MAX, SQL_SESSIONS_MAX, SQL_VOIDED_MAX
+from vdb.marks import mark
+from vdb.node.crud.bridge import LoopBridge
+from vdb.node.crud.database import CrudDatabase
+from vdb.node.crud.databases import CrudDatabases, DatabaseInfo
+from vdb.node.crud.following import read_transactions
+from vdb.node.crud.server_session import ServerSession
+from vdb.node.service import Service
+from vdb.projections.store import set_text_factory
+from vdb.sql.answers import SqlOutcome
+from vdb.sql.capture_rows import text_or_raw
+from vdb.sql.names import STREAM_PREFIX
+from vdb.types import Consistency, Position, ReadLevel
+from vdb.wire.sql_begin import TRANSACTION_ID_SIZE
+
+CHECK_SECONDS = 1.0
+"""How often the node looks for sessions that hold something and don't call."""
+
+
+class NodeSessions:
+    """One per node. `run` it as long as the node serves."""
+
+    def __init__(self, service: Service, databases: CrudDatabases) -> None:
+        self._service = service
+        self.databases = databases
+        self._open: dict[ServerSession, None] = {}
+        self._void: dict[bytes, None] = {}
+        self._opening = 0
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Give up what idle sessions hold, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                await trio.sleep(CHECK_SECONDS)
+                now = trio.current_time()
+                for session in list(self._open):
+                    if session.is_idle and now - session.idle_since >= session.idle_seconds:
+                        nursery.start_soon(session.expire)
+
+    async def list(
+        self, tenant: int, group: str = "", *, level: ReadLevel = Consistency.LINEARIZABLE
+    ) -> list[DatabaseInfo]:
+        """A tenant's databases in one group, or in all of the node, which must then be the primary of each."""
+        try:
+            await self._service.list_streams(tenant, limit=1, group=group, level=level)
+        except UnknownTenant:
+            return []
+        return [info for info in await self.databases.list(tenant) if not group or info.group == group]
+
+    async def open(
+        self,
+        tenant: int,
+        name: str,
+        *,
+        attribution: Attribution,
+        lock_seconds: float,
+        idle_seconds: float = SQL_IDLE_SECONDS,
+        level: ReadLevel = Consistency.LINEARIZABLE,
+    ) -> ServerSession:
+        """A new session. UnknownDatabase, Overloaded, NotPrimary, NotReady. `close` it."""
+        if len(self._open) + self._opening >= SQL_SESSIONS_MAX:
+            raise Overloaded(f"{SQL_SESSIONS_MAX} SQL sessions are open on this node: close some, or try again later")
+        self._opening += 1
+        try:
+            database = await self._find(tenant, name, level)
+            file = database.file
+            bridge = LoopBridge(file)
+            session = await database.session(
+                bridge=bridge,
+                attribution=attribution,
+                lock_timeout=min(max(lock_seconds, 0.0), SQL_LOCK_SECONDS_MAX),
+            )
+            set_text_factory(session.db, text_or_raw)
+        finally:
+            self._opening -= 1
+        made = ServerSession(
+            database=database,
+            session=session,
+            bridge=bridge,
+            idle_seconds=min(idle_seconds, SQL_IDLE_SECONDS) if idle_seconds > 0 else SQL_IDLE_SECONDS,
+            is_void=self._void.__contains__,
+        )
+        self._open[made] = None
+        return made
+
+    async def close(self, session: ServerSession) -> None:
+        """Roll back what is open, and end. Not to be cancelled."""
+        if self._open.pop(session, self) is None:
+            await session.close()
+
+    async def outcome(self, tenant: int, name: str, transaction: bytes, since_offset: int) -> SqlOutcome:
+        """What became of a transaction that began when the file stood at `since_offset`, or later.
+
+        NotPrimary, NotReady where nobody can tell. What isn't committed will never be.
+        """
+        if len(transaction) != TRANSACTION_ID_SIZE:
+            raise InvalidArgument(f"a transaction's id has {TRANSACTION_ID_SIZE} bytes; found {len(transaction)}")
+        database = await self._find(tenant, name, Consistency.LINEARIZABLE)
+        self._make_void(transaction)
+        for session in list(self._open):
+            if session.running == transaction:
+                mark("sql.outcome_under_way")
+                async with session.turn():
+                    pass
+        end = await self._settled(database)
+        if not 0 <= since_offset <= end:
+            raise InvalidArgument(f"expected an offset up to the stream's end at {end}, found {since_offset}")
+        async for found in read_transactions(database.reader, database.tenant, database.stream, since_offset, end):
+            for one in found:
+                if one.transaction.id == transaction:
+                    position = Position(database.reader.group.name, one.position)
+                    return SqlOutcome(committed=True, position=position, next_offset=one.next_offset)
+        return SqlOutcome(committed=False, next_offset=end)
+
+    async def _settled(self, database: CrudDatabase) -> int:
+        """The stream's end, all that this primary has prepared by now included."""
+        group, view = database.reader.group, database.view
+        refusal = group.not_serving()
+        if refusal is not None:
+            raise refusal
+        prepared = group.prepared.stream(database.tenant, database.stream_id)
+        assert prepared is not None, "what is committed is prepared"
+        wanted = prepared.next_offset
+        await group.wait_until(lambda: database.logged_offset >= wanted or database.view != view)
+        await group.confirm()
+        if database.view != view:
+            raise NotReady(f"group {group.name} changed its primary meanwhile: ask again")
+        return wanted
+
+    async def _find(self, tenant: int, name: str, level: ReadLevel) -> CrudDatabase:
+        try:
+            await self._service.get_stream(tenant, STREAM_PREFIX + name, level=level)
+        except (UnknownStream, UnknownTenant):
+            raise UnknownDatabase(f"tenant {tenant} has no SQL database {name!r}") from None
+        return await self.databases.open(tenant, name)
+
+    def _make_void(self, transaction: bytes) -> None:
+        self._void[transaction] = None
+        if len(self._void) > SQL_VOIDED_MAX:
+            del self._void[next(iter(self._void))]
