@@ -63,6 +63,7 @@ def untangle(layouts: tuple[Layout, ...], steps: list[Step], entangled: Mapping[
         for row in (old, new):
             if (row is not None and not _fits(step, old, new, known)) or (row is not None and row not in known):
                 broken.setdefault(row, []).append(step)
+        ordered.append(step)
         _apply(step, old, new, known)
     return _with_last_images(ordered, places, entangled)
 
