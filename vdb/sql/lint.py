@@ -3,8 +3,6 @@
 Errors are found by SQLite and by VerityDB's own rules, in a database in memory: what fails there fails anywhere.
 Warnings are about what works and may not be meant. The log has each row that a statement leaves, so random() and the
 time of day as defaults are nothing to warn of.
-
-Statements are looked into with sqlglot; what it can't read is left unsaid.
 """
 
 from __future__ import annotations
@@ -12,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 
-import sqlglot
 from attrs import frozen
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from vdb.errors import MigrationError, SqlRefused
 from vdb.projections.store import SqliteError
@@ -24,6 +19,7 @@ from vdb.sql.keywords import first_keyword
 from vdb.sql.migrations import Migration, load_migrations
 from vdb.sql.registry import SchemaRegistry
 from vdb.sql.rehearsal import Rehearsal, rehearsal
+from vdb.sql.remarks import remarks
 from vdb.sql.subjects import Subjects
 from vdb.sql.tables import quote
 
@@ -80,29 +76,8 @@ def _warning(message: str, *, file: str = "", line: int = 0) -> Finding:
 
 def _statements(migration: Migration) -> Iterator[Finding]:
     for line, statement in migration.statements():
-        for message in _remarks(statement):
+        for message in remarks(statement):
             yield _warning(message, file=migration.name, line=line)
-
-
-def _remarks(statement: str) -> Iterator[str]:
-    if first_keyword(statement) not in ("UPDATE", "DELETE", "DROP", "ALTER", "WITH"):
-        return
-    try:
-        tree = sqlglot.parse_one(statement, dialect="sqlite")
-    except SqlglotError:
-        return
-    if isinstance(tree, exp.Update | exp.Delete) and tree.args.get("where") is None:
-        verb = "changes" if isinstance(tree, exp.Update) else "deletes"
-        yield f"{verb} every row of {_table(tree)}: each one becomes an event of its own in the log"
-    elif isinstance(tree, exp.Drop) and tree.args.get("kind") == "TABLE":
-        yield f"drops table {_table(tree)}: its rows stay in history"
-    elif isinstance(tree, exp.Alter) and any(isinstance(action, exp.Drop) for action in tree.args.get("actions") or ()):
-        yield f"drops a column of {_table(tree)}: its values stay in history"
-
-
-def _table(tree: exp.Expression) -> str:
-    table = tree.find(exp.Table)
-    return table.name if table is not None else "a table"
 
 
 # What the schema says ----------------------------------------------------------------------------------------------
