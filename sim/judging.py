@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import define
 
@@ -33,6 +33,8 @@ class Judging:
     machines: Mapping[int, Machine]
     history: History
     tenants: int
+    on_sql_end: Callable[[Machine], None] = lambda _machine: None
+    """Looks at the file of the SQL database."""
 
     @property
     def beyond(self) -> str:
@@ -51,6 +53,7 @@ class Judging:
                 check_segments(self.verdict, platter, watch.ledger, checkpoint_op)
             self.contents[group].catch_up()
         self._check_projections(machine)
+        self.on_sql_end(machine)
         self._check_leaks(machine, PLAIN)
 
     def catch_up(self) -> None:

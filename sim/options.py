@@ -4,7 +4,8 @@ Most faults are off in most runs and some options are extreme, because a run in 
 gets deep anywhere. Limits are tiny, so that the ring laps, checkpoints follow each other and sessions are evicted
 within seconds. A story of the corpus, or a scenario, may override any field by name.
 
-What only a group with peers has is drawn apart from the rest, so a seed of one node stays what it was.
+What only a group with peers has is drawn apart from the rest, so a seed of one node stays what it was. So is the SQL
+workload, which is there in a third of the seeds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from sim.sql.grammar import KINDS as SQL_KINDS
+from sim.sql.shapes import SHAPES as SQL_SHAPES
 from sim.world.entropy import draws
 from sim.world.faults import DiskFaults, NetworkFaults
 from vdb.limits import REPLICAS_MAX, SECTOR_SIZE, Limits
@@ -56,6 +59,8 @@ MEMBER_DISTURBANCES = ("lose_disk", "add_member", "remove_member")
 """Changes of members, under fire."""
 DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES)
 """What the nemesis does at drawn moments."""
+SQL_SHARE = 0.0
+"""Of seeds that have a SQL workload."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
 """How many nodes found a cluster: one is drawn of these."""
 
@@ -111,9 +116,31 @@ class Options:
     heal_bound_us: int = field(default=120 * US)
     """After the faults every request is answered within this time."""
 
+    sql: bool = False
+    """Whether SQL clients work beside the others."""
+    sql_clients: int = 3
+    sql_deeds: int = 80
+    """Transactions, and statements alone, of all SQL clients together."""
+    sql_shapes: tuple[str, ...] = ("people", "child", "watched")
+    """Of the tables that are made first."""
+    sql_mix: Mapping[str, int] = field(factory=lambda: dict.fromkeys(SQL_KINDS, 1))
+    """Weight of each kind of statement."""
+    sql_global: bool = False
+    """Whether the database lies in the global group."""
+    sql_elsewhere: float = 0.2
+    """How often a SQL client goes to any node instead of the primary."""
+    sql_impatience: float = 0.0
+    """How often a SQL client gives up half way."""
+    sql_think_us: int = 0
+
     @classmethod
     def draw(cls, seed: int) -> Options:
         """The options of a seed."""
+        drawn = cls._draw(seed)
+        return attrs.evolve(drawn, sql=draws(seed, "sql").random() < SQL_SHARE, **draw_sql(draws(seed, "sql options")))
+
+    @classmethod
+    def _draw(cls, seed: int) -> Options:
         random = draws(seed, "options")
         clients = random.choice((1, 2, 2, 3, 4, 6, 8))
         large = draws(seed, "large").choice((0, 1, 2, 4))
@@ -183,6 +210,25 @@ def draw_peers(random: Random, drawn: Options, nodes: int) -> dict[str, Any]:
         "mix": {**drawn.mix, **{kind: random.choice((0, 1, 2)) for kind in PEER_WORK}},
         "timing": draw_timing(random),
         "tick_us": random.choice((2_000, 10_000, 10_000)),
+    }
+
+
+def draw_sql(random: Random) -> dict[str, Any]:
+    """What SQL clients do, if there are any."""
+    mix = {kind: random.choice((0, 1, 2, 4)) for kind in SQL_KINDS}
+    mix["insert"] = random.choice((3, 6))
+    mix["schema"] = random.choice((0, 0, 1, 1, 3))
+    mix["bulk"] = random.choice((0, 0, 1, 1, 2))
+    names = [shape.name for shape in SQL_SHAPES]
+    return {
+        "sql_clients": random.choice((1, 2, 3, 5, 8)),
+        "sql_deeds": random.randrange(50, 120),
+        "sql_shapes": tuple(random.sample(names, random.choice((1, 2, 3, 5)))),
+        "sql_mix": mix,
+        "sql_global": random.random() < 0.2,
+        "sql_elsewhere": random.choice((0.0, 0.1, 0.3)),
+        "sql_impatience": random.choice((0.0, 0.0, 0.05, 0.2)),
+        "sql_think_us": random.choice((0, 0, 500, 5_000)),
     }
 
 

@@ -22,6 +22,8 @@ from sim.platter_view import PlatterView
 from sim.raw_client import Connector
 from sim.readback import Readback
 from sim.runner import virtual_clock
+from sim.sql.deeds import Fate
+from sim.sql.part import SqlPart
 from sim.trace import Trace
 from sim.verdict import Verdict
 from sim.watch import Watch
@@ -100,6 +102,13 @@ class Simulation:
             entropy=lambda number: SimEntropy(draws(seed, f"client {number}"), self.client_fence),
             now_ns=self.clock.now_ns,
         )
+        self.sql = SqlPart(
+            seed=seed, options=options, cluster=self.cluster, verdict=self.verdict, trace=self.trace,
+            contents=self.contents, home=REGION, tell=self.workload.tell,
+        )  # fmt: skip
+        if options.sql:
+            self.workload.sql_progress = lambda: self.sql.load.progress
+        self.judging.on_sql_end = self.sql.on_end
         self.members = Members(
             self.cluster, options, draws(seed, "members"), self.trace, self.watch, self.connectors, self.connector,
             self.workload.entropy,
@@ -123,6 +132,7 @@ class Simulation:
     def close(self) -> None:
         """Remove the scratch folders."""
         self.cluster.for_all(lambda machine: machine.scratch.close())
+        self.sql.close()
 
     # The phases ------------------------------------------------------------------------------------------------
 
@@ -139,6 +149,7 @@ class Simulation:
                 await self.cluster.stop()
                 await trio.sleep(0.01)
                 self.judging.check_history()
+                self.sql.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
             nursery.cancel_scope.cancel()
@@ -153,6 +164,7 @@ class Simulation:
     async def _end_when_over(self, scope: trio.CancelScope) -> None:
         await self._over.wait()
         self.judging.check_history()
+        self.sql.check_history()
         scope.cancel()
 
     async def _work(self) -> None:
@@ -160,7 +172,9 @@ class Simulation:
         done = trio.Event()
 
         async def work() -> None:
-            await self.workload.run()
+            async with trio.open_nursery() as both:
+                both.start_soon(self.workload.run)
+                both.start_soon(self.sql.run)
             done.set()
             self.workload.tell()
 
@@ -169,11 +183,11 @@ class Simulation:
             if self.options.nodes > 1:
                 nursery.start_soon(self.members.run)
             await self.nemesis.run()
-            while self.workload.calls_left > 0 and not done.is_set():
-                before = self.history.acknowledged
+            while self.workload.calls_left + self.sql.load.left > 0 and not done.is_set():
+                before = self._answered
                 with trio.move_on_after(self.options.heal_bound_us / 1e6):
-                    await self.workload.wait_until(lambda: self.history.acknowledged > before + 20 or done.is_set())  # noqa: B023
-                self._check_progress(done.is_set() or self.history.acknowledged > before)
+                    await self.workload.wait_until(lambda: self._answered > before + 20 or done.is_set())  # noqa: B023
+                self._check_progress(done.is_set() or self._answered > before)
             with trio.move_on_after(self.options.heal_bound_us / 1e6):
                 await done.wait()
             self._check_progress(done.is_set())
@@ -182,6 +196,10 @@ class Simulation:
             self.nemesis.heal()
             await self._converge()
             nursery.cancel_scope.cancel()
+
+    @property
+    def _answered(self) -> int:
+        return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE)
 
     def _check_progress(self, progress: bool) -> None:
         self.verdict.check(
@@ -197,6 +215,7 @@ class Simulation:
         for _ in range(int(self.options.heal_bound_us / 1e6 / CONVERGENCE_STEP_SECONDS)):
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
+            lack = lack or self.sql.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)
@@ -219,6 +238,7 @@ class Simulation:
             await readback.run([f"{tenant}" for tenant in range(1, self.options.tenants + 1)])
             if readback.refused:
                 self.stopped = readback.refused
+            await self.sql.read_back(forgiving=bool(self.judging.beyond))
         if bound.cancelled_caught and self.judging.beyond:
             self.stopped = self.stopped or "nobody answers"
             return

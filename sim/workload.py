@@ -76,6 +76,8 @@ class Workload:
     idle_ns: int = 0
     now_ns: Callable[[], int]
     retry_for: float = 60.0
+    sql_progress: Callable[[], float] | None = None
+    """Of the SQL clients beside these."""
     _idle_since: int = 0
     _answered: trio.Event = field(factory=trio.Event)
     _numbers: dict[int, int] = field(factory=dict)
@@ -85,7 +87,9 @@ class Workload:
 
     @property
     def progress(self) -> float:
-        return 1.0 - self.calls_left / max(1, self.options.requests)
+        """Of all clients together, those of SQL included."""
+        own = 1.0 - self.calls_left / max(1, self.options.requests)
+        return own if self.sql_progress is None else (own + self.sql_progress()) / 2
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds; it is looked at whenever a request has ended."""

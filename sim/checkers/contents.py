@@ -16,6 +16,7 @@ from sim.history import Call, History, Outcome, StreamKey
 from sim.verdict import Verdict
 from vdb.crypto.keyring import Keyring
 from vdb.crypto.record import decode_record, open_body
+from vdb.sql.names import STREAM_PREFIX
 from vdb.types import GLOBAL_GROUP, DataClass
 from vdb.wire.event import decode_batch
 
@@ -56,7 +57,7 @@ class Contents:
             self._done[tenant] = len(frames)
 
     def entries(self) -> list[Entry]:
-        """Appends in position order, the records of one append to one stream joined."""
+        """Clients' appends in position order, the records of one append to one stream joined; none of SQL."""
         ordered = sorted(self._entries, key=lambda item: item[0])
         joined: list[Entry] = []
         previous: tuple[int, int] | None = None
@@ -93,7 +94,8 @@ class Contents:
         self.verdict.check(
             "records", len(payloads) == frame.count, f"position {frame.position}: {len(payloads)} events"
         )
-        self._entries.append((frame.position, frame.op, frame.request, Entry(stream, frame.offset, payloads)))
+        if not stream.name.startswith(STREAM_PREFIX):
+            self._entries.append((frame.position, frame.op, frame.request, Entry(stream, frame.offset, payloads)))
         events = self.events.setdefault(tenant, [])
         for index, payload in enumerate(payloads):
             events.append(Opened(frame.position + index, stream, frame.offset + index, payload))

@@ -16,6 +16,7 @@ from vdb.projections.latest import LatestById
 from vdb.projections.rows import dump_tables
 from vdb.projections.store import close_sqlcipher, open_sqlcipher
 from vdb.projections.tables import ColumnType
+from vdb.sql.names import STREAM_PREFIX
 from vdb.world.database import work_on
 
 NAME = "latest"
@@ -45,6 +46,8 @@ def fold(events: Sequence[Opened], upto: int) -> dict[str, tuple[str, int]]:
     for event in events:
         if event.position >= upto:
             break
+        if event.stream.name.startswith(STREAM_PREFIX):
+            continue
         fields = json.loads(event.payload)
         if fields["type"] == "gone":
             rows.pop(fields["id"], None)

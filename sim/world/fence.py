@@ -41,6 +41,18 @@ class Fence:
         self._on_port_call = on_port_call
         self._parked: dict[trio.lowlevel.Task, int] = {}
         self._tickets = 0
+        self._scopes: dict[trio.CancelScope, None] = {}
+
+    @contextmanager
+    def ending(self, scope: trio.CancelScope) -> Iterator[None]:
+        """Within, the end of this incarnation cancels the scope: for tasks that clients have inside."""
+        self._scopes[scope] = None
+        if self.tripped:
+            scope.cancel()
+        try:
+            yield
+        finally:
+            del self._scopes[scope]
 
     def check(self) -> None:
         """Raise `Crashed` after the crash."""
@@ -64,6 +76,8 @@ class Fence:
         parked, self._parked = self._parked, {}
         for task in parked:
             trio.lowlevel.reschedule(task, outcome.Error(Crashed(f"{self.owner} has crashed")))
+        for scope in self._scopes:
+            scope.cancel()
 
     async def sleep(self, delay_ns: int, *, shielded: bool = False) -> None:
         """Suspend for a virtual time. Shielded: like a thread's work, it can't be cancelled half way."""

@@ -1,0 +1,149 @@
+"""The SQL workload's part in a run: its clients, what is looked at in each phase, and the last reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import trio
+from attrs import define, field
+
+from sim.checkers.contents import Contents
+from sim.checkers.sql_deeds import SqlJudge
+from sim.checkers.sql_files import check_sql_file
+from sim.checkers.sql_log import SqlLog
+from sim.cluster import Cluster
+from sim.machine import Machine
+from sim.options import Options
+from sim.sql.clients import SqlClient
+from sim.sql.load import DATABASE, TENANT, SqlLoad
+from sim.sql.model import dump
+from sim.trace import Trace
+from sim.verdict import Verdict
+from sim.world.entropy import draws
+from vdb.errors import DatabaseDamaged, UnknownDatabase, VerityError, WrongKey
+from vdb.kernel.command import KeyScope
+from vdb.node.crud.database import CrudDatabase
+from vdb.projections.runner import database_path
+from vdb.projections.store import SqliteError
+from vdb.sql.meta import read_place
+from vdb.types import TenantId
+
+PATH = database_path(TenantId(TENANT), DATABASE)
+RETRY_SECONDS = 0.05
+ATTEMPTS = 400
+
+
+@define(eq=False, kw_only=True)
+class SqlPart:
+    """Of a run without SQL it does nothing. `contents` by group; `home` is the region's, which has the files' keys."""
+
+    seed: int
+    options: Options
+    cluster: Cluster
+    verdict: Verdict
+    trace: Trace
+    contents: Mapping[str, Contents]
+    home: str
+    tell: Callable[[], None]
+    load: SqlLoad = field(init=False)
+    log: SqlLog = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.load = SqlLoad(
+            options=self.options, cluster=self.cluster, random=draws(self.seed, "sql load"), verdict=self.verdict,
+            trace=self.trace, region=self.home, head=self._head, tell=self.tell,
+        )  # fmt: skip
+        self.log = SqlLog(self.contents[self.load.group], self.verdict)
+
+    def _head(self) -> int:
+        return self.log.catch_up()
+
+    def close(self) -> None:
+        self.log.close()
+
+    # Phases ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """All clients until all deeds are done."""
+        if not self.options.sql:
+            return
+        async with trio.open_nursery() as nursery:
+            for number in range(self.options.sql_clients):
+                client = SqlClient(self.load, number, draws(self.seed, f"sql client {number}"))
+                nursery.start_soon(client.run)
+
+    def lag(self) -> str:
+        """Q10: what an idle node's file hasn't applied yet; '' if nothing."""
+        for machine in self.cluster.up if self.options.sql else ():
+            database = _opened(machine)
+            if database is not None and database.applied < self.log.catch_up():
+                return f"{machine.name} has applied {database.applied} of {self.log.head} of its SQL database"
+        return ""
+
+    async def read_back(self, *, forgiving: bool) -> None:
+        """Q9: whoever serves now has every row that the log has. `forgiving`: an error is an honest answer."""
+        if not self.options.sql or not self.log.catch_up():
+            return
+        for _ in range(ATTEMPTS):
+            machine = self.load.primary()
+            if machine is not None:
+                try:
+                    if await self._read_back(machine):
+                        return
+                except (VerityError, SqliteError) as error:
+                    if forgiving:
+                        return
+                    self.trace.add("run", "sql readback", type(error).__name__, str(error))
+            await trio.sleep(RETRY_SECONDS)
+        self.verdict.check("Q9", forgiving, f"no node gives what its SQL database holds; {self.trace.last.get('run')}")
+
+    async def _read_back(self, machine: Machine) -> bool:
+        assert machine.node is not None
+        try:
+            database = await machine.node.service.databases.open(TENANT, DATABASE)
+        except UnknownDatabase:
+            return False
+        await database.wait_fresh()
+        place = await database.file.read(read_place)
+        found = await database.file.read(dump)
+        due = self.log.dumps.get(self.log.head)
+        self.verdict.check(
+            "Q9",
+            place.next_offset == self.log.head,
+            f"{machine.name} serves its SQL database as of {place.next_offset}; the log goes up to {self.log.head}",
+        )
+        if due is not None:
+            differs = found.differs(due)
+            self.verdict.check("Q9", not differs, f"{machine.name} serves other rows than the log has: {differs}")
+        return True
+
+    # Looks -----------------------------------------------------------------------------------------------------
+
+    def on_end(self, machine: Machine) -> None:
+        """Q6, of the file that an ended incarnation left."""
+        if not self.options.sql or not machine.scratch.exists(PATH):
+            return
+        self.log.catch_up()
+        keyring = self.contents[self.home].keyring
+        row = keyring.row(TenantId(TENANT), KeyScope.PROJECTION, DATABASE)
+        if row is None:
+            return
+        try:
+            check_sql_file(
+                self.verdict, machine.scratch.location(PATH), keyring.key(row.dek_id), f"{machine.name}: {PATH}",
+                self.log,
+            )  # fmt: skip
+        except (WrongKey, DatabaseDamaged, SqliteError) as error:
+            self.verdict.check("Q6", PATH in machine.scratch.rotted, f"{machine.name}: {PATH} is damaged: {error}")
+
+    def check_history(self) -> None:
+        """Q2, Q3, Q4, Q5, Q7, Q11: everything that clients were told."""
+        if self.options.sql and self.verdict.ok:
+            SqlJudge(self.verdict, self.log, self.load.deeds).check()
+
+
+def _opened(machine: Machine) -> CrudDatabase | None:
+    """The database, if the node has its file open."""
+    if machine.node is None or not machine.is_alive():
+        return None
+    return machine.node.service.databases._open.get((TenantId(TENANT), DATABASE))
