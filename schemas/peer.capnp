@@ -45,6 +45,7 @@ struct PeerFrame {
       commit @23 :UInt64;
       checkpointOp @24 :UInt64;
       to @25 :UInt8;
+      unsure @58 :Bool;
       tail @26 :Data;         # count u16; for each: op u64, bits u8 (1 present, 2 nack, 4 header), header or nothing
     }
     startView :group {

@@ -53,7 +53,8 @@ class Acks:
         for op, checksum in kept.items():
             if op <= vote.checkpoint_op or op <= vote.commit:
                 continue
-            if not self.verdict.check("I6", op <= head, f"{name} acked op {op}; its vote's head is op {head}"):
+            known = op <= head or vote.unsure
+            if not self.verdict.check("I6", known, f"{name} acked op {op}; its vote's head is op {head}"):
                 return
             entry = entries.get(op)
             if entry is None:

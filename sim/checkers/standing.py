@@ -1,5 +1,5 @@
-"""Who may say what: a learner never acks or votes (I34), nor does a replica that is unsure of its head (I17), and only
-the primary of a view starts it and says what is committed in it (I8)."""
+"""Who may say what: a learner never acks or votes (I34); a replica that is unsure of its head doesn't either, but for
+votes that say so (I17); only the primary of a view starts it and says what is committed in it (I8)."""
 
 from __future__ import annotations
 
@@ -29,3 +29,5 @@ def check_standing(verdict: Verdict, group: str, number: int, message: Message, 
     verdict.check("I6", epoch > lost, f"{name} lost its disk under configuration {lost}, and under {epoch} {said}")
     if not isinstance(message, StartViewChange):
         verdict.check("I17", replica.status.value not in UNSURE, f"{name} is {replica.status.value} and {said}")
+    if isinstance(message, DoViewChange):
+        verdict.check("I17", message.unsure or not replica.unsure, f"{name} is unsure of its head and {said}")

@@ -11,6 +11,7 @@ from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import ZERO_CHECKSUM, Operation, PrepareHeader
 from vdb.vsr.message import DoViewChange, TailEntry
 
+TWO = Configuration.founding((0, 1))
 THREE = Configuration.founding((0, 1, 2))
 FIVE = Configuration.founding((0, 1, 2, 3, 4))
 
@@ -62,8 +63,19 @@ def faulty(header: PrepareHeader) -> TailEntry:
     return TailEntry(op=header.op, header=header)
 
 
-def a_vote(replica: int, *tail: TailEntry, log_view: int = 1, commit: int = 0, view: int = 5) -> DoViewChange:
-    return DoViewChange(view=view, log_view=log_view, commit=commit, checkpoint_op=0, to=2, tail=tail, replica=replica)
+def a_vote(
+    replica: int, *tail: TailEntry, log_view: int = 1, commit: int = 0, view: int = 5, unsure: bool = False
+) -> DoViewChange:
+    return DoViewChange(
+        view=view,
+        log_view=log_view,
+        commit=commit,
+        checkpoint_op=0,
+        to=2,
+        tail=tail,
+        unsure=unsure,
+        replica=replica,
+    )
 
 
 def votes(*given: DoViewChange) -> dict[int, DoViewChange]:
@@ -113,6 +125,39 @@ def test_the_view_of_a_prepare_says_nothing() -> None:
     )
     assert isinstance(choice, Choice)
     assert choice.tail[-1] == old[-1]
+
+
+# Who is unsure of its head ---------------------------------------------------------------------------------------
+
+
+def test_of_two_the_one_that_is_sure_tells_the_log() -> None:
+    """It acked all that was committed; the other one lost its head, and denies nothing by that."""
+    log = [a_header(1, configuration=TWO)]
+    log.append(a_header(2, log[0], configuration=TWO))
+    unsure = a_vote(0, held(log[0]), unsure=True)
+    assert choose(votes(unsure), TWO) == Wait("too few of (0, 1) are sure of their logs' heads")
+    assert ops(choose(votes(unsure, a_vote(1, held(log[0]), held(log[1]))), TWO)) == [1, 2]
+    assert ops(choose(votes(unsure, a_vote(1, held(log[0]), missed(log[1]))), TWO)) == [1]
+
+
+def test_of_two_the_log_of_the_one_that_is_sure_counts_whatever_the_other_s_view() -> None:
+    old = a_header(1, view=1, configuration=TWO)
+    new = a_header(1, view=2, configuration=TWO)
+    unsure = a_vote(0, held(new), log_view=2, unsure=True)
+    choice = choose(votes(unsure, a_vote(1, held(old), log_view=1)), TWO)
+    assert isinstance(choice, Choice)
+    assert choice.tail == (old,)
+
+
+def test_nobody_who_is_sure_is_hopeless() -> None:
+    choice = choose(votes(a_vote(0, unsure=True), a_vote(1, unsure=True)), TWO)
+    assert choice == Wait("too few of (0, 1) are sure of their logs' heads", hopeless=True)
+
+
+def test_of_three_who_is_unsure_helps_nobody() -> None:
+    log = a_log(1)
+    choice = choose(votes(a_vote(0, unsure=True), a_vote(1, held(log[0]))), THREE)
+    assert choice == Wait("too few of (0, 1, 2) are sure of their logs' heads")
 
 
 # Cuts ------------------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from sim.cores.hand import Hand
 from sim.cores.host import fresh
 from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import DoViewChange, Opened
+from vdb.vsr.message import DoViewChange, Opened, StartView
 from vdb.vsr.replica import Replica, Status
 from vdb.vsr.tail import encode_vote
 
@@ -53,6 +55,54 @@ def test_one_that_became_alone_has_no_op_above_a_gap(group: Make) -> None:
     assert (host.replica.op, host.replica.commit_number) == (2, 2)
     assert host.replica.status is Status.NORMAL
     pair.commit(b"b")
+
+
+# Unsure of its head ----------------------------------------------------------------------------------------------
+
+
+def without_a_head(group: Make, lost: int) -> Hand:
+    """A pair in which this one, primary or not, has acked op 2 and found its slot damaged at a start."""
+    pair = serving(group(2))
+    pair.commit(b"a", b"b")
+    pair.settle()
+    pair.hosts[lost].damage(2)
+    pair.crash(0)
+    pair.crash(1)
+    pair.restart(lost)
+    assert pair.hosts[lost].replica.status is Status.RECOVERING_HEAD
+    return pair
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_of_two_the_other_one_tells_the_log(group: Make, lost: int) -> None:
+    """Nobody else could, and what was committed the other one has acked."""
+    pair = without_a_head(group, lost)
+    pair.restart(1 - lost)
+    pair.tick_until(lambda: all(host.replica.commit_number == 2 for host in pair.hosts.values()))
+    pair.commit(b"c")
+    [vote] = {vote.view: vote for vote in pair.messages(DoViewChange, lost) if vote.unsure}.values()
+    assert not vote.tail or vote.tail[-1].op < 2
+
+
+def test_one_of_two_stays_unsure_over_a_restart_until_it_has_taken_a_log(group: Make) -> None:
+    pair = without_a_head(group, 1)
+    pair.restart(0)
+    pair.lose = lambda sender, to, message: isinstance(message, StartView)
+    pair.tick_until(lambda: pair.hosts[1].replica.vote is not None)
+    pair.restart(1)
+    assert pair.hosts[1].replica.status is Status.VIEW_CHANGE
+    assert pair.hosts[1].replica.unsure
+    pair.heal()
+    pair.tick_until(lambda: all(host.replica.commit_number == 2 for host in pair.hosts.values()))
+    assert not pair.hosts[1].replica.unsure
+    pair.commit(b"c")
+
+
+def test_one_that_is_unsure_moves_nobody_alone(group: Make) -> None:
+    pair = without_a_head(group, 1)
+    pair.tick(200)
+    assert pair.hosts[1].replica.view == pair.hosts[1].platter.log_view
+    assert not any(vote.unsure for vote in pair.messages(DoViewChange, 1))
 
 
 # Logs that end at a checkpoint -----------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,13 @@ def test_a_vote_comes_back_as_it_was(vote: DoViewChange, rest: bytes) -> None:
     assert len(data) <= tail_size(len(vote.tail))
     assert decode_vote(data + rest, replica=4) == vote
     assert decode_log(data) is None
+
+
+@given(votes())
+def test_a_vote_of_one_unsure_of_its_head_comes_back_as_such(vote: DoViewChange) -> None:
+    unsure = evolve(vote, unsure=True)
+    assert decode_vote(encode_vote(unsure), replica=4) == unsure
+    assert decode_log(encode_vote(unsure)) is None
 
 
 @given(st.integers(0, 2**40), st.integers(0, 2**40), st.integers(0, 6))

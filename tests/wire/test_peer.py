@@ -84,6 +84,7 @@ MESSAGES = (
         configuration=Configuration(epoch=7, base_view=8, base_index=1, voters=(0, 4), learners=(2,)),
     ),
     DoViewChange(view=9, log_view=8, commit=7, checkpoint_op=6, to=254, tail=(), replica=3),
+    DoViewChange(view=9, log_view=8, commit=7, checkpoint_op=6, to=0, tail=(), unsure=True, replica=1),
     DoViewChange(
         view=9,
         log_view=8,

@@ -7,6 +7,8 @@ Departures from the paper (Viewstamped Replication Revisited, 2012), and why
 - Votes carry headers with present and nack bits, not whole logs: what is damaged isn't absent.
 - A replica that hears of a newer view doesn't cut its log to its commit number; it asks for that view's log first.
 - A start_view_change is a wish: nobody enters a view before a quorum wants it.
+- One of two that isn't sure of its head abstains: its vote counts for the quorum and says nothing of the log. Of more,
+  it takes no part, as in the paper: the others don't need it.
 - Each header names the members that count from its op on. A reconfiguration commits with quorums of the old and of the
   new members, and a view starts with quorums of every configuration that its log may be under; there are no epochs
   that end.

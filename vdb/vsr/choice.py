@@ -9,6 +9,9 @@ Rules
 - For each op above, upward: a nack quorum proves that it never committed, and the log is cut there; otherwise a voter
   must hold the prepare. With neither, more votes are needed; with all votes and neither, the group can't go on without
   losing data silently, and says so.
+- Who is unsure of its head has left the older views, and no more: its vote counts for the quorum, and says neither
+  what the log holds nor what it doesn't. The others must be so many that any replication quorum has one of them: as
+  many as a nack quorum. What was committed, one of them has.
 - The votes must be a view-change quorum of each configuration that the log may be under: the one at the commit number,
   and each one that an op above it makes.
 """
@@ -49,15 +52,20 @@ def choose(votes: Mapping[int, DoViewChange], committed: Configuration) -> Choic
     """The log of the view that these votes (by sender) are for. `committed` is the new primary's own knowledge."""
     if not votes:
         return Wait("no vote yet")
+    sure = {voter: vote for voter, vote in votes.items() if not vote.unsure}
+    if not sure:
+        return _too_few_are_sure(committed, votes)
     commit = max(vote.commit for vote in votes.values())
-    log_view = max(vote.log_view for vote in votes.values())
-    canonical = [vote for vote in votes.values() if vote.log_view == log_view]
+    log_view = max(vote.log_view for vote in sure.values())
+    canonical = [vote for vote in sure.values() if vote.log_view == log_view]
     headers = _headers(canonical)
     base = _configuration_at(commit, headers, votes, committed)
     configurations = [base, *_named_above(headers, commit)]
     for configuration in configurations:
         if count(configuration, votes) < configuration.quorums.view_change:
             return Wait(f"no view-change quorum of {configuration.voters}")
+        if count(configuration, sure) < configuration.quorums.nack:
+            return _too_few_are_sure(configuration, votes)
     all_in = all(voter in votes for configuration in configurations for voter in configuration.voters)
     top = max([vote.tail[-1].op for vote in canonical if vote.tail], default=0)
     if top < commit:
@@ -66,7 +74,7 @@ def choose(votes: Mapping[int, DoViewChange], committed: Configuration) -> Choic
     holding = base
     for op in range(commit + 1, top + 1):
         header = headers.get(op)
-        if _nacks(op, header, votes, log_view, holding) >= holding.quorums.nack:
+        if _nacks(op, header, sure, log_view, holding) >= holding.quorums.nack:
             mark("vsr.log_cut")
             break
         if header is None or not _is_held(header, votes):
@@ -74,6 +82,11 @@ def choose(votes: Mapping[int, DoViewChange], committed: Configuration) -> Choic
         head = op
         holding = header.configuration
     return _tail(headers, _known(votes), commit, head, all_in)
+
+
+def _too_few_are_sure(configuration: Configuration, votes: Mapping[int, DoViewChange]) -> Wait:
+    reason = f"too few of {configuration.voters} are sure of their logs' heads"
+    return Wait(reason, hopeless=count(configuration, votes) == len(configuration.voters))
 
 
 def count(configuration: Configuration, nodes: Mapping[int, object]) -> int:

@@ -107,6 +107,8 @@ class DoViewChange:
     to: int
     tail: tuple[TailEntry, ...]
     """From the first op at or below `commit` that is known, up to the head, without a gap in the numbers."""
+    unsure: bool = False
+    """The sender may have acked more than `tail` tells. It leaves the older views, and says nothing of the log."""
     replica: int
 
 

@@ -4,7 +4,8 @@ Rules
 - A replica that was in normal operation in its view (log_view = view) has the log with which that view started, as the
   superblock keeps it, and what the WAL holds of that view above. Prepares of older views above were cut.
 - One that had voted (log_view < view) has the log that its vote tells, whatever the WAL says, and votes the same again.
-- If a damaged slot above the head may have held an op that was acked, the head isn't certain.
+- If a damaged slot above the head may have held an op that was acked, the head isn't certain. It is again once a log
+  of a view was taken; what says so outlives a start, in the vote that is kept.
 - A primary that starts again doesn't go on in its view. A group of one raises its view, durably, before it serves, and
   has no op above a gap.
 """
@@ -87,12 +88,14 @@ def _take_a_status(state: ReplicaState, opened: Opened) -> None:
     elif state.vote is not None:
         mark("vsr.votes_again")
         state.status = Status.VIEW_CHANGE
+        state.unsure = state.vote.unsure
         if state.is_voter:
             # Not if a checkpoint came meanwhile in which it is a learner.
             send_vote(state)
     elif not opened.head_certain or any(op > state.op for op in opened.faulty):
         mark("vsr.recovering_head")
         state.status = Status.RECOVERING_HEAD
+        state.unsure = True
     elif state.is_primary or opened.log_view < opened.view:
         mark("vsr.primary_starts_again")
         state.status = Status.VIEW_CHANGE

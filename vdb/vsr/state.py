@@ -112,6 +112,8 @@ class ReplicaState:
         self.wish = 0
         """The view that this replica wants, above its own; 0: none."""
         self.wishes: dict[int, Wish] = {}
+        self.unsure = False
+        """The log's head may be higher than is known here: no log of a view was taken since."""
         self.vote: DoViewChange | None = None
         self.votes: dict[int, DoViewChange] = {}
         self.starting = False
@@ -226,6 +228,14 @@ class ReplicaState:
         """Whether these nodes are a quorum, `replication` or `view_change`, of each active configuration."""
         return all(
             sum(voter in nodes for voter in configuration.voters) >= getattr(configuration.quorums, kind)
+            for configuration in self.active_configurations()
+        )
+
+    @property
+    def may_abstain(self) -> bool:
+        """Whether a view can start though this replica says nothing of the log: the others alone know enough of it."""
+        return self.is_voter and all(
+            configuration.quorums.view_change > configuration.quorums.nack
             for configuration in self.active_configurations()
         )
 

@@ -93,7 +93,7 @@ _VOTING: Sequence[tuple[type[Input], Handler]] = (
     (DoViewChange, on_do_view_change),
     (Headers, on_headers),
 )
-"""Inputs for those that are sure of their log's head."""
+"""Inputs for those that are sure of their log's head. Others hear wishes, too: they may abstain."""
 
 _ALWAYS: Sequence[tuple[type[Input], Handler]] = (
     (PrepareDurable, on_prepare_durable),
@@ -129,6 +129,7 @@ def _table() -> dict[tuple[Status, type[Input]], Handler | Dropped]:
         table.update({(recovering_head, kind): _UNSURE, (changing, kind): _NOT_SERVING, (normal, kind): handler})
     for kind, handler in _VOTING:
         table.update({(recovering_head, kind): _UNSURE, (changing, kind): handler, (normal, kind): handler})
+    table[recovering_head, StartViewChange] = on_start_view_change
     for kind, handler in _ALWAYS:
         table.update({(recovering_head, kind): handler, (changing, kind): handler, (normal, kind): handler})
     kinds = [ViewDurable, *(kind for kind, _ in (*_NORMAL_ALONE, *_VOTING, *_ALWAYS))]

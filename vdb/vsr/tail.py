@@ -1,7 +1,8 @@
 """What the superblock keeps of a view, as bytes: a replica's vote for it, or the log with which it started.
 
-Big-endian: kind 1 (1 vote, 2 log), to 1, view 8, log_view 8, commit 8, checkpoint_op 8, number of entries 2; then for
-each entry: op 8, bits 1 (1 present, 2 nack, 4 header known), header 256 or nothing. Nothing at all: neither of them.
+Big-endian: kind 1 (1 vote, 2 log, 3 vote of one unsure of its head), to 1, view 8, log_view 8, commit 8, checkpoint_op
+8, number of entries 2; then for each entry: op 8, bits 1 (1 present, 2 nack, 4 header known), header 256 or nothing.
+Nothing at all: neither of them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from vdb.vsr.message import DoViewChange, TailEntry
 
 _HEAD = struct.Struct(">BBQQQQH")
 _ENTRY = struct.Struct(">QB")
-_VOTE, _LOG = 1, 2
+_VOTE, _LOG, _UNSURE = 1, 2, 3
 _PRESENT, _NACK, _KNOWN = 1, 2, 4
 
 
@@ -25,7 +26,8 @@ def tail_size(entries: int) -> int:
 
 
 def encode_vote(vote: DoViewChange) -> bytes:
-    head = _HEAD.pack(_VOTE, vote.to, vote.view, vote.log_view, vote.commit, vote.checkpoint_op, len(vote.tail))
+    kind = _UNSURE if vote.unsure else _VOTE
+    head = _HEAD.pack(kind, vote.to, vote.view, vote.log_view, vote.commit, vote.checkpoint_op, len(vote.tail))
     return head + encode_entries(vote.tail)
 
 
@@ -35,10 +37,17 @@ def decode_vote(data: Buffer, replica: int) -> DoViewChange | None:
         return None
     kind, to, view, log_view, commit, checkpoint_op, count = _HEAD.unpack_from(data)
     tail = decode_entries(memoryview(data)[_HEAD.size :], count)
-    if kind != _VOTE or tail is None:
+    if kind not in (_VOTE, _UNSURE) or tail is None:
         return None
     return DoViewChange(
-        view=view, log_view=log_view, commit=commit, checkpoint_op=checkpoint_op, to=to, tail=tail, replica=replica
+        view=view,
+        log_view=log_view,
+        commit=commit,
+        checkpoint_op=checkpoint_op,
+        to=to,
+        tail=tail,
+        unsure=kind == _UNSURE,
+        replica=replica,
     )
 
 

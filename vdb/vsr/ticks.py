@@ -25,8 +25,8 @@ def on_tick(state: ReplicaState, _tick: Tick) -> None:
             _tick_as_backup(state)
         case Status.VIEW_CHANGE:
             _tick_in_view_change(state)
-        case Status.RECOVERING_HEAD if state.is_due("start view", state.timing.resend):
-            request_start_view(state)
+        case Status.RECOVERING_HEAD:
+            _tick_while_unsure(state)
         case _:
             pass
     _follow_heard_view(state)
@@ -122,6 +122,15 @@ def _tick_in_view_change(state: ReplicaState) -> None:
         want_next_view(state)
     elif state.wish > state.view and state.is_due("wish", state.timing.resend):
         tell_wish(state)
+
+
+def _tick_while_unsure(state: ReplicaState) -> None:
+    """Ask for the log of the view. When nobody leads it, let the others lead the next one, if that can be."""
+    if state.is_due("start view", state.timing.resend):
+        request_start_view(state)
+    waited = state.tick - state.view_since
+    if state.may_abstain and waited > state.timing.view_change and state.is_due("wish", state.timing.resend):
+        want_next_view(state)
 
 
 def _follow_heard_view(state: ReplicaState) -> None:

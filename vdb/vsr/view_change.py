@@ -8,6 +8,8 @@ Rules
 - A replica votes once a view, after view, log_view and vote are durable, to the primary that its own log names, and
   says the same however often it is asked.
 - The new primary makes the chosen log durable, fetches what it lacks of it, and only then starts the view.
+- One that is unsure of its head abstains, where that helps (of two, when it is one): it leaves its view for the next
+  one like a voter, durably, but its vote says nothing of the log.
 - A backup makes the log of a started view durable as its own before it acks anything in it.
 """
 
@@ -99,7 +101,8 @@ def is_fresh(state: ReplicaState, wish: Wish) -> bool:
 
 def check_wishes(state: ReplicaState) -> None:
     """Enter the highest view that a view-change quorum wants, or one above it."""
-    if state.status not in (Status.NORMAL, Status.VIEW_CHANGE):
+    abstains = state.status is Status.RECOVERING_HEAD and state.may_abstain
+    if not abstains and state.status not in (Status.NORMAL, Status.VIEW_CHANGE):
         return
     wanted = {node: wish.view for node, wish in state.wishes.items() if is_fresh(state, wish)}
     if state.wish > state.view:
@@ -119,7 +122,7 @@ def check_wishes(state: ReplicaState) -> None:
 def enter_view(state: ReplicaState, view: int) -> None:
     """Leave the present view. From here on no ack leaves until a log of this view, or a newer one, is durable."""
     assert view > state.view
-    assert state.status in (Status.NORMAL, Status.VIEW_CHANGE)
+    assert state.status is not Status.RECOVERING_HEAD or state.may_abstain
     state.failures = min(state.failures + 1, _FAILURES_MAX) if state.status is Status.VIEW_CHANGE else 0
     leave_view(state)
     state.view = view
@@ -159,6 +162,7 @@ def make_vote(state: ReplicaState) -> DoViewChange:
         checkpoint_op=state.checkpoint_op,
         to=primary_to_vote_for(state).primary(state.view),
         tail=tail,
+        unsure=state.unsure,
         replica=state.replica,
     )
 
@@ -240,6 +244,7 @@ def adopt_log(state: ReplicaState, tail: tuple[PrepareHeader, ...], commit: int)
     An empty one ends at a checkpoint of its sender, at `commit`, and names no header: it confirms nothing that isn't
     committed here. Prepares up to there stay in the journal: they may be the committed ones.
     """
+    state.unsure = False
     if tail:
         state.log.install(tail, state.commit_number)
         state.truncated(state.op)

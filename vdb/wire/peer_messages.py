@@ -126,6 +126,7 @@ def _fill_do_view_change(frame: Any, message: DoViewChange) -> None:
     group = frame.init("doViewChange")
     group.view, group.logView, group.to = message.view, message.log_view, message.to
     group.commit, group.checkpointOp = message.commit, message.checkpoint_op
+    group.unsure = message.unsure
     group.tail = len(message.tail).to_bytes(_COUNT_SIZE, "big") + encode_entries(message.tail)
 
 
@@ -142,6 +143,7 @@ def _read_do_view_change(frame: Any, replica: int) -> DoViewChange:
         checkpoint_op=group.checkpointOp,
         to=group.to,
         tail=tail,
+        unsure=group.unsure,
         replica=replica,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from sim.checkers.acks import Acks
 from sim.verdict import Verdict
 from vdb.vsr.header import ZERO_CHECKSUM, PrepareHeader
@@ -63,6 +65,12 @@ def test_an_acked_op_that_is_gone_or_another() -> None:
     acks, verdict = acked(1)
     acks.on_vote(0, vote(TailEntry(op=1, header=header(1, body=b"other"))))
     assert fired(verdict) == "I6"
+
+
+def test_a_vote_that_says_that_it_does_not_know_the_head() -> None:
+    acks, verdict = acked(1, 2)
+    acks.on_vote(0, evolve(vote(TailEntry(op=1, header=header(1), present=True)), unsure=True))
+    assert verdict.ok
 
 
 def test_a_newer_view_frees_of_what_it_cut_or_replaced() -> None:
