@@ -225,6 +225,15 @@ def test_the_setting_of_foreign_keys_changes_verdicts(classifier: Classifier, db
         assert classifier.verdict("DELETE FROM parent").writes == writes
 
 
+def test_a_connection_can_be_for_reading_alone(classifier: Classifier, db: Any) -> None:
+    assert classifier.verdict("PRAGMA query_only = ON").kind is K.PRAGMA_SET
+    assert classifier.verdict("PRAGMA query_only").kind is K.PRAGMA_READ
+    db.execute("BEGIN")
+    assert classifier.verdict("PRAGMA query_only").kind is K.PRAGMA_READ
+    with pytest.raises(SqlRefused, match="PRAGMA query_only can't be set within a transaction: VerityDB writes at its"):
+        classifier.verdict("PRAGMA query_only = ON")
+
+
 OWN = "names that begin with vdb_, and projection_meta, are VerityDB's own"
 NOT_HERE = "this connection registered it, and other nodes don't have it; call it in statements instead"
 DURABLE = "what is durable is settled by the log, and the file's journal is VerityDB's"
@@ -291,7 +300,6 @@ REFUSED: list[tuple[str, str]] = [
     ("PRAGMA schema_version = 1", "PRAGMA schema_version can't be set: SQLite counts it, and VerityDB relies on it"),
     ("PRAGMA legacy_alter_table = ON", "PRAGMA legacy_alter_table can't be set: ALTER TABLE has to do the same on"),
     ("PRAGMA ignore_check_constraints = ON", "PRAGMA ignore_check_constraints can't be set: rows that break a CHECK"),
-    ("PRAGMA query_only = ON", "PRAGMA query_only can't be set: VerityDB writes its own rows at a commit; open the"),
     ("PRAGMA temp_store = FILE", "PRAGMA temp_store can't be set: temporary tables stay in memory, so that nothing"),
     ("PRAGMA soft_heap_limit = 1", "PRAGMA soft_heap_limit can't be set: it would hold for every database of this"),
     ("PRAGMA no_such", "PRAGMA no_such is refused: it isn't among those that VerityDB knows"),

@@ -94,7 +94,14 @@ _READ_ANY = (
 _SET = (
     *("analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "case_sensitive_like"),
     *("count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names"),
-    *("read_uncommitted", "recursive_triggers", "reverse_unordered_selects", "short_column_names", "threads"),
+    *(
+        "query_only",
+        "read_uncommitted",
+        "recursive_triggers",
+        "reverse_unordered_selects",
+        "short_column_names",
+        "threads",
+    ),
 )
 
 _HEADER = ("application_id", "user_version")
@@ -120,7 +127,6 @@ _READ_ONLY = {
     "max_page_count": _FILE,
     "mmap_size": _FILE,
     "page_size": _FILE,
-    "query_only": "VerityDB writes its own rows at a commit; open the connection read-only instead",
     "schema_version": "SQLite counts it, and VerityDB relies on it",
     "secure_delete": _FILE,
     "soft_heap_limit": _PROCESS,
@@ -138,7 +144,6 @@ _SAME = {
     "legacy_alter_table": ("off", "0", "false", "no"),
     "locking_mode": ("normal",),
     "temp_store": ("memory", "2"),
-    "query_only": ("off", "0", "false", "no"),
     "writable_schema": ("off", "0", "false", "no", "reset"),
     "ignore_check_constraints": ("off", "0", "false", "no"),
     "trusted_schema": ("off", "0", "false", "no"),

@@ -36,6 +36,7 @@ from vdb.projections.store import (
     SqliteError,
     close_sqlcipher,
     compile_statement,
+    in_transaction,
     open_plain_memory,
     set_authorizer,
 )
@@ -138,8 +139,9 @@ _PRAGMA_KINDS = {
     PragmaUse.SCHEMA: StatementKind.SCHEMA,
     PragmaUse.FILE: StatementKind.WRITE,
 }
-_CHANGES_VERDICTS = ("foreign_keys", "recursive_triggers")
-"""PRAGMAs that change which tables a statement writes."""
+_QUERY_ONLY = "query_only"
+_CHANGES_VERDICTS = ("foreign_keys", "recursive_triggers", _QUERY_ONLY)
+"""PRAGMAs that change which tables a statement writes, or that aren't always taken."""
 
 _MAIN_DROPS = (actions.DROP_TABLE, actions.DROP_INDEX, actions.DROP_VIEW, actions.DROP_TRIGGER, actions.DROP_VTABLE)
 _TEMP_DROPS = (
@@ -241,7 +243,10 @@ class Classifier:
         if first in _ROWS:
             return _rows(sql, recorded, first)
         if first == "PRAGMA":
-            return _pragma(sql, recorded)
+            found = _pragma(sql, recorded)
+            if found.name == _QUERY_ONLY and found.argument is not None and in_transaction(self._db):
+                raise SqlRefused("PRAGMA query_only can't be set within a transaction: VerityDB writes at its end, too")
+            return found
         if first in _TRANSACTION_WORDS:
             return _transaction(sql)
         if first in _SCHEMA_WORDS:
