@@ -105,6 +105,20 @@ def test_one_that_is_unsure_moves_nobody_alone(group: Make) -> None:
     assert not any(vote.unsure for vote in pair.messages(DoViewChange, 1))
 
 
+def test_one_of_two_that_joins_on_an_empty_disk_does_not_abstain(group: Make) -> None:
+    """It doesn't know what its old disk promised."""
+    pair = serving(group(2))
+    pair.commit(b"a")
+    pair.crash(0)
+    pair.crash(1)
+    pair.hosts[1].platter = fresh(pair.hosts[1].replica.configuration, joins=True)
+    pair.restart(1)
+    pair.restart(0)
+    pair.tick(200)
+    assert pair.hosts[1].replica.status is Status.RECOVERING_HEAD
+    assert not any(vote.unsure for vote in pair.messages(DoViewChange, 1))
+
+
 # Logs that end at a checkpoint -----------------------------------------------------------------------------------
 
 
