@@ -72,6 +72,12 @@ class LocalDatabase:
         """All SQL databases of the node; its methods run in the node's loop."""
         return self._shared.node.databases
 
+    def sibling(self, name: str) -> LocalDatabase:
+        """Another database of the same node and tenant, made if it is missing."""
+        with _lock:
+            self._shared.users += 1
+        return _open_on(self._shared, name, self.crud.tenant)
+
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run an asynchronous function in the node's loop, and wait for it."""
         return self._shared.node.loop.call(work)
@@ -133,6 +139,13 @@ def open_local(
     with the keys of the first of them.
     """
     shared = _acquire(os.fspath(data_dir), keys, region)
+    return _open_on(shared, name, tenant, data_class, placement)
+
+
+def _open_on(
+    shared: _SharedNode, name: str, tenant: int, data_class: DataClass = DataClass.PHI, placement: str = ""
+) -> LocalDatabase:
+    """A database of a node that was acquired for it; lets go of the node if that fails."""
     try:
         databases = shared.node.databases
 

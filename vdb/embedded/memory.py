@@ -23,6 +23,25 @@ class _Scratch:
         self.home = open_local(":memory:")
         self.served = 0
         self.users: dict[str, int] = {}
+        """By the database's name."""
+        self.shared: dict[str, str] = {}
+        """Names of databases by those that programs gave; as long as somebody uses them."""
+
+    def take(self, shared_name: str) -> str:
+        name = self.shared.get(shared_name) if shared_name else None
+        if name is None:
+            self.served += 1
+            name = f"memory-{self.served}"
+            if shared_name:
+                self.shared[shared_name] = name
+        self.users[name] = self.users.get(name, 0) + 1
+        return name
+
+    def leave(self, name: str) -> None:
+        self.users[name] -= 1
+        if not self.users[name]:
+            del self.users[name]
+            self.shared = {given: each for given, each in self.shared.items() if each != name}
 
 
 _lock = threading.Lock()
@@ -32,36 +51,29 @@ _current: list[_Scratch] = []
 def open_memory(shared_name: str = "") -> tuple[LocalDatabase, Callable[[], None]]:
     """A throw-away database, and what lets go of it. Without a name it is nobody else's."""
     with _lock:
-        scratch = _scratch()
-        scratch.served += 1
-        name = f"shared-{shared_name.encode().hex()[:48]}" if shared_name else f"memory-{scratch.served}"
-        scratch.users[name] = scratch.users.get(name, 0) + 1
+        if not _current or not _current[0].home.node.is_ours:
+            _current[:] = [_Scratch()]
+        scratch = _current[0]
+        name = scratch.take(shared_name)
     try:
         database = scratch.home.sibling(name)
     except BaseException:
-        _let_go(scratch, name)
+        _leave(scratch, name)
         raise
     done: list[bool] = []
 
     def let_go() -> None:
         if not done:
             done.append(True)
-            _let_go(scratch, name)
+            database.close()
+            _leave(scratch, name)
 
     return database, let_go
 
 
-def _scratch() -> _Scratch:
-    if not _current or not _current[0].home.node.is_ours:
-        _current[:] = [_Scratch()]
-    return _current[0]
-
-
-def _let_go(scratch: _Scratch, name: str) -> None:
+def _leave(scratch: _Scratch, name: str) -> None:
     with _lock:
-        scratch.users[name] -= 1
-        if not scratch.users[name]:
-            del scratch.users[name]
+        scratch.leave(name)
         if scratch.users or scratch.served < SERVED_MAX:
             return
         _current[:] = [each for each in _current if each is not scratch]

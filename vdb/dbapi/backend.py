@@ -1,0 +1,112 @@
+"""What a connection of the DB-API stands on: a session with a database, in this process or at a node far away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from vdb.changes import Attribution
+from vdb.ports import Connection
+from vdb.sql.host import run_inline
+from vdb.sql.results import Result
+from vdb.sql.session import SqlSession
+from vdb.sql.verdict import Verdict
+
+
+class Backend(Protocol):
+    """Errors are the binding's and `vdb.errors`'. Parameters are of SQLite's own types; nobody else changes them."""
+
+    @property
+    def session(self) -> SqlSession | None:
+        """The session, where it is in this process: then reads go straight to SQLite."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+
+    @property
+    def total_changes(self) -> int:
+        """Rows that the connection has changed since it was opened."""
+
+    def verdict(self, sql: str) -> Verdict:
+        """What a statement is."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> Result:
+        """Run one statement."""
+
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> Result:
+        """Run one statement for each of several parameters."""
+
+    def commit(self) -> None:
+        """Commit what is open."""
+
+    def rollback(self) -> None:
+        """Roll back what is open."""
+
+    def attribute(self, attribution: Attribution) -> None:
+        """On whose behalf the next transaction is made."""
+
+    def interrupt(self) -> None:
+        """Stop what runs, from any thread."""
+
+    def notice(self) -> None:
+        """A read failed: give back what a transaction held that SQLite has ended."""
+
+    def close(self) -> None:
+        """Roll back what is open, and end."""
+
+    def abandon(self) -> None:
+        """Close without waiting, in any thread: the connection was forgotten."""
+
+
+class LocalBackend:
+    """A session in this process. `end` gives it back to the database that it is of."""
+
+    def __init__(self, session: SqlSession, end: Callable[[], None], abandon: Callable[[], None]) -> None:
+        self.session: SqlSession = session
+        self._db: Any = session.db
+        self._end = end
+        self._abandon = abandon
+
+    @property
+    def db(self) -> Connection:
+        """SQLite's own connection."""
+        return self.session.db
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._db.in_transaction)
+
+    @property
+    def total_changes(self) -> int:
+        return int(self._db.total_changes) - self.session.own_changes
+
+    def verdict(self, sql: str) -> Verdict:
+        return run_inline(self.session.verdict(sql))
+
+    def execute(self, sql: str, parameters: Any = ()) -> Result:
+        return run_inline(self.session.execute(sql, parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> Result:
+        return run_inline(self.session.executemany(sql, parameters))
+
+    def commit(self) -> None:
+        run_inline(self.session.commit())
+
+    def rollback(self) -> None:
+        run_inline(self.session.rollback())
+
+    def attribute(self, attribution: Attribution) -> None:
+        self.session.attribution = attribution
+
+    def interrupt(self) -> None:
+        self._db.interrupt()
+
+    def notice(self) -> None:
+        self.session.notice()
+
+    def close(self) -> None:
+        self._end()
+
+    def abandon(self) -> None:
+        self._abandon()

@@ -1,0 +1,371 @@
+"""Connections: PEP 249's, with what Python's `sqlite3` adds, and on whose behalf transactions are made.
+
+Transactions are begun as `sqlite3` does it. With `autocommit=LEGACY_TRANSACTION_CONTROL`, the default, one begins by
+itself before INSERT, UPDATE, DELETE and REPLACE, in the mode that `isolation_level` says; None leaves it to the
+program. With `autocommit=False` one is always open; with True none begins by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from vdb.dbapi import errors
+from vdb.dbapi.attribution import own_attribution
+from vdb.dbapi.blob import Blob
+from vdb.dbapi.callbacks import Callbacks
+from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
+from vdb.dbapi.copying import copy_database, dump
+from vdb.dbapi.cursor import Cursor
+from vdb.dbapi.errors import OperationalError, ProgrammingError, translated
+from vdb.dbapi.opening import open_backend
+from vdb.errors import VerityError
+from vdb.world.threads import thread_ident
+
+C = TypeVar("C", bound="Connection")
+
+_LEVELS = ("", "DEFERRED", "IMMEDIATE", "EXCLUSIVE")
+_ROWS_AT_ONCE = 250
+
+
+class Connection(Callbacks):
+    """One session with a database. See `vdb.dbapi.connect` for the arguments."""
+
+    Warning = errors.Warning
+    Error = errors.Error
+    InterfaceError = errors.InterfaceError
+    DatabaseError = errors.DatabaseError
+    DataError = errors.DataError
+    OperationalError = errors.OperationalError
+    IntegrityError = errors.IntegrityError
+    InternalError = errors.InternalError
+    ProgrammingError = errors.ProgrammingError
+    NotSupportedError = errors.NotSupportedError
+
+    row_factory: Any = None
+    """Given to each cursor."""
+
+    def __new__(cls: type[C], *_: Any, **__: Any) -> C:
+        connection = super().__new__(cls)
+        connection.reads, connection.facts, connection.limits = {}, {}, {}
+        return connection
+
+    def __init__(
+        self,
+        database: Any,
+        timeout: float = 5.0,
+        detect_types: int = 0,
+        isolation_level: str | None = "",
+        check_same_thread: bool = True,
+        factory: Any = None,
+        cached_statements: int = 128,
+        uri: bool = False,
+        *,
+        autocommit: bool | int = LEGACY_TRANSACTION_CONTROL,
+        keys: Any = None,
+        tenant: int = 1,
+        name: str = "main",
+        region: str | None = None,
+        actor: str = "",
+        purpose: str = "",
+        metadata: Mapping[str, str] | None = None,
+        as_of: Any = None,
+    ) -> None:
+        begin = _begin(isolation_level)
+        if autocommit not in (True, False, LEGACY_TRANSACTION_CONTROL):
+            raise ValueError("autocommit must be True, False, or LEGACY_TRANSACTION_CONTROL")
+        if self.opened:
+            self._forget()
+        super().__init__()
+        backend = open_backend(
+            database,
+            uri=uri,
+            timeout=timeout,
+            cached_statements=cached_statements,
+            keys=keys,
+            tenant=tenant,
+            name=name,
+            region=region,
+            as_of=as_of,
+        )
+        self.opened = True
+        self.backend = backend
+        self.db = None if backend.session is None else backend.session.db
+        self.thread = thread_ident() if check_same_thread else None
+        self.detect_types = detect_types
+        self.careful = False
+        self.text_wanted = str
+        self.row_factory = None
+        self._isolation_level = isolation_level
+        self._autocommit = autocommit
+        self.begin = begin if autocommit == LEGACY_TRANSACTION_CONTROL and autocommit is not False else None
+        self.attribution = own_attribution(actor, purpose, metadata)
+        if autocommit is False:
+            self.begin_now("BEGIN")
+
+    # Statements --------------------------------------------------------------------------------------------------
+
+    def cursor(self, factory: Any = Cursor) -> Any:
+        """A new cursor."""
+        if factory is Cursor:
+            cursor = Cursor(self)
+        else:
+            self.ready()
+            cursor = factory(self)
+            if not issubclass(type(cursor), Cursor):
+                raise TypeError(f"factory must return a cursor, not {type(cursor).__name__}")
+        if self.row_factory is not None:
+            cursor.row_factory = self.row_factory
+        return cursor
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Any:
+        """Run one statement in a new cursor."""
+        return self.cursor().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any:
+        """Run one statement for each of several parameters, in a new cursor."""
+        return self.cursor().executemany(sql, parameters)
+
+    def executescript(self, script: str, /) -> Any:
+        """Run all statements of a text, in a new cursor."""
+        return self.cursor().executescript(script)
+
+    def __call__(self, sql: str, /) -> Any:
+        """What the statement is, once SQLite has prepared it."""
+        self.ready()
+        if not isinstance(sql, str):
+            raise TypeError(f"argument 1 must be str, not {type(sql).__name__}")
+        self.facts_of(sql)
+        return _Statement._made(sql)
+
+    # Transactions ------------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Commit what is open: returns when it is in the log."""
+        backend = self.ready()
+        if self._autocommit is True:
+            return
+        if backend.in_transaction:
+            with self.traced("COMMIT"), self.running():
+                backend.commit()
+        if self._autocommit is False:
+            self.begin_now("BEGIN")
+
+    def rollback(self) -> None:
+        """Roll back what is open."""
+        backend = self.ready()
+        if self._autocommit is True:
+            return
+        if backend.in_transaction:
+            with self.traced("ROLLBACK"), self.running():
+                backend.rollback()
+        if self._autocommit is False:
+            self.begin_now("BEGIN")
+
+    def __enter__(self: C) -> C:
+        self.ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> Literal[False]:
+        if kind is not None:
+            self.rollback()
+            return False
+        try:
+            self.commit()
+        except BaseException:
+            if self.backend is not None:
+                self.rollback()
+            raise
+        return False
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.ready().in_transaction
+
+    @property
+    def total_changes(self) -> int:
+        """Rows that were inserted, updated or deleted since the connection was opened."""
+        return self.ready().total_changes
+
+    @property
+    def isolation_level(self) -> str | None:
+        """How transactions begin by themselves: "", DEFERRED, IMMEDIATE or EXCLUSIVE; None: they don't."""
+        self.ready()
+        return self._isolation_level
+
+    @isolation_level.setter
+    def isolation_level(self, level: str | None) -> None:
+        begin = _begin(level)
+        backend = self.ready()
+        if level is None and self.begin is not None and backend.in_transaction:
+            self.commit()
+        self._isolation_level = level if level is None else str.__str__(level)
+        self.begin = begin if self._autocommit == LEGACY_TRANSACTION_CONTROL else None
+
+    @property
+    def autocommit(self) -> bool | int:
+        """Whether each statement is a transaction; LEGACY_TRANSACTION_CONTROL: `isolation_level` says it."""
+        self.ready()
+        return self._autocommit
+
+    @autocommit.setter
+    def autocommit(self, value: bool | int) -> None:
+        backend = self.ready()
+        if value not in (True, False, LEGACY_TRANSACTION_CONTROL):
+            raise ValueError("autocommit must be True, False, or LEGACY_TRANSACTION_CONTROL")
+        if value is True and backend.in_transaction:
+            with self.running():
+                backend.commit()
+        self._autocommit = value
+        self.begin = _begin(self._isolation_level) if value == LEGACY_TRANSACTION_CONTROL else None
+        if value is False and not backend.in_transaction:
+            self.begin_now("BEGIN")
+
+    # Rows ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def text_factory(self) -> Any:
+        """What makes text of bytes; str unless set."""
+        return self.text_wanted
+
+    @text_factory.setter
+    def text_factory(self, factory: Any) -> None:
+        self.text_wanted = factory
+        if factory is not str:
+            self.careful = True
+            self.reads = {}
+
+    def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False, name: str = "main") -> Blob:
+        """Read a value piece by piece. Writing is refused: use UPDATE."""
+        self.ready()
+        return Blob._opened(self, table, column, row, name)
+
+    # On whose behalf -----------------------------------------------------------------------------------------------
+
+    @property
+    def actor(self) -> str:
+        """Who makes the transactions that begin from now on."""
+        return self.attribution.actor
+
+    @actor.setter
+    def actor(self, actor: str) -> None:
+        self.attribution = own_attribution(actor, self.purpose, self.metadata)
+
+    @property
+    def purpose(self) -> str:
+        """What they are made for."""
+        return self.attribution.purpose
+
+    @purpose.setter
+    def purpose(self, purpose: str) -> None:
+        self.attribution = own_attribution(self.actor, purpose, self.metadata)
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What else is said of them."""
+        return self.attribution.metadata
+
+    @metadata.setter
+    def metadata(self, metadata: Mapping[str, str]) -> None:
+        self.attribution = own_attribution(self.actor, self.purpose, metadata)
+
+    # The whole -----------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Stop the statement that runs, from any thread."""
+        if not self.opened:
+            raise ProgrammingError("Base Connection.__init__ not called.")
+        if self.backend is None:
+            raise ProgrammingError("Cannot operate on a closed database.")
+        self.backend.interrupt()
+
+    def iterdump(self) -> Iterator[str]:
+        """The statements that make the same database, without VerityDB's own tables."""
+        self.ready()
+        return dump(self)
+
+    def backup(
+        self,
+        target: Any,
+        *,
+        pages: int = -1,
+        progress: Callable[[int, int, int], Any] | None = None,
+        name: str = "main",
+        sleep: float = 0.250,
+    ) -> None:
+        """Make another connection's database, this package's or Python's `sqlite3`'s, the same as this one.
+
+        By SQL, a table at a time; `pages` counts tables, the schema as one of them.
+        """
+        self.ready()
+        if not (isinstance(target, Connection) or type(target).__name__ == "Connection"):
+            raise TypeError(f"backup() argument 1 must be a Connection, not {type(target).__name__}")
+        if target is self:
+            raise ValueError("target cannot be the same connection instance")
+        if progress is not None and not callable(progress):
+            raise TypeError("progress argument must be a callable")
+        if isinstance(target, Connection):
+            target.ready()
+        if target.in_transaction:
+            raise OperationalError("target is in transaction")
+        if name not in ("main", "temp"):
+            raise OperationalError(f"unknown database {name}")
+        copy_database(self, target, pages=pages, progress=progress)
+
+    def close(self) -> None:
+        """Roll back what is open, and end. Closing twice is harmless."""
+        if not self.opened:
+            raise ProgrammingError("Base Connection.__init__ not called.")
+        self.check_thread()
+        if self.busy:
+            raise ProgrammingError("Cannot close a connection while one of its statements runs.")
+        backend, self.backend, self.db = self.backend, None, None
+        self.reads, self.facts = {}, {}
+        if backend is not None:
+            try:
+                backend.close()
+            except VerityError as error:
+                raise translated(error) from error
+
+    def _forget(self) -> None:
+        """Begin anew, on another database."""
+        self.opened = False
+        backend, self.backend, self.db = self.backend, None, None
+        if backend is not None:
+            backend.close()
+
+    def __del__(self) -> None:
+        backend, self.backend = self.backend, None
+        if backend is not None:
+            backend.abandon()
+
+
+class _Statement:
+    """What calling a connection gives: a statement that SQLite takes."""
+
+    def __new__(cls) -> _Statement:
+        raise TypeError("cannot create 'vdb.dbapi.Statement' instances")
+
+    @classmethod
+    def _made(cls, sql: str) -> _Statement:
+        statement = object.__new__(cls)
+        statement.sql = sql
+        return statement
+
+    sql: str
+
+
+def _begin(level: str | None) -> str | None:
+    """How a transaction begins at an isolation level."""
+    if level is None:
+        return None
+    if not isinstance(level, str):
+        raise TypeError("isolation_level must be str or None")
+    known = str.upper(str.__str__(level))
+    if known not in _LEVELS:
+        raise ValueError("isolation_level string must be '', 'DEFERRED', 'IMMEDIATE', or 'EXCLUSIVE'")
+    return f"BEGIN {known}"

@@ -1,0 +1,287 @@
+"""Cursors: a statement that was run, and its rows.
+
+Most statements are reads of a text that was seen before, with parameters of SQLite's own types: those go straight to
+SQLite. Everything else takes the long way, where parameters are adapted, a transaction is begun, the session runs the
+statement, and a cursor that is used from within its own statement is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from vdb.dbapi.adapting import each_of, known, parameters_of
+from vdb.dbapi.converting import Plan, converted, plain_description, plan_of
+from vdb.dbapi.errors import Error, ProgrammingError
+from vdb.dbapi.state import CLOSED, ConnectionState
+from vdb.projections.store import open_plain_memory
+from vdb.sql.verdict import StatementKind
+from vdb.world.threads import thread_ident
+
+C = TypeVar("C", bound="Cursor")
+
+_READS = (StatementKind.READ, StatementKind.EXPLAIN, StatementKind.PRAGMA_READ)
+_RECURSIVE = "Recursive use of cursors not allowed."
+_NOT_INITIALISED = "Base Cursor.__init__ not called."
+
+
+class Cursor:
+    """PEP 249's cursor, with what Python's `sqlite3` adds."""
+
+    arraysize = 1
+    connection: Any = None
+    _state: ConnectionState = CLOSED
+    """The connection's; CLOSED once the cursor is closed."""
+    _source: Any = None
+    """Where rows come from: a cursor of SQLite's, or a result."""
+    _own: Any = None
+    """A cursor of SQLite's that is used again and again for reads."""
+    _simple = False
+    """Whether rows go to the program as SQLite gives them, from a cursor of SQLite's."""
+    _locked = False
+    _plan: Plan | None = None
+    _row_factory: Any = None
+    _lastrowid: int | None = None
+    _shape: Any = None
+
+    def __init__(self, connection: Any, /) -> None:
+        if self._locked:
+            raise ProgrammingError(_RECURSIVE)
+        if not isinstance(connection, ConnectionState):
+            raise TypeError(f"Cursor() argument 1 must be a Connection, not {type(connection).__name__}")
+        connection.ready()
+        if self.connection is not None:
+            self._reset()
+            self._row_factory = None
+        self.connection = connection
+        self._state = connection
+
+    # Running -----------------------------------------------------------------------------------------------------
+
+    def execute(self: C, sql: str, parameters: Any = (), /) -> C:
+        """Run one statement."""
+        state = self._state
+        thread = state.thread
+        if (
+            sql in state.reads
+            and (thread is None or thread == thread_ident())
+            and type(parameters) is tuple
+            and known.plain.issuperset(map(type, parameters))
+        ):
+            own = self._own
+            if own is None:
+                own = self._own = state.db.cursor()
+            try:
+                own.execute(sql, parameters)
+            except Error as error:
+                self._source = None
+                raise state.told(error) from None
+            self._source = own
+            self._shape = None
+            if state.detect_types:
+                self._plan = plan_of(own.description, state.detect_types)
+                self._simple = self._plan is None and self._row_factory is None
+            else:
+                self._simple = self._row_factory is None
+            return self
+        self._execute(sql, parameters, many=False)
+        return self
+
+    def executemany(self: C, sql: str, parameters: Any, /) -> C:
+        """Run one statement that changes rows, once for each of several parameters."""
+        self._execute(sql, parameters, many=True)
+        return self
+
+    def executescript(self: C, script: str, /) -> C:
+        """Run all statements of a text. An open transaction is committed before, unless `autocommit` is set."""
+        state = self._ready()
+        if not isinstance(script, str):
+            raise TypeError(f"executescript() argument must be str, not {type(script).__name__}")
+        self._reset()
+        with self._lock():
+            state.run_script(script)
+        return self
+
+    def _execute(self, sql: str, parameters: Any, *, many: bool) -> None:
+        state = self._ready()
+        if not isinstance(sql, str):
+            raise TypeError(f"execute() argument 1 must be str, not {type(sql).__name__}")
+        rows = each_of(parameters) if many else iter(())
+        self._reset()
+        with self._lock():
+            facts = state.facts_of(sql)
+            if many and facts.kind in _READS:
+                raise ProgrammingError("executemany() can only execute DML statements.")
+            if facts.changes_rows:
+                state.begin_if_wanted()
+            with state.traced(sql):
+                source = state.run_many(sql, rows) if many else state.run(sql, parameters_of(parameters), facts)
+        self._source = source
+        self._plan = plan_of(source.description, state.detect_types) if state.detect_types else None
+        self._simplify()
+        if not many and facts.kind not in _READS and source.lastrowid is not None:
+            self._lastrowid = source.lastrowid
+
+    # Fetching ----------------------------------------------------------------------------------------------------
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        if self._simple:
+            state = self._state
+            thread = state.thread
+            if thread is None or thread == thread_ident():
+                try:
+                    return self._source.fetchone()
+                except Error as error:
+                    raise state.told(error) from None
+        rows = self._fetch(1)
+        return rows[0] if rows else None
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        """The next rows, `arraysize` unless said otherwise; none at the end."""
+        return self._fetch(self.arraysize if size is None else size)
+
+    def fetchall(self) -> list[Any]:
+        """All rows that are left."""
+        return self._fetch(None)
+
+    def __iter__(self: C) -> C:
+        return self
+
+    def __next__(self) -> Any:
+        if self._simple:
+            state = self._state
+            thread = state.thread
+            if thread is None or thread == thread_ident():
+                try:
+                    row = self._source.fetchone()
+                except Error as error:
+                    raise state.told(error) from None
+                if row is None:
+                    raise StopIteration
+                return row
+        rows = self._fetch(1)
+        if not rows:
+            raise StopIteration
+        return rows[0]
+
+    def _fetch(self, count: int | None) -> list[Any]:
+        """Up to `count` rows, or all, as the program wants them."""
+        state = self._ready()
+        source = self._source
+        if source is None:
+            return []
+        with self._lock():
+            with state.reading():
+                if count is None:
+                    rows = source.fetchall()
+                elif count == 1:
+                    row = source.fetchone()
+                    rows = [] if row is None else [row]
+                else:
+                    rows = source.fetchmany(count)
+            plan = self._plan
+            if plan is not None:
+                rows = [converted(row, plan) for row in rows]
+            factory = self._row_factory
+            return rows if factory is None else [factory(self, row) for row in rows]
+
+    # What it says of itself --------------------------------------------------------------------------------------
+
+    @property
+    def description(self) -> tuple[tuple[Any, ...], ...] | None:
+        """The result's columns, by name; None if the statement gives no rows."""
+        source = self._source
+        return None if source is None else plain_description(source.description, self._state.detect_types)
+
+    @property
+    def rowcount(self) -> int:
+        """Rows that the statement changed; -1 for other statements."""
+        return -1 if self._source is None else int(self._source.rowcount)
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The rowid of the row that was inserted last."""
+        return self._lastrowid
+
+    @property
+    def row_factory(self) -> Any:
+        """Called with the cursor and a row, a tuple; what it returns is what is fetched."""
+        return self._row_factory
+
+    @row_factory.setter
+    def row_factory(self, factory: Any) -> None:
+        self._row_factory = factory
+        self._simplify()
+
+    def shape(self) -> Any:
+        """A cursor of SQLite's with this one's columns."""
+        if self._shape is None:
+            description = self.description
+            if description is None:
+                description = ()
+            names = ", ".join(f'NULL AS "{_quoted(column[0])}"' for column in description)
+            # The cursor keeps its connection; it is never stepped.
+            self._shape = open_plain_memory().execute(f"SELECT {names or 'NULL'} LIMIT 0")
+        return self._shape
+
+    # The rest of PEP 249 -------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Give the statement back. The cursor can't be used any more."""
+        if self.connection is None:
+            raise ProgrammingError(_NOT_INITIALISED)
+        if self._locked:
+            raise ProgrammingError(_RECURSIVE)
+        self.connection.check_thread()
+        if self.connection.backend is None:
+            self._state = CLOSED
+            raise ProgrammingError("Cannot operate on a closed database.")
+        self._reset()
+        self._state = CLOSED
+
+    def setinputsizes(self, sizes: Any, /) -> None:
+        """Required by PEP 249; does nothing."""
+
+    def setoutputsize(self, size: Any, column: Any = None, /) -> None:
+        """Required by PEP 249; does nothing."""
+
+    # Guards --------------------------------------------------------------------------------------------------------
+
+    def _ready(self) -> ConnectionState:
+        if self.connection is None:
+            raise ProgrammingError(_NOT_INITIALISED)
+        if self._locked:
+            raise ProgrammingError(_RECURSIVE)
+        self.connection.ready()
+        if self._state is CLOSED:
+            raise ProgrammingError("Cannot operate on a closed cursor.")
+        return self._state
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        self._locked = True
+        try:
+            yield
+        finally:
+            self._locked = False
+
+    def _reset(self) -> None:
+        """Let go of the statement before."""
+        self._source = self._own = self._shape = self._plan = None
+        self._simple = False
+
+    def _simplify(self) -> None:
+        self._simple = (
+            self._source is not None
+            and self._row_factory is None
+            and self._plan is None
+            and not self._state.careful
+            and self._state.db is not None
+            and not hasattr(self._source, "rows")
+        )
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', '""')

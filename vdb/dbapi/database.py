@@ -1,0 +1,119 @@
+"""`vdb.open_crud`: a SQL database in this process, with its migrations applied.
+
+with vdb.open_crud("data", migrations="migrations", keys="root.key") as clinic:
+    with clinic.connect(actor="dr-lee", purpose="treatment") as connection:
+        connection.execute("INSERT INTO patients (name) VALUES (?)", ("Ada",))
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from vdb.dbapi.connection import Connection
+from vdb.embedded.crud import DEFAULT_NAME, LocalDatabase, open_local
+from vdb.embedded.database import DEFAULT_REGION
+from vdb.embedded.keys import Keys
+from vdb.sql.host import run_inline
+from vdb.sql.migrations import Applied, Migration, apply_migrations, load_migrations, read_applied
+from vdb.types import DataClass, Position, Region
+from vdb.world.folders import read_texts
+
+Migrations = str | os.PathLike[str] | Mapping[str, str] | None
+"""A directory of files NNNN_name.sql, or their texts by their names."""
+
+
+class SqlDatabase:
+    """One SQL database. Thread-safe; a connection is for one thread at a time. A context manager."""
+
+    def __init__(self, local: LocalDatabase) -> None:
+        self.local = local
+        """The database as the node in this process has it."""
+
+    @property
+    def name(self) -> str:
+        return self.local.crud.name
+
+    @property
+    def position(self) -> Position:
+        """Before which all that this database has applied lies."""
+        return self.local.crud.position
+
+    @property
+    def offset(self) -> int:
+        """The next offset of the database's log."""
+        return self.local.crud.applied
+
+    def connect(self, **options: Any) -> Connection:
+        """A connection of the DB-API; options are those of `vdb.dbapi.connect`, such as `actor` and `as_of`."""
+        return Connection(self.local, **options)
+
+    def migrate(self, migrations: Migrations) -> list[Migration]:
+        """Apply the migrations that this database hasn't yet; those that it applied now.
+
+        MigrationError names the one that changed since, is missing, or fails: then it has left nothing.
+        """
+        found = load_migrations(_texts(migrations))
+        session = self.local.session()
+        try:
+            return run_inline(apply_migrations(session, found))
+        finally:
+            self.local.end(session)
+
+    def migrations(self) -> Sequence[Applied]:
+        """The migrations that were applied, in order."""
+        session = self.local.session()
+        try:
+            return run_inline(read_applied(session))
+        finally:
+            self.local.end(session)
+
+    def close(self) -> None:
+        """Let go of the data directory. Connections that are open end. Closing twice is harmless."""
+        self.local.close()
+
+    def __enter__(self) -> SqlDatabase:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_crud(
+    data_dir: str | os.PathLike[str],
+    migrations: Migrations = None,
+    keys: Keys = None,
+    *,
+    name: str = DEFAULT_NAME,
+    tenant: int = 1,
+    region: Region | str = DEFAULT_REGION,
+    data_class: DataClass = DataClass.PHI,
+    placement: str = "",
+) -> SqlDatabase:
+    """Open the SQL database `name` in a data directory, making what is missing, and apply its migrations.
+
+    `data_dir` ":memory:" gives a throw-away one. `keys` as for `vdb.open`. `data_class` and `placement` (a region's
+    name, or 'global', never for PHI; empty: the region) count when the database is made.
+    Raises what `vdb.open` raises, and MigrationError.
+    """
+    local = open_local(
+        data_dir, keys, name=name, tenant=tenant, region=region, data_class=data_class, placement=placement
+    )
+    database = SqlDatabase(local)
+    try:
+        if migrations is not None:
+            database.migrate(migrations)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _texts(migrations: Migrations) -> Mapping[str, str]:
+    if migrations is None:
+        return {}
+    return migrations if isinstance(migrations, Mapping) else read_texts(migrations, ".sql")

@@ -1,0 +1,276 @@
+"""What a connection's cursors work on: its session, who may use it, and what is known of each statement's text.
+
+`reads` names the statements that may go straight to SQLite. It is empty while the connection isn't open, and while
+Python code might run inside of SQLite (functions, collations, handlers, a text factory of the program's own): then
+each step is guarded against statements that use their own cursor, or close their own connection, from within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from attrs import frozen
+
+from vdb.changes import NOBODY, Attribution
+from vdb.dbapi.attribution import current
+from vdb.dbapi.backend import Backend
+from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
+from vdb.dbapi.errors import DataError, Error, OperationalError, ProgrammingError, Warning, completed, translated
+from vdb.errors import VerityError
+from vdb.sql.keywords import leading_words, split_script, tokens
+from vdb.sql.results import Result
+from vdb.sql.sqlite_api import limit
+from vdb.sql.verdict import StatementKind
+from vdb.world.threads import thread_ident
+
+TEXTS_MAX = 512
+"""Statements that a connection knows, at most."""
+
+TEXT_SIZE_MAX = 32_768
+"""Characters of a statement that is remembered."""
+
+SQL_LENGTH_MAX = 1_000_000_000
+"""SQLite's own limit."""
+
+_CHANGES_ROWS = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+_SEVERAL = "You can only execute one statement at a time."
+
+
+@frozen
+class Facts:
+    """What a statement's text says."""
+
+    kind: StatementKind
+    changes_rows: bool
+    """Whether it begins as one that a transaction is begun for."""
+
+
+@frozen
+class Failure:
+    """A program's function raised an error inside of SQLite, which knows only that it failed."""
+
+    error: BaseException
+    text: str
+    """What the program is told; empty: what SQLite says."""
+
+
+class ConnectionState:
+    """The part of a connection that its cursors see."""
+
+    backend: Backend | None = None
+    """None: not opened, or closed."""
+    db: Any = None
+    """SQLite's own connection, where the session is in this process."""
+    thread: int | None = 0
+    """The thread that may use it; None: any."""
+    opened = False
+    careful = False
+    busy = 0
+    """Statements that run now, one within another."""
+    detect_types = 0
+    begin: str | None = None
+    """How a transaction is begun before a statement that changes rows; None: it isn't."""
+    text_wanted: Any = str
+    sql_length_max = SQL_LENGTH_MAX
+    failure: Failure | None = None
+    attribution: Attribution = NOBODY
+    autocommit: Any = LEGACY_TRANSACTION_CONTROL
+
+    def __init__(self) -> None:
+        self.reads: dict[str, bool] = {}
+        self.facts: dict[str, Facts] = {}
+        self.limits: dict[int, int] = {}
+        """Limits that the program has set."""
+        self.tracer: Callable[[str], Any] | None = None
+        self.tracing: list[str] = []
+        """How the statements begin that the program runs now."""
+
+    def ready(self) -> Backend:
+        """The session, for a statement or a setting. ProgrammingError in a wrong thread, or where there is none."""
+        if not self.opened:
+            raise ProgrammingError("Base Connection.__init__ not called.")
+        self.check_thread()
+        if self.backend is None:
+            raise ProgrammingError("Cannot operate on a closed database.")
+        return self.backend
+
+    def check_thread(self) -> None:
+        """ProgrammingError in a thread that may not use the connection."""
+        here = thread_ident()
+        if self.thread is not None and self.thread != here:
+            raise ProgrammingError(
+                "SQLite objects created in a thread can only be used in that same thread. The object was created in "
+                f"thread id {self.thread} and this is thread id {here}."
+            )
+
+    def beware(self) -> None:
+        """Python code may run inside of SQLite from now on, and other sessions can't run our statements."""
+        self.careful = True
+        self.reads = {}
+        session = None if self.backend is None else self.backend.session
+        if session is not None:
+            session.shares = False
+
+    def facts_of(self, sql: str) -> Facts:
+        """What the statement is. Raises what SQLite, or VerityDB, says against it."""
+        found = self.facts.get(sql)
+        if found is None:
+            check_text(sql, self.sql_length_max)
+            backend = self.ready()
+            with self.limited(), self.running():
+                kind = backend.verdict(sql).kind
+            words = leading_words(sql, 1)
+            found = Facts(kind, bool(words) and words[0] in _CHANGES_ROWS)
+            if len(sql) <= TEXT_SIZE_MAX:
+                self._remember(sql, found)
+        return found
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """While SQLite works for the program: errors are those of the DB-API, and nobody closes the connection."""
+        self.busy += 1
+        try:
+            yield
+        except Error as error:
+            raise self.told(error) from error.__cause__
+        except Warning as error:
+            if str(error) != _SEVERAL:
+                raise
+            raise ProgrammingError(_SEVERAL) from None
+        except VerityError as error:
+            raise translated(error) from error
+        finally:
+            self.busy -= 1
+
+    def told(self, error: Error) -> BaseException:
+        """What the program sees of an error of SQLite's."""
+        failure, self.failure = self.failure, None
+        if self.backend is not None:
+            self.backend.notice()
+        if failure is None:
+            return completed(error)
+        if isinstance(failure.error, MemoryError):
+            return failure.error
+        if isinstance(failure.error, OverflowError):
+            return completed(DataError("string or blob too big"))
+        return completed(OperationalError(failure.text) if failure.text else error)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While SQLite makes rows for the program: text is as the program wants it, limits are the program's."""
+        db = self.db
+        if db is None or (self.text_wanted is str and not self.limits):
+            with self.running():
+                yield
+            return
+        before = db.text_factory
+        db.text_factory = self.text_wanted
+        try:
+            with self.limited(), self.running():
+                yield
+        finally:
+            db.text_factory = before
+
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """While the program's limits count: what VerityDB runs itself has SQLite's own."""
+        before = [(category, limit(self.db, category, value)) for category, value in self.limits.items()]
+        try:
+            yield
+        finally:
+            for category, value in before:
+                limit(self.db, category, value)
+
+    @contextmanager
+    def traced(self, sql: str) -> Iterator[None]:
+        """While this statement of the program's runs: the trace callback is told of it."""
+        if self.tracer is None:
+            yield
+            return
+        self.tracing.append(_traceable(sql))
+        try:
+            yield
+        finally:
+            self.tracing.pop()
+
+    def run(self, sql: str, parameters: Any, facts: Facts) -> Any:
+        """Run one statement in the session: a cursor of SQLite's, or a result."""
+        backend = self.ready()
+        db = self.db
+        with self.reading():
+            if facts.kind is StatementKind.READ and db is not None:
+                return db.execute(sql, parameters)
+            self._attribute(backend)
+            return _source(backend.execute(sql, parameters))
+
+    def run_many(self, sql: str, parameters: Iterable[Any]) -> Any:
+        """Run one statement for each of the parameters."""
+        backend = self.ready()
+        with self.reading():
+            self._attribute(backend)
+            return _source(backend.executemany(sql, parameters))
+
+    def run_script(self, script: str) -> None:
+        """Run all statements of a text; their rows are thrown away."""
+        if "\0" in script:
+            raise ValueError("embedded null character")
+        check_text(script, self.sql_length_max)
+        backend = self.ready()
+        if self.autocommit == LEGACY_TRANSACTION_CONTROL and backend.in_transaction:
+            with self.traced("COMMIT"), self.running():
+                backend.commit()
+        for sql in split_script(script):
+            facts = self.facts_of(sql)
+            with self.traced(sql):
+                source = self.run(sql, (), facts)
+                with self.reading():
+                    source.fetchall()
+
+    def begin_if_wanted(self) -> None:
+        """Begin a transaction before a statement that changes rows, unless one is open."""
+        backend = self.ready()
+        if self.begin is not None and not backend.in_transaction:
+            self.begin_now(self.begin)
+
+    def begin_now(self, sql: str) -> None:
+        """Begin a transaction."""
+        backend = self.ready()
+        with self.traced(sql), self.running():
+            self._attribute(backend)
+            backend.execute(sql)
+
+    def _attribute(self, backend: Backend) -> None:
+        backend.attribute(current(self.attribution))
+
+    def _remember(self, sql: str, facts: Facts) -> None:
+        if len(self.facts) >= TEXTS_MAX:
+            self.facts = {}
+            self.reads = {}
+        self.facts[sql] = facts
+        if facts.kind is StatementKind.READ and not self.careful and self.db is not None:
+            self.reads[sql] = True
+
+
+CLOSED = ConnectionState()
+"""What a cursor works on that isn't made yet, or is closed."""
+
+
+def check_text(sql: str, maximum: int) -> None:
+    """Refuse texts that can't be statements."""
+    if len(sql) > maximum or len(sql.encode()) > maximum:
+        raise DataError("query string is too large")
+    if "\0" in sql:
+        raise ProgrammingError("the query contains a null character")
+
+
+def _traceable(sql: str) -> str:
+    """The beginning of a statement, up to its first parameter: SQLite traces it with the values filled in."""
+    first = next((token for token in tokens(sql) if token.kind == "variable"), None)
+    return sql.rstrip("; \t\r\n") if first is None else sql[: first.end - len(first.text)]
+
+
+def _source(result: Result) -> Any:
+    """What rows are fetched from."""
+    return result if result.cursor is None else result.cursor
