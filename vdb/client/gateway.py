@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.types import DataClass, GroupId, ReadLevel
 
@@ -69,5 +70,15 @@ class Gateway(Protocol):
         limit: int,
         timeout: float,
     ) -> Rows: ...
+
+    async def create_database(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        """A SQL database; True if it was created, False if it was there already."""
+
+    async def list_databases(self, tenant: int, *, level: ReadLevel, timeout: float) -> list[SqlDatabase]: ...
+
+    def sql_source(self, tenant: int, name: str, *, lock_timeout: float, idle_timeout: float) -> SqlSource:
+        """Where sessions of a SQL database come from."""
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool: ...

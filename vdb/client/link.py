@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
 
-from vdb.errors import ConnectionLost
+from vdb.errors import ConnectionLost, VerityError
 from vdb.marks import mark
 from vdb.rpc.client import OnDone, RpcClient
 from vdb.rpc.questions import Question
@@ -22,6 +23,9 @@ ANSWER_SECONDS_MAX = 10.0
 
 LATE_SECONDS = 0.5
 """An answer is late that takes so long beyond what the call may wait for."""
+
+SIGN_SECONDS = 1.0
+"""How often a node that is at a long call is asked for a sign of life."""
 
 _WATCH_SECONDS = 1.0
 
@@ -98,6 +102,39 @@ class Link:
         if error is not None:
             raise error
         return results
+
+    async def call_long(self, method: str, build: Callable[[Any], None], *, wait_seconds: float) -> Any:
+        """`call` for what may take its time: the node is asked for signs of life meanwhile."""
+        outcome: list[Any] = []
+        done = anyio.Event()
+
+        def on_done(results: Any, error: Exception | None) -> None:
+            outcome.extend((results, error))
+            done.set()
+
+        question = self.start(method, build, on_done, wait_seconds=wait_seconds)
+        serial = self._serial
+        try:
+            while not done.is_set():
+                with anyio.move_on_after(SIGN_SECONDS):
+                    await done.wait()
+                if not done.is_set():
+                    with suppress(VerityError):  # a link that is lost fails the question as well
+                        await self.call("status")
+        except BaseException:
+            self._deadlines.pop(serial, None)
+            self._rpc.cancel(question)
+            raise
+        results, error = outcome
+        if error is not None:
+            raise error
+        return results
+
+    def tell(self, method: str, build: Callable[[Any], None]) -> None:
+        """Call without waiting for an answer, or for the link."""
+        if self.usable:
+            with suppress(VerityError):
+                self.start(method, build, lambda _results, _error: None)
 
     async def watch(self) -> None:
         """Returns when the link is lost, or when an answer is overdue."""

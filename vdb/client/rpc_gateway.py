@@ -15,6 +15,8 @@ from anyio.abc import TaskGroup
 
 from vdb.client import rpc_codec
 from vdb.client.router import Router
+from vdb.client.rpc_sql import RpcSql, RpcSqlSource
+from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.client.writer import Writer
 from vdb.errors import CrossGroup, NotPrimary, UnknownStream, UnknownTenant
@@ -36,6 +38,7 @@ class RpcGateway:
         self._writers: dict[GroupId, Writer] = {}
         self._groups: dict[tuple[int, str], GroupId] = {}
         self._all_groups: tuple[GroupId, ...] = ()
+        self._sql = RpcSql(router, entropy, self._group_of)
 
     def close(self) -> None:
         """Fail the writes in flight: their outcome is unknown."""
@@ -236,6 +239,26 @@ class RpcGateway:
             params.limit = limit
 
         return await self._router.ask("rows", build, rpc_codec.read_rows, timeout=timeout)
+
+    async def create_database(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        def build(params: Any, origin: Origin) -> None:
+            rpc_codec.write_origin(params.origin, origin)
+            params.tenant = tenant
+            params.database = name
+            params.dataClass = int(data_class)
+            params.placement = placement
+            params.ifNotExists = if_not_exists
+
+        writer = self._writer(GroupId(placement))
+        return await writer.write("sqlCreate", build, lambda results: bool(results.created), timeout)
+
+    async def list_databases(self, tenant: int, *, level: ReadLevel, timeout: float) -> list[SqlDatabase]:
+        return await self._sql.databases(tenant, self._groups_of_node, level, timeout)
+
+    def sql_source(self, tenant: int, name: str, *, lock_timeout: float, idle_timeout: float) -> RpcSqlSource:
+        return RpcSqlSource(self._sql, tenant, name, lock_timeout, idle_timeout)
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
         def build(params: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from vdb.client.admin import ClusterAdmin, NodeReport
-from vdb.client.sync_face import Run
+from vdb.client.sync_sql import Run
 from vdb.client.values import NodeStatus
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from vdb.client.face import LINEARIZABLE, READ_EVENTS, AsyncFace
 from vdb.client.follow import EventIterator
+from vdb.client.sql_line import LOCK_TIMEOUT, SqlDatabase
+from vdb.client.sql_session import RemoteSession
+from vdb.client.sync_sql import Run, SyncSession
 from vdb.client.values import Event, NodeStatus, Published, Rows, StreamAppend, StreamInfo, Where
 from vdb.kernel.command import Expected
 from vdb.types import Consistency, DataClass, GroupId, Position, Region
 
 T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Runs an asynchronous function on the face's loop and waits for its result."""
-
-    def __call__(self, function: Callable[[], Awaitable[T]], /) -> T: ...
 
 
 class SyncEvents:
@@ -80,6 +77,55 @@ class SyncFace:
         return self._run(
             partial(self._face.create_stream, name, data_class, placement, if_not_exists=if_not_exists, timeout=timeout)
         )
+
+    def create_database(
+        self,
+        name: str,
+        data_class: DataClass | str = "phi",
+        placement: Region | str | None = None,
+        *,
+        if_not_exists: bool = False,
+        timeout: float | None = None,
+    ) -> bool:
+        """Create a SQL database; True if it is new. See `AsyncFace.create_database`."""
+        create = partial(self._face.create_database, name, data_class, placement)
+        return self._run(partial(create, if_not_exists=if_not_exists, timeout=timeout))
+
+    def list_databases(
+        self, *, consistency: Consistency | str = LINEARIZABLE, timeout: float | None = None
+    ) -> list[SqlDatabase]:
+        """The tenant's SQL databases, group by group, in the order of their creation."""
+        return self._run(partial(self._face.list_databases, consistency=consistency, timeout=timeout))
+
+    def sql(
+        self,
+        database: str,
+        *,
+        actor: str = "",
+        purpose: str = "",
+        metadata: Mapping[str, str] | None = None,
+        lock_timeout: float = LOCK_TIMEOUT,
+        idle_timeout: float = 0.0,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
+    ) -> SyncSession:
+        """A session of a SQL database, for `with`. See `AsyncFace.sql`."""
+
+        async def make() -> RemoteSession:
+            return self._face.sql(
+                database,
+                actor=actor,
+                purpose=purpose,
+                metadata=metadata,
+                lock_timeout=lock_timeout,
+                idle_timeout=idle_timeout,
+                consistency=consistency,
+                at_least=at_least,
+                timeout=timeout,
+            )
+
+        return SyncSession(self._run(make), self._run)
 
     def publish(
         self,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from vdb.client.gateway import Gateway
+from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
 from vdb.types import DataClass, GroupId, ReadLevel
 
@@ -122,6 +124,19 @@ class HopGateway:
                 timeout=timeout,
             )
         )
+
+    async def create_database(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        create = partial(self._inner.create_database, tenant, name, data_class, placement)
+        return await self._loop.call_async(partial(create, if_not_exists=if_not_exists, timeout=timeout))
+
+    async def list_databases(self, tenant: int, *, level: ReadLevel, timeout: float) -> list[SqlDatabase]:
+        return await self._loop.call_async(partial(self._inner.list_databases, tenant, level=level, timeout=timeout))
+
+    def sql_source(self, tenant: int, name: str, *, lock_timeout: float, idle_timeout: float) -> HopSource:
+        inner = self._inner.sql_source(tenant, name, lock_timeout=lock_timeout, idle_timeout=idle_timeout)
+        return HopSource(inner, self._loop)
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
         return await self._loop.call_async(

@@ -8,6 +8,7 @@ from typing import cast
 import trio
 from attrs import asdict
 
+from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import (
     GroupStatus,
     MemberStatus,
@@ -23,6 +24,7 @@ from vdb.client.values import (
     Where,
     parse_positions,
 )
+from vdb.embedded.local_sql import ServiceSource
 from vdb.errors import Timeout
 from vdb.kernel.command import INTERNAL
 from vdb.limits import EVENT_ID_SIZE
@@ -128,6 +130,28 @@ class ServiceGateway:
         result = await self._service.rows(tenant, projection, table, where, order_by, limit)
         rows = cast("tuple[tuple[SqlValue, ...], ...]", result.rows)
         return Rows(columns=result.columns, rows=rows, position=parse_positions(result.position))
+
+    async def create_database(
+        self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
+    ) -> bool:
+        with trio.move_on_after(timeout):
+            return await self.databases.create(tenant, name, data_class, placement, if_not_exists=if_not_exists)
+        raise _timed_out("create_database", timeout)
+
+    async def list_databases(self, tenant: int, *, level: ReadLevel, timeout: float) -> list[SqlDatabase]:
+        return [
+            SqlDatabase(
+                name=info.name,
+                group=info.group,
+                data_class=info.data_class,
+                next_offset=info.next_offset,
+                created_at=info.created_at,
+            )
+            for info in await self._service.sql.list(tenant, level=level)
+        ]
+
+    def sql_source(self, tenant: int, name: str, *, lock_timeout: float, idle_timeout: float) -> ServiceSource:
+        return ServiceSource(self._service.sql, tenant, name, lock_timeout, idle_timeout)
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
         return await self._service.wait_for_projection(tenant, projection, position, int(timeout * 1e6))

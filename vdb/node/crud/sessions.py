@@ -40,10 +40,12 @@ class NodeSessions:
         self._open: dict[ServerSession, None] = {}
         self._void: dict[bytes, None] = {}
         self._opening = 0
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Give up what idle sessions hold, until cancelled."""
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             task_status.started()
             while True:
                 await trio.sleep(CHECK_SECONDS)
@@ -97,6 +99,15 @@ class NodeSessions:
         )
         self._open[made] = None
         return made
+
+    def close_soon(self, session: ServerSession) -> None:
+        """`close`, by a task of the node's."""
+        if self._nursery is not None and session in self._open:
+            self._nursery.start_soon(self._close_shielded, session)
+
+    async def _close_shielded(self, session: ServerSession) -> None:
+        with trio.CancelScope(shield=True):
+            await self.close(session)
 
     async def close(self, session: ServerSession) -> None:
         """Roll back what is open, and end. Not to be cancelled."""

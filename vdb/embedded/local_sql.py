@@ -1,0 +1,157 @@
+"""SQL sessions of the faces of a node in this process: straight to its gate, or from another loop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import trio
+from attrs import frozen
+
+from vdb.changes import Attribution
+from vdb.client.sql_line import SqlLine, SqlSource
+from vdb.embedded.loop_thread import LoopThread
+from vdb.errors import NotPrimary, NotReady
+from vdb.node.crud.server_session import ServerSession
+from vdb.node.crud.sessions import NodeSessions
+from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
+from vdb.types import ReadLevel
+
+PAUSE_SECONDS = 0.02
+"""Before a node that wasn't ready is asked again."""
+
+
+class ServiceLine:
+    """Implements `vdb.client.sql_line.SqlLine` in the node's loop."""
+
+    def __init__(self, sessions: NodeSessions, session: ServerSession) -> None:
+        self._sessions = sessions
+        self._session = session
+        self.next_offset = session.database.applied
+
+    def new_id(self) -> bytes:
+        return self._session.database.new_id()
+
+    async def execute(self, call: SqlCall, statement: SqlStatement, max_rows: int, *, timeout: float) -> SqlAnswer:
+        return await self._session.execute(call, statement, max_rows)
+
+    async def executemany(
+        self, call: SqlCall, sql: str, parameters: Sequence[Parameters], *, timeout: float
+    ) -> SqlAnswer:
+        return await self._session.executemany(call, sql, parameters)
+
+    async def batch(
+        self, call: SqlCall, statements: Sequence[SqlStatement], max_rows: int, *, timeout: float
+    ) -> list[SqlAnswer]:
+        return await self._session.batch(call, statements, max_rows)
+
+    async def fetch(self, cursor: int, max_rows: int, *, timeout: float) -> SqlAnswer:
+        return await self._session.fetch(cursor, max_rows)
+
+    async def close_cursor(self, cursor: int, *, timeout: float) -> None:
+        await self._session.close_cursor(cursor)
+
+    async def commit(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
+        return await self._session.commit(call)
+
+    async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
+        return await self._session.rollback(call)
+
+    async def refused(self, error: NotPrimary | NotReady) -> None:
+        self.drop()
+        await trio.sleep(PAUSE_SECONDS)
+
+    def drop(self) -> None:
+        self._sessions.close_soon(self._session)
+
+    async def close(self, *, timeout: float) -> None:
+        with trio.CancelScope(shield=True):
+            await self._sessions.close(self._session)
+
+
+@frozen
+class ServiceSource:
+    """Implements `vdb.client.sql_line.SqlSource` in the node's loop."""
+
+    _sessions: NodeSessions
+    _tenant: int
+    _name: str
+    _lock_timeout: float
+    _idle_timeout: float
+
+    async def open(self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float) -> ServiceLine:
+        session = await self._sessions.open(
+            self._tenant,
+            self._name,
+            attribution=attribution,
+            lock_seconds=self._lock_timeout,
+            idle_seconds=self._idle_timeout,
+            level=level,
+        )
+        return ServiceLine(self._sessions, session)
+
+    async def outcome(self, transaction: bytes, since_offset: int, *, timeout: float) -> SqlOutcome:
+        return await self._sessions.outcome(self._tenant, self._name, transaction, since_offset)
+
+
+class HopLine:
+    """Implements `SqlLine` over one that lives in a `LoopThread`."""
+
+    def __init__(self, inner: SqlLine, loop: LoopThread) -> None:
+        self._inner = inner
+        self._loop = loop
+        self.next_offset = inner.next_offset
+
+    def new_id(self) -> bytes:
+        return self._inner.new_id()
+
+    async def execute(self, call: SqlCall, statement: SqlStatement, max_rows: int, *, timeout: float) -> SqlAnswer:
+        return await self._loop.call_async(partial(self._inner.execute, call, statement, max_rows, timeout=timeout))
+
+    async def executemany(
+        self, call: SqlCall, sql: str, parameters: Sequence[Parameters], *, timeout: float
+    ) -> SqlAnswer:
+        return await self._loop.call_async(partial(self._inner.executemany, call, sql, parameters, timeout=timeout))
+
+    async def batch(
+        self, call: SqlCall, statements: Sequence[SqlStatement], max_rows: int, *, timeout: float
+    ) -> list[SqlAnswer]:
+        return await self._loop.call_async(partial(self._inner.batch, call, statements, max_rows, timeout=timeout))
+
+    async def fetch(self, cursor: int, max_rows: int, *, timeout: float) -> SqlAnswer:
+        return await self._loop.call_async(partial(self._inner.fetch, cursor, max_rows, timeout=timeout))
+
+    async def close_cursor(self, cursor: int, *, timeout: float) -> None:
+        await self._loop.call_async(partial(self._inner.close_cursor, cursor, timeout=timeout))
+
+    async def commit(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
+        return await self._loop.call_async(partial(self._inner.commit, call, timeout=timeout))
+
+    async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
+        return await self._loop.call_async(partial(self._inner.rollback, call, timeout=timeout))
+
+    async def refused(self, error: NotPrimary | NotReady) -> None:
+        await self._loop.call_async(partial(self._inner.refused, error))
+
+    def drop(self) -> None:
+        self._loop.post(self._inner.drop)
+
+    async def close(self, *, timeout: float) -> None:
+        await self._loop.call_async(partial(self._inner.close, timeout=timeout))
+
+
+@frozen
+class HopSource:
+    """Implements `SqlSource` over one that lives in a `LoopThread`."""
+
+    _inner: SqlSource
+    _loop: LoopThread
+
+    async def open(self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float) -> HopLine:
+        line = await self._loop.call_async(
+            partial(self._inner.open, attribution, level, primary=primary, timeout=timeout)
+        )
+        return HopLine(line, self._loop)
+
+    async def outcome(self, transaction: bytes, since_offset: int, *, timeout: float) -> SqlOutcome:
+        return await self._loop.call_async(partial(self._inner.outcome, transaction, since_offset, timeout=timeout))
