@@ -342,42 +342,47 @@ class SqlSession:
                 result = buffered(self._write(sql, parameters, verdict, many=many))
                 self._check_deferred()
             except SqliteError as error:
-                return Result(), self._keep_partial(error, batch)
+                if self.in_transaction and not self._keep_partial(batch, self.attribution, self.next_id):
+                    self._raw("ROLLBACK")
+                return Result(), error
             self._take(batch, self.attribution, self.next_id)
             return result, None
+        mine = OneShot(sql=sql, parameters=parameters, attribution=self.attribution, settings=(), id=self.next_id)
         try:
-            result = self._as_member(lambda: buffered(self._write(sql, parameters, verdict, many=many)), batch)
+            return self._as_member(
+                lambda: buffered(self._write(sql, parameters, verdict, many=many)), mine, batch
+            ), None
         except (SqliteError, VerityError) as error:
             return Result(), error
-        self._take(batch, self.attribution, self.next_id)
-        return result, None
 
     def _run_other(self, other: OneShot, batch: _Batch) -> Outcome | BaseException:
         try:
             verdict = self.classifier.verdict(other.sql)
             result = self._as_member(
-                lambda: buffered(self._write(other.sql, other.parameters, verdict, many=False)), batch
+                lambda: buffered(self._write(other.sql, other.parameters, verdict, many=False)), other, batch
             )
         except (SqliteError, VerityError) as error:
             return error
-        self._take(batch, other.attribution, other.id)
         return Outcome(rowcount=result.rowcount, lastrowid=result.lastrowid)
 
-    def _as_member(self, work: Callable[[], Result], batch: _Batch) -> Result:
+    def _as_member(self, work: Callable[[], Result], whose: OneShot, batch: _Batch) -> Result:
         """Run a statement as a savepoint of its own. If it fails, what it leaves is what SQLite leaves of it."""
         self._raw(f"SAVEPOINT {_MEMBER}")
         try:
             result = work()
             self._check_deferred()
-        except BaseException:
+        except BaseException as error:
             if not self.in_transaction:
                 mark("sql.batch_redone")
                 self._redo(batch)
                 raise
-            self._raw(f"ROLLBACK TO {_MEMBER}")
+            kept = isinstance(error, SqliteError) and self._keep_partial(batch, whose.attribution, whose.id)
+            if not kept:
+                self._raw(f"ROLLBACK TO {_MEMBER}")
             self._raw(f"RELEASE {_MEMBER}")
             raise
         self._raw(f"RELEASE {_MEMBER}")
+        self._take(batch, whose.attribution, whose.id)
         return result
 
     def _redo(self, batch: _Batch) -> None:
@@ -388,12 +393,14 @@ class SqlSession:
                 apply_transaction(self.db, transaction)
         self.capture.drain()  # these rows have been captured before
 
-    def _keep_partial(self, error: BaseException, batch: _Batch) -> BaseException:
-        """A statement that was alone failed: what it leaves (OR FAIL, the rows before) is committed, as SQLite does."""
-        if self.in_transaction and self.capture.pending():
-            mark("sql.partial")
-            self._take(batch, self.attribution, self.next_id)
-        return error
+    def _keep_partial(self, batch: _Batch, attribution: Attribution, chosen: bytes | None) -> bool:
+        """A statement failed that is a transaction of its own: what it leaves (OR FAIL, the rows before) is committed,
+        as SQLite does, unless that breaks a foreign key. Whether there is something to commit."""
+        if not self.capture.pending() or sqlite_api.deferred_violations(self.db):
+            return False
+        mark("sql.partial")
+        self._take(batch, attribution, chosen)
+        return True
 
     # Commit ----------------------------------------------------------------------------------------------------
 
