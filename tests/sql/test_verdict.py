@@ -314,6 +314,27 @@ def test_refusals(classifier: Classifier, sql: str, why: str) -> None:
         assert str(refused.value).startswith(why)
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE mine (a)",
+        "CREATE TABLE main.mine (a)",
+        "CREATE TABLE IF NOT EXISTS mine (a, FOREIGN KEY (a) REFERENCES mine (a))",
+        "CREATE TRIGGER other AFTER INSERT ON log BEGIN INSERT INTO mine (a) VALUES (1); END",
+        "CREATE VIEW mine (a) AS WITH mine (b) AS (SELECT 1) SELECT b FROM mine",
+        "CREATE VIEW other AS SELECT id AS mine, 'mine(1)', \"name\" FROM parent -- mine(1)",
+    ],
+)
+def test_names_like_those_of_functions_are_no_calls(classifier: Classifier, sql: str) -> None:
+    assert classifier.verdict(sql).kind is K.SCHEMA
+
+
+def test_functions_are_found_whatever_text_the_owner_wants(classifier: Classifier, db: Any) -> None:
+    db.text_factory = bytes
+    with pytest.raises(SqlRefused, match="function mine is refused in the schema"):
+        classifier.verdict("CREATE VIEW other AS SELECT mine(1)")
+
+
 def test_what_is_refused_for_users_passes_for_verity_itself(classifier: Classifier, db: Any) -> None:
     with classifier.trusting():
         with classifier.trusting():

@@ -262,7 +262,8 @@ def refused_names(sql: str) -> str | None:
 
 _COLLATIONS = ("binary", "nocase", "rtrim")
 _CALLED_BY_WORD = ("REGEXP", "MATCH")
-_NAMES_TABLE = ("INTO", "TABLE", "REFERENCES", "ON", "UPDATE", "VIEW", "EXISTS")
+_BEFORE_NAMES = ("INTO", "TABLE", "REFERENCES", "ON", "VIEW", "EXISTS", "WITH", ".")
+"""What stands behind one of these, and before a parenthesis, is no function."""
 
 
 def refused_calls(sql: str, user_functions: Collection[str]) -> str | None:
@@ -283,9 +284,9 @@ def refused_calls(sql: str, user_functions: Collection[str]) -> str | None:
             )
         if word in _CALLED_BY_WORD and word.lower() in user_functions:
             return refused_function(word.lower())
-        names = token.kind in ("word", "quoted") and before not in _NAMES_TABLE
+        names = token.kind in ("word", "quoted") and before not in _BEFORE_NAMES
         called = token.name.lower() if names else ""
-        before = word
+        before = word or token.text
     return None
 
 

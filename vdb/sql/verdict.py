@@ -322,7 +322,7 @@ class _Trust:
 
 def _registered(db: Connection) -> list[str]:
     rows = db.execute("SELECT DISTINCT name FROM pragma_function_list WHERE NOT builtin").fetchall()
-    return [str(name) for (name,) in rows]
+    return [name.decode() if isinstance(name, bytes) else name for (name,) in rows]  # the owner may want text as bytes
 
 
 @cache
