@@ -36,16 +36,18 @@ from vdb.sql.capture_rows import layout_of, read_steps, select_rows, text_or_raw
 from vdb.sql.capture_triggers import (
     CHANGES,
     CREATE_CAPTURE,
+    CREATE_SCRATCH,
     CREATE_STATE,
+    LOG_SCHEMA,
     PREFIX,
-    Event,
     capture_steps,
-    code,
+    create_schema_trigger,
     create_trigger,
-    log_rows,
+    restore_changes,
+    schema_trigger_name,
     trigger_names,
 )
-from vdb.sql.catalog import Catalog, fold
+from vdb.sql.catalog import Catalog, Nesting, fold
 from vdb.sql.names import CAPTURE_STATE_TABLE, CAPTURE_TABLE
 from vdb.sql.schema_change import parse_schema_statement
 from vdb.sql.sequences import changed_sequences, read_sequences
@@ -56,6 +58,7 @@ _MAIN_COOKIE = "PRAGMA main.schema_version"
 _TEMP_COOKIE = "PRAGMA temp.schema_version"
 _STATE = f"SELECT generation, armed FROM temp.{CAPTURE_STATE_TABLE}"
 _ANY = f"SELECT 1 FROM temp.{CAPTURE_TABLE} LIMIT 1"
+_CHANGES = "SELECT changes()"
 _OURS = f"SELECT +name FROM temp.sqlite_master WHERE type = 'trigger' AND name LIKE '{PREFIX}%'"
 
 
@@ -67,8 +70,14 @@ class _Live:
     layout: int
     guarded: bool
     """Whether a REPLACE is captured."""
-    entangled: bool
-    """See Catalog.entangled."""
+    nesting: Nesting
+
+
+_NONE = Nesting(first=False, then=False, anything=False)
+_HIDDEN_REPLACE = (
+    "table {} is refused where a REPLACE is about: its BEFORE triggers, TEMP triggers and foreign keys change rows "
+    "while one is replaced, and nobody can say then which row went; delete the row first, or use an upsert"
+)
 
 
 class Capture:
@@ -84,7 +93,8 @@ class Capture:
         self._generation = 0
         self._catalog: Catalog | None = None
         self._live: dict[str, _Live] = {}
-        self._covered: dict[tuple[str, ...] | None, None] = {}
+        self._covered: dict[tuple[tuple[str, ...] | None, bool], None] = {}
+        self._nested: list[Guard] = []
         self._orphans: list[str] = []
         self._layouts: dict[int, _Live] = {}
         self._replacing = False
@@ -102,14 +112,25 @@ class Capture:
         `writes` is what the statement itself names, as the schema or the user spells it; what foreign keys and
         triggers add is found here. `sql` is its text: None if a REPLACE may be in it.
         """
-        if not self._replacing and (sql is None or "replace" in sql.lower()):
+        replaces = sql is None or "replace" in sql.lower()
+        if replaces and not self._replacing:
             self._replacing = True
             self._covered.clear()
         state = self._read_state()
-        if self._orphans or state[:3] != self._seen or writes not in self._covered:
+        if self._orphans or state[:3] != self._seen or (writes, replaces) not in self._covered:
+            changes = self._changes()
             with self._trusting(), self._own_text():
-                self._fit(state, writes)
+                try:
+                    self._fit(state, writes, replaces=replaces)
+                except BaseException:
+                    self._generation += 1  # no trust in what was half done
+                    raise
+                self._restore_changes(changes)
             state = self._read_state()
+        if self._nested:
+            with self._trusting():
+                for guard in self._nested:
+                    self._run(guard.empty())
         assert self._catalog is not None
         if self._catalog.has_sequences and not state[3]:
             with self._trusting(), self._own_text():
@@ -124,29 +145,35 @@ class Capture:
                 "CREATE VIRTUAL TABLE is refused: rows of a virtual table are changed past every trigger, "
                 "so they can't be logged; keep them in an ordinary table"
             )
+        changes = self._changes()
         drops = statement.verb == "DROP" and statement.kind == "TABLE"
         # DROP TABLE deletes rows that refer to the table's, where a foreign key says so.
-        self.prepare((statement.name,) if drops else ())
+        self.prepare((statement.name,) if drops else (), "")
         self._before_change = self._cookie(_MAIN_COOKIE)
         if statement.verb == "ALTER":
             with self._trusting(), self._own_text():
                 self._remove(fold(statement.name))
+                self._settle()
+        with self._trusting():
+            self._restore_changes(changes)
 
     def after_schema_change(self, sql: str, verdict: Any = None) -> None:
         """Log what the statement did. SqlRefused if rows of the table that it left can't be captured."""
         statement = parse_schema_statement(sql)
         if self._cookie(_MAIN_COOKIE) == self._before_change and statement.verb != "PRAGMA":
             return  # nothing to change was found, or what changed is TEMP
-        self.prepare(())
+        changes = self._changes()
+        self.prepare((), "")
         assert self._catalog is not None
         table = self._catalog.table(statement.name)
         with self._trusting(), self._own_text():
             if table is not None:
                 _check_capturable(table)
             if table is not None and statement.as_select:
-                self._log_created(table)
+                self._log_schema(self._created_sql(table), table)
             else:
                 self._log_schema(sql)
+            self._restore_changes(changes)
 
     # What was captured --------------------------------------------------------------------------------------------
 
@@ -158,8 +185,7 @@ class Capture:
         except SqliteError as error:
             _check_missing(error)
             return False
-        with self._trusting(), self._own_text():
-            return bool(self._changed_sequences())
+        return bool(self._changed_sequences())
 
     def drain(self) -> tuple[tuple[Layout, ...], list[Step]]:
         """All that was captured since the last drain, or the transaction's begin, in order; and forget it."""
@@ -169,15 +195,16 @@ class Capture:
             _check_missing(error)
             return (), []
         layouts, steps = self._read_steps(rows)
-        if self._catalog is not None and self._catalog.has_sequences:
-            with self._trusting(), self._own_text():
-                steps += self._changed_sequences()
-                self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = 0")
-        if rows:
-            self._given += len(rows)
+        sequences = self._changed_sequences()
+        changes = self._changes()
+        if self._armed():
             with self._trusting():
-                self._run(f"DELETE FROM temp.{CAPTURE_TABLE}")
-        return layouts, steps
+                self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = 0")
+                self._restore_changes(changes)
+        if rows:
+            with self._trusting():
+                self._forget_rows(len(rows), changes)
+        return layouts, [*steps, *sequences]
 
     @property
     def own_changes(self) -> int:
@@ -225,19 +252,29 @@ class Capture:
     def _read_steps(self, rows: list[tuple[Any, ...]]) -> tuple[tuple[Layout, ...], list[Step]]:
         used, steps = read_steps(rows, {layout: live.table for layout, live in self._layouts.items()})
         layouts = tuple(layout_of(self._layouts[number].table) for number in used)
-        entangled = {index: self._layouts[number].entangled for index, number in enumerate(used)}
-        if any(entangled.values()):
-            steps = untangle(layouts, steps, entangled)
+        nestings = [self._layouts[number].nesting for number in used]
+        if any(nesting.entangled for nesting in nestings):
+            steps = untangle(layouts, steps, nestings)
         return layouts, steps
 
+    def _armed(self) -> bool:
+        """Whether sequences were read at the transaction's begin."""
+        return self._catalog is not None and self._catalog.has_sequences and bool(self._read_state()[3])
+
     def _changed_sequences(self) -> list[Step]:
-        if self._catalog is None or not self._catalog.has_sequences or not self._read_state()[3]:
+        if not self._armed():
             return []
-        return list(changed_sequences(self._sequences, read_sequences(self._cursor)))
+        with self._trusting(), self._own_text():
+            return list(changed_sequences(self._sequences, read_sequences(self._cursor)))
+
+    def _changes(self) -> int:
+        """What `changes()` is: the user's, who must not see ours."""
+        ((changes,),) = self._cursor.execute(_CHANGES).fetchall()
+        return int(changes)
 
     # Installing ---------------------------------------------------------------------------------------------------
 
-    def _fit(self, state: tuple[Any, ...], writes: tuple[str, ...] | None) -> None:
+    def _fit(self, state: tuple[Any, ...], writes: tuple[str, ...] | None, *, replaces: bool) -> None:
         """Bring the triggers in line with the schema, for a statement that writes these."""
         if state[2] != self._generation:
             self._start_over(armed=state[3])
@@ -250,12 +287,20 @@ class Capture:
             for name, live in list(self._live.items()):
                 if self._catalog.table(name) != live.table:
                     self._remove(name)
-        for name in self._catalog.reach(writes):
+        reached = self._catalog.reach(writes)
+        for name in reached:
+            self._check(name, self._catalog, replaces=replaces)
+        for name in reached:
             self._install(name, self._catalog)
-        self._covered[writes] = None
+        self._covered[writes, replaces] = None
+        self._nested = [_guard(live) for live in self._live.values() if live.guarded and live.nesting.entangled]
+        self._find_orphans()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Leave a sign that what is in place is what we know: a rollback takes it back too."""
         self._generation += 1
         self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET generation = ?", (self._generation,))
-        self._find_orphans()
         self._seen = self._read_state()[:3]
 
     def _start_over(self, *, armed: int) -> None:
@@ -264,8 +309,8 @@ class Capture:
         self._remove_all()
         self._run(CREATE_CAPTURE)
         self._run(CREATE_STATE)
-        self._run(f"DELETE FROM {CAPTURE_STATE_TABLE}")
-        self._run(f"INSERT INTO {CAPTURE_STATE_TABLE} VALUES (0, ?)", (armed,))
+        self._run(CREATE_SCRATCH)
+        self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = ?", (armed,))
         if not self._cursor.execute(_ANY).fetchall():
             self._layouts.clear()
         self._catalog = None
@@ -284,17 +329,25 @@ class Capture:
         for trigger in triggers:
             self._run(f"DROP TRIGGER IF EXISTS temp.{trigger}")
 
+    def _check(self, name: str, catalog: Catalog, *, replaces: bool) -> None:
+        """SqlRefused if a statement that may change the table can't be captured."""
+        table = catalog.table(name)
+        assert table is not None, "a write reaches tables that are captured"
+        _check_capturable(table)
+        if (replaces or catalog.may_replace) and catalog.nesting(name).hides_replace:
+            raise SqlRefused(_HIDDEN_REPLACE.format(table.name))
+
     def _install(self, name: str, catalog: Catalog) -> None:
         """See that the table's triggers are in place, and are the right ones."""
-        table, entangled = catalog.table(name), catalog.entangled(name)
+        table, nesting = catalog.table(name), catalog.nesting(name)
         assert table is not None, "a write reaches tables that are captured"
+        guarded = self._replacing and not nesting.hides_replace
         live = self._live.get(name)
-        if live is not None and (live.guarded, live.entangled) == (self._replacing, entangled):
+        if live is not None and (live.guarded, live.nesting) == (guarded, nesting):
             return
         self._remove(name)
-        _check_capturable(table)
         self._last_layout += 1
-        live = _Live(table=table, layout=self._last_layout, guarded=self._replacing, entangled=entangled)
+        live = _Live(table=table, layout=self._last_layout, guarded=guarded, nesting=nesting)
         self._layouts[live.layout] = self._live[name] = live
         for statement in _triggers(live):
             self._run(statement)
@@ -308,18 +361,37 @@ class Capture:
 
     # Logging ------------------------------------------------------------------------------------------------------
 
-    def _log_schema(self, sql: str) -> None:
-        self._run(f"INSERT INTO temp.{CAPTURE_TABLE} (code, c0) VALUES (?, ?)", (code(0, Event.SCHEMA), sql))
+    def _log_schema(self, sql: str, created: Table | None = None) -> None:
+        """A statement that changed the schema; `created`: a table that it filled."""
+        self._last_layout += 1
+        layout = self._last_layout
+        if created is not None:
+            self._layouts[layout] = _Live(table=created, layout=layout, guarded=False, nesting=_NONE)
+        self._run(create_schema_trigger(layout, created))
+        self._run(LOG_SCHEMA, (sql,))
+        self._drop([schema_trigger_name(layout)])
+        self._settle()
 
-    def _log_created(self, table: Table) -> None:
-        """CREATE TABLE AS SELECT: the table as it came out, and its rows."""
+    def _created_sql(self, table: Table) -> str:
+        """The table as CREATE TABLE AS SELECT made it."""
         text = "SELECT +sql FROM main.sqlite_master WHERE type = 'table' AND name = ?"
         ((sql,),) = self._cursor.execute(text, (table.name,)).fetchall()
-        self._log_schema(sql)
-        self._last_layout += 1
-        live = _Live(table=table, layout=self._last_layout, guarded=False, entangled=False)
-        self._layouts[live.layout] = live
-        self._run(log_rows(table, live.layout))
+        return str(sql)
+
+    def _forget_rows(self, count: int, changes: int) -> None:
+        """Empty the capture table of its `count` rows; `changes()` is as it was."""
+        self._given += count
+        if 0 < changes < count:
+            # The last statement is one that changes as many rows as the user's did.
+            last = f"SELECT seq FROM temp.{CAPTURE_TABLE} ORDER BY seq DESC LIMIT 1 OFFSET {changes}"
+            self._run(f"DELETE FROM temp.{CAPTURE_TABLE} WHERE seq <= ({last})")
+        self._run(f"DELETE FROM temp.{CAPTURE_TABLE}")
+        if changes == 0 or changes > count:
+            self._restore_changes(changes)
+
+    def _restore_changes(self, changes: int) -> None:
+        for statement in restore_changes(changes):
+            self._run(statement)
 
     def _run(self, sql: str, parameters: tuple[Any, ...] = ()) -> None:
         self._given += max(0, self._cursor.execute(sql, parameters).rowcount)
@@ -335,6 +407,10 @@ class Capture:
             self._db.text_factory = theirs
 
 
+def _guard(live: _Live) -> Guard:
+    return Guard(table=live.table, layout=live.layout, nesting=live.nesting)
+
+
 def _triggers(live: _Live) -> list[str]:
     """The statements that put a table's triggers, and its guard, in place."""
     table, layout = live.table, live.layout
@@ -342,13 +418,11 @@ def _triggers(live: _Live) -> list[str]:
     if not live.guarded:
         return [create_trigger(table, layout, "AFTER", event, steps[event]) for event in CHANGES]
     mark("sql.guard")
-    guard = Guard(table=table, layout=layout, entangled=live.entangled)
+    guard = _guard(live)
+    before = {event: guard.before(event) for event in CHANGES}
     return [
         guard.create(),
-        *(
-            create_trigger(table, layout, "BEFORE", event, guard.before(event))
-            for event in (Event.INSERT, Event.UPDATE)
-        ),
+        *(create_trigger(table, layout, "BEFORE", event, steps) for event, steps in before.items() if steps),
         *(create_trigger(table, layout, "AFTER", event, guard.after(event, steps[event])) for event in CHANGES),
     ]
 

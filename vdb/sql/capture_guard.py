@@ -3,7 +3,8 @@
 A table's guard is a TEMP table of candidates. Before a row is written, the rows that share a unique key with it are put
 there; after it was written, those candidates that are gone were replaced, and are captured as deleted.
 
-    vdb_capture_guard_<layout>(kind, row, c0, c1, ..)     kind 0: a candidate; 1: a write that has begun
+    vdb_capture_guard_<layout>(kind, row, c0, c1, ..)     kind 0: a candidate; 1: a write that has begun;
+                                                          2: a row that is being changed
 
 Rules
 - Too many candidates do no harm: what decides is whether the row is still there. So partial indexes count as whole.
@@ -11,8 +12,9 @@ Rules
   captured twice, whatever recursive_triggers is.
 - A write that begins may not end: IGNORE and upserts skip it. Candidates that it leaves are superfluous, not wrong.
 - Simple tables: nothing changes the table between a write's begin and its end, so each write begins with an empty
-  guard. Entangled ones (see Catalog.entangled): writes nest, candidates are kept until they are gone, follow what
-  happens to them, and each row that is written while another write is open becomes one.
+  guard. Entangled ones (see catalog.Nesting): writes nest, candidates are kept until they are gone, follow what
+  happens to them, and each row that is written while another write is open becomes one. Each statement begins with an
+  empty guard there. A row that an outer write has moved or deleted already, and not yet captured, isn't gone.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ from __future__ import annotations
 from attrs import frozen
 
 from vdb.sql.capture_triggers import Event, code, columns, insert_rows, rowid
+from vdb.sql.catalog import Nesting
 from vdb.sql.tables import KeyPart, Table, quote
 
-_CANDIDATE, _OPEN = 0, 1
+_CANDIDATE, _OPEN, _CHANGING = 0, 1, 2
 
 
 @frozen(kw_only=True)
@@ -31,7 +34,7 @@ class Guard:
 
     table: Table
     layout: int
-    entangled: bool
+    nesting: Nesting
 
     @property
     def name(self) -> str:
@@ -42,24 +45,33 @@ class Guard:
         names = ["kind", "row", *(f"c{number}" for number in range(len(self.table.columns)))]
         return f"CREATE TEMP TABLE {self.name} ({', '.join(names)})"
 
+    def empty(self) -> str:
+        """For an entangled table's, before each statement."""
+        return f"DELETE FROM temp.{self.name}"
+
     def before(self, event: Event) -> list[str]:
-        """Steps before an INSERT or UPDATE: collect candidates."""
+        """Steps before a change: collect candidates. Empty: there is nothing to be done."""
+        changing = []
+        if self.nesting.then and event is not Event.INSERT:
+            changing.append(self._collect(_CHANGING, "OLD", ""))
+        if event is Event.DELETE:
+            return changing
         row = quote(self.table.name)
         conditions = [f"({' OR '.join(self._conflicts(row))})"]
         if event is Event.UPDATE:
             conditions.append(f"NOT {self._same_row(row, 'OLD')}")
         begin = f"DELETE FROM {self.name}"
-        if self.entangled:
+        if self.nesting.entangled:
             begin = f"INSERT INTO {self.name} (kind) VALUES ({_OPEN})"
             known = f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {_CANDIDATE} AND {self._same('g', row)}"
             conditions.append(f"NOT EXISTS ({known})")
         source = f"main.{row} AS {row} WHERE {' AND '.join(conditions)}"
-        return [begin, self._collect(row, f"FROM {source}")]
+        return [*changing, begin, self._collect(_CANDIDATE, row, f"FROM {source}")]
 
     def after(self, event: Event, capture: list[str]) -> list[str]:
         """Steps after a change, around those that capture it: what is gone before, new candidates behind."""
         if event is Event.DELETE:
-            return [f"DELETE FROM {self.name} WHERE kind = {_CANDIDATE} AND {self._same(self.name, 'OLD')}", *capture]
+            return [f"DELETE FROM {self.name} WHERE kind <> {_OPEN} AND {self._same(self.name, 'OLD')}", *capture]
         gone = self._gone(event)
         log = insert_rows(
             code(self.layout, Event.DELETE),
@@ -69,11 +81,11 @@ class Guard:
             f"temp.{self.name} AS {self.name} WHERE {gone}",
             f"{self.name}.rowid",
         )
-        if not self.entangled:
+        if not self.nesting.entangled:
             return [log, f"DELETE FROM {self.name}", *capture]
         forget = gone
         if event is Event.UPDATE:
-            forget = f"{gone} OR kind = {_CANDIDATE} AND {self._same(self.name, 'OLD')}"
+            forget = f"{gone} OR kind <> {_OPEN} AND {self._same(self.name, 'OLD')}"
         last = f"SELECT max(g.rowid) FROM {self.name} AS g WHERE g.kind = {_OPEN}"
         still_open = f"WHERE EXISTS (SELECT 1 FROM {self.name} AS g WHERE g.kind = {_OPEN})"
         return [
@@ -81,7 +93,7 @@ class Guard:
             f"DELETE FROM {self.name} WHERE {forget}",
             f"DELETE FROM {self.name} WHERE rowid = ({last})",
             *capture,
-            self._collect("NEW", still_open),
+            self._collect(_CANDIDATE, "NEW", still_open),
         ]
 
     def _gone(self, event: Event) -> str:
@@ -91,11 +103,14 @@ class Guard:
         gone = f"{self.name}.kind = {_CANDIDATE} AND ({self._same(self.name, 'NEW')} OR NOT EXISTS ({there}))"
         if event is Event.UPDATE:
             gone = f"{gone} AND NOT {self._same(self.name, 'OLD')}"
+        if self.nesting.then:
+            changing = f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {_CHANGING} AND {self._same_candidate('g')}"
+            gone = f"{gone} AND NOT EXISTS ({changing})"
         return f"({gone})"
 
-    def _collect(self, row: str, source: str) -> str:
+    def _collect(self, kind: int, row: str, source: str) -> str:
         names = ["kind", "row", *(f"c{number}" for number in range(len(self.table.columns)))]
-        values = [str(_CANDIDATE), rowid(self.table, row), *columns(self.table, row)]
+        values = [str(kind), rowid(self.table, row), *columns(self.table, row)]
         return f"INSERT INTO {self.name} ({', '.join(names)}) SELECT {', '.join(values)} {source}"
 
     def _conflicts(self, row: str) -> list[str]:
@@ -106,13 +121,21 @@ class Guard:
         return found
 
     def _equal(self, part: KeyPart, row: str) -> str:
+        table = self.table
+        if part.column is not None and part.column not in table.columns and table.stand_ins:
+            return "1"  # a generated column, of a value that isn't there yet
         if part.column is not None:
-            column = quote(part.column)
-            return f"{row}.{column} = NEW.{column} COLLATE {quote(part.collation)}"
+            return f"{row}.{quote(part.column)} = {self._new(part.column)} COLLATE {quote(part.collation)}"
         # The index's expression names columns alone: once they are the row's, once NEW's.
-        new = ", ".join(f"NEW.{quote(column)} AS {quote(column)}" for column in self.table.readable)
+        new = ", ".join(f"{self._new(column)} AS {quote(column)}" for column in table.readable)
         of_new = f"(SELECT {part.expression} FROM (SELECT {new}) AS {row})"
         return f"({part.expression}) = {of_new} COLLATE {quote(part.collation)}"
+
+    def _new(self, column: str) -> str:
+        """What will be in the new row: where a NULL isn't allowed, REPLACE writes the default."""
+        default = dict(self.table.stand_ins).get(column)
+        value = f"NEW.{quote(column)}"
+        return value if default is None else f"coalesce({value}, ({default}))"
 
     def _same(self, guard: str, row: str) -> str:
         """Whether a candidate and a row (OLD, NEW or an alias) are the same one."""
@@ -123,6 +146,13 @@ class Guard:
             f"{guard}.c{place} = {row}.{quote(str(part.column))} COLLATE {quote(part.collation)}"
             for place, part in places
         )
+        return f"({' AND '.join(parts)})"
+
+    def _same_candidate(self, other: str) -> str:
+        if self.table.rowid is not None:
+            return f"{other}.row = {self.name}.row"
+        places = ((self.table.columns.index(str(part.column)), part.collation) for part in self.table.key_parts)
+        parts = (f"{other}.c{place} = {self.name}.c{place} COLLATE {quote(how)}" for place, how in places)
         return f"({' AND '.join(parts)})"
 
     def _same_row(self, one: str, other: str) -> str:

@@ -1,12 +1,14 @@
 """The SQL text of what captures: TEMP triggers on a table, and the TEMP tables that they write.
 
     vdb_capture(seq, code, row_before, row_after, c0 .. c63)      one row for each row change, in order
-    vdb_capture_state(generation, armed)                          one row: whose triggers are in place
+    vdb_capture_state(generation, armed, sql)                     one row: whose triggers are in place
+    vdb_capture_scratch(number)                                   empty: see `restore_changes`
 
 The columns have no type: values keep their storage class. `code` says layout and event: see `Event` and `code`. The
 images of a change stand one behind the other, before first; what doesn't fit goes on in rows that follow (CONTINUED).
 
 Rules
+- Whatever is inserted is so by a trigger, or into a table WITHOUT ROWID: last_insert_rowid() is the user's.
 - Triggers stand on `main.<table>`, so a TEMP table of the same name neither fires them nor is read by them.
 - A trigger's name ends in the layout's id, which is never used twice in a connection: SQLite keeps the text of a TEMP
   trigger whose table another connection dropped, and brings it to life with the next table of that name.
@@ -22,6 +24,7 @@ from vdb.sql.tables import Table, quote
 CAPTURE_WIDTH = 64
 """Value columns of the capture table: each costs time with every row, used or not."""
 
+SCRATCH_TABLE = "vdb_capture_scratch"
 PREFIX = "vdb_capture_"
 """Of the names of our triggers."""
 
@@ -42,7 +45,10 @@ CREATE_CAPTURE = (
     f"CREATE TEMP TABLE IF NOT EXISTS {CAPTURE_TABLE} "
     f"(seq INTEGER PRIMARY KEY, code, row_before, row_after, {', '.join(VALUE_COLUMNS)})"
 )
-CREATE_STATE = f"CREATE TEMP TABLE IF NOT EXISTS {CAPTURE_STATE_TABLE} (generation, armed)"
+CREATE_STATE = f"CREATE TEMP TABLE IF NOT EXISTS {CAPTURE_STATE_TABLE} AS SELECT 0 AS generation, 0 AS armed, '' AS sql"
+CREATE_SCRATCH = f"CREATE TEMP TABLE IF NOT EXISTS {SCRATCH_TABLE} (number PRIMARY KEY) WITHOUT ROWID"
+LOG_SCHEMA = f"UPDATE temp.{CAPTURE_STATE_TABLE} SET sql = ?"
+"""Captures a statement that changed the schema, by a trigger: see `create_schema_trigger`."""
 
 
 def code(layout: int, event: Event) -> int:
@@ -76,11 +82,28 @@ def capture_steps(table: Table, layout: int, event: Event) -> list[str]:
     return insert_values(number, rowid(table, "OLD"), rowid(table, "NEW"), old + new)
 
 
-def log_rows(table: Table, layout: int) -> str:
-    """Captures every row that the table has, as inserted: for CREATE TABLE AS SELECT."""
-    values = columns(table, "o")
-    source = f"main.{quote(table.name)} AS o"
-    return insert_rows(code(layout, Event.INSERT), "NULL", rowid(table, "o"), values, source, rowid(table, "o"))
+def create_schema_trigger(layout: int, table: Table | None) -> str:
+    """A trigger that captures LOG_SCHEMA, and every row of the table behind it, as inserted, if there is one."""
+    steps = [f"INSERT INTO {CAPTURE_TABLE} (code, c0) VALUES ({code(0, Event.SCHEMA)}, NEW.sql)"]
+    if table is not None:
+        values, order = columns(table, "o"), rowid(table, "o")
+        source = f"main.{quote(table.name)} AS o"
+        steps.append(insert_rows(code(layout, Event.INSERT), "NULL", order, values, source, order))
+    name = schema_trigger_name(layout)
+    return f"CREATE TEMP TRIGGER {name} AFTER UPDATE OF sql ON temp.{CAPTURE_STATE_TABLE} BEGIN {'; '.join(steps)}; END"
+
+
+def schema_trigger_name(layout: int) -> str:
+    """The trigger that stands while a change of the schema is captured."""
+    return f"{PREFIX}schema_{layout}"
+
+
+def restore_changes(count: int) -> list[str]:
+    """Statements after which `changes()` is `count`, as it was before ours."""
+    if count == 0:
+        return [f"DELETE FROM temp.{SCRATCH_TABLE}"]
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n"
+    return [f"INSERT INTO temp.{SCRATCH_TABLE} {numbers}", f"DELETE FROM temp.{SCRATCH_TABLE}"]
 
 
 def insert_values(first_code: int, row_before: str, row_after: str, values: list[str]) -> list[str]:

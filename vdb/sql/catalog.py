@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from attrs import frozen
+
 from vdb.sql.names import META_TABLE
 from vdb.sql.tables import Cursor, ForeignKey, Table, UserTrigger, parse_trigger, read_table
 
@@ -22,6 +24,35 @@ _SEQUENCES = "sqlite_sequence"
 
 _Text = tuple[str, ...]
 _known: dict[_Text, Table | None] = {}
+
+
+@frozen
+class Nesting:
+    """What may happen to a table within the change of one of its rows, before its capture.
+
+    What deletes a row counts for every change: a REPLACE may delete one.
+    """
+
+    first: bool
+    """Before the row changes: users' BEFORE triggers."""
+    then: bool
+    """After it: actions of foreign keys that come back to the table."""
+    anything: bool
+    """Actions of foreign keys that fire users' triggers; TEMP triggers, whose order among ours is SQLite's."""
+
+    @property
+    def entangled(self) -> bool:
+        return self.first or self.then or self.anything
+
+    @property
+    def late(self) -> bool:
+        """Whether a change may be captured after others that it caused."""
+        return self.then or self.anything
+
+    @property
+    def hides_replace(self) -> bool:
+        """Whether nobody can say which row a REPLACE deleted."""
+        return self.anything or (self.first and self.then)
 
 
 class Catalog:
@@ -67,17 +98,16 @@ class Catalog:
             waiting += [child for child, _ in self._children.get(name, ())]
         return list(found)
 
-    def entangled(self, name: str) -> bool:
-        """Whether other changes of a table may happen within the change of one of its rows, and be captured first.
-
-        Users' BEFORE triggers do that, those that are TEMP (whose order among ours is SQLite's), and foreign keys whose
-        actions come back to the table, by themselves or by triggers. What deletes is counted as well: a REPLACE may.
-        """
-        if any(
-            trigger.before or trigger.temporary or trigger.event == "DELETE" for trigger in self.triggers.get(name, ())
-        ):
-            return True
-        return any(child == name or child in self.triggers for child in self._descendants(name))
+    def nesting(self, name: str) -> Nesting:
+        """What else may happen to a table within the change of one of its rows."""
+        own = self.triggers.get(name, ())
+        descendants = self._descendants(name)
+        temporary = any(trigger.temporary for trigger in own)
+        return Nesting(
+            first=any(trigger.before or trigger.event == "DELETE" for trigger in own),
+            then=name in descendants,
+            anything=temporary or any(child in self.triggers for child in descendants),
+        )
 
     def _descendants(self, name: str) -> dict[str, None]:
         found: dict[str, None] = {}

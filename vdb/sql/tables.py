@@ -57,6 +57,8 @@ class Table:
     """Ordinary columns, in their declared order; generated ones aren't here."""
     readable: tuple[str, ...]
     """All columns, generated ones too."""
+    stand_ins: tuple[tuple[str, str], ...]
+    """Columns that are NOT NULL with a default, an expression, which REPLACE puts where a NULL would be."""
     key: tuple[str, ...]
     """Columns of the primary key, in its order."""
     key_parts: tuple[KeyPart, ...]
@@ -103,6 +105,7 @@ def read_table(cursor: Cursor, name: str) -> Table | None:
         name=name,
         columns=tuple(row[1] for row in described if row[6] == _ORDINARY),
         readable=tuple(row[1] for row in described),
+        stand_ins=tuple((row[1], row[4]) for row in described if row[3] and row[4] is not None),
         key=key,
         key_parts=primary if without_rowid else (),
         rowid=None if without_rowid else _rowid_name([row[1] for row in described], alias),

@@ -1,4 +1,4 @@
-"""The order of changes of entangled tables (see Catalog.entangled), put right after the fact.
+"""The order of changes of entangled tables (see catalog.Nesting), put right after the fact.
 
 A trigger captures a row's change after it happened. What other triggers or foreign keys did to the same row meanwhile
 was captured before it, and then either
@@ -11,12 +11,13 @@ OLD, and gets the row's last image instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
 from vdb.changes import Image, Layout, RowChange, Step
 from vdb.marks import mark
+from vdb.sql.catalog import Nesting
 
 _Row = tuple[object, ...]
 _Known = dict[_Row, Image | None]
@@ -35,19 +36,32 @@ class _Places:
         return (self.table, *(image[place] for place in self.key))
 
 
-def untangle(layouts: tuple[Layout, ...], steps: list[Step], entangled: Mapping[int, bool]) -> list[Step]:
-    """The steps in the order in which they happened. `entangled`: by its index, whether a layout's may be out of it."""
+def untangle(layouts: tuple[Layout, ...], steps: list[Step], nestings: Sequence[Nesting]) -> list[Step]:
+    """The steps in the order in which they happened. `nestings`: of the layouts."""
     places = [_Places(layout.table, tuple(layout.columns.index(name) for name in layout.key)) for layout in layouts]
+    result: list[Step] = []
+    run: list[Step] = []
+    for step in steps:
+        if isinstance(step, RowChange):
+            run.append(step)
+            continue
+        # A table may be another afterwards.
+        result += [*_untangle(run, places, nestings), step]
+        run = []
+    return result + _untangle(run, places, nestings)
+
+
+def _untangle(steps: list[Step], places: list[_Places], nestings: Sequence[Nesting]) -> list[Step]:
     ordered: list[Step] = []
     known: _Known = {}
     broken: dict[_Row, list[RowChange]] = {}
     for step in steps:
-        if not isinstance(step, RowChange) or not entangled[step.layout]:
+        if not isinstance(step, RowChange) or not nestings[step.layout].entangled:
             ordered.append(step)
             continue
         old, new = _rows(step, places[step.layout])
         later = None
-        if not _fits(step, old, new, known):
+        if nestings[step.layout].late and not _fits(step, old, new, known):
             row = new if new is not None else old
             assert row is not None, "a change has a row"
             later = _too_early(step, broken.get(row, []))
@@ -65,7 +79,7 @@ def untangle(layouts: tuple[Layout, ...], steps: list[Step], entangled: Mapping[
                 broken.setdefault(row, []).append(step)
         ordered.append(step)
         _apply(step, old, new, known)
-    return _with_last_images(ordered, places, entangled)
+    return _with_last_images(ordered, places, nestings)
 
 
 def _rows(step: RowChange, places: _Places) -> tuple[_Row | None, _Row | None]:
@@ -93,11 +107,11 @@ def _apply(step: RowChange, old: _Row | None, new: _Row | None, known: _Known) -
         known[new] = step.after
 
 
-def _with_last_images(ordered: list[Step], places: list[_Places], entangled: Mapping[int, bool]) -> list[Step]:
+def _with_last_images(ordered: list[Step], places: list[_Places], nestings: Sequence[Nesting]) -> list[Step]:
     known: _Known = {}
     result: list[Step] = []
     for step in ordered:
-        if isinstance(step, RowChange) and entangled[step.layout]:
+        if isinstance(step, RowChange) and nestings[step.layout].entangled:
             old, new = _rows(step, places[step.layout])
             last = None if old is None else known.get(old)
             if last is not None and not _alike(last, step.before):
