@@ -14,6 +14,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -386,13 +387,14 @@ class CrudDatabase:
         end = self._stream_state().next_offset
         if self._applied >= end:
             return
-        async for found in read_transactions(self.reader, self.tenant, self.stream, self._applied, end):
-            for portion in portions(found):
-                await self.file.run(partial(_apply, portion))
-                if changes_schema(portion):
-                    self._epoch += 1
-                self._applied, self._position = portion[-1].next_offset, portion[-1].position
-                self._progress.tell()
+        async with aclosing(read_transactions(self.reader, self.tenant, self.stream, self._applied, end)) as logged:
+            async for found in logged:
+                for portion in portions(found):
+                    await self.file.run(partial(_apply, portion))
+                    if changes_schema(portion):
+                        self._epoch += 1
+                    self._applied, self._position = portion[-1].next_offset, portion[-1].position
+                    self._progress.tell()
 
 
 def _apply(portion: Sequence[LoggedTransaction], db: Connection) -> None:

@@ -6,7 +6,7 @@ transaction together with its place. Transactions of this node's own sessions ar
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from attrs import frozen
 
@@ -42,7 +42,7 @@ class LoggedTransaction:
 
 async def read_transactions(
     reader: GroupReader, tenant: TenantId, stream: str, from_offset: int, to_offset: int
-) -> AsyncIterator[list[LoggedTransaction]]:
+) -> AsyncGenerator[list[LoggedTransaction], None]:
     """The transactions between two offsets, both of which are ends of transactions; some at a time, in order."""
     folding = TransactionReader()
     begin = offset = from_offset

@@ -8,6 +8,8 @@ later view, in which the session writes nothing any more.
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import trio
 
 from vdb.changes import Attribution
@@ -131,11 +133,14 @@ class NodeSessions:
         end = await self._settled(database)
         if not 0 <= since_offset <= end:
             raise InvalidArgument(f"expected an offset up to the stream's end at {end}, found {since_offset}")
-        async for found in read_transactions(database.reader, database.tenant, database.stream, since_offset, end):
-            for one in found:
-                if one.transaction.id == transaction:
-                    position = Position(database.reader.group.name, one.position)
-                    return SqlOutcome(committed=True, position=position, next_offset=one.next_offset)
+        async with aclosing(
+            read_transactions(database.reader, database.tenant, database.stream, since_offset, end)
+        ) as portions:
+            async for found in portions:
+                for one in found:
+                    if one.transaction.id == transaction:
+                        position = Position(database.reader.group.name, one.position)
+                        return SqlOutcome(committed=True, position=position, next_offset=one.next_offset)
         return SqlOutcome(committed=False, next_offset=end)
 
     async def _settled(self, database: CrudDatabase) -> int:
