@@ -42,6 +42,7 @@ from vdb.node.crud.database import CrudDatabase
 from vdb.projections.store import Binding, interrupt, total_changes
 from vdb.sql import sqlite_api
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlStatement
+from vdb.sql.migrations import apply_next, load_migrations
 from vdb.sql.results import Result
 from vdb.sql.session import SqlSession
 from vdb.sql.verdict import StatementKind
@@ -157,7 +158,7 @@ class ServerSession:
             try:
                 return await self._run(call, lambda: self._batch(call, statements, max_rows, alone=alone))
             except SqlFailed as error:
-                error.in_transaction = self.session.in_transaction
+                error.in_transaction = not alone and self.session.in_transaction
                 raise
             finally:
                 if alone:
@@ -210,6 +211,21 @@ class ServerSession:
         async with self.turn(place):
             self._ended = ""
             return await self._run(SqlCall(attribution=call.attribution), work)
+
+    async def migrate(self, call: SqlCall, files: Mapping[str, str], *, place: trio.Event | None = None) -> SqlAnswer:
+        """Apply the first of these migrations that the database hasn't yet; the answer's row is its name."""
+
+        async def work() -> SqlAnswer:
+            migrations = load_migrations(files)
+            if self.session.in_transaction:
+                raise InvalidArgument("a migration is a transaction by itself: commit or roll back the open one")
+            await self._before(call, "BEGIN IMMEDIATE")
+            applied = await apply_next(self.session, migrations)
+            rows: list[Row] = [] if applied is None else [(applied.name,)]
+            return self._answer(Result(description=(("name",),), rowcount=len(rows)), rows, 0)
+
+        async with self.turn(place):
+            return await self._run(call, work)
 
     async def expire(self) -> None:
         """Nobody has called for too long: give up what is open."""
