@@ -127,6 +127,18 @@ def test_the_view_of_a_prepare_says_nothing() -> None:
     assert choice.tail[-1] == old[-1]
 
 
+def test_a_lost_header_is_known_by_the_next_one() -> None:
+    """The other one has another op there, so it never acked the lost one, and of two nothing commits without it."""
+    old, lost = a_header(1, view=1, configuration=TWO), a_header(1, view=2, configuration=TWO)
+    above = a_header(2, lost, view=2, configuration=TWO)
+    gap = TailEntry(op=1, header=None)
+    choice = choose(votes(a_vote(0, held(old), log_view=1), a_vote(1, gap, held(above), log_view=2)), TWO)
+    assert choice == Choice(commit=0, tail=())
+    unnamed = a_vote(1, gap, TailEntry(op=2, header=None), held(a_header(3, above, configuration=TWO)), log_view=2)
+    choice = choose(votes(a_vote(0, held(old), log_view=1), unnamed), TWO)
+    assert choice == Wait("op 1 may be committed, and nobody who voted holds it", hopeless=True)
+
+
 # Who is unsure of its head ---------------------------------------------------------------------------------------
 
 

@@ -73,8 +73,9 @@ def choose(votes: Mapping[int, DoViewChange], committed: Configuration) -> Choic
     head = commit
     holding = base
     for op in range(commit + 1, top + 1):
+        checksum = _named(op, headers)
         header = headers.get(op)
-        if _nacks(op, header, sure, log_view, holding) >= holding.quorums.nack:
+        if _nacks(op, checksum, sure, log_view, holding) >= holding.quorums.nack:
             mark("vsr.log_cut")
             break
         if header is None or not _is_held(header, votes):
@@ -138,6 +139,14 @@ def _named_above(headers: Mapping[int, PrepareHeader], commit: int) -> list[Conf
     return [configuration for configuration in found if configuration.epoch > commit]
 
 
+def _named(op: int, headers: Mapping[int, PrepareHeader]) -> bytes | None:
+    """Checksum of what the canonical log has at this op, by its own header or by the next one."""
+    header, after = headers.get(op), headers.get(op + 1)
+    if header is not None:
+        return header.checksum
+    return after.parent if after is not None else None
+
+
 def _entry(vote: DoViewChange, op: int) -> TailEntry | None:
     if not vote.tail:
         return None
@@ -147,21 +156,21 @@ def _entry(vote: DoViewChange, op: int) -> TailEntry | None:
 
 def _nacks(
     op: int,
-    header: PrepareHeader | None,
+    checksum: bytes | None,
     votes: Mapping[int, DoViewChange],
     log_view: int,
     configuration: Configuration,
 ) -> int:
     """How many voters of the configuration under which the op was proposed know that they never acked it."""
-    return sum(_is_nack(votes[voter], op, header, log_view) for voter in configuration.voters if voter in votes)
+    return sum(_is_nack(votes[voter], op, checksum, log_view) for voter in configuration.voters if voter in votes)
 
 
-def _is_nack(vote: DoViewChange, op: int, header: PrepareHeader | None, log_view: int) -> bool:
+def _is_nack(vote: DoViewChange, op: int, checksum: bytes | None, log_view: int) -> bool:
     entry = _entry(vote, op)
     if entry is None:
         # Its sender was sure of its head. What lies above that was never acked; below the tail all is committed.
         return not vote.tail or op > vote.tail[-1].op
-    if header is None or entry.header is None or entry.header.checksum == header.checksum:
+    if checksum is None or entry.header is None or entry.header.checksum == checksum:
         return entry.nack
     assert vote.log_view < log_view, "votes of one log_view agree"
     return True

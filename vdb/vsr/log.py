@@ -103,8 +103,14 @@ class Log:
         if op in self._faulty:
             return False
         held = self._held.get(op)
-        header = self._headers.get(op)
-        return held is None or (header is not None and held != header.checksum)
+        return held is None or self._named(op) not in (None, held)
+
+    def _named(self, op: int) -> bytes | None:
+        """Checksum of what belongs at this op, by its own header or by the next one; None when neither is known."""
+        header, after = self._headers.get(op), self._headers.get(op + 1)
+        if header is not None:
+            return header.checksum
+        return after.parent if after is not None else None
 
     # Changes -----------------------------------------------------------------------------------------------------
 

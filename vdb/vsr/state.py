@@ -233,14 +233,14 @@ class ReplicaState:
 
     @property
     def may_abstain(self) -> bool:
-        """Whether a view can start though this replica says nothing of the log: the others alone know enough of it.
+        """Whether a view may need this replica though it says nothing of the log: the others alone know enough of it.
 
         Not if it has never been in a view: it joins, and doesn't know what another disk promised in its name.
         """
         if self.log_view == 0 or not self.is_voter:
             return False
         active = self.active_configurations()
-        return all(configuration.quorums.view_change > configuration.quorums.nack for configuration in active)
+        return any(configuration.quorums.view_change > configuration.quorums.nack for configuration in active)
 
     def peer(self, node: int) -> Peer:
         return self.peers.setdefault(node, Peer())
