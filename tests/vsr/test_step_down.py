@@ -8,7 +8,7 @@ import pytest
 
 from sim.cores.group import TIMING
 from sim.cores.hand import Hand
-from vdb.vsr.message import DoViewChange, StartViewChange
+from vdb.vsr.message import Abdicate, DoViewChange, StartViewChange
 from vdb.vsr.replica import Status
 
 Make = Callable[..., Hand]
@@ -54,6 +54,20 @@ def test_a_new_primary_waits_for_those_it_has_not_heard_yet(group: Make) -> None
     assert not made.hosts[1].replica.abdicated
     made.tick(1, 1)
     assert made.hosts[1].replica.abdicated
+
+
+def test_one_that_becomes_alone_goes_on_though_it_gave_up(group: Make) -> None:
+    """Nobody is left who could take over."""
+    pair = group(2)
+    pair.tick_until(lambda: any(host.replica.is_serving_primary for host in pair.hosts.values()))
+    primary = pair.primary
+    pair.lose = lambda _sender, _to, message: isinstance(message, StartViewChange)
+    pair.reconfigure((primary.number,))
+    primary.feed(Abdicate())
+    assert primary.replica.abdicated
+    pair.settle()
+    assert primary.replica.is_alone
+    pair.commit(b"a")
 
 
 def test_one_that_had_all_waits_for_a_prepare_before_it_wants_a_checkpoint(serving: Hand) -> None:

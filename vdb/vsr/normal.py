@@ -332,6 +332,10 @@ def commit(state: ReplicaState, header: PrepareHeader) -> None:
             # It may come back on another disk: what its old one held counts no more.
             state.peers.pop(left, None)
         state.committed_configuration = header.configuration
+        if state.is_alone and state.abdicated:
+            mark("vsr.resumed_alone")
+            state.abdicated = False
+            state.wish = 0
         if state.replica not in header.configuration.members + state.configuration.members:
             mark("vsr.removed")
             state.status = Status.REMOVED
