@@ -56,7 +56,7 @@ def adapt(value: Any, protocol: Any = PrepareProtocol, alternative: Any = _MISSI
         if method is None:
             continue
         try:
-            adapted = method() if _is_unbound(owner, method) else method(argument)
+            adapted = method(argument)
         except TypeError:
             adapted = None
         if adapted is not None:
@@ -129,11 +129,6 @@ def _exact(value: Any) -> Any:
     if isinstance(value, int):
         return int.__int__(value)
     return float.__float__(value) if isinstance(value, float) else value
-
-
-def _is_unbound(owner: Any, method: Any) -> bool:
-    """Whether a protocol's method is an instance's, looked up on the class."""
-    return isinstance(owner, type) and getattr(method, "__self__", None) is None
 
 
 def _has_length(parameters: Any) -> bool:

@@ -21,6 +21,10 @@ class Backend(Protocol):
         """The session, where it is in this process: then reads go straight to SQLite."""
 
     @property
+    def read_only(self) -> bool:
+        """Whether statements that write are refused."""
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
 
@@ -46,6 +50,9 @@ class Backend(Protocol):
     def attribute(self, attribution: Attribution) -> None:
         """On whose behalf the next transaction is made."""
 
+    def read_text_as(self, factory: Any) -> None:
+        """What makes text of bytes, where SQLite isn't at hand to be told."""
+
     def interrupt(self) -> None:
         """Stop what runs, from any thread."""
 
@@ -62,8 +69,16 @@ class Backend(Protocol):
 class LocalBackend:
     """A session in this process. `end` gives it back to the database that it is of."""
 
-    def __init__(self, session: SqlSession, end: Callable[[], None], abandon: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        session: SqlSession,
+        *,
+        read_only: bool,
+        end: Callable[[], None],
+        abandon: Callable[[], None],
+    ) -> None:
         self.session: SqlSession = session
+        self.read_only = read_only
         self._db: Any = session.db
         self._end = end
         self._abandon = abandon
@@ -98,6 +113,9 @@ class LocalBackend:
 
     def attribute(self, attribution: Attribution) -> None:
         self.session.attribution = attribution
+
+    def read_text_as(self, factory: Any) -> None:
+        """SQLite's connection is told by whoever reads."""
 
     def interrupt(self) -> None:
         self._db.interrupt()

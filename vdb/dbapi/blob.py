@@ -13,6 +13,7 @@ from vdb.dbapi.errors import OperationalError, ProgrammingError
 
 _SET, _CURRENT, _END = 0, 1, 2
 _INT_MAX = 2**31 - 1
+_BYTE_VALUES = 256
 _READ_ONLY = "blobs are readonly: what is written past SQL wouldn't be in the log; use UPDATE"
 
 
@@ -62,6 +63,8 @@ class Blob:
     def write(self, data: Any, /) -> NoReturn:
         """Refused: use UPDATE."""
         self._check()
+        if memoryview(data).nbytes > self._length - self._offset:
+            raise ValueError("data longer than blob length")
         raise OperationalError(_READ_ONLY)
 
     def seek(self, offset: int, origin: int = _SET, /) -> None:
@@ -99,16 +102,30 @@ class Blob:
             return whole[::step] if step > 0 else whole[start:stop:step]
         return self._get(_index(key, self._length), 1)[0]
 
-    def __setitem__(self, key: Any, value: Any, /) -> NoReturn:
+    def __setitem__(self, key: Any, value: Any, /) -> None:
+        """Refused, unless it changes nothing."""
         self._check()
+        if isinstance(key, slice):
+            count = len(range(*_slice(key, self._length)))
+            if not memoryview(value).c_contiguous:
+                raise BufferError("underlying buffer is not C-contiguous")
+            if memoryview(value).nbytes != count:
+                raise IndexError("Blob slice assignment is wrong size")
+            if not count:
+                return
+        else:
+            _index(key, self._length)
+            if not hasattr(type(value), "__index__"):
+                raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
+            if not 0 <= type(value).__index__(value) < _BYTE_VALUES:
+                raise ValueError("byte must be in range(0, 256)")
         raise OperationalError(_READ_ONLY)
 
     def __delitem__(self, key: Any, /) -> NoReturn:
         self._check()
-        raise TypeError("Blob object doesn't support item deletion")
+        raise TypeError("Blob object doesn't support slice deletion or item deletion")
 
     __iter__ = None
-    __contains__ = None
 
     def __enter__(self) -> Blob:
         self._check()

@@ -14,7 +14,7 @@ from typing import Any
 
 from vdb.dbapi.constants import SQLITE_DENY, SQLITE_LIMIT_SQL_LENGTH
 from vdb.dbapi.errors import NotSupportedError, OperationalError, ProgrammingError
-from vdb.dbapi.state import SQL_LENGTH_MAX, ConnectionState, Failure
+from vdb.dbapi.state import SQL_LENGTH_MAX, Called, ConnectionState, Failure
 from vdb.sql.sqlite_api import limit
 
 _FUNCTION_RAISED = "user-defined function raised exception"
@@ -39,18 +39,22 @@ class Callbacks(ConnectionState):
         """Have SQL call `func` by a name; None takes it away."""
         db = self._direct("functions")
         with self.running():
-            db.create_function(name, narg, None if func is None else self._function(func), deterministic=deterministic)
+            db.create_function(
+                name, narg, None if func is None else _function(func, self.called), deterministic=deterministic
+            )
 
     def create_aggregate(self, name: str, n_arg: int, aggregate_class: Any) -> None:
         """Have SQL aggregate with a class that has `step` and `finalize`."""
         db = self._direct("aggregates")
         with self.running():
-            db.create_aggregate(name, n_arg, None if aggregate_class is None else self._aggregate(aggregate_class))
+            db.create_aggregate(
+                name, n_arg, None if aggregate_class is None else _aggregate(aggregate_class, self.called)
+            )
 
     def create_window_function(self, name: str, num_params: int, aggregate_class: Any, /) -> None:
         """The same with a class that has `value` and `inverse` as well."""
         db = self._direct("window functions")
-        wrapped = None if aggregate_class is None else self._aggregate(aggregate_class)
+        wrapped = None if aggregate_class is None else _aggregate(aggregate_class, self.called)
         try:
             with self.running():
                 db.create_window_function(name, num_params, wrapped)
@@ -66,7 +70,7 @@ class Callbacks(ConnectionState):
         if callback is not None and not callable(callback):
             raise TypeError("parameter must be callable")
         with self.running():
-            db.create_collation(str.__str__(name), None if callback is None else self._collation(callback))
+            db.create_collation(str.__str__(name), None if callback is None else _collation(callback))
 
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
         """Ask a function about all that statements do, after VerityDB's own rules."""
@@ -76,20 +80,18 @@ class Callbacks(ConnectionState):
         assert session is not None
         self.facts = {}
         session.classifier.forget()
-        session.classifier.user_authorizer = (
-            None if authorizer_callback is None else self._authorizer(authorizer_callback)
-        )
+        session.classifier.user_authorizer = None if authorizer_callback is None else _authorizer(authorizer_callback)
 
     def set_progress_handler(self, progress_handler: Callable[[], Any] | None, n: int) -> None:
         """Call a function every `n` steps of SQLite's; a statement ends if it returns what is true."""
         db = self._direct("progress handlers")
-        db.set_progress_handler(None if progress_handler is None else self._progress(progress_handler), n)
+        db.set_progress_handler(None if progress_handler is None else _progress(progress_handler), n)
 
     def set_trace_callback(self, trace_callback: Callable[[str], Any] | None) -> None:
         """Tell a function each statement of the program's that runs."""
         db = self._direct("trace callbacks")
-        self.tracer = trace_callback
-        db.set_trace_callback(None if trace_callback is None else self._trace)
+        self.called.tracer = trace_callback
+        db.set_trace_callback(None if trace_callback is None else _trace(self.called))
 
     def enable_load_extension(self, enable: bool, /) -> None:
         """Refused: what an extension does can't be known."""
@@ -139,100 +141,111 @@ class Callbacks(ConnectionState):
         self.beware()
         return self.db
 
-    # What SQLite calls ---------------------------------------------------------------------------------------------
 
-    def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+# What SQLite calls -------------------------------------------------------------------------------------------------
+
+
+def _function(function: Callable[..., Any], called: Called) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
+        try:
+            return _result(function(*arguments))
+        except BaseException as error:
+            _failed(called, error, _FUNCTION_RAISED, function)
+            raise
+
+    return call
+
+
+def _aggregate(made_by: Any, called: Called) -> Any:
+    """A class whose instances pass on to the program's what SQLite asks."""
+
+    class Aggregate:
+        def __init__(self) -> None:
             try:
-                return _result(function(*arguments))
+                self._inner = made_by()
             except BaseException as error:
-                self._failed(error, _FUNCTION_RAISED, function)
+                _failed(called, error, _raised("__init__"), made_by)
                 raise
 
-        return call
+        def step(self, *arguments: Any) -> None:
+            self._call("step", arguments)
 
-    def _aggregate(self, made_by: Any) -> Any:
-        """A class whose instances pass on to the program's what SQLite asks."""
-        connection = self
+        def inverse(self, *arguments: Any) -> None:
+            self._call("inverse", arguments)
 
-        class Aggregate:
-            def __init__(self) -> None:
-                try:
-                    self._inner = made_by()
-                except BaseException as error:
-                    connection._failed(error, _raised("__init__"), made_by)
-                    raise
+        def value(self) -> Any:
+            return self._call("value", ())
 
-            def step(self, *arguments: Any) -> None:
-                self._call("step", arguments)
+        def finalize(self) -> Any:
+            return self._call("finalize", ())
 
-            def inverse(self, *arguments: Any) -> None:
-                self._call("inverse", arguments)
-
-            def value(self) -> Any:
-                return self._call("value", ())
-
-            def finalize(self) -> Any:
-                return self._call("finalize", ())
-
-            def _call(self, name: str, arguments: tuple[Any, ...]) -> Any:
-                try:
-                    method = getattr(self._inner, name)
-                except AttributeError as error:
-                    connection._failed(error, f"user-defined aggregate's '{name}' method not defined", made_by)
-                    raise
-                try:
-                    return _result(method(*arguments))
-                except BaseException as error:
-                    connection._failed(error, _raised(name), made_by)
-                    raise
-
-        return Aggregate
-
-    def _collation(self, compare: Callable[[str, str], int]) -> Callable[[str, str], int]:
-        def call(first: str, second: str) -> int:
+        def _call(self, name: str, arguments: tuple[Any, ...]) -> Any:
             try:
-                order = compare(first, second)
-                return (order > 0) - (order < 0)
-            except BaseException as error:
-                _report(error, compare)
-                return 0
-
-        return call
-
-    def _authorizer(self, authorize: Callable[..., int]) -> Callable[..., int]:
-        def call(*arguments: Any) -> int:
+                method = getattr(self._inner, name)
+            except AttributeError as error:
+                _failed(called, error, f"user-defined aggregate's '{name}' method not defined", made_by)
+                raise
             try:
-                answer = authorize(*arguments)
+                return _result(method(*arguments))
             except BaseException as error:
-                _report(error, authorize)
-                return SQLITE_DENY
-            return answer if isinstance(answer, int) and -_INT32 <= answer < _INT32 else SQLITE_DENY
+                _failed(called, error, _raised(name), made_by)
+                raise
 
-        return call
+    return Aggregate
 
-    def _progress(self, handler: Callable[[], Any]) -> Callable[[], int]:
-        def call() -> int:
-            try:
-                return int(bool(handler()))
-            except BaseException as error:
-                _report(error, handler)
-                return 1
 
-        return call
+def _collation(compare: Callable[[str, str], int]) -> Callable[[str, str], int]:
+    def call(first: str, second: str) -> int:
+        try:
+            order = compare(first, second)
+            return (order > 0) - (order < 0)
+        except BaseException as error:
+            _report(error, compare)
+            return 0
 
-    def _trace(self, statement: str) -> None:
-        if self.tracer is None or not self.tracing or not statement.startswith(self.tracing[-1]):
+    return call
+
+
+def _authorizer(authorize: Callable[..., int]) -> Callable[..., int]:
+    def call(*arguments: Any) -> int:
+        try:
+            answer = authorize(*arguments)
+        except BaseException as error:
+            _report(error, authorize)
+            return SQLITE_DENY
+        return answer if isinstance(answer, int) and -_INT32 <= answer < _INT32 else SQLITE_DENY
+
+    return call
+
+
+def _progress(handler: Callable[[], Any]) -> Callable[[], int]:
+    def call() -> int:
+        try:
+            return int(bool(handler()))
+        except BaseException as error:
+            _report(error, handler)
+            return 1
+
+    return call
+
+
+def _trace(called: Called) -> Callable[[str], None]:
+    def call(statement: str) -> None:
+        tracer = called.tracer
+        if tracer is None or not called.tracing or not called.tracing[-1].is_due(statement):
             return
         try:
-            self.tracer(statement)
+            tracer(statement)
         except BaseException as error:
-            _report(error, self.tracer)
+            _report(error, tracer)
 
-    def _failed(self, error: BaseException, text: str, function: Any) -> None:
-        if self.failure is None:
-            self.failure = Failure(error, text)
-        _report(error, function)
+    return call
+
+
+def _failed(called: Called, error: BaseException, text: str, function: Any) -> None:
+    if called.failure is None:
+        called.failure = Failure(error, text)
+    _report(error, function)
 
 
 def _result(value: Any) -> Any:

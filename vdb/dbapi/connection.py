@@ -93,6 +93,7 @@ class Connection(Callbacks):
         self.backend = backend
         self.db = None if backend.session is None else backend.session.db
         self.thread = thread_ident() if check_same_thread else None
+        self.read_only = backend.read_only
         self.detect_types = detect_types
         self.careful = False
         self.text_wanted = str
@@ -131,13 +132,14 @@ class Connection(Callbacks):
         """Run all statements of a text, in a new cursor."""
         return self.cursor().executescript(script)
 
-    def __call__(self, sql: str, /) -> Any:
-        """What the statement is, once SQLite has prepared it."""
+    def __call__(self, *arguments: str) -> Statement:
+        """A statement, once SQLite has prepared it."""
         self.ready()
+        (sql,) = arguments
         if not isinstance(sql, str):
             raise TypeError(f"argument 1 must be str, not {type(sql).__name__}")
         self.facts_of(sql)
-        return _Statement._made(sql)
+        return Statement._made(sql)
 
     # Transactions ------------------------------------------------------------------------------------------------
 
@@ -344,14 +346,14 @@ class Connection(Callbacks):
             backend.abandon()
 
 
-class _Statement:
+class Statement:
     """What calling a connection gives: a statement that SQLite takes."""
 
-    def __new__(cls) -> _Statement:
-        raise TypeError("cannot create 'vdb.dbapi.Statement' instances")
+    def __new__(cls) -> Statement:
+        raise TypeError(f"cannot create '{cls.__module__}.{cls.__name__}' instances")
 
     @classmethod
-    def _made(cls, sql: str) -> _Statement:
+    def _made(cls, sql: str) -> Statement:
         statement = object.__new__(cls)
         statement.sql = sql
         return statement

@@ -126,8 +126,9 @@ _MAPPED: tuple[tuple[type[errors.VerityError], type[Error], str, int], ...] = (
 
 def note_code(error: BaseException, code: int) -> None:
     """Say with the error what SQLite's result code was; the first one stays."""
-    if not hasattr(error, "sqlite_errorcode"):
-        _set(error, sqlite_errorcode=code, sqlite_errorname=RESULT_NAMES.get(code, RESULT_NAMES.get(code & 255, "")))
+    noted: int = getattr(error, "sqlite_errorcode", code)
+    name = RESULT_NAMES.get(noted, RESULT_NAMES.get(noted & 255, ""))
+    _set(error, sqlite_errorcode=noted, sqlite_errorname=name)
 
 
 def completed(error: Error) -> Error:

@@ -3,7 +3,7 @@
 ":memory:", ""                            a throw-away database of this process
 "file:NAME?mode=memory&cache=shared"      one that connections of this process share by name (with `uri=True`)
 a path, "file:PATH?mode=ro" (uri=True)    a data directory, which one process holds; its connections share a node
-"verity://HOST:PORT/NAME"                 a database of a cluster
+"verity://HOST:PORT/NAME"                 a database of a cluster (`remote` says what else it may name)
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from attrs import frozen
 
 from vdb.dbapi.backend import Backend, LocalBackend
 from vdb.dbapi.errors import NotSupportedError, OperationalError, translated
+from vdb.dbapi.remote import open_remote
 from vdb.embedded.crud import LocalDatabase, open_local
 from vdb.embedded.database import DEFAULT_REGION
 from vdb.embedded.memory import open_memory
 from vdb.errors import VerityError
-from vdb.sql.host import run_inline
-from vdb.world.threads import in_background
+from vdb.world.threads import background, in_background
 
 MEMORY = ":memory:"
 REMOTE = "verity://"
@@ -69,10 +69,11 @@ def open_backend(
     """Open what `database` names; errors are those of the DB-API."""
     if isinstance(database, LocalDatabase):
         return _session(database, _nothing, Target(), timeout=timeout, cached_statements=cached_statements)
+    background.start()
     target = parse_target(database, uri=uri)
     try:
         if target.url:
-            return _open_remote(target, timeout=timeout, keys=keys, tenant=tenant, as_of=as_of)
+            return open_remote(target.url, timeout=timeout, keys=keys, tenant=tenant, as_of=as_of)
         if as_of is not None:
             raise NotSupportedError("`as_of` isn't for this database")
         if not target.path and keys is None and region is None:
@@ -128,14 +129,7 @@ def _session(
         with contextlib.suppress(VerityError):  # the node has ended, and all of its sessions with it
             end()
 
-    backend = LocalBackend(session, end, lambda: in_background(end_quietly))
-    if target.read_only:
-        run_inline(session.execute("PRAGMA query_only = ON"))
-    return backend
-
-
-def _open_remote(target: Target, *, timeout: float, keys: Any, tenant: int, as_of: Any) -> Backend:
-    raise NotSupportedError(f"{target.url}: databases of a cluster can't be reached from here")
+    return LocalBackend(session, read_only=target.read_only, end=end, abandon=lambda: in_background(end_quietly))
 
 
 def _text(database: Any) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from vdb.changes import NOBODY, Attribution
 from vdb.dbapi.attribution import current
@@ -35,6 +35,7 @@ SQL_LENGTH_MAX = 1_000_000_000
 """SQLite's own limit."""
 
 _CHANGES_ROWS = ("INSERT", "UPDATE", "DELETE", "REPLACE")
+_WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _SEVERAL = "You can only execute one statement at a time."
 
 
@@ -56,6 +57,36 @@ class Failure:
     """What the program is told; empty: what SQLite says."""
 
 
+@define
+class Traced:
+    """A statement whose runs the trace callback is told of, each once: SQLite tells of its triggers as well."""
+
+    beginning: str
+    due: bool = True
+
+    def each(self, parameters: Iterable[Any]) -> Iterator[Any]:
+        """The parameters; each of them is a run."""
+        for each in parameters:
+            self.due = True
+            yield each
+
+    def is_due(self, statement: str) -> bool:
+        """Whether this is the statement, and to be told."""
+        due = self.due and statement.startswith(self.beginning)
+        self.due = self.due and not due
+        return due
+
+
+@define
+class Called:
+    """What a connection shares with the functions that SQLite calls, which must not keep it alive."""
+
+    failure: Failure | None = None
+    tracer: Callable[[str], Any] | None = None
+    tracing: list[Traced] = field(factory=list)
+    """The statements that the program runs now, one within another."""
+
+
 class ConnectionState:
     """The part of a connection that its cursors see."""
 
@@ -69,12 +100,12 @@ class ConnectionState:
     careful = False
     busy = 0
     """Statements that run now, one within another."""
+    read_only = False
     detect_types = 0
     begin: str | None = None
     """How a transaction is begun before a statement that changes rows; None: it isn't."""
     text_wanted: Any = str
     sql_length_max = SQL_LENGTH_MAX
-    failure: Failure | None = None
     attribution: Attribution = NOBODY
     autocommit: Any = LEGACY_TRANSACTION_CONTROL
 
@@ -83,9 +114,7 @@ class ConnectionState:
         self.facts: dict[str, Facts] = {}
         self.limits: dict[int, int] = {}
         """Limits that the program has set."""
-        self.tracer: Callable[[str], Any] | None = None
-        self.tracing: list[str] = []
-        """How the statements begin that the program runs now."""
+        self.called = Called()
 
     def ready(self) -> Backend:
         """The session, for a statement or a setting. ProgrammingError in a wrong thread, or where there is none."""
@@ -121,6 +150,9 @@ class ConnectionState:
             backend = self.ready()
             with self.limited(), self.running():
                 kind = backend.verdict(sql).kind
+            _check_alone(sql)
+            if self.read_only and kind in _WRITES:
+                raise completed(OperationalError("attempt to write a readonly database"))
             words = leading_words(sql, 1)
             found = Facts(kind, bool(words) and words[0] in _CHANGES_ROWS)
             if len(sql) <= TEXT_SIZE_MAX:
@@ -146,7 +178,7 @@ class ConnectionState:
 
     def told(self, error: Error) -> BaseException:
         """What the program sees of an error of SQLite's."""
-        failure, self.failure = self.failure, None
+        failure, self.called.failure = self.called.failure, None
         if self.backend is not None:
             self.backend.notice()
         if failure is None:
@@ -161,6 +193,8 @@ class ConnectionState:
     def reading(self) -> Iterator[None]:
         """While SQLite makes rows for the program: text is as the program wants it, limits are the program's."""
         db = self.db
+        if db is None and self.backend is not None:
+            self.backend.read_text_as(self.text_wanted)
         if db is None or (self.text_wanted is str and not self.limits):
             with self.running():
                 yield
@@ -186,14 +220,15 @@ class ConnectionState:
     @contextmanager
     def traced(self, sql: str) -> Iterator[None]:
         """While this statement of the program's runs: the trace callback is told of it."""
-        if self.tracer is None:
+        called = self.called
+        if called.tracer is None:
             yield
             return
-        self.tracing.append(_traceable(sql))
+        called.tracing.append(Traced(_traceable(sql)))
         try:
             yield
         finally:
-            self.tracing.pop()
+            called.tracing.pop()
 
     def run(self, sql: str, parameters: Any, facts: Facts) -> Any:
         """Run one statement in the session: a cursor of SQLite's, or a result."""
@@ -208,6 +243,8 @@ class ConnectionState:
     def run_many(self, sql: str, parameters: Iterable[Any]) -> Any:
         """Run one statement for each of the parameters."""
         backend = self.ready()
+        if self.called.tracing:
+            parameters = self.called.tracing[-1].each(parameters)
         with self.reading():
             self._attribute(backend)
             return _source(backend.executemany(sql, parameters))
@@ -263,6 +300,12 @@ def check_text(sql: str, maximum: int) -> None:
         raise DataError("query string is too large")
     if "\0" in sql:
         raise ProgrammingError("the query contains a null character")
+
+
+def _check_alone(sql: str) -> None:
+    """Refuse a text of several statements: SQLite prepares the first of them, and what follows may be anything."""
+    if ";" in sql and len(split_script(sql)) > 1:
+        raise ProgrammingError(_SEVERAL)
 
 
 def _traceable(sql: str) -> str:
