@@ -5,8 +5,8 @@
     create_engine("verity://node1:7140/clinic?tenant=1&host=node2:7140&host=node3:7140")   a cluster
 
 It is SQLAlchemy's dialect for SQLite on `vdb.dbapi`: `sqlite_autoincrement`, `sqlalchemy.dialects.sqlite.insert` and
-the like mean what they mean there. Programs that ask for the dialect by its name, "sqlite" (`with_variant`, `@compiles`,
-`execute_if`), write `sqlite+verity://`; all else is the same.
+the like mean what they mean there. Programs that ask for the dialect by its name, "sqlite" (`with_variant`,
+`@compiles`, `execute_if`), write `sqlite+verity://`; all else is the same.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import pool, util
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
@@ -28,7 +28,11 @@ from vdb.version import VERSION
 
 _HIDDEN = ", ".join(f"'{name}'" for name in INTERNAL_TABLES)
 _OWN = f"{OWN_PREFIX.replace('_', '~_')}%"
-_AUTOCOMMIT = "AUTOCOMMIT"
+_AUTOCOMMIT: Literal["AUTOCOMMIT"] = "AUTOCOMMIT"
+
+
+def _uncommitted(dbapi_connection: Any) -> bool:
+    return bool(dbapi_connection.execute("PRAGMA read_uncommitted").fetchone()[0])
 
 
 class VerityDialect(SQLiteDialect_pysqlite):
@@ -37,6 +41,7 @@ class VerityDialect(SQLiteDialect_pysqlite):
     name = "verity"
     driver = "vdb"
     supports_statement_cache = True
+
     @classmethod
     def import_dbapi(cls) -> DBAPIModule:
         return dbapi  # type: ignore[return-value]
@@ -80,8 +85,7 @@ class VerityDialect(SQLiteDialect_pysqlite):
     def get_isolation_level(self, dbapi_connection: Any) -> IsolationLevel:
         if dbapi_connection.isolation_level is None:
             return _AUTOCOMMIT
-        level: IsolationLevel = super().get_isolation_level(dbapi_connection)
-        return level
+        return "READ UNCOMMITTED" if _uncommitted(dbapi_connection) else "SERIALIZABLE"
 
     def is_disconnect(
         self,

@@ -1,59 +1,57 @@
 """How SQLAlchemy's own test suites set up databases on VerityDB. They load this by themselves.
 
-    pytest --dburi verity:// --requirements vdb.sqlalchemy.requirements:Requirements ...
+pytest --dburi verity:// --requirements vdb.sqlalchemy.requirements:Requirements ...
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.testing.provision import (
-    create_db,
-    drop_db,
-    follower_url_from_main,
-    stop_test_class_outside_fixtures,
-    temp_table_keyword_args,
-    upsert,
-)
-from sqlalchemy.testing.provision import generate_driver_url as generate
+from sqlalchemy.testing import provision
 
 from vdb.sqlalchemy.dialect import VerityDialect
 
-_NAME = VerityDialect.name
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 
 
-@generate.for_db(_NAME)
+def _hook(name: str) -> Callable[[Hook], Hook]:
+    register: Callable[[Hook], Hook] = getattr(provision, name).for_db(VerityDialect.name)
+    return register
+
+
+@_hook("generate_driver_url")
 def _one_driver(url: Any, driver: str, query_str: str) -> Any:
     return url if driver in ("", url.get_driver_name()) else None
 
 
-@follower_url_from_main.for_db(_NAME)
+@_hook("follower_url_from_main")
 def _of_worker(url: Any, ident: str) -> Any:
     return url if url.database in (None, "", ":memory:") else url.set(database=f"{url.database}-{ident}")
 
 
-@create_db.for_db(_NAME)
+@_hook("create_db")
 def _create(cfg: Any, eng: Any, ident: str) -> None:
     """A data directory is made when it is first opened."""
 
 
-@drop_db.for_db(_NAME)
+@_hook("drop_db")
 def _drop(cfg: Any, eng: Any, ident: str) -> None:
     """The directory is its owner's."""
 
 
-@stop_test_class_outside_fixtures.for_db(_NAME)
+@_hook("stop_test_class_outside_fixtures")
 def _stop(config: Any, db: Any, cls: Any) -> None:
     db.dispose()
 
 
-@temp_table_keyword_args.for_db(_NAME)
+@_hook("temp_table_keyword_args")
 def _temp(cfg: Any, eng: Any) -> dict[str, Any]:
     return {"prefixes": ["TEMPORARY"]}
 
 
-@upsert.for_db(_NAME)
+@_hook("upsert")
 def _upsert(
     cfg: Any,
     table: Any,

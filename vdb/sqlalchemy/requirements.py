@@ -87,22 +87,22 @@ CLOSED = {
 """Open by default in the suite."""
 
 
-class Requirements(SuiteRequirements):  # type: ignore[misc]
+class Requirements(SuiteRequirements):
     """For `--requirements vdb.sqlalchemy.requirements:Requirements`."""
 
 
+_rules: Any = exclusions
+
+
 def _opened(name: str) -> property:
-    return property(lambda self: exclusions.open(), doc=name)
+    return property(lambda self: _rules.open(), doc=name)
 
 
 def _closed(reason: str) -> property:
-    return property(lambda self: exclusions.skip_if(lambda config: True, reason), doc=reason)
+    return property(lambda self: _rules.skip_if(lambda config: True, reason), doc=reason)
 
 
 for _name in OPEN:
     setattr(Requirements, _name, _opened(_name))
 for _name, _reason in CLOSED.items():
     setattr(Requirements, _name, _closed(_reason))
-
-
-__all__: list[Any] = ["CLOSED", "OPEN", "Requirements"]

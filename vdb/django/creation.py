@@ -1,0 +1,47 @@
+"""Databases for tests: in memory, shared by name within the process; or a data directory, where settings name one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.db import NotSupportedError
+from django.db.backends.sqlite3 import creation as sqlite
+
+
+class DatabaseCreation(sqlite.DatabaseCreation):  # type: ignore[misc]
+    """Makes and removes test databases."""
+
+    def _create_test_db(self, verbosity: int, autoclobber: bool, keepdb: bool = False) -> str:
+        name: str = self._get_test_db_name()
+        if keepdb or self.is_in_memory_db(name) or not Path(name).exists():
+            return name
+        if not autoclobber:
+            answer = input(f"Type 'yes' if you would like to try deleting the test database '{name}', or 'no': ")
+            if answer != "yes":
+                self.log("Tests cancelled.")
+                sys.exit(1)
+        _delete(Path(name))
+        return name
+
+    def _destroy_test_db(self, test_database_name: str, verbosity: int) -> None:
+        if test_database_name and not self.is_in_memory_db(test_database_name):
+            _delete(Path(test_database_name))
+
+    def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
+        raise NotSupportedError("test databases of VerityDB aren't cloned: run tests without --parallel")
+
+    def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
+        settings: dict[str, Any] = self.connection.settings_dict
+        name = settings["NAME"]
+        return settings if self.is_in_memory_db(name) else {**settings, "NAME": f"{name}_{suffix}"}
+
+
+def _delete(place: Path) -> None:
+    if not place.is_dir() or place.is_symlink():
+        place.unlink(missing_ok=True)
+        return
+    for each in place.iterdir():
+        _delete(each)
+    place.rmdir()
