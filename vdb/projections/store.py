@@ -55,8 +55,9 @@ _DAMAGED = ("database disk image is malformed", "malformed database schema", "fi
 def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False, **options: Any) -> Connection:
     """Open or create the encrypted file at `path`; usable from any one thread at a time.
 
-    `options` go to the binding's `connect` (`detect_types`, `cached_statements`). Raises WrongKey when `key` isn't the file's (or its first page is damaged, which looks the same), DatabaseDamaged,
-    and DiskFailed or DiskFull when the disk fails. A read-only connection refuses to write; the file must exist.
+    `options` go to the binding's `connect` (`detect_types`, `cached_statements`). Raises WrongKey when `key` isn't the
+    file's (or its first page is damaged, which looks the same), DatabaseDamaged, and DiskFailed or DiskFull when the
+    disk fails. A read-only connection refuses to write; the file must exist.
     """
     if len(key) != KEY_SIZE:
         raise WrongKey(f"the key of a database has {KEY_SIZE} bytes; found {len(key)}")
@@ -114,6 +115,11 @@ def total_changes(connection: Connection) -> int:
 def interrupt(connection: Connection) -> None:
     """Have the statement that runs on the connection fail as interrupted. From any thread; the connection is open."""
     cast(sqlcipher3.Connection, connection).interrupt()
+
+
+def copy_database(source: Connection, target: Connection) -> None:
+    """Make `target`, which nobody else uses, what `source` sees: page for page, so that rowids stay what they are."""
+    cast(sqlcipher3.Connection, source).backup(cast(sqlcipher3.Connection, target))
 
 
 def compile_statement(connection: Connection, sql: str) -> None:

@@ -18,6 +18,7 @@ from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import StreamCreated
 from vdb.node import log
 from vdb.node.crud.database import CrudDatabase
+from vdb.node.crud.timetravel import TimeTravel
 from vdb.node.file_keys import FileKeys
 from vdb.node.reader import GroupReader
 from vdb.node.service import answered
@@ -55,6 +56,8 @@ class CrudDatabases:
         self._projections = projections
         home = next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP)
         self._keys = FileKeys(home)
+        self.travel = TimeTravel(world, self._keys)
+        """The databases as they were."""
         self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
         self._turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
@@ -65,6 +68,7 @@ class CrudDatabases:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._open_found)
+                nursery.start_soon(self.travel.run)
                 task_status.started()
                 await trio.sleep_forever()
         finally:
