@@ -125,7 +125,8 @@ class Capture:
                 except BaseException:
                     self._generation += 1  # no trust in what was half done
                     raise
-                self._restore_changes(changes)
+                finally:
+                    self._restore_changes(changes)
             state = self._read_state()
         if self._nested:
             with self._trusting():
@@ -215,6 +216,20 @@ class Capture:
             _check_missing(error)
             count = 0
         return self._given + int(count)
+
+    def make_way(self) -> bool:
+        """Take our triggers away if they were put there for another schema, by now changed by another connection: they
+        may no longer compile, nor would a statement that fires them. Whether there were any."""
+        if self._read_state()[:3] == self._seen or not self._cursor.execute(_OURS).fetchall():
+            return False
+        mark("sql.made_way")
+        changes = self._changes()
+        with self._trusting(), self._own_text():
+            self._remove_all()
+            self._settle()
+            self._restore_changes(changes)
+        self._seen = ()
+        return True
 
     def uninstall(self) -> None:
         """Take our triggers away."""

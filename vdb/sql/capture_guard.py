@@ -3,8 +3,7 @@
 A table's guard is a TEMP table of candidates. Before a row is written, the rows that share a unique key with it are put
 there; after it was written, those candidates that are gone were replaced, and are captured as deleted.
 
-    vdb_capture_guard_<layout>(kind, row, c0, c1, ..)     kind 0: a candidate; 1: a write that has begun;
-                                                          2: a row that is being changed
+    vdb_capture_guard_<layout>(kind, row, c0, c1, ..)     see `Kind`
 
 Rules
 - Too many candidates do no harm: what decides is whether the row is still there. So partial indexes count as whole.
@@ -19,13 +18,30 @@ Rules
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from attrs import frozen
 
 from vdb.sql.capture_triggers import Event, code, columns, insert_rows, rowid
 from vdb.sql.catalog import Nesting
 from vdb.sql.tables import KeyPart, Table, quote
 
-_CANDIDATE, _OPEN, _CHANGING = 0, 1, 2
+
+class Kind(IntEnum):
+    """What a row of a guard is."""
+
+    CANDIDATE = 0
+    OPEN = 1
+    """A write that has begun."""
+    CHANGING = 2
+    """A row, as it was, that an outer write has changed already: it isn't gone."""
+    ARRIVED = 3
+    """A row, as it is since then: who was there before is gone."""
+    LATER = 4
+    """A candidate that was written since then: nobody but the row that arrived may be there now."""
+
+
+_CANDIDATE, _OPEN, _CHANGING, _ARRIVED, _LATER = (str(int(kind)) for kind in Kind)
 
 
 @frozen(kw_only=True)
@@ -54,6 +70,9 @@ class Guard:
         changing = []
         if self.nesting.then and event is not Event.INSERT:
             changing.append(self._collect(_CHANGING, "OLD", ""))
+        if self.nesting.then and event is Event.UPDATE:
+            moves = f"WHERE NOT {self._same_row('OLD', 'NEW')}"
+            changing.append(self._collect(_ARRIVED, "NEW", moves))
         if event is Event.DELETE:
             return changing
         row = quote(self.table.name)
@@ -71,7 +90,7 @@ class Guard:
     def after(self, event: Event, capture: list[str]) -> list[str]:
         """Steps after a change, around those that capture it: what is gone before, new candidates behind."""
         if event is Event.DELETE:
-            return [f"DELETE FROM {self.name} WHERE kind <> {_OPEN} AND {self._same(self.name, 'OLD')}", *capture]
+            return [f"DELETE FROM {self.name} WHERE {self._about('OLD')}", *capture]
         gone = self._gone(event)
         log = insert_rows(
             code(self.layout, Event.DELETE),
@@ -85,7 +104,7 @@ class Guard:
             return [log, f"DELETE FROM {self.name}", *capture]
         forget = gone
         if event is Event.UPDATE:
-            forget = f"{gone} OR kind <> {_OPEN} AND {self._same(self.name, 'OLD')}"
+            forget = f"{gone} OR {self._about('OLD')} OR kind = {_ARRIVED} AND {self._same(self.name, 'NEW')}"
         last = f"SELECT max(g.rowid) FROM {self.name} AS g WHERE g.kind = {_OPEN}"
         still_open = f"WHERE EXISTS (SELECT 1 FROM {self.name} AS g WHERE g.kind = {_OPEN})"
         return [
@@ -93,24 +112,32 @@ class Guard:
             f"DELETE FROM {self.name} WHERE {forget}",
             f"DELETE FROM {self.name} WHERE rowid = ({last})",
             *capture,
-            self._collect(_CANDIDATE, "NEW", still_open),
+            self._collect(_LATER if self.nesting.then else _CANDIDATE, "NEW", still_open),
         ]
+
+    def _about(self, row: str) -> str:
+        """Whether what is in the guard is about this row, OLD."""
+        return f"kind IN ({_CANDIDATE}, {_CHANGING}, {_LATER}) AND {self._same(self.name, row)}"
 
     def _gone(self, event: Event) -> str:
         """Whether a candidate isn't there any more, or was where the new row is now."""
         table = quote(self.table.name)
         there = f"SELECT 1 FROM main.{table} AS {table} WHERE {self._same(self.name, table)}"
-        gone = f"{self.name}.kind = {_CANDIDATE} AND ({self._same(self.name, 'NEW')} OR NOT EXISTS ({there}))"
+        replaced = f"kind = {_CANDIDATE} AND {self._same(self.name, 'NEW')}"
+        gone = f"kind IN ({_CANDIDATE}, {_LATER}) AND ({replaced} OR NOT EXISTS ({there}))"
         if event is Event.UPDATE:
             gone = f"{gone} AND NOT {self._same(self.name, 'OLD')}"
         if self.nesting.then:
-            changing = f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {_CHANGING} AND {self._same_candidate('g')}"
-            gone = f"{gone} AND NOT EXISTS ({changing})"
+            gone = f"{gone} AND NOT EXISTS ({self._same_row_as(_CHANGING)})"
+            gone = f"{gone} OR kind = {_CANDIDATE} AND EXISTS ({self._same_row_as(_ARRIVED)})"
         return f"({gone})"
 
-    def _collect(self, kind: int, row: str, source: str) -> str:
+    def _same_row_as(self, kind: str) -> str:
+        return f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {kind} AND {self._same_candidate('g')}"
+
+    def _collect(self, kind: str, row: str, source: str) -> str:
         names = ["kind", "row", *(f"c{number}" for number in range(len(self.table.columns)))]
-        values = [str(kind), rowid(self.table, row), *columns(self.table, row)]
+        values = [kind, rowid(self.table, row), *columns(self.table, row)]
         return f"INSERT INTO {self.name} ({', '.join(names)}) SELECT {', '.join(values)} {source}"
 
     def _conflicts(self, row: str) -> list[str]:
