@@ -242,7 +242,7 @@ class Ears(Observer):
         watch = self._watch.watches[group]
         self._add("superblock", group, state.sequence, state.view, state.checkpoint_op)
         watch.replicas[self._number].on_superblock(state)
-        watch.acks.on_superblock(self._number, state.tail)
+        watch.acks.on_superblock(self._number, state.log_view, state.tail)
         if state.checkpoint_op:
             watch.checkpoints.on_checkpoint(state.checkpoint_op, state.checkpoint_id, self._machine.who)
         if group not in self._opened:

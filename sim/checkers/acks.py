@@ -23,8 +23,8 @@ class Acks:
     verdict: Verdict
     _of_prepare: dict[tuple[int, bytes], dict[int, dict[int, None]]] = field(factory=dict)
     """By op and checksum: for each view the distinct replicas from which an ack has left."""
-    _kept: dict[int, dict[int, bytes]] = field(factory=dict)
-    """By replica and op: the checksum that it acked last and must keep."""
+    _kept: dict[int, dict[int, tuple[bytes, int]]] = field(factory=dict)
+    """By replica and op: the checksum that it acked last and must keep, and the view of that ack."""
     _voted: dict[int, int] = field(factory=dict)
     """By replica: the highest view that it voted for."""
 
@@ -41,7 +41,7 @@ class Acks:
         )
         views = self._of_prepare.setdefault((message.op, message.checksum), {})
         views.setdefault(message.view, {})[replica] = None
-        self._kept.setdefault(replica, {})[message.op] = message.checksum
+        self._kept.setdefault(replica, {})[message.op] = message.checksum, message.view
 
     def on_vote(self, replica: int, vote: DoViewChange) -> None:
         """I6, I15: the vote says of each acked op that it is there, or that the sender can't tell."""
@@ -50,7 +50,7 @@ class Acks:
         name = f"{self.group}: replica {replica}, which votes for view {vote.view},"
         head = vote.tail[-1].op if vote.tail else 0
         entries = {entry.op: entry for entry in vote.tail}
-        for op, checksum in kept.items():
+        for op, (checksum, _) in kept.items():
             if op <= vote.checkpoint_op or op <= vote.commit:
                 continue
             known = op <= head or vote.unsure
@@ -72,14 +72,21 @@ class Acks:
     def on_replaced(self, replica: int, op: int, checksum: bytes) -> None:
         """A newer view's log has this prepare at `op`."""
         kept = self._kept.get(replica, {})
-        if kept.get(op, checksum) != checksum:
+        if op in kept and kept[op][0] != checksum:
             del kept[op]
 
-    def on_superblock(self, replica: int, tail: bytes) -> None:
+    def on_superblock(self, replica: int, log_view: int, tail: bytes) -> None:
         """A view's log is durable as the replica's own: it may name ops whose prepares aren't written here yet."""
         started = decode_log(tail)
-        for header in started[1] if started is not None else ():
+        if started is None:
+            return
+        head, headers = started
+        for header in headers:
             self.on_replaced(replica, header.op, header.checksum)
+            head = header.op
+        kept = self._kept.get(replica, {})
+        for op in [op for op, (_, view) in kept.items() if op > head and view < log_view]:
+            del kept[op]
 
     def on_wiped(self, replica: int) -> None:
         """The disk was replaced: a replica that joins has promised nothing."""
@@ -87,7 +94,7 @@ class Acks:
 
     def check_kept(self, replica: int, promises: Promises) -> None:
         """I6: what the replica acked is on its platter, now that an incarnation has ended."""
-        for op, checksum in self._kept.get(replica, {}).items():
+        for op, (checksum, _) in self._kept.get(replica, {}).items():
             header = promises.written.get(op)
             if header is None or header.checksum != checksum or op <= promises.checkpoint_op:
                 continue

@@ -83,15 +83,29 @@ def test_a_newer_view_frees_of_what_it_cut_or_replaced() -> None:
 
 def test_the_log_of_a_newer_view_frees_before_its_prepares_are_written() -> None:
     acks, verdict = acked(1)
-    acks.on_superblock(0, encode_log(2, 1, (header(1, view=2),)))
+    acks.on_superblock(0, 2, encode_log(2, 1, (header(1, view=2),)))
     acks.on_vote(0, vote(TailEntry(op=1, header=header(1, view=2)), view=3))
     assert verdict.ok
 
 
+def test_the_log_of_a_newer_view_frees_of_what_it_lacks_though_no_cut_was_seen() -> None:
+    acks, verdict = acked(1, 2)
+    acks.on_superblock(0, 2, encode_log(2, 1, (header(1),)))
+    acks.on_vote(0, vote(TailEntry(op=1, header=header(1), present=True), view=3))
+    assert verdict.ok
+
+
+def test_a_view_s_log_frees_of_nothing_that_was_acked_in_it() -> None:
+    acks, verdict = acked(1, 2)
+    acks.on_superblock(0, 1, encode_log(1, 1, (header(1),)))
+    acks.on_vote(0, vote(TailEntry(op=1, header=header(1), present=True), view=3))
+    assert fired(verdict) == "I6"
+
+
 def test_a_vote_that_is_kept_frees_of_nothing() -> None:
     acks, verdict = acked(1)
-    acks.on_superblock(0, b"")
-    acks.on_superblock(0, encode_vote(vote(TailEntry(op=1, header=header(1, body=b"other")))))
+    acks.on_superblock(0, 2, b"")
+    acks.on_superblock(0, 2, encode_vote(vote(TailEntry(op=1, header=header(1, body=b"other")))))
     acks.on_vote(0, vote(TailEntry(op=1, header=header(1, body=b"other"))))
     assert fired(verdict) == "I6"
 
