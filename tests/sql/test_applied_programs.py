@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vdb.changes import Layout, Operation, RawText, RowChange, SchemaChange, SequenceChange, Transaction
+from vdb.errors import SqlRefused
 from vdb.ports import Connection
 from vdb.projections.store import SqliteError, open_plain_memory
 from vdb.sql import sqlite_api
@@ -117,7 +118,7 @@ def opened() -> Iterator[Connection]:
 class Recorder(Protocol):
     """What a source asks of whoever sees what its statements did."""
 
-    def prepare(self) -> None: ...
+    def prepare(self, writes: tuple[str, ...] | None = None, sql: str | None = None) -> None: ...
     def before_schema_change(self, sql: str) -> None: ...
     def after_schema_change(self, sql: str) -> None: ...
     def drain(self) -> tuple[tuple[Layout, ...], list[Any]]: ...
@@ -132,7 +133,7 @@ class Comparison:
         self._steps: list[Any] = []
         self._seen = self._read()
 
-    def prepare(self) -> None:
+    def prepare(self, writes: tuple[str, ...] | None = None, sql: str | None = None) -> None:
         """Look at what the statement before did, unless that was undone."""
         self.look()
 
@@ -242,12 +243,12 @@ class Source:
                 self.recorder.before_schema_change(sql)
                 self.db.execute(sql)
                 self.recorder.after_schema_change(sql)
-            except SqliteError:
+            except (SqliteError, SqlRefused):
                 self.db.execute("ROLLBACK TO ddl")
             self.db.execute("RELEASE ddl")
         else:
-            self.recorder.prepare()
-            with suppress(SqliteError):
+            with suppress(SqliteError, SqlRefused):
+                self.recorder.prepare(None, sql)
                 self.db.execute(sql, parameters)
 
     def commit(self) -> None:
