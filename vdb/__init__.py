@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         StreamInfo,
     )
     from vdb.crypto.root import RootKeys
+    from vdb.dbapi.database import SqlDatabase, open_crud
     from vdb.embedded.database import EmbeddedDatabase, open
     from vdb.errors import DefiniteError, IndefiniteError, VerityError
     from vdb.events import event
@@ -62,6 +63,7 @@ __all__ = [
     "Region",
     "RootKeys",
     "Rows",
+    "SqlDatabase",
     "StreamAppend",
     "StreamInfo",
     "SyncClient",
@@ -72,6 +74,7 @@ __all__ = [
     "connect_sync",
     "event",
     "open",
+    "open_crud",
 ]
 
 _HOMES = {
@@ -87,6 +90,7 @@ _HOMES = {
         "StreamInfo",
     ),
     "vdb.crypto.root": ("RootKeys",),
+    "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
     "vdb.embedded.database": ("EmbeddedDatabase", "open"),
     "vdb.errors": ("DefiniteError", "IndefiniteError", "VerityError"),
     "vdb.events": ("event",),

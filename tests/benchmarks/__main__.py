@@ -16,6 +16,7 @@ NAMES = {
     "tenants": "many_tenants",
     "peers": "peer_rate",
     "cluster": "cluster.comparison",
+    "sql": "sql.comparison",
 }
 """Name on the command line: module in this package with `run(report, scale)`."""
 

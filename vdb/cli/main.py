@@ -27,6 +27,7 @@ _COMMANDS = (
     ("read", "vdb.cli.events:read", "Read a stream, or a group's log."),
     ("status", "vdb.cli.status:status", "Show a node or a cluster, its groups and its projections."),
     ("cluster", "vdb.cli.cluster:app", "Set up a cluster, and change its members."),
+    ("sql", "vdb.cli.sql.command:sql", "Run SQL on a database, or talk with it."),
     ("migrate", "vdb.cli.migrate:app", "Bring a SQL database's schema up to a folder of migrations."),
     ("projection", "vdb.cli.projection:app", "Look at projections."),
     ("import", "vdb.cli.importing:app", "Import data."),

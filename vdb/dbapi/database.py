@@ -16,10 +16,9 @@ from vdb.dbapi.connection import Connection
 from vdb.embedded.crud import DEFAULT_NAME, LocalDatabase, open_local
 from vdb.embedded.database import DEFAULT_REGION
 from vdb.embedded.keys import Keys
-from vdb.sql.host import run_inline
-from vdb.sql.migrations import Applied, Migration, apply_migrations, load_migrations, read_applied
+from vdb.embedded.migrating import migrate, migration_facts, read_migration_files
+from vdb.sql.migrations import Applied, Migration, load_migrations
 from vdb.types import DataClass, Position, Region
-from vdb.world.folders import read_texts
 
 Migrations = str | os.PathLike[str] | Mapping[str, str] | None
 """A directory of files NNNN_name.sql, or their texts by their names."""
@@ -55,20 +54,11 @@ class SqlDatabase:
 
         MigrationError names the one that changed since, is missing, or fails: then it has left nothing.
         """
-        found = load_migrations(_texts(migrations))
-        session = self.local.session()
-        try:
-            return run_inline(apply_migrations(session, found))
-        finally:
-            self.local.end(session)
+        return migrate(self.local, load_migrations(_texts(migrations)))
 
     def migrations(self) -> Sequence[Applied]:
         """The migrations that were applied, in order."""
-        session = self.local.session()
-        try:
-            return run_inline(read_applied(session))
-        finally:
-            self.local.end(session)
+        return migration_facts(self.local)[0]
 
     def close(self) -> None:
         """Let go of the data directory. Connections that are open end. Closing twice is harmless."""
@@ -116,4 +106,4 @@ def open_crud(
 def _texts(migrations: Migrations) -> Mapping[str, str]:
     if migrations is None:
         return {}
-    return migrations if isinstance(migrations, Mapping) else read_texts(migrations, ".sql")
+    return migrations if isinstance(migrations, Mapping) else read_migration_files(migrations)

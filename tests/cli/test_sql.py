@@ -1,0 +1,87 @@
+"""`vdb sql` on a data directory: output in each form, scripts, the shell's own commands, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vdb.world.keys import generate_root_key
+
+SETUP = (
+    "CREATE TABLE patients (id INTEGER PRIMARY KEY, name TEXT, photo BLOB); "
+    "INSERT INTO patients (name, photo) VALUES ('Ada', x'00ff'), ('Ben, the \"second\"', NULL)"
+)
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Arguments that name a data directory, its key and a database."""
+    folder = tmp_path_factory.mktemp("clinic")
+    (folder / "data").mkdir()
+    key = folder / "root.key"
+    key.touch(mode=0o600)
+    key.write_text(generate_root_key())
+    return ["--data-dir", str(folder / "data"), "--key-file", str(key), "--database", "clinic"]
+
+
+@pytest.fixture(scope="module")
+def filled(clinic: list[str], run_vdb: Callable[..., Any]) -> list[str]:
+    ran = run_vdb("sql", SETUP, *clinic, "--actor", "dr.lee", "--purpose", "treatment")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    return clinic
+
+
+def test_rows_in_each_form(filled: list[str], run_vdb: Callable[..., Any]) -> None:
+    query = "SELECT * FROM patients ORDER BY id"
+    assert run_vdb("sql", query, *filled).out == ("id\tname\tphoto\n1\tAda\tx'00ff'\n2\tBen, the \"second\"\tNULL\n")
+    assert run_vdb("sql", query, "--csv", *filled).out == ('id,name,photo\n1,Ada,00ff\n2,"Ben, the ""second""",\n')
+    assert run_vdb("sql", query, "--json", *filled).objects == [
+        {"id": 1, "name": "Ada", "photo": "00ff"},
+        {"id": 2, "name": 'Ben, the "second"', "photo": None},
+    ]
+
+
+def test_columns_of_one_name_and_infinities_survive_json(filled: list[str], run_vdb: Callable[..., Any]) -> None:
+    ran = run_vdb("sql", "SELECT 1 AS a, 9e999 AS a", "--json", *filled)
+    assert ran.objects == [{"a": 1, "a_2": "inf"}]
+
+
+def test_a_script_comes_in_through_standard_input(filled: list[str], run_vdb: Callable[..., Any]) -> None:
+    script = (
+        b"BEGIN;\nINSERT INTO patients (name) VALUES ('Cy;');\nROLLBACK; -- never\nSELECT count(*) AS n FROM patients"
+    )
+    assert run_vdb("sql", *filled, stdin=script).out == "n\n2\n"
+
+
+def test_the_first_statement_that_fails_ends_it(filled: list[str], run_vdb: Callable[..., Any]) -> None:
+    ran = run_vdb("sql", "SELECT 1; SELEC 2; SELECT 3", *filled)
+    assert (ran.code, ran.out) == (1, "1\n1\n")
+    assert ran.err == 'error: near "SELEC": syntax error\n'
+    ran = run_vdb("sql", "VACUUM", "--json", *filled)
+    assert (ran.code, ran.out, ran.error["code"]) == (1, "", "SQL_REFUSED")
+
+
+def test_dot_commands(filled: list[str], run_vdb: Callable[..., Any]) -> None:
+    assert run_vdb("sql", ".tables", *filled).out == "table\npatients\n"
+    assert run_vdb("sql", ".schema patients", *filled).out == (
+        "CREATE TABLE patients (id INTEGER PRIMARY KEY, name TEXT, photo BLOB);\n"
+    )
+    ran = run_vdb("sql", ".schema nothing", *filled)
+    assert (ran.code, ran.err) == (2, "error: there is no table 'nothing'\n")
+    ran = run_vdb("sql", ".nothing", *filled)
+    assert ran.code == 2
+    assert "there is no command .nothing: expected one of .help, .tables" in ran.err
+
+
+def test_bad_usage_is_told(filled: list[str], run_vdb: Callable[..., Any], tmp_path: Path) -> None:
+    ran = run_vdb("sql", "SELECT 1", "--csv", "--json", *filled)
+    assert (ran.code, ran.error["message"]) == (2, "--csv and --json: expected one of them, found both")
+    ran = run_vdb("sql", "SELECT 1", "--data-dir", str(tmp_path / "nowhere"))
+    assert (ran.code, ran.err) == (2, f"error: --data-dir: there is no directory {tmp_path / 'nowhere'}\n")
+
+
+def test_help_has_an_example(run_vdb: Callable[..., Any]) -> None:
+    assert 'vdb sql "SELECT name FROM patients WHERE id = 7" --database clinic' in run_vdb("sql", "--help").out
