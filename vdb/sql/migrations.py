@@ -106,7 +106,12 @@ class MigrationStatus:
     state: MigrationState
 
 
-class MigrationSession(Protocol):
+class Executes(Protocol):
+    async def execute(self, sql: str, parameters: Any = ...) -> Any:
+        """Run a statement; the result has `fetchall()`."""
+
+
+class MigrationSession(Executes, Protocol):
     """What migrations need of a session: `vdb.sql.session.SqlSession` has it."""
 
     @property
@@ -114,9 +119,6 @@ class MigrationSession(Protocol):
 
     @property
     def classifier(self) -> Trusting: ...
-
-    async def execute(self, sql: str, parameters: Any = ...) -> Any:
-        """Run a statement; the result has `fetchall()`."""
 
 
 class Trusting(Protocol):
@@ -235,7 +237,7 @@ def plan(applied: Sequence[Applied], found: Sequence[Migration]) -> list[Migrati
 # Applying ----------------------------------------------------------------------------------------------------------
 
 
-async def read_applied(session: MigrationSession) -> list[Applied]:
+async def read_applied(session: Executes) -> list[Applied]:
     """The migrations that a database has, in order."""
     if not await _has_table(session, MIGRATIONS_TABLE):
         return []
@@ -249,12 +251,19 @@ async def apply_migrations(session: MigrationSession, found: Sequence[Migration]
     Each migration is a transaction: one that fails leaves nothing, and those before it stay. MigrationError names the
     file and the line. Errors of the log (a lock, another primary, ...) pass unchanged.
     """
-    assert not session.in_transaction, "migrations begin and end their own transactions"
     done: list[Migration] = []
+    while (migration := await apply_next(session, found)) is not None:
+        done.append(migration)
+    return done
+
+
+async def apply_next(session: MigrationSession, found: Sequence[Migration]) -> Migration | None:
+    """Apply the first that isn't applied yet; None if there is none. Errors as of `apply_migrations`."""
+    assert not session.in_transaction, "migrations begin and end their own transactions"
     while pending := plan(await read_applied(session), found):
         if await _apply(session, pending[0], found):
-            done.append(pending[0])
-    return done
+            return pending[0]
+    return None
 
 
 async def _apply(session: MigrationSession, migration: Migration, found: Sequence[Migration]) -> bool:
@@ -334,6 +343,6 @@ async def _check_subjects(session: MigrationSession, migration: Migration) -> No
         )
 
 
-async def _has_table(session: MigrationSession, name: str) -> bool:
+async def _has_table(session: Executes, name: str) -> bool:
     result = await session.execute("SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,))
     return bool(result.fetchall())
