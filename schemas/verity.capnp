@@ -182,6 +182,11 @@ struct SqlStatement {
   parameters @1 :SqlParameters;
 }
 
+struct SqlFile {
+  name @0 :Text;
+  text @1 :Text;
+}
+
 struct SqlAnswer {
   # What a statement gave, and how the session stands after it.
   columns @0 :List(Text);    # empty: the statement returns no rows
@@ -195,6 +200,7 @@ struct SqlAnswer {
   nextPosition @8 :UInt64;   # before which it lies
   nextOffset @9 :UInt64;     # of the database's stream, as far as the node's file has applied it
   totalChanges @10 :UInt64;  # rows that this session has changed
+  declared @11 :List(Text);  # of each column the type that it is declared with; empty where it has none
 }
 
 interface VerityDb {
@@ -303,4 +309,8 @@ interface VerityDb {
              -> (committed :Bool, group :Text, nextPosition :UInt64, nextOffset :UInt64);
   # What became of a transaction whose answer was lost: the id that its call named, and a nextOffset from before it
   # began. "Not committed" is for good: a call that names this id and comes later is refused.
+
+  sqlMigrate @28 (call :SqlCall, files :List(SqlFile)) -> (answer :SqlAnswer);
+  # Applies the first of these migrations that the database hasn't yet, as one transaction: its row is the file's name.
+  # No row: it has all. MIGRATION_ERROR names the file that changed since it was applied, is missing, or fails.
 }

@@ -4,195 +4,198 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from vdb.changes import Attribution
-from vdb.cli.options import Json
+from vdb.cli.options import TENANT, TenantOptions, tls_config
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_table, print_text
-from vdb.embedded.crud import DEFAULT_NAME, LocalDatabase, open_local
-from vdb.embedded.database import DEFAULT_REGION
+from vdb.client.connect import connect_sync
+from vdb.client.sync_face import SyncFace
+from vdb.client.sync_sql import SyncSession
+from vdb.embedded.crud import DEFAULT_NAME
+from vdb.embedded.database import DEFAULT_REGION, open
 from vdb.embedded.keys import find_root_keys
-from vdb.embedded.migrating import migrate, migration_facts, read_migration_files
+from vdb.embedded.migrating import read_migration_files
 from vdb.errors import ConfigError
+from vdb.sql.diff import read_schema
 from vdb.sql.lint import Finding, Severity, lint
 from vdb.sql.migrations import MigrationState, load_migrations, migration_status
 from vdb.sql.registry import SchemaRegistry
 
 app = App(name="migrate", help="Bring a SQL database's schema up to a folder of migrations: NNNN_name.sql, in order.")
 
-Database = Annotated[str, Parameter(name=["--db", "--database"])]
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Which database, and whose node has it."""
+
+    db: Annotated[str, Parameter(name=["--db", "--database"])] = DEFAULT_NAME
+    "The database's name."
+
+    data_dir: Path | None = None
+    "A data directory to open here, instead of asking a node: nobody else may have it open."
+
+    key_file: Path | None = None
+    "With --data-dir: a file with the root key, of mode 0600; otherwise VDB_ROOT_KEY."
+
+    region: str = DEFAULT_REGION
+    "With --data-dir: the region that it belongs to."
+
+    @contextmanager
+    def face(self, options: TenantOptions, *, make: bool = False) -> Iterator[SyncFace]:
+        """The node, or the one of the data directory, which is made if that is wanted."""
+        if self.data_dir is None:
+            tls = tls_config(options.tls_cert, options.tls_key, options.tls_ca)
+            with connect_sync(options.address, tls=tls, tenant=options.tenant) as client:
+                yield client
+            return
+        if not make and not self.data_dir.is_dir():
+            raise ConfigError(f"--data-dir: there is no directory {self.data_dir}")
+        keys = find_root_keys(self.key_file, option="--key-file")
+        with open(self.data_dir, keys, region=self.region, tenant=options.tenant) as database:
+            yield database
+
+
+WHERE = Where()
 Folder = Annotated[Path, Parameter(name="--dir")]
+FOLDER = Path("migrations")
 
 
 @app.command
 def apply(
     *,
-    db: Database = DEFAULT_NAME,
-    dir: Folder = Path("migrations"),
-    data_dir: Path,
-    key_file: Path | None = None,
-    region: str = DEFAULT_REGION,
-    tenant: Annotated[int, Parameter(env_var="VDB_TENANT")] = 1,
+    folder: Folder = FOLDER,
+    data_class: str = "phi",
     actor: str = "",
     purpose: str = "",
-    json: Json = False,
+    where: Where = WHERE,
+    options: TenantOptions = TENANT,
 ) -> None:
     """Apply the migrations that a database doesn't have yet, each as one transaction.
 
     The first that fails ends it: those before it stay. A file that changed or is gone since it was applied is an error.
 
+    Example: `vdb migrate apply --db clinic --dir migrations`
+
     Example: `vdb migrate apply --db clinic --dir migrations --data-dir data --key-file root.key`
 
     Parameters
     ----------
-    db
-        The database's name; it is made if it is missing.
-    dir
+    folder
         The folder with the migrations.
-    data_dir
-        The data directory; nobody else may have it open. It is made if it is missing.
-    key_file
-        A file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
-    region
-        The region of the data directory.
-    tenant
-        The tenant's number.
+    data_class
+        'phi', 'non-phi' or 'deidentified', if the database has to be made.
     actor
         On whose behalf: goes into the log.
     purpose
         Why: goes into the log.
-    json
-        Print one object: what was applied, and how many are applied in all.
     """
-    migrations = load_migrations(read_migration_files(dir))
-    with _opened(data_dir, key_file, db, tenant, region) as database:
-        done = migrate(database, migrations, Attribution(actor=actor, purpose=purpose))
-    if json:
-        print_json({"applied": [migration.name for migration in done], "total": len(migrations)})
+    files = read_migration_files(folder)
+    total = len(load_migrations(files))
+    with where.face(options, make=True) as face:
+        if where.db not in [found.name for found in face.list_databases()]:
+            face.create_database(where.db, data_class, if_not_exists=True)
+        with face.sql(where.db, actor=actor, purpose=purpose) as session:
+            done = session.migrate(files)
+    if options.json:
+        print_json({"applied": done, "total": total})
         return
-    for migration in done:
-        print_text(f"applied {migration.name}")
+    for name in done:
+        print_text(f"applied {name}")
     if not done:
-        print_text(f"nothing to apply: database {db!r} has all of {len(migrations)}")
+        print_text(f"nothing to apply: database {where.db!r} has all of {total}")
 
 
 @app.command
-def status(
-    *,
-    db: Database = DEFAULT_NAME,
-    dir: Folder = Path("migrations"),
-    data_dir: Path,
-    key_file: Path | None = None,
-    region: str = DEFAULT_REGION,
-    tenant: Annotated[int, Parameter(env_var="VDB_TENANT")] = 1,
-    json: Json = False,
-) -> None:
+def status(*, folder: Folder = FOLDER, where: Where = WHERE, options: TenantOptions = TENANT) -> None:
     """Show which migrations a database has: applied, pending, changed, missing, or late.
 
-    Example: `vdb migrate status --db clinic --dir migrations --data-dir data`
+    Example: `vdb migrate status --db clinic --dir migrations --json`
 
     Parameters
     ----------
-    db
-        The database's name.
-    dir
+    folder
         The folder with the migrations.
-    data_dir
-        The data directory; nobody else may have it open.
-    key_file
-        A file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
-    region
-        The region of the data directory.
-    tenant
-        The tenant's number.
-    json
-        Print one object a line.
     """
-    migrations = load_migrations(read_migration_files(dir))
-    _check_there(data_dir)
-    with _opened(data_dir, key_file, db, tenant, region) as database:
-        applied, _ = migration_facts(database)
-    found = migration_status(applied, migrations)
-    if json:
+    migrations = load_migrations(read_migration_files(folder))
+    with where.face(options) as face, face.sql(where.db) as session:
+        found = migration_status(session.migrations(), migrations)
+    if options.json:
         for each in found:
             print_json({"number": each.number, "name": each.name, "state": each.state.value})
     elif found:
         print_table(("migration", "state"), [(each.name, each.state.value) for each in found])
     else:
-        print_text(f"no migrations: neither in {dir} nor in database {db!r}")
+        print_text(f"no migrations: neither in {folder} nor in database {where.db!r}")
 
 
 @app.command
 def check(
     *,
-    db: Database = DEFAULT_NAME,
-    dir: Folder = Path("migrations"),
-    data_dir: Path | None = None,
-    key_file: Path | None = None,
-    region: str = DEFAULT_REGION,
-    tenant: Annotated[int, Parameter(env_var="VDB_TENANT")] = 1,
+    folder: Folder = FOLDER,
     phi: bool = True,
-    json: Json = False,
+    compare: Annotated[bool, Parameter(negative="")] = False,
+    where: Where = WHERE,
+    options: TenantOptions = TENANT,
 ) -> int:
     """Try migrations out in memory, and say what is wrong or worth knowing; fails if anything is wrong.
 
-    With a data directory, also whether the database has what the migrations that were applied say.
-
     Example: `vdb migrate check --dir migrations`
+
+    Example: `vdb migrate check --dir migrations --compare --db clinic`
 
     Parameters
     ----------
-    db
-        The database's name.
-    dir
+    folder
         The folder with the migrations.
-    data_dir
-        A data directory to compare with; nobody else may have it open.
-    key_file
-        A file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
-    region
-        The region of the data directory.
-    tenant
-        The tenant's number.
     phi
         Whether the database holds data of patients: then tables without a subject column are worth knowing.
-    json
-        Print one object a line.
+    compare
+        Also compare with a database: whether it has what the migrations that were applied say.
     """
-    files = read_migration_files(dir)
+    files = read_migration_files(folder)
     found = lint(files, phi=phi)
-    failed = any(finding.severity is Severity.ERROR for finding in found)
-    if data_dir is not None and not failed:
-        _check_there(data_dir)
-        with _opened(data_dir, key_file, db, tenant, region) as database:
-            found = [*_compared(database, SchemaRegistry.from_files(files)), *found]
-        failed = any(finding.severity is Severity.ERROR for finding in found)
+    if compare and not _failed(found):
+        with where.face(options) as face, face.sql(where.db) as session:
+            found = [*_compared(session, SchemaRegistry.from_files(files)), *found]
     for finding in found:
-        if json:
+        if options.json:
             print_json(_as_json(finding))
         else:
             print_text(finding.text())
-    if not found and not json:
+    if not found and not options.json:
         print_text("nothing to say")
-    return EXIT_FAILED if failed else EXIT_OK
+    return EXIT_FAILED if _failed(found) else EXIT_OK
 
 
-def _compared(database: LocalDatabase, registry: SchemaRegistry) -> Iterator[Finding]:
+def _failed(found: list[Finding]) -> bool:
+    return any(finding.severity is Severity.ERROR for finding in found)
+
+
+def _compared(session: SyncSession, registry: SchemaRegistry) -> Iterator[Finding]:
     """What a database has that its migrations don't say."""
-    applied, schema = migration_facts(database)
+    applied = session.migrations()
     wrong = (MigrationState.CHANGED, MigrationState.MISSING, MigrationState.LATE)
     states = migration_status(applied, registry.migrations)
     for each in states:
         if each.state in wrong:
-            yield Finding(severity=Severity.ERROR, message=f"{each.state.value} since it was applied", file=each.name)
+            yield Finding(severity=Severity.ERROR, message=_WRONG[each.state], file=each.name)
     if not any(each.state in wrong for each in states):
         numbers = [each.number for each in applied]
         made = SchemaRegistry([each for each in registry.migrations if each.number in numbers])
-        for difference in made.drift(schema):
+        for difference in made.drift(read_schema(session)):
             yield Finding(severity=Severity.WARNING, message=f"not by a migration: {difference.text()}")
+
+
+_WRONG = {
+    MigrationState.CHANGED: "changed since it was applied",
+    MigrationState.MISSING: "was applied, and is missing",
+    MigrationState.LATE: "comes before one that was applied",
+}
 
 
 def _as_json(finding: Finding) -> dict[str, object]:
@@ -202,18 +205,3 @@ def _as_json(finding: Finding) -> dict[str, object]:
         "line": finding.line,
         "message": finding.message,
     }
-
-
-def _check_there(data_dir: Path) -> None:
-    if not data_dir.is_dir():
-        raise ConfigError(f"--data-dir: there is no directory {data_dir}")
-
-
-@contextmanager
-def _opened(data_dir: Path, key_file: Path | None, db: str, tenant: int, region: str) -> Iterator[LocalDatabase]:
-    keys = find_root_keys(key_file, option="--key-file")
-    database = open_local(data_dir, keys, name=db, tenant=tenant, region=region)
-    try:
-        yield database
-    finally:
-        database.close()

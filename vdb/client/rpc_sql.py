@@ -104,11 +104,27 @@ class RpcLine:
 
         await self._call("sqlCloseCursor", build, timeout)
 
+    def give_up(self, cursor: int) -> None:
+        def build(params: Any) -> None:
+            params.session = self._session
+            params.cursor = cursor
+
+        self._link.tell("sqlCloseCursor", build)
+
     async def commit(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
         return await self._answer("sqlCommit", lambda params: self._write_call(params, call), timeout)
 
     async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
         return await self._answer("sqlRollback", lambda params: self._write_call(params, call), timeout)
+
+    async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer:
+        def build(params: Any) -> None:
+            self._write_call(params, call)
+            for builder, (name, text) in zip(params.init("files", len(files)), files.items(), strict=True):
+                builder.name = name
+                builder.text = text
+
+        return await self._answer("sqlMigrate", build, timeout)
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         self._router.refused(self._group, self._link, error)
@@ -292,6 +308,7 @@ def _read_answer(reader: Any) -> SqlAnswer:
     group = str(reader.group)
     return SqlAnswer(
         columns=columns,
+        declared=tuple(map(str, reader.declared)) if columns else (),
         rows=rows_from(reader, len(columns)) if columns else [],
         cursor=reader.cursor,
         rowcount=reader.rowcount,

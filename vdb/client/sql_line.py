@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from attrs import frozen
@@ -53,9 +53,14 @@ class SqlLine(Protocol):
 
     async def close_cursor(self, cursor: int, *, timeout: float) -> None: ...
 
+    def give_up(self, cursor: int) -> None:
+        """`close_cursor`, and don't wait for it."""
+
     async def commit(self, call: SqlCall, *, timeout: float) -> SqlAnswer: ...
 
     async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer: ...
+
+    async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer: ...
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         """The node says that it isn't the one to ask: the next line leads to another one, or waits."""

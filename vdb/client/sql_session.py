@@ -21,7 +21,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TypeVar
@@ -57,6 +57,7 @@ PAUSE_SECONDS = 0.05
 
 _READS = ("SELECT", "VALUES", "EXPLAIN")
 _ENDS = ("COMMIT", "END", "RELEASE")
+_INTERRUPT = 9
 _LOST = "the connection to the node was lost, and with it the transaction: nothing of it remains"
 
 
@@ -66,6 +67,8 @@ class SqlRows:
     def __init__(self, session: RemoteSession, answer: SqlAnswer, line: SqlLine | None) -> None:
         self.columns = answer.columns
         """Names; None: the statement returns no rows."""
+        self.declared = answer.declared
+        """Of each column the type that it is declared with, or ""."""
         self.rowcount = answer.rowcount
         """Rows that were changed; -1: not known, or none could be."""
         self.lastrowid = answer.lastrowid
@@ -127,6 +130,10 @@ class SqlRows:
         if cursor and self._line is not None:
             await self._session._close_cursor(self._line, cursor)
 
+    def __del__(self) -> None:
+        if self._cursor and self._line is not None:
+            self._session._given_up.append((self._line, self._cursor))
+
     async def _more(self) -> None:
         assert self._line is not None, "rows to fetch are at the end of a line"
         cursor, self._cursor = self._cursor, 0
@@ -162,6 +169,11 @@ class RemoteSession:
         self._offset = 0
         self._since = 0
         self._closed = False
+        self._given_up: list[tuple[SqlLine, int]] = []
+        """Results that nobody has any more, still open at the node."""
+        self._scope: anyio.CancelScope | None = None
+        """Of the call under way."""
+        self._interrupted = False
 
     @property
     def attribution(self) -> Attribution:
@@ -252,6 +264,20 @@ class RemoteSession:
         except TransactionEnded:
             return
 
+    async def migrate_next(self, files: Mapping[str, str], *, timeout: float | None = None) -> str | None:
+        """Apply the first migration that the database hasn't yet; its name, or empty where the answer was lost.
+
+        None: it has all of them.
+        """
+        seconds = self._seconds(timeout)
+
+        async def work(line: SqlLine, call: SqlCall) -> str | None:
+            answer = await line.migrate(call, files, timeout=seconds)
+            self._learn(answer)
+            return str(answer.rows[0][0]) if answer.rows else None
+
+        return await self._call(work, lambda _: "", seconds)
+
     @asynccontextmanager
     async def transaction(self, mode: str = "IMMEDIATE") -> AsyncIterator[RemoteSession]:
         """For `async with`: a transaction that is committed at the end of the block, or rolled back by an error."""
@@ -263,6 +289,12 @@ class RemoteSession:
                 await self.rollback()
             raise
         await self.commit()
+
+    def interrupt(self) -> None:
+        """Stop the call under way: it fails as SQLite's "interrupted", and its transaction is over."""
+        if self._scope is not None:
+            self._interrupted = True
+            self._scope.cancel()
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Roll back what is open, and end. Closing twice is harmless."""
@@ -305,8 +337,9 @@ class RemoteSession:
         async with self._turn:
             deadline = anyio.current_time() + seconds
             last = "no answer has come"
+            self._interrupted = False
             try:
-                with anyio.move_on_at(deadline):
+                with anyio.CancelScope(deadline=deadline) as self._scope:
                     while True:
                         try:
                             return await self._try(
@@ -318,7 +351,11 @@ class RemoteSession:
                 if not isinstance(error, Exception):
                     self._forget()
                 raise
+            finally:
+                self._scope = None
             self._forget()
+            if self._interrupted:
+                raise SqlFailed("interrupted", "OperationalError", _INTERRUPT)
             raise Timeout(f"database {self.name!r}: no answer within {seconds:g} s; last: {last}")
 
     async def _try(
@@ -404,6 +441,10 @@ class RemoteSession:
             self._said = self._attribution
             self._offset = self._line.next_offset
             self.total_changes = 0
+        while self._given_up:
+            line, cursor = self._given_up.pop()
+            if line is self._line:
+                line.give_up(cursor)
         return self._line
 
     def _sql_call(self, within: bool) -> SqlCall:

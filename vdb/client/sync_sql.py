@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Protocol, TypeVar
 
 from vdb.changes import Attribution, Value
+from vdb.client.migrating import applied_migrations, migrate
 from vdb.client.sql_session import RemoteSession, SqlRows
 from vdb.sql.answers import Parameters, SqlStatement
+from vdb.sql.migrations import Applied
 from vdb.types import Position, ReadLevel
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ class SyncRows:
         self._rows = rows
         self._run = run
         self.columns = rows.columns
+        self.declared = rows.declared
         self.rowcount = rows.rowcount
         self.lastrowid = rows.lastrowid
 
@@ -121,6 +124,14 @@ class SyncSession:
         """Roll back what is open; nothing may be."""
         self._run(partial(self._session.rollback, timeout=timeout))
 
+    def migrate(self, files: Mapping[str, str], *, timeout: float | None = None) -> list[str]:
+        """Apply the migrations that the database hasn't yet; the names of those that this applied."""
+        return self._run(partial(migrate, self._session, files, timeout=timeout))
+
+    def migrations(self) -> list[Applied]:
+        """The migrations that the database has, in order."""
+        return self._run(partial(applied_migrations, self._session))
+
     @contextmanager
     def transaction(self, mode: str = "IMMEDIATE") -> Iterator[SyncSession]:
         """For `with`: a transaction that is committed at the end of the block, or rolled back by an error."""
@@ -131,6 +142,14 @@ class SyncSession:
             self.rollback()
             raise
         self.commit()
+
+    def interrupt(self) -> None:
+        """Stop the call that another thread has under way. See `RemoteSession.interrupt`."""
+
+        async def work() -> None:
+            self._session.interrupt()
+
+        self._run(work)
 
     def close(self, *, timeout: float | None = None) -> None:
         """Roll back what is open, and end. Closing twice is harmless."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import trio
@@ -51,11 +51,17 @@ class ServiceLine:
     async def close_cursor(self, cursor: int, *, timeout: float) -> None:
         await self._session.close_cursor(cursor)
 
+    def give_up(self, cursor: int) -> None:
+        self._sessions.give_up_soon(self._session, cursor)
+
     async def commit(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
         return await self._session.commit(call)
 
     async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
         return await self._session.rollback(call)
+
+    async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer:
+        return await self._session.migrate(call, files)
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         self.drop()
@@ -124,11 +130,17 @@ class HopLine:
     async def close_cursor(self, cursor: int, *, timeout: float) -> None:
         await self._loop.call_async(partial(self._inner.close_cursor, cursor, timeout=timeout))
 
+    def give_up(self, cursor: int) -> None:
+        self._loop.post(partial(self._inner.give_up, cursor))
+
     async def commit(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
         return await self._loop.call_async(partial(self._inner.commit, call, timeout=timeout))
 
     async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer:
         return await self._loop.call_async(partial(self._inner.rollback, call, timeout=timeout))
+
+    async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer:
+        return await self._loop.call_async(partial(self._inner.migrate, call, files, timeout=timeout))
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         await self._loop.call_async(partial(self._inner.refused, error))

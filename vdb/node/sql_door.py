@@ -183,6 +183,11 @@ class SqlDoor:
         session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
         self._run(call, session, lambda place: session.commit(sql_call, place=place))
 
+    def _migrate(self, call: IncomingCall) -> None:
+        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        files = {str(file.name): str(file.text) for file in call.params.files}
+        self._run(call, session, lambda place: session.migrate(sql_call, files, place=place))
+
     def _rollback(self, call: IncomingCall) -> None:
         session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
         self._run(call, session, lambda place: session.rollback(sql_call, place=place))
@@ -261,6 +266,8 @@ def _fill_info(builder: Any, info: DatabaseInfo) -> None:
 def _fill_answer(builder: Any, answer: SqlAnswer) -> None:
     if answer.columns is not None:
         builder.columns = list(answer.columns)
+        if any(answer.declared):
+            builder.declared = list(answer.declared)
         rows_into(builder, answer.rows)
         builder.cursor = answer.cursor
     builder.rowcount = answer.rowcount
@@ -288,4 +295,5 @@ _HANDLERS: dict[str, Callable[[SqlDoor, IncomingCall], None]] = {
     "sqlRollback": SqlDoor._rollback,
     "sqlClose": SqlDoor._close_session,
     "sqlOutcome": SqlDoor._outcome,
+    "sqlMigrate": SqlDoor._migrate,
 }

@@ -44,6 +44,8 @@ class SqlAnswer:
 
     columns: tuple[str, ...] | None = None
     """None: the statement returns no rows."""
+    declared: tuple[str, ...] = ()
+    """Of each column the type that it is declared with, or ""."""
     rows: list[tuple[Value, ...]] = field(factory=list, repr=False)
     cursor: int = 0
     """Where to fetch the rows that are left; 0: there are none."""

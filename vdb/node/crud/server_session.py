@@ -13,7 +13,7 @@ Rules
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -222,7 +222,7 @@ class ServerSession:
             await self._before(call, "BEGIN IMMEDIATE")
             applied = await apply_next(self.session, migrations)
             rows: list[Row] = [] if applied is None else [(applied.name,)]
-            return self._answer(Result(description=(("name",),), rowcount=len(rows)), rows, 0)
+            return self._answer(Result(description=(("name", None),), rowcount=len(rows)), rows, 0)
 
         async with self.turn(place):
             return await self._run(call, work)
@@ -382,6 +382,7 @@ class ServerSession:
         logged = self.session.last_logged
         return SqlAnswer(
             columns=None if description is None else tuple(str(column[0]) for column in description),
+            declared=() if description is None else tuple(str(column[1] or "") for column in description),
             rows=rows,
             cursor=cursor,
             rowcount=result.rowcount if cursor or result.cursor is None else result.cursor.rowcount,

@@ -107,6 +107,11 @@ class NodeSessions:
         if self._nursery is not None and session in self._open:
             self._nursery.start_soon(self._close_shielded, session)
 
+    def give_up_soon(self, session: ServerSession, cursor: int) -> None:
+        """Have a task of the node's close one of the session's results."""
+        if self._nursery is not None and session in self._open:
+            self._nursery.start_soon(session.close_cursor, cursor)
+
     async def _close_shielded(self, session: ServerSession) -> None:
         with trio.CancelScope(shield=True):
             await self.close(session)
