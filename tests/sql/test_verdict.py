@@ -274,7 +274,7 @@ REFUSED: list[tuple[str, str]] = [
     ("DELETE FROM sqlite_stat1", "table sqlite_stat1 can't be written: it is each node's own; run ANALYZE"),
     ("DROP TABLE sqlite_stat1", "table sqlite_stat1 can't be dropped: it is each node's own"),
     ("CREATE TABLE other (a CHECK (mine(a)))", f"function mine is refused in the schema: {NOT_HERE}"),
-    ("CREATE TABLE other (a DEFAULT (mine(1)))", "function mine is refused in the schema: "),
+    ("CREATE TABLE other (a DEFAULT ((mine(1))) CHECK (mine(a)))", "function mine is refused in the schema: "),
     ("CREATE TABLE other (a, b AS (lower(a)))", "function lower is refused in the schema: "),
     ("CREATE TABLE other (a CHECK (a REGEXP 'x'))", "function regexp is refused in the schema: "),
     ("CREATE INDEX other ON parent (Mine(name))", "function mine is refused in the schema: "),
@@ -317,6 +317,7 @@ def test_refusals(classifier: Classifier, sql: str, why: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
+        "CREATE TABLE other (a DEFAULT (1 + mine((1))) NOT NULL, mine DEFAULT (mine()))",
         "CREATE TABLE mine (a)",
         "CREATE TABLE main.mine (a)",
         "CREATE TABLE IF NOT EXISTS mine (a, FOREIGN KEY (a) REFERENCES mine (a))",
@@ -325,7 +326,7 @@ def test_refusals(classifier: Classifier, sql: str, why: str) -> None:
         "CREATE VIEW other AS SELECT id AS mine, 'mine(1)', \"name\" FROM parent -- mine(1)",
     ],
 )
-def test_names_like_those_of_functions_are_no_calls(classifier: Classifier, sql: str) -> None:
+def test_defaults_may_call_and_names_alone_are_no_calls(classifier: Classifier, sql: str) -> None:
     assert classifier.verdict(sql).kind is K.SCHEMA
 
 

@@ -17,7 +17,7 @@ class DatabaseFeatures(sqlite.DatabaseFeatures):  # type: ignore[misc]
     can_clone_databases = False
     """A node doesn't live on in a forked child."""
 
-    @cached_property
+    @cached_property  # type: ignore[untyped-decorator]
     def django_test_skips(self) -> dict[str, Any]:
         skips: dict[str, Any] = dict(super().django_test_skips)
         # These are of an SQLite before 3.47, which Python may have, and VerityDB hasn't.

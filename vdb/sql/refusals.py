@@ -270,10 +270,16 @@ def refused_calls(sql: str, user_functions: Collection[str]) -> str | None:
     """Why a statement that makes a schema object is refused for what its text calls; None if it isn't.
 
     `user_functions`: names in lower case of the functions that this connection registered, also over SQLite's own.
+    Defaults may call them: the row has what the default was, and other nodes don't ask for it again.
     """
     before = ""
     called = ""
+    depth = 0
     for token in tokens(sql):
+        if depth or (before == "DEFAULT" and token.text == "("):
+            depth += (token.text == "(") - (token.text == ")")
+            before = ""
+            continue
         if token.text == "(" and called in user_functions:
             return refused_function(called)
         word = token.upper

@@ -55,7 +55,9 @@ def connect_arguments(url: URL) -> tuple[list[str], dict[str, Any]]:
         raise exc.ArgumentError(f"a verity URL has no option {unknown[0]!r}; there are: host, {', '.join(known)}")
     options: dict[str, Any] = {}
     for name, kind in OPTIONS:
-        util.coerce_kw_type(dict(url.query), name, kind, dest=options)
+        if name in url.query:
+            options[name] = url.query[name]
+            util.coerce_kw_type(options, name, kind)
     if is_remote(url):
         if "name" in options:
             raise exc.ArgumentError("a cluster's database is named in the URL's path: verity://host:7140/name")
