@@ -10,7 +10,7 @@ from sim.cores.hand import Hand
 from sim.cores.host import fresh
 from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import DoViewChange, Opened, StartView
+from vdb.vsr.message import Abdicate, DoViewChange, Opened, StartView
 from vdb.vsr.replica import Replica, Status
 from vdb.vsr.tail import encode_vote
 
@@ -117,6 +117,27 @@ def test_one_of_two_that_joins_on_an_empty_disk_does_not_abstain(group: Make) ->
     pair.tick(200)
     assert pair.hosts[1].replica.status is Status.RECOVERING_HEAD
     assert not any(vote.unsure for vote in pair.messages(DoViewChange, 1))
+
+
+def test_one_that_joins_asks_a_primary_that_it_was_not_told_of(group: Make) -> None:
+    four = serving(group(3))
+    founding = four.primary.replica.configuration
+    four.add(3, fresh(founding, joins=True))
+    four.reconfigure((0, 1, 2), (3,))
+    four.tick(20)
+    four.reconfigure((0, 1, 2, 3))
+    four.tick(20)
+    while not four.hosts[3].replica.is_serving_primary:
+        four.primary.feed(Abdicate())
+        four.tick(5)
+    four.crash(0)
+    four.reconfigure((1, 2, 3), (0,))
+    four.tick(20)
+    four.hosts[0].platter = fresh(founding, joins=True)
+    four.restart(0)
+    assert 3 not in four.hosts[0].replica.others()
+    four.tick_until(lambda: four.hosts[0].replica.commit_number == four.primary.replica.commit_number)
+    assert four.hosts[0].replica.is_learner
 
 
 # Logs that end at a checkpoint -----------------------------------------------------------------------------------

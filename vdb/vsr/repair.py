@@ -12,7 +12,15 @@ Rules
 from __future__ import annotations
 
 from vdb.marks import mark
-from vdb.vsr.message import Headers, Ping, PrepareDamaged, RequestHeaders, RequestPrepare, RequestStartView
+from vdb.vsr.message import (
+    CommitMessage,
+    Headers,
+    Ping,
+    PrepareDamaged,
+    RequestHeaders,
+    RequestPrepare,
+    RequestStartView,
+)
 from vdb.vsr.normal import advance_commits, learn_commit, note_view
 from vdb.vsr.ready import SyncTarget
 from vdb.vsr.state import ReplicaState, Status
@@ -60,6 +68,14 @@ def request_start_view(state: ReplicaState) -> None:
     """Ask everybody: who the primary is, a newer configuration may say."""
     view = max(state.view, state.heard_view)
     state.broadcast(RequestStartView(view=view, nonce=state.nonce, replica=state.replica))
+
+
+def on_commit_while_unsure(state: ReplicaState, message: CommitMessage) -> None:
+    """Only a primary sends this: one that the replica's own configuration doesn't name has to be asked, too."""
+    if message.replica not in state.others() and state.is_due("start view elsewhere", state.timing.resend):
+        mark("vsr.asks_a_stranger")
+        view = max(state.view, message.view)
+        state.send(message.replica, RequestStartView(view=view, nonce=state.nonce, replica=state.replica))
 
 
 def check_sync(state: ReplicaState) -> None:

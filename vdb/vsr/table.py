@@ -44,7 +44,14 @@ from vdb.vsr.normal import (
     on_propose,
 )
 from vdb.vsr.opening import on_opened
-from vdb.vsr.repair import on_headers, on_ping, on_prepare_damaged, on_request_headers, on_request_prepare
+from vdb.vsr.repair import (
+    on_commit_while_unsure,
+    on_headers,
+    on_ping,
+    on_prepare_damaged,
+    on_request_headers,
+    on_request_prepare,
+)
 from vdb.vsr.state import ReplicaState, Status
 from vdb.vsr.ticks import on_tick
 from vdb.vsr.view_change import (
@@ -93,7 +100,7 @@ _VOTING: Sequence[tuple[type[Input], Handler]] = (
     (DoViewChange, on_do_view_change),
     (Headers, on_headers),
 )
-"""Inputs for those that are sure of their log's head. Others hear wishes, too: they may abstain."""
+"""Inputs for those that are sure of their log's head. Others hear wishes, as they may abstain, and who is primary."""
 
 _ALWAYS: Sequence[tuple[type[Input], Handler]] = (
     (PrepareDurable, on_prepare_durable),
@@ -130,6 +137,7 @@ def _table() -> dict[tuple[Status, type[Input]], Handler | Dropped]:
     for kind, handler in _VOTING:
         table.update({(recovering_head, kind): _UNSURE, (changing, kind): handler, (normal, kind): handler})
     table[recovering_head, StartViewChange] = on_start_view_change
+    table[recovering_head, CommitMessage] = on_commit_while_unsure
     for kind, handler in _ALWAYS:
         table.update({(recovering_head, kind): handler, (changing, kind): handler, (normal, kind): handler})
     kinds = [ViewDurable, *(kind for kind, _ in (*_NORMAL_ALONE, *_VOTING, *_ALWAYS))]
