@@ -59,7 +59,7 @@ def test_errors(node: vdb.EmbeddedDatabase, clinic: str) -> None:
         with pytest.raises(vdb.DefiniteError, match="a migration is a transaction by itself"):
             session.migrate({**FILES, "0003_good.sql": "SELECT 1"})
         session.rollback()
-    with node.sql("nowhere") as session, pytest.raises(UnknownDatabase):
+    with pytest.raises(UnknownDatabase), node.sql("nowhere") as session:
         session.migrate(FILES)
 
 
