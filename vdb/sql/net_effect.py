@@ -57,7 +57,7 @@ def net_effect(layouts: Sequence[Layout], changes: Sequence[RowChange]) -> list[
 
 def same_image(one: Image, other: Image) -> bool:
     """Whether two rows hold the same values, of the same classes."""
-    return exact(one) == exact(other)
+    return tuple(one) == tuple(other) and exact(one) == exact(other)
 
 
 def exact(image: Image) -> tuple[Hashable, ...]:
@@ -84,7 +84,10 @@ def _at(rows: dict[Hashable, _Row], layout: Layout, located: Located) -> _Row:
 def _effect(layout: Layout, rows: dict[Hashable, _Row]) -> TableEffect:
     effect = TableEffect(layout)
     for row in rows.values():
-        if row.removed and row.added:
+        if len(row.removed) == 1 == len(row.added):
+            if same_image(row.removed[0][1], row.added[0][1]):
+                continue
+        elif row.removed and row.added:
             _cancel(row)
         assert len(row.removed) <= 1, f"a row of table {layout.table!r} was removed more often than it was there"
         assert len(row.added) <= 1, f"a row of table {layout.table!r} was added where another is"

@@ -14,7 +14,7 @@ from vdb.changes import SchemaChange, Transaction
 from vdb.errors import DamagedData
 from vdb.node.reader import GroupReader
 from vdb.ports import Connection
-from vdb.sql.applying import apply_transaction
+from vdb.sql.applying import Applier
 from vdb.sql.meta import Place, advance
 from vdb.types import TenantId
 from vdb.wire.event import decode_batch
@@ -88,8 +88,12 @@ def portions(transactions: Sequence[LoggedTransaction]) -> list[list[LoggedTrans
 def apply_logged(db: Connection, transactions: Sequence[LoggedTransaction]) -> None:
     """Apply these, which follow each other, in one transaction with their place."""
     db.execute("BEGIN IMMEDIATE")
-    for one in transactions:
-        apply_transaction(db, one.transaction)
+    applier = Applier(db)
+    try:
+        for one in transactions:
+            applier.apply(one.transaction)
+    finally:
+        applier.release()
     last = transactions[-1]
     advance(db, transactions[0].first_offset, Place(next_offset=last.next_offset, position=last.position))
     db.execute("COMMIT")
