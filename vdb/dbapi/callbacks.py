@@ -91,6 +91,7 @@ class Callbacks(ConnectionState):
         """Tell a function each statement of the program's that runs."""
         db = self._direct("trace callbacks")
         self.called.tracer = trace_callback
+        self.facts, self.reads = {}, {}
         db.set_trace_callback(None if trace_callback is None else _trace(self.called))
 
     def enable_load_extension(self, enable: bool, /) -> None:

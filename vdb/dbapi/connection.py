@@ -109,10 +109,10 @@ class Connection(Callbacks):
 
     def cursor(self, factory: Any = Cursor) -> Any:
         """A new cursor."""
+        self.ready()
         if factory is Cursor:
             cursor = Cursor(self)
         else:
-            self.ready()
             cursor = factory(self)
             if not issubclass(type(cursor), Cursor):
                 raise TypeError(f"factory must return a cursor, not {type(cursor).__name__}")
@@ -122,7 +122,9 @@ class Connection(Callbacks):
 
     def execute(self, sql: str, parameters: Any = (), /) -> Any:
         """Run one statement in a new cursor."""
-        return self.cursor().execute(sql, parameters)
+        if self.backend is None or type(self) is not Connection or self.row_factory is not None:
+            return self.cursor().execute(sql, parameters)
+        return Cursor(self).execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any, /) -> Any:
         """Run one statement for each of several parameters, in a new cursor."""
@@ -237,9 +239,8 @@ class Connection(Callbacks):
     @text_factory.setter
     def text_factory(self, factory: Any) -> None:
         self.text_wanted = factory
-        if factory is not str:
-            self.careful = True
-            self.reads = {}
+        self.careful = self.careful or factory is not str
+        self.facts, self.reads = {}, {}
 
     def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False, name: str = "main") -> Blob:
         """Read a value piece by piece. Writing is refused: use UPDATE."""

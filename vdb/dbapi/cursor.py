@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from vdb.dbapi.adapting import each_of, known, parameters_of
 from vdb.dbapi.converting import Plan, converted, plain_description, plan_of
-from vdb.dbapi.errors import Error, ProgrammingError
+from vdb.dbapi.errors import Error, ProgrammingError, translated
 from vdb.dbapi.state import CLOSED, ConnectionState
+from vdb.errors import VerityError
 from vdb.projections.store import open_plain_memory
 from vdb.sql.verdict import StatementKind
 from vdb.world.threads import thread_ident
@@ -37,8 +38,8 @@ class Cursor:
     """Where rows come from: a cursor of SQLite's, or a result."""
     _own: Any = None
     """A cursor of SQLite's that is used again and again for reads."""
-    _simple = False
-    """Whether rows go to the program as SQLite gives them, from a cursor of SQLite's."""
+    _next: Any = None
+    """Fetches the next row where rows go to the program as SQLite gives them; else None."""
     _locked = False
     _plan: Plan | None = None
     _row_factory: Any = None
@@ -46,16 +47,18 @@ class Cursor:
     _shape: Any = None
 
     def __init__(self, connection: Any, /) -> None:
+        if self.connection is not None or not isinstance(connection, ConnectionState) or connection.backend is None:
+            self._check_making(connection)
+        self.connection = self._state = connection
+
+    def _check_making(self, connection: Any) -> None:
         if self._locked:
             raise ProgrammingError(_RECURSIVE)
         if not isinstance(connection, ConnectionState):
             raise TypeError(f"Cursor() argument 1 must be a Connection, not {type(connection).__name__}")
         connection.ready()
-        if self.connection is not None:
-            self._reset()
-            self._row_factory = None
-        self.connection = connection
-        self._state = connection
+        self._reset()
+        self._row_factory = None
 
     # Running -----------------------------------------------------------------------------------------------------
 
@@ -67,26 +70,45 @@ class Cursor:
             sql in state.reads
             and (thread is None or thread == thread_ident())
             and type(parameters) is tuple
-            and known.plain.issuperset(map(type, parameters))
+            and _are_plain(parameters)
         ):
             own = self._own
             if own is None:
                 own = self._own = state.db.cursor()
-            try:
-                own.execute(sql, parameters)
-            except Error as error:
-                self._source = None
-                raise state.told(error) from None
-            self._source = own
-            self._shape = None
-            if state.detect_types:
-                self._plan = plan_of(own.description, state.detect_types)
-                self._simple = self._plan is None and self._row_factory is None
+                self._shape = None
+            if state.careful:
+                self._read_guarded(sql, parameters)
             else:
-                self._simple = self._row_factory is None
+                try:
+                    own.execute(sql, parameters)
+                except Error as error:
+                    self._source = self._next = None
+                    raise state.told(error) from None
+            self._source = own
+            if state.detect_types or self._row_factory is not None:
+                self._plan = plan_of(own.description, state.detect_types) if state.detect_types else None
+                self._simplify()
+            else:
+                self._next = own.fetchone
             return self
         self._execute(sql, parameters, many=False)
         return self
+
+    def _read_guarded(self, sql: str, parameters: tuple[Any, ...]) -> None:
+        """Run a read straight on SQLite, from which the program's own functions may be called."""
+        if self._locked:
+            raise ProgrammingError(_RECURSIVE)
+        state = self._state
+        self._locked = True
+        state.busy += 1
+        try:
+            self._own.execute(sql, parameters)
+        except Error as error:
+            self._source = self._next = None
+            raise state.told(error) from None
+        finally:
+            self._locked = False
+            state.busy -= 1
 
     def executemany(self: C, sql: str, parameters: Any, /) -> C:
         """Run one statement that changes rows, once for each of several parameters."""
@@ -127,14 +149,12 @@ class Cursor:
 
     def fetchone(self) -> Any:
         """The next row, or None."""
-        if self._simple:
-            state = self._state
-            thread = state.thread
-            if thread is None or thread == thread_ident():
-                try:
-                    return self._source.fetchone()
-                except Error as error:
-                    raise state.told(error) from None
+        fetch = self._next
+        if fetch is not None and not self._state.careful:
+            try:
+                return fetch()
+            except Error as error:
+                raise self._state.told(error) from None
         rows = self._fetch(1)
         return rows[0] if rows else None
 
@@ -146,25 +166,28 @@ class Cursor:
         """All rows that are left."""
         return self._fetch(None)
 
-    def __iter__(self: C) -> C:
-        return self
+    def __iter__(self) -> Iterator[Any]:
+        return self if self._next is None or self._state.careful else self._rows()
 
     def __next__(self) -> Any:
-        if self._simple:
-            state = self._state
-            thread = state.thread
-            if thread is None or thread == thread_ident():
-                try:
-                    row = self._source.fetchone()
-                except Error as error:
-                    raise state.told(error) from None
-                if row is None:
-                    raise StopIteration
-                return row
-        rows = self._fetch(1)
-        if not rows:
+        row = self.fetchone()
+        if row is None:
             raise StopIteration
-        return rows[0]
+        return row
+
+    def _rows(self) -> Iterator[Any]:
+        """The rows as SQLite gives them, as long as no other statement is run; then that one's."""
+        fetch = self._next
+        try:
+            while fetch is not None and fetch is self._next:
+                row = fetch()
+                if row is None:
+                    return
+                yield row
+        except Error as error:
+            raise self._state.told(error) from None
+        while (row := self.fetchone()) is not None:
+            yield row
 
     def _fetch(self, count: int | None) -> list[Any]:
         """Up to `count` rows, or all, as the program wants them."""
@@ -172,20 +195,34 @@ class Cursor:
         source = self._source
         if source is None:
             return []
-        with self._lock():
-            with state.reading():
-                if count is None:
-                    rows = source.fetchall()
-                elif count == 1:
-                    row = source.fetchone()
-                    rows = [] if row is None else [row]
-                else:
-                    rows = source.fetchmany(count)
+        wanted = state.text_wanted
+        db = None if wanted is str else state.db
+        if db is not None:
+            before, db.text_factory = db.text_factory, wanted
+        self._locked = True
+        state.busy += 1
+        try:
+            if count is None:
+                rows = source.fetchall()
+            elif count == 1:
+                row = source.fetchone()
+                rows = [] if row is None else [row]
+            else:
+                rows = source.fetchmany(count)
             plan = self._plan
             if plan is not None:
                 rows = [converted(row, plan) for row in rows]
             factory = self._row_factory
             return rows if factory is None else [factory(self, row) for row in rows]
+        except Error as error:
+            raise state.told(error) from None
+        except VerityError as error:
+            raise translated(error) from error
+        finally:
+            self._locked = False
+            state.busy -= 1
+            if db is not None:
+                db.text_factory = before
 
     # What it says of itself --------------------------------------------------------------------------------------
 
@@ -269,18 +306,27 @@ class Cursor:
 
     def _reset(self) -> None:
         """Let go of the statement before."""
-        self._source = self._own = self._shape = self._plan = None
-        self._simple = False
+        self._source = self._own = self._shape = self._plan = self._next = None
 
     def _simplify(self) -> None:
-        self._simple = (
+        """Whether rows go to the program as SQLite gives them."""
+        simple = (
             self._source is not None
             and self._row_factory is None
             and self._plan is None
-            and not self._state.careful
+            and self._state.text_wanted is str
             and self._state.db is not None
-            and not hasattr(self._source, "rows")
         )
+        self._next = self._source.fetchone if simple else None
+
+
+def _are_plain(parameters: tuple[Any, ...]) -> bool:
+    """Whether they go to SQLite as they are."""
+    plain = known.plain
+    for each in parameters:  # noqa: SIM110  a generator would take longer than the statement's other checks
+        if type(each) not in plain:
+            return False
+    return True
 
 
 def _quoted(name: str) -> str:

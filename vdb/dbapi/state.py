@@ -1,8 +1,9 @@
 """What a connection's cursors work on: its session, who may use it, and what is known of each statement's text.
 
 `reads` names the statements that may go straight to SQLite. It is empty while the connection isn't open, and while
-Python code might run inside of SQLite (functions, collations, handlers, a text factory of the program's own): then
-each step is guarded against statements that use their own cursor, or close their own connection, from within.
+something has to be set before each of them, or told. `careful` says that code of the program's may run inside of SQLite
+(functions, collations, handlers): then each step is guarded against statements that use their own cursor, or close
+their own connection, from within.
 """
 
 from __future__ import annotations
@@ -134,10 +135,14 @@ class ConnectionState:
                 f"thread id {self.thread} and this is thread id {here}."
             )
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether reads may go straight to SQLite: nothing has to be set before, or told."""
+        return self.db is not None and self.text_wanted is str and not self.limits and self.called.tracer is None
+
     def beware(self) -> None:
         """Python code may run inside of SQLite from now on, and other sessions can't run our statements."""
         self.careful = True
-        self.reads = {}
         session = None if self.backend is None else self.backend.session
         if session is not None:
             session.shares = False
@@ -286,7 +291,7 @@ class ConnectionState:
             self.facts = {}
             self.reads = {}
         self.facts[sql] = facts
-        if facts.kind is StatementKind.READ and not self.careful and self.db is not None:
+        if facts.kind is StatementKind.READ and self.is_direct:
             self.reads[sql] = True
 
 
