@@ -11,7 +11,11 @@ import vdb
 from vdb.changes import NOBODY
 from vdb.client.migrating import applied_migrations, migrate
 from vdb.client.sql_session import RemoteSession
+from vdb.embedded.crud import open_local
+from vdb.embedded.migrating import migrate as migrate_here
 from vdb.errors import ConnectionLost, MigrationError, UnknownDatabase
+from vdb.sql.host import run_inline
+from vdb.sql.migrations import load_migrations
 from vdb.types import Consistency
 
 FILES = {
@@ -68,6 +72,22 @@ def test_users_cannot_say_that_a_migration_was_applied(node: vdb.EmbeddedDatabas
         session.migrate(FILES)
         with pytest.raises(vdb.DefiniteError, match="table vdb_migrations is VerityDB's own"):
             session.execute("DELETE FROM vdb_migrations")
+
+
+def test_a_declaration_alone_is_seen_by_sessions_that_are_open() -> None:
+    database = open_local(":memory:")
+    try:
+        migrate_here(database, load_migrations({"0001_a.sql": "CREATE TABLE a (id TEXT PRIMARY KEY, p TEXT)"}))
+        session = database.session()
+        run_inline(session.execute("INSERT INTO a VALUES ('1', 'p-1')"))
+        assert session._subjects.columns() == {}
+        files = {"0001_a.sql": "CREATE TABLE a (id TEXT PRIMARY KEY, p TEXT)", "0002_b.sql": "-- vdb: subject a.p\n"}
+        migrate_here(database, load_migrations(files))
+        run_inline(session.execute("INSERT INTO a VALUES ('2', 'p-1')"))
+        assert session._subjects.columns() == {"a": "p"}
+        database.end(session)
+    finally:
+        database.close()
 
 
 class LosingLine:

@@ -319,13 +319,25 @@ async def _record(session: MigrationSession, migration: Migration) -> None:
         f"INSERT INTO main.{MIGRATIONS_TABLE} VALUES (?, ?, ?)",
         (migration.number, migration.name, migration.checksum),
     )
-    if migration.subjects and not await _has_table(session, SUBJECTS_TABLE):
-        await session.execute(CREATE_SUBJECTS)
-    for subject in migration.subjects:
-        await session.execute(f"DELETE FROM main.{SUBJECTS_TABLE} WHERE lower(tbl) = lower(?)", (subject.table,))
+    if migration.subjects:
+        await _declare(session, migration.subjects)
+
+
+async def _declare(session: MigrationSession, subjects: Sequence[Subject]) -> None:
+    """Change what is declared. The table is made anew: as a change of the schema, every session on every node sees it,
+    and seals what it writes next as it is declared now."""
+    declared: dict[str, tuple[str, str]] = {}
+    if await _has_table(session, SUBJECTS_TABLE):
+        rows = (await session.execute(f"SELECT tbl, col FROM main.{SUBJECTS_TABLE}")).fetchall()
+        declared = {table.lower(): (table, column) for table, column in rows}
+        await session.execute(f"DROP TABLE main.{SUBJECTS_TABLE}")
+    for subject in subjects:
+        declared.pop(subject.table.lower(), None)
         if subject.column is not None:
-            parameters = (subject.table, subject.column)
-            await session.execute(f"INSERT INTO main.{SUBJECTS_TABLE} (tbl, col) VALUES (?, ?)", parameters)
+            declared[subject.table.lower()] = subject.table, subject.column
+    await session.execute(CREATE_SUBJECTS)
+    for row in declared.values():
+        await session.execute(f"INSERT INTO main.{SUBJECTS_TABLE} (tbl, col) VALUES (?, ?)", row)
 
 
 async def _check_subjects(session: MigrationSession, migration: Migration) -> None:
