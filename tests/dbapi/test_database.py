@@ -35,7 +35,7 @@ def test_migrations_are_applied_once(tmp_path: Path) -> None:
 def test_a_migration_that_changed_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     with vdb.open_crud(tmp_path / "data", {"0001_patients.sql": FIRST}, KEYS) as clinic:
         offset = clinic.offset
-    with pytest.raises(MigrationError, match="0001_patients.sql"):
+    with pytest.raises(MigrationError, match=r"0001_patients\.sql"):
         vdb.open_crud(tmp_path / "data", {"0001_patients.sql": FIRST + "-- more"}, KEYS)
     with vdb.open_crud(tmp_path / "data", None, KEYS) as clinic:
         assert clinic.offset == offset
@@ -43,7 +43,7 @@ def test_a_migration_that_changed_is_named_and_nothing_is_lost(tmp_path: Path) -
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     broken = {"0001_patients.sql": FIRST, "0002_broken.sql": "CREATE TABLE a (x);\nINSERT INTO nothing VALUES (1);\n"}
-    with pytest.raises(MigrationError, match="0002_broken.sql"):
+    with pytest.raises(MigrationError, match=r"0002_broken\.sql"):
         vdb.open_crud(tmp_path / "data", broken, KEYS)
     with vdb.open_crud(tmp_path / "data", None, KEYS) as clinic:
         connection = clinic.connect()

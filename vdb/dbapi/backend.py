@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from vdb.changes import Attribution
+from vdb.embedded.crud import LocalDatabase
+from vdb.embedded.past import history
 from vdb.ports import Connection
+from vdb.sql.explain import Explanation, explain
+from vdb.sql.history import Version
 from vdb.sql.host import run_inline
 from vdb.sql.results import Result
 from vdb.sql.session import SqlSession
+from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Verdict
 
 
@@ -59,6 +64,12 @@ class Backend(Protocol):
     def notice(self) -> None:
         """A read failed: give back what a transaction held that SQLite has ended."""
 
+    def history(self, table: str, key: Any) -> Sequence[Version]:
+        """The versions of a row, the oldest first."""
+
+    def explain(self, sql: str) -> Explanation:
+        """What a statement would read, write and log."""
+
     def close(self) -> None:
         """Roll back what is open, and end."""
 
@@ -73,12 +84,14 @@ class LocalBackend:
         self,
         session: SqlSession,
         *,
+        local: LocalDatabase,
         read_only: bool,
         end: Callable[[], None],
         abandon: Callable[[], None],
     ) -> None:
         self.session: SqlSession = session
         self.read_only = read_only
+        self._local = local
         self._db: Any = session.db
         self._end = end
         self._abandon = abandon
@@ -122,6 +135,12 @@ class LocalBackend:
 
     def notice(self) -> None:
         self.session.notice()
+
+    def history(self, table: str, key: Any) -> Sequence[Version]:
+        return history(self._local, table, key)
+
+    def explain(self, sql: str) -> Explanation:
+        return explain(self.session.db, self.session.classifier, sql, Subjects(self.session.db).columns())
 
     def close(self) -> None:
         self._end()

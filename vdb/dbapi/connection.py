@@ -7,7 +7,7 @@ program. With `autocommit=False` one is always open; with True none begins by it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -21,6 +21,8 @@ from vdb.dbapi.cursor import Cursor
 from vdb.dbapi.errors import OperationalError, ProgrammingError, translated
 from vdb.dbapi.opening import open_backend
 from vdb.errors import VerityError
+from vdb.sql.explain import Explanation
+from vdb.sql.history import Version
 from vdb.world.threads import thread_ident
 
 C = TypeVar("C", bound="Connection")
@@ -142,6 +144,19 @@ class Connection(Callbacks):
             raise TypeError(f"argument 1 must be str, not {type(sql).__name__}")
         self.facts_of(sql)
         return Statement._made(sql)
+
+    def history(self, table: str, key: Any) -> Sequence[Version]:
+        """The versions of a row, the oldest first: what it was, when, by whom and why. `key`: of its primary key, or
+        its rowid where the table has none; a tuple for several columns."""
+        backend = self.ready()
+        with self.running():
+            return backend.history(table, key)
+
+    def explain(self, sql: str, /) -> Explanation:
+        """What a statement would read, write and log. It isn't run."""
+        backend = self.ready()
+        with self.running():
+            return backend.explain(sql)
 
     # Transactions ------------------------------------------------------------------------------------------------
 

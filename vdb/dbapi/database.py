@@ -9,19 +9,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any
 
+from vdb.changes import Attribution
 from vdb.dbapi.connection import Connection
 from vdb.embedded.crud import DEFAULT_NAME, LocalDatabase, open_local
 from vdb.embedded.database import DEFAULT_REGION
 from vdb.embedded.keys import Keys
 from vdb.embedded.migrating import migrate, migration_facts, read_migration_files
+from vdb.embedded.past import diff, history, restore
+from vdb.sql.diffing import TableDiff
+from vdb.sql.history import Version
 from vdb.sql.migrations import Applied, Migration, load_migrations
+from vdb.sql.moment import Moment, parse_moment
 from vdb.types import DataClass, Position, Region
 
 Migrations = str | os.PathLike[str] | Mapping[str, str] | None
 """A directory of files NNNN_name.sql, or their texts by their names."""
+
+AnyMoment = int | str | datetime | Position | Moment
+"""An offset of the database's log, a position, or a time."""
 
 
 class SqlDatabase:
@@ -59,6 +68,23 @@ class SqlDatabase:
     def migrations(self) -> Sequence[Applied]:
         """The migrations that were applied, in order."""
         return migration_facts(self.local)[0]
+
+    def as_of(self, moment: AnyMoment, **options: Any) -> Connection:
+        """A connection to the database as it was: to its rows after all transactions up to an offset of its log, a
+        position, or a time. It can be read, and not written. InvalidArgument for a moment that isn't in the log."""
+        return Connection(self.local, as_of=moment, **options)
+
+    def history(self, table: str, key: Any) -> Sequence[Version]:
+        """The versions of a row, the oldest first: what it was, when, by whom and why."""
+        return history(self.local, table, key)
+
+    def diff(self, first: AnyMoment, second: AnyMoment) -> Sequence[TableDiff]:
+        """Which rows differ between two moments: what turns those of the first into those of the second."""
+        return diff(self.local, parse_moment(first), parse_moment(second))
+
+    def restore(self, name: str, moment: AnyMoment, *, actor: str = "", purpose: str = "") -> None:
+        """Make a new database `name` in this data directory, as this one was. StreamExists if there is one."""
+        restore(self.local, name, parse_moment(moment), Attribution(actor=actor, purpose=purpose))
 
     def close(self) -> None:
         """Let go of the data directory. Connections that are open end. Closing twice is harmless."""

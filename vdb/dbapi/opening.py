@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -17,12 +18,14 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from attrs import frozen
 
 from vdb.dbapi.backend import Backend, LocalBackend
-from vdb.dbapi.errors import NotSupportedError, OperationalError, translated
+from vdb.dbapi.errors import OperationalError, translated
 from vdb.dbapi.remote import open_remote
 from vdb.embedded.crud import LocalDatabase, open_local
 from vdb.embedded.database import DEFAULT_REGION
 from vdb.embedded.memory import open_memory
+from vdb.embedded.past import open_past
 from vdb.errors import VerityError
+from vdb.sql.moment import parse_moment
 from vdb.world.threads import background, in_background
 
 MEMORY = ":memory:"
@@ -68,20 +71,23 @@ def open_backend(
 ) -> Backend:
     """Open what `database` names; errors are those of the DB-API."""
     if isinstance(database, LocalDatabase):
-        return _session(database, _nothing, Target(), timeout=timeout, cached_statements=cached_statements)
+        try:
+            return _session(
+                database, _nothing, Target(), timeout=timeout, cached_statements=cached_statements, as_of=as_of
+            )
+        except VerityError as error:
+            raise translated(error) from error
     background.start()
     target = parse_target(database, uri=uri)
     try:
         if target.url:
             return open_remote(target.url, timeout=timeout, keys=keys, tenant=tenant, as_of=as_of)
-        if as_of is not None:
-            raise NotSupportedError("`as_of` isn't for this database")
         if not target.path and keys is None and region is None:
             local, let_go = open_memory(target.shared_name)
         else:
             local = _open_directory(target, keys=keys, tenant=tenant, name=name, region=region)
             let_go = local.close
-        return _session(local, let_go, target, timeout=timeout, cached_statements=cached_statements)
+        return _session(local, let_go, target, timeout=timeout, cached_statements=cached_statements, as_of=as_of)
     except VerityError as error:
         raise translated(error) from error
     except OSError as error:
@@ -111,17 +117,28 @@ def _open_directory(target: Target, *, keys: Any, tenant: int, name: str, region
 
 
 def _session(
-    local: LocalDatabase, let_go: Callable[[], None], target: Target, *, timeout: float, cached_statements: int
+    local: LocalDatabase,
+    let_go: Callable[[], None],
+    target: Target,
+    *,
+    timeout: float,
+    cached_statements: int,
+    as_of: Any,
 ) -> LocalBackend:
     try:
-        session = local.session(lock_timeout=timeout, cached_statements=cached_statements)
+        if as_of is None:
+            session = local.session(lock_timeout=timeout, cached_statements=cached_statements)
+            leave: Callable[[], None] = partial(local.end, session)
+        else:
+            past = open_past(local, parse_moment(as_of), cached_statements=cached_statements)
+            session, leave = past.session, past.end
     except BaseException:
         let_go()
         raise
 
     def end() -> None:
         try:
-            local.end(session)
+            leave()
         finally:
             let_go()
 
@@ -129,7 +146,9 @@ def _session(
         with contextlib.suppress(VerityError):  # the node has ended, and all of its sessions with it
             end()
 
-    return LocalBackend(session, read_only=target.read_only, end=end, abandon=lambda: in_background(end_quietly))
+    return LocalBackend(
+        session, local=local, read_only=target.read_only, end=end, abandon=lambda: in_background(end_quietly)
+    )
 
 
 def _text(database: Any) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from attrs import frozen
@@ -178,6 +178,12 @@ class RemoteBackend:
 
     def notice(self) -> None:
         """The node looks after its session."""
+
+    def history(self, table: str, key: Any) -> NoReturn:
+        raise NotSupportedError("the history of rows isn't told over the network yet: ask where the data directory is")
+
+    def explain(self, sql: str) -> NoReturn:
+        raise NotSupportedError("statements aren't explained over the network: ask where the data directory is")
 
     def close(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 from cyclopts import Parameter
 
@@ -127,8 +128,13 @@ def _connect(
             raise ConfigError(f"--data-dir: there is no directory {data_dir}")
         keys = find_root_keys(key_file, option="--key-file")
         return vdb.dbapi.connect(str(data_dir), keys=keys, name=database, **common)
+    return vdb.dbapi.connect(_url(database, options), **common)
+
+
+def _url(database: str, options: TenantOptions) -> str:
     tls = tls_config(options.tls_cert, options.tls_key, options.tls_ca)
-    return vdb.dbapi.connect(f"verity://{options.address}/{database}", tls=tls, **common)
+    files = {} if tls is None else {"cert": str(tls.cert), "key": str(tls.key), "ca": str(tls.ca)}
+    return f"verity://{options.address}/{quote(database, safe='')}{'?' if files else ''}{urlencode(files)}"
 
 
 def _failed(error: BaseException, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from attrs import frozen
 
 from vdb.cli.output import print_json, print_table, print_text, time_text
-from vdb.cli.sql.printing import Form, cell_text, print_rows
+from vdb.cli.sql.printing import Form, cell_text, json_cell, print_rows
 from vdb.cli.sql.runner import Runner
 from vdb.errors import InvalidArgument
 from vdb.sql.names import INTERNAL_TABLES
@@ -82,7 +82,7 @@ def print_versions(versions: Sequence[Any], form: Form) -> None:
     """A row's versions, oldest first."""
     if form is Form.JSON:
         for version in versions:
-            print_json(version.as_json())
+            print_json(_version_json(version))
         return
     rows = []
     for version in versions:
@@ -95,11 +95,29 @@ def print_versions(versions: Sequence[Any], form: Form) -> None:
                 version.attribution.actor,
                 version.attribution.purpose,
                 version.transaction.hex()[:12],
-                str(version.offset),
+                str(version.next_offset),
                 shown,
             )
         )
     print_rows(("time", "operation", "actor", "purpose", "transaction", "offset", "row"), rows, form)
+
+
+def _version_json(version: Any) -> dict[str, Any]:
+    return {
+        "time": time_text(version.time),
+        "operation": version.operation.name.lower(),
+        "actor": version.attribution.actor,
+        "purpose": version.attribution.purpose,
+        "metadata": dict(version.attribution.metadata),
+        "transaction": version.transaction.hex(),
+        "offset": version.next_offset,
+        "before": _image(version.before),
+        "after": _image(version.after),
+    }
+
+
+def _image(image: Any) -> dict[str, Any] | None:
+    return None if image is None else {name: json_cell(value) for name, value in image.items()}
 
 
 def _literal(word: str) -> Any:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from vdb.changes import RawText
 from vdb.cli.output import print_json, print_table
 
 ROWS_AT_ONCE = 500
@@ -71,7 +72,7 @@ def _print_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     names = _different(columns)
     count = 0
     for row in rows:
-        print_json({name: _json_cell(cell) for name, cell in zip(names, row, strict=True)})
+        print_json({name: json_cell(cell) for name, cell in zip(names, row, strict=True)})
         count += 1
     return count
 
@@ -91,10 +92,15 @@ def cell_text(cell: Any) -> str:
     """A value as a table shows it."""
     if cell is None:
         return "NULL"
+    if isinstance(cell, RawText):
+        cell = cell.data
     return f"x'{cell.hex()}'" if isinstance(cell, bytes) else str(cell)
 
 
-def _json_cell(cell: Any) -> Any:
+def json_cell(cell: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(cell, RawText):
+        return cell.data.hex()
     if isinstance(cell, bytes):
         return cell.hex()
     if isinstance(cell, float) and not math.isfinite(cell):
