@@ -82,6 +82,7 @@ class SqlPart:
 
     async def read_back(self, *, forgiving: bool) -> None:
         """Q9: whoever serves now has every row that the log has. `forgiving`: an error is an honest answer."""
+        error_text = ""
         if not self.options.sql or not self.log.catch_up():
             return
         for _ in range(ATTEMPTS):
@@ -93,9 +94,9 @@ class SqlPart:
                 except (VerityError, SqliteError) as error:
                     if forgiving:
                         return
-                    self.trace.add("run", "sql readback", type(error).__name__, str(error))
+                    error_text = f"{type(error).__name__}: {error}"
             await trio.sleep(RETRY_SECONDS)
-        self.verdict.check("Q9", forgiving, f"no node gives what its SQL database holds; {self.trace.last.get('run')}")
+        self.verdict.check("Q9", forgiving, f"no node gives what its SQL database holds; {error_text}")
 
     async def _read_back(self, machine: Machine) -> bool:
         assert machine.node is not None
@@ -104,8 +105,11 @@ class SqlPart:
         except UnknownDatabase:
             return False
         await database.wait_fresh()
-        place = await database.file.read(read_place)
-        found = await database.file.read(dump)
+        session = await database.session()
+        try:
+            place, found = await session._bridge.off_loop(lambda: (read_place(session.db), dump(session.db)))
+        finally:
+            await database.end(session)
         due = self.log.dumps.get(self.log.head)
         self.verdict.check(
             "Q9",

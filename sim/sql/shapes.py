@@ -118,7 +118,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape(
         name="grandchild",
         create=(
-            "CREATE TABLE grandchild (c INTEGER REFERENCES child(id) ON DELETE CASCADE ON UPDATE SET DEFAULT, "
+            "CREATE TABLE grandchild (c INTEGER REFERENCES child(id) ON DELETE CASCADE ON UPDATE SET DEFAULT "
+            "DEFERRABLE INITIALLY DEFERRED, "
             "d INTEGER REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)",
             "CREATE INDEX grandchild_by_c ON grandchild(c)",
         ),
@@ -173,7 +174,9 @@ SHAPES: tuple[Shape, ...] = (
         needs=("people",),
     ),
 )
-"""Those that others refer to stand first."""
+"""Those that others refer to stand first. No table has both a deferred and an immediate foreign key: plain SQLite goes
+wrong there. It doesn't take back what it counted of the deferred one when a row breaks the other, and then fails the
+COMMIT. (With triggers on the table it takes it back.)"""
 
 BY_NAME = {shape.name: shape for shape in SHAPES}
 

@@ -113,6 +113,9 @@ class Host(Protocol):
     def advance(self, logged: Logged) -> None:
         """The file has applied up to here: SQLite has committed. For the owner of the lease, before it releases."""
 
+    def on_damage(self) -> None:
+        """A page of the file can't be read. In the node's loop."""
+
     async def catch_up(self, offset: int) -> None:
         """Wait until the file has applied the log up to an offset."""
 

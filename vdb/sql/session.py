@@ -24,8 +24,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from attrs import define, field
-
 from vdb.changes import NOBODY, Attribution, Transaction
 from vdb.errors import DatabaseLocked, VerityError
 from vdb.marks import mark
@@ -33,13 +31,15 @@ from vdb.ports import Connection
 from vdb.projections.store import IntegrityError, SqliteError, in_transaction
 from vdb.sql import sqlite_api
 from vdb.sql.applying import apply_transaction
+from vdb.sql.batch import Batch
 from vdb.sql.capture import Capture
 from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
 from vdb.sql.meta import Place, advance
+from vdb.sql.noticing import NoticingBridge
 from vdb.sql.results import Result, buffered, live
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Classifier, StatementKind, Verdict
-from vdb.wire.sql import Payload, encode_transaction
+from vdb.wire.sql import encode_transaction
 
 T = TypeVar("T")
 
@@ -49,17 +49,6 @@ LOCK_TIMEOUT = 5.0
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _MEMBER = "vdb_member"
 _SCHEMA = "vdb_schema"
-
-
-@define
-class _Batch:
-    """What will be appended: one transaction or several."""
-
-    payloads: list[Payload] = field(factory=list)
-    transactions: list[Transaction] = field(factory=list)
-    done: list[OneShot] = field(factory=list)
-    """Others' statements that were run, also those that changed or failed."""
-    schema_changed: bool = False
 
 
 class SqlSession:
@@ -91,7 +80,7 @@ class SqlSession:
         self.last_logged: Logged | None = None
         """Where the last transaction of this session lies in the log."""
         self._host = host
-        self._bridge = bridge
+        self._bridge = NoticingBridge(bridge, host)
         self._subjects = Subjects(db)
         self._epoch = host.schema_epoch
         self._leased = False
@@ -129,7 +118,15 @@ class SqlSession:
             self._epoch = epoch
             self._forget_schema()
         found = self.classifier.cached(sql)
-        return found if found is not None else await self._bridge.off_loop(lambda: self.classifier.verdict(sql))
+        return found if found is not None else await self._bridge.off_loop(lambda: self._judge(sql))
+
+    def _judge(self, sql: str) -> Verdict:
+        try:
+            return self.classifier.verdict(sql)
+        except SqliteError:
+            if not self.capture.make_way():
+                raise
+            return self.classifier.verdict(sql)
 
     async def execute(self, sql: str, parameters: Any = ()) -> Result:
         """Run one statement. SqlRefused, DatabaseLocked, SQLite's own errors, or the log's."""
@@ -304,7 +301,7 @@ class SqlSession:
             self._leased = True
         else:
             await self._take_lease()
-        batch = _Batch()
+        batch = Batch()
         try:
             result, failure = await self._bridge.off_loop(
                 lambda: self._run_batch(others, sql, parameters, verdict, batch, many=many)
@@ -330,7 +327,7 @@ class SqlSession:
         return Result(rowcount=outcome.rowcount, lastrowid=outcome.lastrowid)
 
     def _run_batch(
-        self, others: Sequence[OneShot], sql: str, parameters: Any, verdict: Verdict, batch: _Batch, *, many: bool
+        self, others: Sequence[OneShot], sql: str, parameters: Any, verdict: Verdict, batch: Batch, *, many: bool
     ) -> tuple[Result, BaseException | None]:
         """Others' statements, then ours; what each changed goes into the batch."""
         self._raw("BEGIN IMMEDIATE")
@@ -355,7 +352,7 @@ class SqlSession:
         except (SqliteError, VerityError) as error:
             return Result(), error
 
-    def _run_other(self, other: OneShot, batch: _Batch) -> Outcome | BaseException:
+    def _run_other(self, other: OneShot, batch: Batch) -> Outcome | BaseException:
         try:
             verdict = self.classifier.verdict(other.sql)
             result = self._as_member(
@@ -365,7 +362,7 @@ class SqlSession:
             return error
         return Outcome(rowcount=result.rowcount, lastrowid=result.lastrowid)
 
-    def _as_member(self, work: Callable[[], Result], whose: OneShot, batch: _Batch) -> Result:
+    def _as_member(self, work: Callable[[], Result], whose: OneShot, batch: Batch) -> Result:
         """Run a statement as a savepoint of its own. If it fails, what it leaves is what SQLite leaves of it."""
         self._raw(f"SAVEPOINT {_MEMBER}")
         try:
@@ -385,7 +382,7 @@ class SqlSession:
         self._take(batch, whose.attribution, whose.id)
         return result
 
-    def _redo(self, batch: _Batch) -> None:
+    def _redo(self, batch: Batch) -> None:
         """A statement ended SQLite's transaction: do again what the ones before it did."""
         with self.classifier.trusting():
             self._raw("BEGIN IMMEDIATE")
@@ -393,7 +390,7 @@ class SqlSession:
                 apply_transaction(self.db, transaction)
         self.capture.drain()  # these rows have been captured before
 
-    def _keep_partial(self, batch: _Batch, attribution: Attribution, chosen: bytes | None) -> bool:
+    def _keep_partial(self, batch: Batch, attribution: Attribution, chosen: bytes | None) -> bool:
         """A statement failed that is a transaction of its own: what it leaves (OR FAIL, the rows before) is committed,
         as SQLite does, unless that breaks a foreign key. Whether there is something to commit."""
         if not self.capture.pending() or sqlite_api.deferred_violations(self.db):
@@ -404,9 +401,9 @@ class SqlSession:
 
     # Commit ----------------------------------------------------------------------------------------------------
 
-    def _close_transaction(self) -> _Batch:
+    def _close_transaction(self) -> Batch:
         self._check_deferred()
-        batch = _Batch(schema_changed=self._schema_changed)
+        batch = Batch(schema_changed=self._schema_changed)
         self._take(batch, self.attribution, self.next_id)
         return batch
 
@@ -415,10 +412,12 @@ class SqlSession:
             mark("sql.deferred_violation")
             raise IntegrityError("FOREIGN KEY constraint failed")
 
-    def _take(self, batch: _Batch, attribution: Attribution, chosen: bytes | None) -> None:
+    def _take(self, batch: Batch, attribution: Attribution, chosen: bytes | None) -> None:
         """Move what was captured into the batch, as one transaction."""
         layouts, steps = self.capture.drain()
         batch.schema_changed = batch.schema_changed or self._schema_changed
+        if self._schema_changed:
+            self._subjects.check()
         if not steps:
             return
         tx = chosen if chosen is not None else self._host.new_id()
@@ -426,7 +425,7 @@ class SqlSession:
         batch.transactions.append(transaction)
         batch.payloads += encode_transaction(transaction, self._subjects.columns(), piece_size=self._host.piece_size)
 
-    async def _log(self, batch: _Batch, ending: str) -> None:
+    async def _log(self, batch: Batch, ending: str) -> None:
         """Append the batch, commit, give the lease back."""
         logged: Logged | None = None
         try:
@@ -462,7 +461,7 @@ class SqlSession:
         """The log has it, this connection couldn't commit it: the node applies it."""
         await self._bridge.on_loop(lambda: self._host.catch_up(logged.next_offset))
 
-    async def _abandon(self, batch: _Batch, others: Sequence[OneShot], error: BaseException | None) -> None:
+    async def _abandon(self, batch: Batch, others: Sequence[OneShot], error: BaseException | None) -> None:
         """Nothing of the batch stays here. With an error, that is the outcome of whoever was in it."""
         self._forget_schema()
         try:
@@ -481,7 +480,7 @@ class SqlSession:
             if self.in_transaction:
                 self._raw("ROLLBACK")
 
-    def _release(self, batch: _Batch) -> None:
+    def _release(self, batch: Batch) -> None:
         leased, self._leased = self._leased, False
         changed = batch.schema_changed
         self._reset()

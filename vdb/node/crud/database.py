@@ -88,6 +88,8 @@ class CrudDatabase:
         """Of the group, for which the lease was last given."""
         self._epoch = 0
         self._set_aside_before = False
+        self._damaged = False
+        """Whether a session met a page that can't be read."""
         self._sessions: dict[SqlSession, Database] = {}
 
     # The file --------------------------------------------------------------------------------------------------
@@ -136,6 +138,7 @@ class CrudDatabase:
                 await file.close()
             raise
         self._file, self._applied, self._position = file, place.next_offset, place.position
+        self._damaged = False
 
     async def _set_aside(self, damage: DatabaseDamaged) -> None:
         """Make room for a file that is built anew."""
@@ -309,6 +312,11 @@ class CrudDatabase:
         self._applied, self._position = logged.next_offset, logged.position.number
         self._progress.tell()
 
+    def on_damage(self) -> None:
+        mark("sql.damage_met")
+        self._damaged = True
+        self.reader.group.signals.notify(self.tenant)
+
     async def catch_up(self, offset: int) -> None:
         with trio.move_on_after(CATCH_UP_SECONDS_MAX):
             await self._progress.wait_until(lambda: self._applied >= offset)
@@ -325,7 +333,7 @@ class CrudDatabase:
         task_status.started()
         while True:
             appended = self.reader.group.signals.next(self.tenant)
-            if self._applied >= self._stream_state().next_offset:
+            if self._applied >= self._stream_state().next_offset and not self._damaged:
                 await appended.wait()
             elif self._lease.holder is not None:
                 await self._lease.wait_given_back()  # its session may be the one that wrote this
@@ -335,6 +343,8 @@ class CrudDatabase:
     async def _follow(self) -> None:
         await self._lease.acquire(self, float("inf"))
         try:
+            if self._damaged:
+                raise DatabaseDamaged(f"{self.path}: a session met a page that can't be read")
             await self._catch_up()
         except (DiskFull, Overloaded) as error:
             mark("sql.follower_held_up")

@@ -1,0 +1,22 @@
+"""A session whose triggers were made for a schema that another session has changed since."""
+
+from __future__ import annotations
+
+
+async def test_a_column_that_another_session_renamed(start, clinic, opened, query) -> None:
+    async with start() as node:
+        database = await clinic(node)
+        async with opened(database) as first, opened(database) as second:
+            await first.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, v)")
+            await second.execute("INSERT INTO t VALUES (1, 1)")
+            await first.execute("ALTER TABLE t RENAME COLUMN v TO w")
+            await second.execute("INSERT INTO t (a, w) VALUES (2, 2)")
+            await first.execute("ALTER TABLE t RENAME COLUMN w TO x")
+            await second.execute("BEGIN IMMEDIATE")
+            await second.execute("UPDATE t SET x = x + 1")
+            await second.execute("ROLLBACK")
+            await second.execute("UPDATE t SET x = x + 1 WHERE a = 2")
+            assert await query(first, "SELECT * FROM t") == [(1, 1), (2, 3)]
+    async with start() as node:
+        again = await node.service.databases.open(1, "clinic")
+        assert again.applied == database.applied
