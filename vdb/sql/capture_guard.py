@@ -129,7 +129,14 @@ class Guard:
             gone = f"{gone} AND NOT {self._same(self.name, 'OLD')}"
         if self.nesting.then:
             gone = f"{gone} AND NOT EXISTS ({self._same_row_as(_CHANGING)})"
-            gone = f"{gone} OR kind = {_CANDIDATE} AND EXISTS ({self._same_row_as(_ARRIVED)})"
+            # A write that was skipped has left its sign too, and then the candidate still is what it was.
+            values = ", ".join(f"{self.name}.c{number}" for number in range(len(self.table.columns)))
+            unchanged = f"{there} AND ({', '.join(columns(self.table, table))}) IS ({values})"
+            taken = f"EXISTS ({self._same_row_as(_ARRIVED)}) AND NOT EXISTS ({unchanged})"
+            if event is Event.UPDATE:
+                old = f"({', '.join(columns(self.table, 'OLD'))}) IS ({values})"
+                taken = f"{taken} AND NOT ({self._same(self.name, 'OLD')} AND {old})"
+            gone = f"{gone} OR kind = {_CANDIDATE} AND {taken}"
         return f"({gone})"
 
     def _same_row_as(self, kind: str) -> str:
