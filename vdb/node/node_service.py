@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from vdb.errors import InvalidArgument, error_for_refusal
-from vdb.kernel.command import MemberRow
+from vdb.errors import InvalidArgument, RefusalCode, error_for_refusal
+from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
 from vdb.node.answers import GroupStatus, NodeStatus, RowsResult
@@ -15,7 +15,7 @@ from vdb.node.group import Group
 from vdb.node.membership import Membership
 from vdb.node.projecting import ProjectionManager
 from vdb.node.reader import GroupReader
-from vdb.node.request import PlainReconfigure
+from vdb.node.request import PlainReconfigure, PlainReject
 from vdb.node.service import Service, answered
 from vdb.node.writes import Writes
 from vdb.ports import Clock
@@ -104,12 +104,16 @@ class NodeService(Service):
         return await self._reconfigure(group, lambda found: self._membership.with_voter(found, node))
 
     async def remove_member(self, group: str, node: int) -> int:
-        """The node is no member any more."""
-        return await self._reconfigure(group, lambda found: self._membership.without(found, node))
+        """The node is no member any more, and isn't needed."""
+        epoch = await self._reconfigure(group, lambda found: self._membership.without(found, node))
+        await self._settle(group)
+        return epoch
 
     async def recover_member(self, group: str, node: int, disk_id: bytes) -> int:
         """A member whose disk was lost becomes a learner, known by its new disk."""
-        return await self._reconfigure(group, lambda found: self._membership.with_new_disk(found, node, disk_id))
+        epoch = await self._reconfigure(group, lambda found: self._membership.with_new_disk(found, node, disk_id))
+        await self._settle(group)
+        return epoch
 
     async def abdicate(self, group: str) -> None:
         """The primary gives up its view. NotPrimary where this node isn't it; alone it has nobody to give it up to."""
@@ -132,6 +136,14 @@ class NodeService(Service):
             raise error_for_refusal(reply.code, reply.message)
         assert isinstance(reply, Reconfigured)
         return reply.epoch
+
+    async def _settle(self, name: str) -> None:
+        """Put an op above a change by which a voter left: the log of those who stay then says that it is committed.
+
+        Without it, they would need the one who left to know so after a power failure, and it may be gone for good.
+        """
+        nothing = PlainReject(code=RefusalCode.INVALID_ARGUMENT, message="stands above a change of members")
+        await self._group(name).execute(nothing, INTERNAL)
 
     async def rows(
         self,

@@ -61,6 +61,23 @@ def test_a_removed_node_serves_no_more(in_cluster: Callable[..., None]) -> None:
     in_cluster(body)
 
 
+def test_one_of_two_goes_on_after_a_power_failure_right_after_the_other_was_removed(
+    in_cluster: Callable[..., None],
+) -> None:
+    async def body(cluster) -> None:
+        await cluster.start(0, 1)
+        await cluster.create("s")
+        primary = await cluster.primary()
+        with trio.fail_after(30):
+            await cluster.machines[primary].node.service.remove_member(cluster.group(primary).name, 1 - primary)
+            await cluster.crash(primary)
+            await cluster.stop(1 - primary)
+            await cluster.start(primary)
+            await cluster.append("s", b"alone")
+
+    in_cluster(body, nodes=2)
+
+
 def test_a_node_that_never_led_is_not_deposed(
     in_cluster: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
