@@ -17,6 +17,7 @@ NAMES = {
     "peers": "peer_rate",
     "cluster": "cluster.comparison",
     "sql": "sql.comparison",
+    "as-of": "as_of_cost",
 }
 """Name on the command line: module in this package with `run(report, scale)`."""
 
