@@ -34,18 +34,18 @@ def filled(clinic: list[str], run_vdb: Callable[..., Any]) -> list[str]:
     return clinic
 
 
-def test_rows_in_each_form(filled: list[str], run_vdb: Callable[..., Any]) -> None:
+def test_rows_in_each_form(filled: list[str], run_here: Callable[..., Any]) -> None:
     query = "SELECT * FROM patients ORDER BY id"
-    assert run_vdb("sql", query, *filled).out == ("id\tname\tphoto\n1\tAda\tx'00ff'\n2\tBen, the \"second\"\tNULL\n")
-    assert run_vdb("sql", query, "--csv", *filled).out == ('id,name,photo\n1,Ada,00ff\n2,"Ben, the ""second""",\n')
-    assert run_vdb("sql", query, "--json", *filled).objects == [
+    assert run_here("sql", query, *filled).out == ("id\tname\tphoto\n1\tAda\tx'00ff'\n2\tBen, the \"second\"\tNULL\n")
+    assert run_here("sql", query, "--csv", *filled).out == ('id,name,photo\n1,Ada,00ff\n2,"Ben, the ""second""",\n')
+    assert run_here("sql", query, "--json", *filled).objects == [
         {"id": 1, "name": "Ada", "photo": "00ff"},
         {"id": 2, "name": 'Ben, the "second"', "photo": None},
     ]
 
 
-def test_columns_of_one_name_and_infinities_survive_json(filled: list[str], run_vdb: Callable[..., Any]) -> None:
-    ran = run_vdb("sql", "SELECT 1 AS a, 9e999 AS a", "--json", *filled)
+def test_columns_of_one_name_and_infinities_survive_json(filled: list[str], run_here: Callable[..., Any]) -> None:
+    ran = run_here("sql", "SELECT 1 AS a, 9e999 AS a", "--json", *filled)
     assert ran.objects == [{"a": 1, "a_2": "inf"}]
 
 
@@ -56,32 +56,59 @@ def test_a_script_comes_in_through_standard_input(filled: list[str], run_vdb: Ca
     assert run_vdb("sql", *filled, stdin=script).out == "n\n2\n"
 
 
-def test_the_first_statement_that_fails_ends_it(filled: list[str], run_vdb: Callable[..., Any]) -> None:
-    ran = run_vdb("sql", "SELECT 1; SELEC 2; SELECT 3", *filled)
+def test_the_first_statement_that_fails_ends_it(filled: list[str], run_here: Callable[..., Any]) -> None:
+    ran = run_here("sql", "SELECT 1; SELEC 2; SELECT 3", *filled)
     assert (ran.code, ran.out) == (1, "1\n1\n")
     assert ran.err == 'error: near "SELEC": syntax error\n'
-    ran = run_vdb("sql", "VACUUM", "--json", *filled)
+    ran = run_here("sql", "VACUUM", "--json", *filled)
     assert (ran.code, ran.out, ran.error["code"]) == (1, "", "SQL_REFUSED")
 
 
-def test_dot_commands(filled: list[str], run_vdb: Callable[..., Any]) -> None:
-    assert run_vdb("sql", ".tables", *filled).out == "table\npatients\n"
-    assert run_vdb("sql", ".schema patients", *filled).out == (
+def test_dot_commands(filled: list[str], run_here: Callable[..., Any]) -> None:
+    assert run_here("sql", ".tables", *filled).out == "table\npatients\n"
+    assert run_here("sql", ".schema patients", *filled).out == (
         "CREATE TABLE patients (id INTEGER PRIMARY KEY, name TEXT, photo BLOB);\n"
     )
-    ran = run_vdb("sql", ".schema nothing", *filled)
+    ran = run_here("sql", ".schema nothing", *filled)
     assert (ran.code, ran.err) == (2, "error: there is no table 'nothing'\n")
-    ran = run_vdb("sql", ".nothing", *filled)
+    ran = run_here("sql", ".nothing", *filled)
     assert ran.code == 2
     assert "there is no command .nothing: expected one of .help, .tables" in ran.err
 
 
-def test_bad_usage_is_told(filled: list[str], run_vdb: Callable[..., Any], tmp_path: Path) -> None:
-    ran = run_vdb("sql", "SELECT 1", "--csv", "--json", *filled)
+def test_bad_usage_is_told(filled: list[str], run_here: Callable[..., Any], tmp_path: Path) -> None:
+    ran = run_here("sql", "SELECT 1", "--csv", "--json", *filled)
     assert (ran.code, ran.error["message"]) == (2, "--csv and --json: expected one of them, found both")
-    ran = run_vdb("sql", "SELECT 1", "--data-dir", str(tmp_path / "nowhere"))
+    ran = run_here("sql", "SELECT 1", "--data-dir", str(tmp_path / "nowhere"))
     assert (ran.code, ran.err) == (2, f"error: --data-dir: there is no directory {tmp_path / 'nowhere'}\n")
 
 
-def test_help_has_an_example(run_vdb: Callable[..., Any]) -> None:
-    assert 'vdb sql "SELECT name FROM patients WHERE id = 7" --database clinic' in run_vdb("sql", "--help").out
+def test_help_has_an_example(run_here: Callable[..., Any]) -> None:
+    assert 'vdb sql "SELECT name FROM patients WHERE id = 7" --database clinic' in run_here("sql", "--help").out
+
+
+def test_the_past_and_who_made_it(filled: list[str], run_here: Callable[..., Any]) -> None:
+    (first,) = run_here("sql", ".history patients 1", "--json", *filled).objects
+    assert (first["operation"], first["actor"], first["purpose"]) == ("insert", "dr.lee", "treatment")
+    assert (first["before"], first["after"]) == (None, {"id": 1, "name": "Ada", "photo": "00ff"})
+    run_here("sql", "UPDATE patients SET name = 'Ada L.' WHERE id = 1", *filled, "--actor", "dr.kim")
+    table = run_here("sql", ".history patients 1", *filled).out.splitlines()
+    assert [line.split("\t")[1:3] for line in table] == [
+        ["operation", "actor"],
+        ["insert", "dr.lee"],
+        ["update", "dr.kim"],
+    ]
+    query = "SELECT name FROM patients WHERE id = 1"
+    for moment in (str(first["offset"]), first["time"].replace("Z", "999Z")):
+        assert run_here("sql", query, "--as-of", moment, *filled).out == "name\nAda\n"
+    ran = run_here("sql", "DELETE FROM patients", "--as-of", "0", *filled)
+    assert (ran.code, ran.out) == (1, "")
+    run_here("sql", "UPDATE patients SET name = 'Ada' WHERE id = 1", *filled)
+
+
+def test_explain(filled: list[str], run_here: Callable[..., Any]) -> None:
+    out = run_here("sql", "--explain", "UPDATE patients SET name = 'x' WHERE id = 1", *filled).out
+    assert "writes     patients: update (name)\n" in out
+    assert "plan       SEARCH patients USING INTEGER PRIMARY KEY (rowid=?)\n" in out
+    told = run_here("sql", "--explain", "SELECT name FROM patients", "--json", *filled).object
+    assert (told["kind"], told["writes"]) == ("READ", [])
