@@ -31,7 +31,7 @@ from vdb.marks import mark
 from vdb.projections.store import SeveralStatements, SqliteError
 from vdb.sql.keywords import first_keyword, parse_transaction, split_script, tokens
 from vdb.sql.names import MIGRATIONS_TABLE, SUBJECTS_TABLE
-from vdb.sql.subjects import CREATE_SUBJECTS
+from vdb.sql.subjects import CREATE_SUBJECTS, GONE
 
 SUFFIX = ".sql"
 
@@ -344,10 +344,7 @@ async def _check_subjects(session: MigrationSession, migration: Migration) -> No
     """Each subject column is there: a table that was renamed would go on without one."""
     if not await _has_table(session, SUBJECTS_TABLE):
         return
-    found = await session.execute(
-        f"SELECT tbl, col FROM main.{SUBJECTS_TABLE} WHERE NOT EXISTS (SELECT 1 FROM pragma_table_info(tbl, 'main') "
-        "WHERE lower(name) = lower(col)) ORDER BY tbl"
-    )
+    found = await session.execute(GONE)
     for table, column in found.fetchall():
         raise MigrationError(
             f"{migration.name}: the subject column {table}.{column} isn't there; "

@@ -20,8 +20,8 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from vdb.changes import NOBODY, Attribution, Transaction
@@ -37,6 +37,7 @@ from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
 from vdb.sql.meta import Place, advance
 from vdb.sql.noticing import NoticingBridge
 from vdb.sql.results import Result, buffered, live
+from vdb.sql.savepoints import Savepoints
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Classifier, StatementKind, Verdict
 from vdb.wire.sql import encode_transaction
@@ -86,8 +87,7 @@ class SqlSession:
         self._leased = False
         self._advances = 0
         self._schema_changed = False
-        self._savepoints: list[str] = []
-        self._begun_by_savepoint = False
+        self._savepoints = Savepoints()
 
     @property
     def in_transaction(self) -> bool:
@@ -195,28 +195,17 @@ class SqlSession:
             raise
 
     async def _savepoint(self, sql: str, verdict: Verdict) -> None:
-        name = verdict.name.lower()
-        if verdict.kind is StatementKind.RELEASE and self._is_commit(name):
+        if verdict.kind is StatementKind.RELEASE and self._savepoints.commits(verdict.name):
             await self.commit(sql)
             return
-        opens = verdict.kind is StatementKind.SAVEPOINT and not self.in_transaction
+        begins = not self.in_transaction
         await self._bridge.off_loop(lambda: self._raw(sql))
         if verdict.kind is StatementKind.SAVEPOINT:
-            self._begun_by_savepoint = opens or (self._begun_by_savepoint and bool(self._savepoints))
-            self._savepoints.append(name)
+            self._savepoints.opened(verdict.name, began=begins)
             return
-        index = len(self._savepoints) - 1 - self._savepoints[::-1].index(name)
-        keep = index if verdict.kind is StatementKind.RELEASE else index + 1
-        del self._savepoints[keep:]
+        released = verdict.kind is StatementKind.RELEASE
+        (self._savepoints.released if released else self._savepoints.rolled_back_to)(verdict.name)
         self._forget_schema()
-
-    def _is_commit(self, name: str) -> bool:
-        """Whether releasing this savepoint ends the transaction that it began."""
-        return (
-            self._begun_by_savepoint
-            and name in self._savepoints
-            and len(self._savepoints) - 1 - self._savepoints[::-1].index(name) == 0
-        )
 
     async def _set(self, sql: str, verdict: Verdict) -> Result:
         result = await self._guarded(lambda: buffered(self._raw(sql)))
@@ -258,24 +247,31 @@ class SqlSession:
 
     def _write(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
         """One statement that writes, within the transaction and under the lease."""
-        self.capture.prepare(verdict.writes if verdict.kind is StatementKind.WRITE else None, sql)
         if verdict.kind is not StatementKind.SCHEMA:
+            self.capture.prepare(verdict.writes, sql)
             return live(self._raw(sql, parameters, many=many))
-        self._raw(f"SAVEPOINT {_SCHEMA}")
         try:
-            self.capture.before_schema_change(sql, verdict)
-            result = buffered(self._raw(sql, parameters, many=many))
-            self.capture.after_schema_change(sql, verdict)
-        except BaseException:
-            if self.in_transaction:
-                self._raw(f"ROLLBACK TO {_SCHEMA}")
-                self._raw(f"RELEASE {_SCHEMA}")
-            raise
+            with self._savepoint_around(_SCHEMA):
+                self.capture.before_schema_change(sql, verdict)
+                result = buffered(self._raw(sql, parameters, many=many))
+                self.capture.after_schema_change(sql, verdict)
         finally:
             self._schema_changed = True
             self._forget_schema()
-        self._raw(f"RELEASE {_SCHEMA}")
         return result
+
+    @contextmanager
+    def _savepoint_around(self, name: str) -> Iterator[None]:
+        """All of what is within, or nothing of it."""
+        self._raw(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            if self.in_transaction:
+                self._raw(f"ROLLBACK TO {name}")
+                self._raw(f"RELEASE {name}")
+            raise
+        self._raw(f"RELEASE {name}")
 
     def _forget_schema(self) -> None:
         self.classifier.forget()
@@ -368,6 +364,7 @@ class SqlSession:
         try:
             result = work()
             self._check_deferred()
+            self._take(batch, whose.attribution, whose.id)
         except BaseException as error:
             if not self.in_transaction:
                 mark("sql.batch_redone")
@@ -379,7 +376,6 @@ class SqlSession:
             self._raw(f"RELEASE {_MEMBER}")
             raise
         self._raw(f"RELEASE {_MEMBER}")
-        self._take(batch, whose.attribution, whose.id)
         return result
 
     def _redo(self, batch: Batch) -> None:
@@ -396,7 +392,10 @@ class SqlSession:
         if not self.capture.pending() or sqlite_api.deferred_violations(self.db):
             return False
         mark("sql.partial")
-        self._take(batch, attribution, chosen)
+        try:
+            self._take(batch, attribution, chosen)
+        except VerityError:
+            return False
         return True
 
     # Commit ----------------------------------------------------------------------------------------------------
@@ -404,7 +403,8 @@ class SqlSession:
     def _close_transaction(self) -> Batch:
         self._check_deferred()
         batch = Batch(schema_changed=self._schema_changed)
-        self._take(batch, self.attribution, self.next_id)
+        with self._savepoint_around(_MEMBER):  # what can't be logged stays captured, and the transaction open
+            self._take(batch, self.attribution, self.next_id)
         return batch
 
     def _check_deferred(self) -> None:
@@ -416,14 +416,13 @@ class SqlSession:
         """Move what was captured into the batch, as one transaction."""
         layouts, steps = self.capture.drain()
         batch.schema_changed = batch.schema_changed or self._schema_changed
-        if self._schema_changed:
-            self._subjects.check()
         if not steps:
             return
         tx = chosen if chosen is not None else self._host.new_id()
         transaction = Transaction(id=tx, attribution=attribution, layouts=layouts, steps=tuple(steps))
+        payloads = encode_transaction(transaction, self._subjects.columns(), piece_size=self._host.piece_size)
         batch.transactions.append(transaction)
-        batch.payloads += encode_transaction(transaction, self._subjects.columns(), piece_size=self._host.piece_size)
+        batch.payloads += payloads
 
     async def _log(self, batch: Batch, ending: str) -> None:
         """Append the batch, commit, give the lease back."""
@@ -499,4 +498,3 @@ class SqlSession:
     def _reset(self) -> None:
         self._schema_changed = False
         self._savepoints.clear()
-        self._begun_by_savepoint = False
