@@ -16,6 +16,7 @@ Rules
   committed, or nothing of it remains and never will. IndefiniteError is raised only while nobody can tell.
 - A statement that was committed and whose answer was lost gives no rows and no counts (`rowcount` -1); if it returns
   rows, that is IndefiniteError as well, saying where it was committed.
+- What was set by PRAGMA is set again wherever the session goes on. TEMP objects live and die with the node's session.
 - A caller that is cancelled, or runs out of time, has lost the session's transaction.
 """
 
@@ -28,8 +29,9 @@ from typing import TypeVar
 
 import anyio
 
-from vdb.changes import Attribution, Value
+from vdb.changes import Attribution
 from vdb.client.sql_line import SqlLine, SqlSource
+from vdb.client.sql_rows import SqlRows
 from vdb.errors import (
     ConnectionLost,
     DefiniteError,
@@ -47,7 +49,8 @@ from vdb.errors import (
 )
 from vdb.marks import mark
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
-from vdb.sql.keywords import first_keyword, has_returning
+from vdb.sql.keywords import first_keyword, has_returning, tokens
+from vdb.sql.refusals import PragmaUse, pragma_use
 from vdb.types import Consistency, Position, ReadLevel
 
 T = TypeVar("T")
@@ -59,86 +62,6 @@ _READS = ("SELECT", "VALUES", "EXPLAIN")
 _ENDS = ("COMMIT", "END", "RELEASE")
 _INTERRUPT = 9
 _LOST = "the connection to the node was lost, and with it the transaction: nothing of it remains"
-
-
-class SqlRows:
-    """What a statement gave: its counts, and its rows, which are fetched as they are needed."""
-
-    def __init__(self, session: RemoteSession, answer: SqlAnswer, line: SqlLine | None) -> None:
-        self.columns = answer.columns
-        """Names; None: the statement returns no rows."""
-        self.declared = answer.declared
-        """Of each column the type that it is declared with, or ""."""
-        self.rowcount = answer.rowcount
-        """Rows that were changed; -1: not known, or none could be."""
-        self.lastrowid = answer.lastrowid
-        self._session = session
-        self._line = line
-        self._rows = answer.rows
-        self._at = 0
-        self._cursor = answer.cursor
-
-    async def fetchone(self) -> tuple[Value, ...] | None:
-        """The next row, or None."""
-        found = await self.fetchmany(1)
-        return found[0] if found else None
-
-    async def fetchmany(self, count: int) -> list[tuple[Value, ...]]:
-        """Up to `count` rows; none at the end. TransactionEnded where the session lost those that are left."""
-        while self._at == len(self._rows) and self._cursor:
-            await self._more()
-        found = self._rows[self._at : self._at + count]
-        self._at += len(found)
-        while len(found) < count and self._cursor:
-            await self._more()
-            more = self._rows[: count - len(found)]
-            self._at = len(more)
-            found += more
-        return found
-
-    def take(self, count: int) -> list[tuple[Value, ...]] | None:
-        """Up to `count` rows, if that needs nobody else: None where some must be fetched."""
-        if len(self._rows) - self._at < count and self._cursor:
-            return None
-        found = self._rows[self._at : self._at + count]
-        self._at += len(found)
-        return found
-
-    async def fetchall(self) -> list[tuple[Value, ...]]:
-        """All rows that are left."""
-        found = self._rows[self._at :]
-        self._at = len(self._rows)
-        while self._cursor:
-            await self._more()
-            found += self._rows
-            self._at = len(self._rows)
-        return found
-
-    async def __aiter__(self) -> AsyncIterator[tuple[Value, ...]]:
-        while True:
-            for row in self._rows[self._at :]:
-                self._at += 1
-                yield row
-            if not self._cursor:
-                return
-            await self._more()
-
-    async def close(self) -> None:
-        """Give up the rows that are left."""
-        cursor, self._cursor = self._cursor, 0
-        self._rows, self._at = [], 0
-        if cursor and self._line is not None:
-            await self._session._close_cursor(self._line, cursor)
-
-    def __del__(self) -> None:
-        if self._cursor and self._line is not None:
-            self._session._given_up.append((self._line, self._cursor))
-
-    async def _more(self) -> None:
-        assert self._line is not None, "rows to fetch are at the end of a line"
-        cursor, self._cursor = self._cursor, 0
-        answer = await self._session._fetch(self._line, cursor)
-        self._rows, self._at, self._cursor = answer.rows, 0, answer.cursor
 
 
 class RemoteSession:
@@ -169,6 +92,8 @@ class RemoteSession:
         self._offset = 0
         self._since = 0
         self._closed = False
+        self._settings: dict[str, str] = {}
+        """PRAGMAs that were set, by name: a session that replaces a lost one begins with them."""
         self._given_up: list[tuple[SqlLine, int]] = []
         """Results that nobody has any more, still open at the node."""
         self._scope: anyio.CancelScope | None = None
@@ -196,6 +121,8 @@ class RemoteSession:
         async def work(line: SqlLine, call: SqlCall) -> SqlRows:
             answer = await line.execute(call, statement, max_rows, timeout=seconds)
             self._learn(answer)
+            if word == "PRAGMA":
+                self._remember(sql)
             return SqlRows(self, answer, line)
 
         def recovered(outcome: SqlOutcome) -> SqlRows:
@@ -409,13 +336,14 @@ class RemoteSession:
                 raise
             await anyio.sleep(PAUSE_SECONDS)
             raise _Again(str(error)) from None
-        except TransactionEnded:
+        except TransactionEnded as error:
             self.in_transaction = False
             if within:
                 raise
             self._line = None
             line.drop()
-            raise
+            await anyio.sleep(PAUSE_SECONDS)
+            raise _Again(str(error)) from None
         except Exception:
             self._forget()
             raise
@@ -435,8 +363,11 @@ class RemoteSession:
         if self._line is None:
             if self.in_transaction:
                 raise AssertionError("a transaction lives on a line")
-            self._line = await self._source.open(
-                self._attribution, self.level, primary=self._primary, timeout=max(seconds, 0.1)
+            self._line = await self._set_up(
+                await self._source.open(
+                    self._attribution, self.level, primary=self._primary, timeout=max(seconds, 0.1)
+                ),
+                seconds,
             )
             self._said = self._attribution
             self._offset = self._line.next_offset
@@ -446,6 +377,23 @@ class RemoteSession:
             if line is self._line:
                 line.give_up(cursor)
         return self._line
+
+    async def _set_up(self, line: SqlLine, seconds: float) -> SqlLine:
+        """A new session at a node, with what was set in the one before."""
+        try:
+            for sql in self._settings.values():
+                await line.execute(SqlCall(level=Consistency.STALE), SqlStatement(sql=sql), 0, timeout=seconds)
+        except BaseException:
+            line.drop()
+            raise
+        return line
+
+    def _remember(self, sql: str) -> None:
+        """Keep a setting of the session, for the next one."""
+        name, argument = read_pragma(sql)
+        if pragma_use(name, argument) is PragmaUse.SET:
+            self._settings.pop(name, None)
+            self._settings[name] = sql
 
     def _sql_call(self, within: bool) -> SqlCall:
         changed = self._attribution is not self._said
@@ -509,6 +457,15 @@ class RemoteSession:
         if seconds < 0:
             raise InvalidArgument(f"a timeout is 0 seconds or more; found {seconds}")
         return seconds
+
+
+def read_pragma(sql: str) -> tuple[str, str | None]:
+    """Name and argument of a PRAGMA statement, as far as its words say it."""
+    words = [token for token in tokens(sql) if token.text != ";"][1:]
+    if len(words) > 2 and words[1].text == ".":
+        words = words[2:]
+    name = words[0].name.lower() if words else ""
+    return name, words[2].name if len(words) > 2 and words[1].text in ("=", "(") else None
 
 
 class _Again(Exception):

@@ -10,7 +10,8 @@ from typing import Protocol, TypeVar
 
 from vdb.changes import Attribution, Value
 from vdb.client.migrating import applied_migrations, migrate
-from vdb.client.sql_session import RemoteSession, SqlRows
+from vdb.client.sql_rows import SqlRows
+from vdb.client.sql_session import RemoteSession
 from vdb.sql.answers import Parameters, SqlStatement
 from vdb.sql.migrations import Applied
 from vdb.types import Position, ReadLevel

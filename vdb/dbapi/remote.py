@@ -24,12 +24,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import anyio
 from attrs import frozen
 
 from vdb.changes import Attribution, RawText
-from vdb.client.connect import SyncClient, connect_sync
+from vdb.client.connect import connect
+from vdb.client.sync_face import SyncFace
 from vdb.client.sync_sql import SyncRows, SyncSession
 from vdb.dbapi.errors import NotSupportedError, OperationalError
+from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import ConfigError, SqlFailed, VerityError
 from vdb.sql.keywords import leading_words, parse_transaction, statement_verb, tokens
 from vdb.sql.verdict import StatementKind, Verdict
@@ -208,7 +211,7 @@ class RemoteBackend:
 
     def _check(self, sql: str) -> None:
         """Have the node prepare a statement, without running it."""
-        self._told(lambda: self._session.execute(f"EXPLAIN {sql}"))
+        self._told(lambda: self._session.execute(f"EXPLAIN {sql}", (None,) * _parameter_count(sql)))
 
     def _told(self, work: Callable[[], Any]) -> Any:
         """Errors of the binding that aren't the DB-API's come back as what they were."""
@@ -273,6 +276,21 @@ def _as_text(value: Any, factory: Any) -> Any:
     return factory(value.data) if isinstance(value, RawText) else value
 
 
+def _parameter_count(sql: str) -> int:
+    """How many parameters a statement has, counted as SQLite does."""
+    names: dict[str, None] = {}
+    highest = 0
+    for token in tokens(sql):
+        if token.kind != "variable":
+            continue
+        if token.text[0] == "?":
+            highest = highest + 1 if token.text == "?" else max(highest, int(token.text[1:]))
+        elif token.text not in names:
+            names[token.text] = None
+            highest += 1
+    return highest
+
+
 def _sent(sql: str, parameters: Any) -> Any:
     """Parameters as they travel: of a mapping, those that the statement names."""
     if not isinstance(parameters, Mapping):
@@ -290,9 +308,20 @@ _clients: dict[tuple[Any, ...], _SharedClient] = {}
 
 
 class _SharedClient:
-    def __init__(self, client: SyncClient) -> None:
-        self.client = client
+    """A client in a thread that doesn't keep the program from ending."""
+
+    def __init__(self, target: RemoteTarget) -> None:
+        async def main(ready: Callable[[Any], None]) -> None:
+            async with connect(list(target.addresses), tls=target.tls, tenant=target.tenant) as client:
+                ready(client)
+                await anyio.sleep_forever()
+
+        self._loop = LoopThread(main, name="vdb-client")
+        self.face = SyncFace(self._loop.start(), self._loop.call)
         self.users = 0
+
+    def close(self) -> None:
+        self._loop.stop()
 
 
 def open_remote(url: str, *, timeout: float, keys: Any, tenant: int, as_of: Any) -> RemoteBackend:
@@ -309,13 +338,13 @@ def open_remote(url: str, *, timeout: float, keys: Any, tenant: int, as_of: Any)
     with _lock:
         shared = _clients.get(key)
         if shared is None:
-            shared = _SharedClient(connect_sync(list(target.addresses), tls=target.tls, tenant=target.tenant))
+            shared = _SharedClient(target)
             _clients[key] = shared
         shared.users += 1
     try:
         if target.create:
-            shared.client.create_database(target.name, if_not_exists=True)
-        session = shared.client.sql(
+            shared.face.create_database(target.name, if_not_exists=True)
+        session = shared.face.sql(
             target.name,
             lock_timeout=timeout,
             consistency="stale" if target.stale else "linearizable",
@@ -335,4 +364,4 @@ def _let_go(key: tuple[Any, ...]) -> None:
         if shared.users:
             return
         del _clients[key]
-    shared.client.close()
+    shared.close()
