@@ -7,7 +7,6 @@ with vdb.open_crud("data", migrations="migrations", keys="root.key") as clinic:
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -16,7 +15,7 @@ from typing import Any
 from vdb.changes import Attribution
 from vdb.dbapi.connection import Connection
 from vdb.embedded.crud import DEFAULT_NAME, LocalDatabase, open_local
-from vdb.embedded.database import DEFAULT_REGION
+from vdb.embedded.database import DEFAULT_REGION, StrPath
 from vdb.embedded.keys import Keys
 from vdb.embedded.migrating import migrate, migration_facts, read_migration_files
 from vdb.embedded.past import diff, history, restore
@@ -26,7 +25,7 @@ from vdb.sql.migrations import Applied, Migration, load_migrations
 from vdb.sql.moment import Moment, parse_moment
 from vdb.types import DataClass, Position, Region
 
-Migrations = str | os.PathLike[str] | Mapping[str, str] | None
+Migrations = StrPath | Mapping[str, str] | None
 """A directory of files NNNN_name.sql, or their texts by their names."""
 
 AnyMoment = int | str | datetime | Position | Moment
@@ -100,7 +99,7 @@ class SqlDatabase:
 
 
 def open_crud(
-    data_dir: str | os.PathLike[str],
+    data_dir: StrPath,
     migrations: Migrations = None,
     keys: Keys = None,
     *,

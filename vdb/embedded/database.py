@@ -41,6 +41,7 @@ from vdb.world import make_world
 from vdb.world.entropy import RealEntropy
 
 MEMORY = ":memory:"
+StrPath = str | os.PathLike[str]
 DEFAULT_REGION = "ap-southeast-2"
 _SHARED_MEMORY = "/dev/shm"
 
