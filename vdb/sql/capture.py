@@ -95,6 +95,9 @@ class Capture:
         self._live: dict[str, _Live] = {}
         self._covered: dict[tuple[tuple[str, ...] | None, bool], None] = {}
         self._nested: list[Guard] = []
+        """Guards in place whose tables are entangled."""
+        self._guards: dict[str, Guard] = {}
+        """All that a rollback may bring back."""
         self._orphans: list[str] = []
         self._layouts: dict[int, _Live] = {}
         self._replacing = False
@@ -117,6 +120,7 @@ class Capture:
             self._replacing = True
             self._covered.clear()
         state = self._read_state()
+        self._sweep(state[2])
         if self._orphans or state[:3] != self._seen or (writes, replaces) not in self._covered:
             changes = self._changes()
             with self._trusting(), self._own_text():
@@ -128,10 +132,6 @@ class Capture:
                 finally:
                     self._restore_changes(changes)
             state = self._read_state()
-        if self._nested:
-            with self._trusting():
-                for guard in self._nested:
-                    self._run(guard.empty())
         assert self._catalog is not None
         if self._catalog.has_sequences and not state[3]:
             with self._trusting(), self._own_text():
@@ -181,6 +181,7 @@ class Capture:
     def pending(self) -> bool:
         """Whether anything was captured that hasn't been drained."""
         try:
+            self._sweep_at_end()
             if self._cursor.execute(_ANY).fetchall():
                 return True
         except SqliteError as error:
@@ -190,14 +191,15 @@ class Capture:
 
     def drain(self) -> tuple[tuple[Layout, ...], list[Step]]:
         """All that was captured since the last drain, or the transaction's begin, in order; and forget it."""
+        changes = self._changes()
         try:
+            self._sweep_at_end()
             rows = self._read_rows()
         except SqliteError as error:
             _check_missing(error)
             return (), []
         layouts, steps = self._read_steps(rows)
         sequences = self._changed_sequences()
-        changes = self._changes()
         if self._armed():
             with self._trusting():
                 self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = 0")
@@ -309,6 +311,7 @@ class Capture:
             self._install(name, self._catalog)
         self._covered[writes, replaces] = None
         self._nested = [_guard(live) for live in self._live.values() if live.guarded and live.nesting.entangled]
+        self._guards.update({guard.name: guard for guard in self._nested})
         self._find_orphans()
         self._settle()
 
@@ -328,6 +331,7 @@ class Capture:
         self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = ?", (armed,))
         if not self._cursor.execute(_ANY).fetchall():
             self._layouts.clear()
+            self._guards.clear()
         self._catalog = None
 
     def _remove_all(self) -> None:
@@ -393,6 +397,31 @@ class Capture:
         ((sql,),) = self._cursor.execute(text, (table.name,)).fetchall()
         return str(sql)
 
+    def _sweep(self, generation: int | None) -> None:
+        """Let the guards of entangled tables say what the last statement left to them."""
+        if not self._guards:
+            return
+        with self._trusting(), self._own_text():
+            guards = self._nested
+            if generation != self._generation:
+                # A rollback brought older guards back, with what they held.
+                guards = [guard for name, guard in self._guards.items() if self._has_table(name)]
+            for guard in guards:
+                if self._cursor.execute(f"SELECT 1 FROM temp.{guard.name} LIMIT 1").fetchall():
+                    for statement in guard.sweep():
+                        self._run(statement)
+
+    def _sweep_at_end(self) -> None:
+        if self._guards:
+            changes = self._changes()
+            self._sweep(self._read_state()[2])
+            with self._trusting():
+                self._restore_changes(changes)
+
+    def _has_table(self, name: str) -> bool:
+        text = "SELECT 1 FROM temp.sqlite_master WHERE type = 'table' AND name = ?"
+        return bool(self._cursor.execute(text, (name,)).fetchall())
+
     def _forget_rows(self, count: int, changes: int) -> None:
         """Empty the capture table of its `count` rows; `changes()` is as it was."""
         self._given += count
@@ -437,6 +466,7 @@ def _triggers(live: _Live) -> list[str]:
     before = {event: guard.before(event) for event in CHANGES}
     return [
         guard.create(),
+        *([guard.create_sweep()] if live.nesting.entangled else []),
         *(create_trigger(table, layout, "BEFORE", event, steps) for event, steps in before.items() if steps),
         *(create_trigger(table, layout, "AFTER", event, guard.after(event, steps[event])) for event in CHANGES),
     ]

@@ -22,7 +22,7 @@ from enum import IntEnum
 
 from attrs import frozen
 
-from vdb.sql.capture_triggers import Event, code, columns, insert_rows, rowid
+from vdb.sql.capture_triggers import Event, code, columns, insert_rows, insert_values, rowid, sweep_trigger_name
 from vdb.sql.catalog import Nesting
 from vdb.sql.tables import KeyPart, Table, quote
 
@@ -61,9 +61,17 @@ class Guard:
         names = ["kind", "row", *(f"c{number}" for number in range(len(self.table.columns)))]
         return f"CREATE TEMP TABLE {self.name} ({', '.join(names)})"
 
-    def empty(self) -> str:
-        """For an entangled table's, before each statement."""
-        return f"DELETE FROM temp.{self.name}"
+    def sweep(self) -> list[str]:
+        """For an entangled table's, after each statement: captures what is gone though no write saw it go."""
+        return [f"UPDATE temp.{self.name} SET kind = kind", f"DELETE FROM temp.{self.name}"]
+
+    def create_sweep(self) -> str:
+        """The trigger that `sweep` fires. A cascade may delete the row for which another was replaced."""
+        values = [f"OLD.c{number}" for number in range(len(self.table.columns))]
+        steps = insert_values(code(self.layout, Event.DELETE), "OLD.row", "NULL", values)
+        when = f"OLD.kind IN ({_CANDIDATE}, {_LATER}) AND NOT EXISTS ({self._unchanged('OLD')})"
+        name = sweep_trigger_name(self.layout)
+        return f"CREATE TEMP TRIGGER {name} AFTER UPDATE ON temp.{self.name} WHEN {when} BEGIN {'; '.join(steps)}; END"
 
     def before(self, event: Event) -> list[str]:
         """Steps before a change: collect candidates. Empty: there is nothing to be done."""
@@ -130,14 +138,22 @@ class Guard:
         if self.nesting.then:
             gone = f"{gone} AND NOT EXISTS ({self._same_row_as(_CHANGING)})"
             # A write that was skipped has left its sign too, and then the candidate still is what it was.
-            values = ", ".join(f"{self.name}.c{number}" for number in range(len(self.table.columns)))
-            unchanged = f"{there} AND ({', '.join(columns(self.table, table))}) IS ({values})"
-            taken = f"EXISTS ({self._same_row_as(_ARRIVED)}) AND NOT EXISTS ({unchanged})"
+            kept = f"EXISTS ({self._unchanged()})"
             if event is Event.UPDATE:
-                old = f"({', '.join(columns(self.table, 'OLD'))}) IS ({values})"
-                taken = f"{taken} AND NOT ({self._same(self.name, 'OLD')} AND {old})"
+                old = f"({', '.join(columns(self.table, 'OLD'))}) IS ({self._values(self.name)})"
+                kept = f"CASE WHEN {self._same(self.name, 'OLD')} THEN {old} ELSE {kept} END"
+            taken = f"EXISTS ({self._same_row_as(_ARRIVED)}) AND NOT {kept}"
             gone = f"{gone} OR kind = {_CANDIDATE} AND {taken}"
         return f"({gone})"
+
+    def _unchanged(self, guard: str = "") -> str:
+        """The table's row, if it is as the candidate has it."""
+        guard, table = guard or self.name, quote(self.table.name)
+        image = f"({', '.join(columns(self.table, table))}) IS ({self._values(guard)})"
+        return f"SELECT 1 FROM main.{table} AS {table} WHERE {self._same(guard, table)} AND {image}"
+
+    def _values(self, guard: str) -> str:
+        return ", ".join(f"{guard}.c{number}" for number in range(len(self.table.columns)))
 
     def _same_row_as(self, kind: str) -> str:
         return f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {kind} AND {self._same_candidate('g')}"

@@ -61,7 +61,13 @@ CHANGES = (Event.INSERT, Event.UPDATE, Event.DELETE)
 
 def trigger_names(layout: int) -> list[str]:
     """The triggers of a layout, whether or not all of them are there."""
-    return [f"{PREFIX}{when}_{event.name}_{layout}" for when in ("BEFORE", "AFTER") for event in CHANGES]
+    names = [f"{PREFIX}{when}_{event.name}_{layout}" for when in ("BEFORE", "AFTER") for event in CHANGES]
+    return [*names, sweep_trigger_name(layout)]
+
+
+def sweep_trigger_name(layout: int) -> str:
+    """The trigger on a guard: see capture_guard."""
+    return f"{PREFIX}sweep_{layout}"
 
 
 def create_trigger(table: Table, layout: int, when: str, event: Event, steps: list[str]) -> str:
