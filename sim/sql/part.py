@@ -91,7 +91,7 @@ class SqlPart:
                 try:
                     if await self._read_back(machine):
                         return
-                except (VerityError, SqliteError) as error:
+                except (VerityError, SqliteError, trio.ClosedResourceError) as error:
                     if forgiving:
                         return
                     error_text = f"{type(error).__name__}: {error}"

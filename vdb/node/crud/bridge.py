@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import trio
 
+from vdb.errors import TransactionEnded
+from vdb.marks import mark
 from vdb.ports import Database
 
 T = TypeVar("T")
@@ -24,7 +26,11 @@ class LoopBridge:
     async def off_loop(self, work: Callable[[], T]) -> T:
         # What SQLite does is brought to its end, so that whoever is cancelled knows where the connection stands.
         with trio.CancelScope(shield=True):
-            return await self._database.work(work)
+            try:
+                return await self._database.work(work)
+            except trio.ClosedResourceError:
+                mark("sql.closed_under_session")
+                raise TransactionEnded("the database's file was closed or is built anew: open a new session") from None
         raise AssertionError("a shield isn't cancelled")
 
     def tell(self, work: Callable[[], None]) -> None:

@@ -106,7 +106,12 @@ class CrudDatabase:
         await self._open_file()
         await self._lease.acquire(self, float("inf"))
         try:
-            await self._catch_up()
+            try:
+                await self._catch_up()
+            except DatabaseDamaged as damage:
+                await self._set_aside(damage)
+                await self._open_file()
+                await self._catch_up()
         finally:
             self._lease.release(self)
 
