@@ -31,6 +31,9 @@ STREAM_NAME_BYTES_MAX = 512
 SUBJECT_BYTES_MAX = 512
 STREAMS_PER_APPEND_MAX = 64
 EVENTS_PER_APPEND_MAX = 10_000
+"""Of one append that a client sends."""
+EVENTS_PER_COMMAND_MAX = 1_000_000
+"""Of one append in the log. A SQL transaction has an event for each row that it changes."""
 RUNS_PER_PART_MAX = 256
 """Runs of one append that are sealed in one go: each may need a new key, and the loop must not stall."""
 RECORD_SIZE_MAX = 16 * 1024 * 1024

@@ -5,7 +5,7 @@ from vdb.kernel.command import ANY, EMPTY, Expected, ExpectedKind
 from vdb.kernel.predict import NewStream, check_append, check_append_to, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.streamid import stream_id
-from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
+from vdb.limits import EVENTS_PER_COMMAND_MAX, STREAMS_PER_APPEND_MAX
 from vdb.types import DataClass
 
 LOOKUP = bytes(32)
@@ -37,7 +37,7 @@ def test_a_condition_alone_is_fine_beside_events(with_streams) -> None:
 
 
 @pytest.mark.parametrize("expected", [ANY, EMPTY, exactly(0), exactly(3)])
-@pytest.mark.parametrize("count", [0, 1, EVENTS_PER_APPEND_MAX, EVENTS_PER_APPEND_MAX + 1])
+@pytest.mark.parametrize("count", [0, 1, EVENTS_PER_COMMAND_MAX, EVENTS_PER_COMMAND_MAX + 1])
 @pytest.mark.parametrize(("tenant", "stream"), [(1, "notes"), (1, "empty"), (1, "none"), (2, "notes")])
 def test_one_stream_is_judged_as_several_are(with_streams, tenant, stream, expected, count) -> None:
     state = with_streams.state
@@ -69,8 +69,8 @@ def test_refusals_of_an_append(with_streams) -> None:
         ([(notes, EMPTY, 1)], Refusal(code.WRONG_EXPECTED_OFFSET, f"expected none, stream {notes} is at 3")),
         ([(empty, exactly(1), 1)], Refusal(code.WRONG_EXPECTED_OFFSET, f"expected exactly 1, stream {empty} is at 0")),
         (
-            [(notes, ANY, EVENTS_PER_APPEND_MAX), (empty, ANY, 1)],
-            Refusal(code.TOO_LARGE, "an append holds at most 10000 events; found 10001"),
+            [(notes, ANY, EVENTS_PER_COMMAND_MAX), (empty, ANY, 1)],
+            Refusal(code.TOO_LARGE, "an append holds at most 1000000 events; found 1000001"),
         ),
         ([(notes, ANY, 0)], Refusal(code.INVALID_ARGUMENT, "an append holds at least one event; found none")),
         ([], Refusal(code.INVALID_ARGUMENT, "an append holds at least one event; found none")),
@@ -91,7 +91,7 @@ def test_too_many_streams(primary) -> None:
 def test_the_order_of_refusals(with_streams) -> None:
     """Unknown stream, then a stream twice, then conditions, then limits."""
     state, notes = with_streams.state, with_streams.notes
-    many = EVENTS_PER_APPEND_MAX + 1
+    many = EVENTS_PER_COMMAND_MAX + 1
     asked = [(notes, exactly(9), many), (notes, ANY, 1), (99, ANY, 1)]
     codes = []
     for end in (3, 2, 1):

@@ -19,7 +19,7 @@ from vdb.kernel.rows import LOOKUP_SIZE, STREAM_ROW
 from vdb.kernel.streamid import stream_id
 from vdb.kernel.tables import STREAMS, TENANTS, stream_key, tenant_key
 from vdb.kernel.view import View
-from vdb.limits import EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX
+from vdb.limits import EVENTS_PER_COMMAND_MAX, STREAMS_PER_APPEND_MAX
 from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
 
 
@@ -63,7 +63,7 @@ def check_append_to(state: View, tenant: TenantId, stream: StreamId, expected: E
     if row is None:
         return _unknown_stream(state, tenant, stream)
     next_offset: int = STREAM_ROW.unpack(row)[1]
-    if expected is not ANY or not 0 < count <= EVENTS_PER_APPEND_MAX:
+    if expected is not ANY or not 0 < count <= EVENTS_PER_COMMAND_MAX:
         refusal = _check_conditions(((stream, expected, count),), (next_offset,))
         if refusal is not None:
             return refusal
@@ -106,8 +106,10 @@ def _check_conditions(
             RefusalCode.TOO_LARGE,
             f"an append holds at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}",
         )
-    if events > EVENTS_PER_APPEND_MAX:
-        return Refusal(RefusalCode.TOO_LARGE, f"an append holds at most {EVENTS_PER_APPEND_MAX} events; found {events}")
+    if events > EVENTS_PER_COMMAND_MAX:
+        return Refusal(
+            RefusalCode.TOO_LARGE, f"an append holds at most {EVENTS_PER_COMMAND_MAX} events; found {events}"
+        )
     if events == 0:
         return Refusal(RefusalCode.INVALID_ARGUMENT, "an append holds at least one event; found none")
     return None

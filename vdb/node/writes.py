@@ -40,6 +40,7 @@ from vdb.kernel.streamid import group_tag, tag_of
 from vdb.limits import (
     EVENT_ID_SIZE,
     EVENTS_PER_APPEND_MAX,
+    EVENTS_PER_COMMAND_MAX,
     STREAM_NAME_BYTES_MAX,
     STREAMS_PER_APPEND_MAX,
     SUBJECT_BYTES_MAX,
@@ -191,7 +192,7 @@ class Writes:
         if not of_sql:
             for name in names:
                 _check_mode(name)
-        _check_appends(appends)
+        _check_appends(appends, EVENTS_PER_COMMAND_MAX if of_sql else EVENTS_PER_APPEND_MAX)
         group = self._group_of(checked, names)
         self._check_origin(origin, group)
         return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
@@ -382,11 +383,11 @@ def _check_creation(tenant: int, name: str) -> TenantId:
     return checked
 
 
-def _check_appends(appends: Sequence[PlainAppend]) -> None:
+def _check_appends(appends: Sequence[PlainAppend], count_max: int) -> None:
     """The bounds of an append, before anything is looked up: what follows costs time for each stream and run."""
     if len(appends) == 1:
-        if appends[0].count > EVENTS_PER_APPEND_MAX:
-            raise _too_many_events(appends[0].count)
+        if appends[0].count > count_max:
+            raise _too_many_events(appends[0].count, count_max)
         _check_runs(appends[0])
         return
     if not appends:
@@ -396,14 +397,14 @@ def _check_appends(appends: Sequence[PlainAppend]) -> None:
     if len({append.stream for append in appends}) != len(appends):
         raise InvalidArgument("an append names each stream once; found one twice")
     count = sum([append.count for append in appends])
-    if count > EVENTS_PER_APPEND_MAX:
-        raise _too_many_events(count)
+    if count > count_max:
+        raise _too_many_events(count, count_max)
     for append in appends:
         _check_runs(append)
 
 
-def _too_many_events(count: int) -> TooLarge:
-    return TooLarge(f"an append has at most {EVENTS_PER_APPEND_MAX} events; found {count}")
+def _too_many_events(count: int, count_max: int) -> TooLarge:
+    return TooLarge(f"an append has at most {count_max} events; found {count}")
 
 
 def _check_runs(append: PlainAppend) -> None:
