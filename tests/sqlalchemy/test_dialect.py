@@ -28,11 +28,11 @@ def notes(connection: sa.Connection) -> list[str]:
 
 
 def test_the_url_alone_finds_the_dialect() -> None:
-    code = (
+    code = "import sqlalchemy; e = sqlalchemy.create_engine('verity://'); print(e.name, e.driver)"
         "import sqlalchemy as sa; e = sa.create_engine('verity://'); print(e.name, e.driver, 'vdb' in e.url.drivername)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == ["verity", "vdb", "False"]
+    assert done.stdout.split() == ["verity", "vdb"]
 
 
 def test_names_and_pools(make_engine: Callable[..., sa.Engine], engine: sa.Engine) -> None:
