@@ -30,7 +30,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(PYTHON) == 2
+    assert len(PYTHON) == 3
     assert len(SHELL) == 2
 
 
