@@ -165,3 +165,14 @@ async def test_closing_the_disk_closes_what_is_open(tmp_path: Path) -> None:
     await disk.close()
     with pytest.raises(trio.ClosedResourceError):
         await file.read_at(0, 1)
+
+
+async def test_a_database_that_is_closed_is_forgotten(tmp_path: Path) -> None:
+    """A node may open and close files of a database's past for as long as it lives."""
+    disk = RealDisk(tmp_path)
+    for number in range(5):
+        await (await disk.open_database(f"{number}.db", bytes(32))).close()
+    kept = await disk.open_database("kept.db", bytes(32))
+    assert disk._databases == [kept]
+    await disk.close()
+    assert kept.is_closed

@@ -52,6 +52,11 @@ class RealDatabase:
         self._sessions: list[Connection] = []
         self._working = trio.CapacityLimiter(WORKERS_MAX)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     async def open(self) -> None:
         """Open or create the file; WrongKey when the key isn't its own."""
         await trio.lowlevel.checkpoint()

@@ -104,6 +104,7 @@ class RealDisk:
         database = RealDatabase(location, key, self.guard)
         with disk_errors(path):
             await database.open()
+        self._databases = [each for each in self._databases if not each.is_closed]
         self._databases.append(database)
         return database
 
