@@ -98,6 +98,7 @@ class Connection(Callbacks):
         self.read_only = backend.read_only
         self.detect_types = detect_types
         self.careful = False
+        self.special = bool(detect_types)
         self.text_wanted = str
         self.row_factory = None
         self._isolation_level = isolation_level
@@ -254,7 +255,8 @@ class Connection(Callbacks):
     @text_factory.setter
     def text_factory(self, factory: Any) -> None:
         self.text_wanted = factory
-        self.careful = self.careful or factory is not str
+        if factory is not str:
+            self.careful = self.special = True
         self.facts, self.reads = {}, {}
 
     def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False, name: str = "main") -> Blob:

@@ -30,26 +30,28 @@ _NOT_INITIALISED = "Base Cursor.__init__ not called."
 class Cursor:
     """PEP 249's cursor, with what Python's `sqlite3` adds."""
 
-    arraysize = 1
     connection: Any = None
+    arraysize = 1
     _state: ConnectionState = CLOSED
     """The connection's; CLOSED once the cursor is closed."""
     _source: Any = None
     """Where rows come from: a cursor of SQLite's, or a result."""
     _own: Any = None
     """A cursor of SQLite's that is used again and again for reads."""
+    _fetch_own: Any = None
     _next: Any = None
     """Fetches the next row where rows go to the program as SQLite gives them; else None."""
-    _locked = False
-    _plan: Plan | None = None
     _row_factory: Any = None
-    _lastrowid: int | None = None
+    _plan: Plan | None = None
     _shape: Any = None
+    _lastrowid: int | None = None
+    _locked = False
 
     def __init__(self, connection: Any, /) -> None:
         if self.connection is not None or not isinstance(connection, ConnectionState) or connection.backend is None:
             self._check_making(connection)
         self.connection = self._state = connection
+        self._own = self._next = self._row_factory = None
 
     def _check_making(self, connection: Any) -> None:
         if self._locked:
@@ -58,7 +60,6 @@ class Cursor:
             raise TypeError(f"Cursor() argument 1 must be a Connection, not {type(connection).__name__}")
         connection.ready()
         self._reset()
-        self._row_factory = None
 
     # Running -----------------------------------------------------------------------------------------------------
 
@@ -66,49 +67,49 @@ class Cursor:
         """Run one statement."""
         state = self._state
         thread = state.thread
-        if (
-            sql in state.reads
-            and (thread is None or thread == thread_ident())
-            and type(parameters) is tuple
-            and _are_plain(parameters)
-        ):
-            own = self._own
-            if own is None:
-                own = self._own = state.db.cursor()
-                self._shape = None
-            if state.careful:
-                self._read_guarded(sql, parameters)
+        if sql in state.reads and (thread is None or thread == thread_ident()) and type(parameters) is tuple:
+            plain = known.plain
+            for each in parameters:
+                if type(each) not in plain:
+                    break
             else:
+                own = self._own
+                if own is None:
+                    own = self._own = state.db.cursor()
+                    self._fetch_own = own.fetchone
+                if state.special:
+                    self._read_specially(sql, parameters)
+                    return self
                 try:
                     own.execute(sql, parameters)
                 except Error as error:
                     self._source = self._next = None
                     raise state.told(error) from None
-            self._source = own
-            if state.detect_types or self._row_factory is not None:
-                self._plan = plan_of(own.description, state.detect_types) if state.detect_types else None
-                self._simplify()
-            else:
-                self._next = own.fetchone
-            return self
+                self._source = own
+                self._next = self._fetch_own if self._row_factory is None else None
+                return self
         self._execute(sql, parameters, many=False)
         return self
 
-    def _read_guarded(self, sql: str, parameters: tuple[Any, ...]) -> None:
+    def _read_specially(self, sql: str, parameters: tuple[Any, ...]) -> None:
         """Run a read straight on SQLite, from which the program's own functions may be called."""
         if self._locked:
             raise ProgrammingError(_RECURSIVE)
-        state = self._state
+        state, own = self._state, self._own
+        self._source = self._next = None
         self._locked = True
         state.busy += 1
         try:
-            self._own.execute(sql, parameters)
+            own.execute(sql, parameters)
         except Error as error:
-            self._source = self._next = None
             raise state.told(error) from None
         finally:
             self._locked = False
             state.busy -= 1
+        self._source = own
+        self._plan = plan_of(own.description, state.detect_types) if state.detect_types else None
+        if self._plan is None and self._row_factory is None:
+            self._next = self._fetch_own
 
     def executemany(self: C, sql: str, parameters: Any, /) -> C:
         """Run one statement that changes rows, once for each of several parameters."""
@@ -150,11 +151,14 @@ class Cursor:
     def fetchone(self) -> Any:
         """The next row, or None."""
         fetch = self._next
-        if fetch is not None and not self._state.careful:
-            try:
-                return fetch()
-            except Error as error:
-                raise self._state.told(error) from None
+        if fetch is not None:
+            state = self._state
+            thread = state.thread
+            if (thread is None or thread == thread_ident()) and not state.careful:
+                try:
+                    return fetch()
+                except Error as error:
+                    raise state.told(error) from None
         rows = self._fetch(1)
         return rows[0] if rows else None
 
@@ -167,7 +171,10 @@ class Cursor:
         return self._fetch(None)
 
     def __iter__(self) -> Iterator[Any]:
-        return self if self._next is None or self._state.careful else self._rows()
+        if self._next is None or self._state.careful:
+            return self
+        self._ready()
+        return self._rows()
 
     def __next__(self) -> Any:
         row = self.fetchone()
@@ -254,10 +261,10 @@ class Cursor:
 
     def shape(self) -> Any:
         """A cursor of SQLite's with this one's columns."""
+        if self._state.db is not None and self._source is self._own and not self._state.detect_types:
+            return self._own
         if self._shape is None:
-            description = self.description
-            if description is None:
-                description = ()
+            description = self.description or ()
             names = ", ".join(f'NULL AS "{_quoted(column[0])}"' for column in description)
             # The cursor keeps its connection; it is never stepped.
             self._shape = open_plain_memory().execute(f"SELECT {names or 'NULL'} LIMIT 0")
@@ -292,9 +299,10 @@ class Cursor:
         if self._locked:
             raise ProgrammingError(_RECURSIVE)
         self.connection.ready()
-        if self._state is CLOSED:
+        state = self._state
+        if state is CLOSED:
             raise ProgrammingError("Cannot operate on a closed cursor.")
-        return self._state
+        return state
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -318,15 +326,6 @@ class Cursor:
             and self._state.db is not None
         )
         self._next = self._source.fetchone if simple else None
-
-
-def _are_plain(parameters: tuple[Any, ...]) -> bool:
-    """Whether they go to SQLite as they are."""
-    plain = known.plain
-    for each in parameters:  # noqa: SIM110  a generator would take longer than the statement's other checks
-        if type(each) not in plain:
-            return False
-    return True
 
 
 def _quoted(name: str) -> str:

@@ -99,6 +99,8 @@ class ConnectionState:
     """The thread that may use it; None: any."""
     opened = False
     careful = False
+    special = False
+    """Whether a read needs more than to be run: it may call code of the program's, or its rows are converted."""
     busy = 0
     """Statements that run now, one within another."""
     read_only = False
@@ -142,7 +144,7 @@ class ConnectionState:
 
     def beware(self) -> None:
         """Python code may run inside of SQLite from now on, and other sessions can't run our statements."""
-        self.careful = True
+        self.careful = self.special = True
         session = None if self.backend is None else self.backend.session
         if session is not None:
             session.shares = False
