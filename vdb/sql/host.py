@@ -69,7 +69,8 @@ class OneShot:
 
 
 class Host(Protocol):
-    """One database of a node. What is async, and `release`, runs in the node's loop; the rest in any thread."""
+    """One database of a node. What is async, `advance` and `release`, runs in the node's loop; the rest in any
+    thread."""
 
     @property
     def applied(self) -> int:
@@ -111,7 +112,8 @@ class Host(Protocol):
         """Append to the database's stream at `applied`, for the owner of the lease. Errors are definite or not."""
 
     def advance(self, logged: Logged) -> None:
-        """The file has applied up to here: SQLite has committed. For the owner of the lease, before it releases."""
+        """The file has applied up to here: SQLite has committed. In the loop, for the owner of the lease, before it
+        releases."""
 
     def on_damage(self) -> None:
         """A page of the file can't be read. In the node's loop."""

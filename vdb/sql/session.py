@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from vdb.changes import NOBODY, Attribution, Transaction
@@ -436,10 +437,10 @@ class SqlSession:
             if logged is None or not isinstance(error, SqliteError | VerityError):
                 raise
             mark("sql.log_wins")
-            await self._catch_up(logged)
+            await self._bridge.on_loop(partial(self._host.catch_up, logged.next_offset))  # the node applies it
         else:
             if logged is not None:
-                self._host.advance(logged)
+                self._bridge.tell(partial(self._host.advance, logged))
             self._release(batch)
         self.last_logged = logged if logged is not None else self.last_logged
         for other in batch.done:
@@ -455,10 +456,6 @@ class SqlSession:
                 advance(self.db, logged.first_offset, place)
                 self._advances += 1
         self._raw(ending)
-
-    async def _catch_up(self, logged: Logged) -> None:
-        """The log has it, this connection couldn't commit it: the node applies it."""
-        await self._bridge.on_loop(lambda: self._host.catch_up(logged.next_offset))
 
     async def _abandon(self, batch: Batch, others: Sequence[OneShot], error: BaseException | None) -> None:
         """Nothing of the batch stays here. With an error, that is the outcome of whoever was in it."""
