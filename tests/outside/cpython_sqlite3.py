@@ -35,7 +35,8 @@ class Outcomes(unittest.TestResult):
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
         self.found[name_of(test)] = "ok"
-        print(name_of(test), file=sys.stderr, flush=True)  # the last one before a crash
+        sys.stderr.write(f"{name_of(test)}\n")  # the last one before a crash
+        sys.stderr.flush()
 
     def addError(self, test: unittest.TestCase, err: object) -> None:
         self._failed(test, err)
