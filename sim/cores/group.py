@@ -177,11 +177,11 @@ class Group:
             host.damage(op)
 
     def _may_damage(self) -> bool:
-        """One replica at a time is damaged, and only while two others remain, whatever change may commit."""
+        """One replica at a time is damaged, and only while another one remains, whatever change may commit."""
         newest = max(self.committed, default=0)
         voters = self.committed[newest].configuration.voters if newest else tuple(range(self.size))
         sizes = [len(voters), *(len(host.replica.configuration.voters) for host in self.hosts.values())]
-        return min(sizes) >= 3 and not any(host.platter.faulty for host in self.hosts.values())
+        return min(sizes) >= 2 and not any(host.platter.faulty for host in self.hosts.values())
 
     def _cut_or_heal(self) -> None:
         if self.cuts and self.random.random() < 0.5:
@@ -375,7 +375,7 @@ def draw(seed: int) -> Group:
         crash=random.choice((0.0, 0.002, 0.01, 0.03)),
         restart=random.choice((0.02, 0.1)),
         cut=random.choice((0.0, 0.01, 0.05)),
-        damage=random.choice((0.0, 0.0, 0.02, 0.1)) if size >= 3 else 0.0,
+        damage=random.choice((0.0, 0.0, 0.02, 0.1)) if size >= 2 else 0.0,
         reconfigure=random.choice((0.0, 0.0, 0.02)),
         abdicate=random.choice((0.0, 0.01, 0.1)),
     )

@@ -10,9 +10,10 @@ from sim.cores.hand import Hand
 from sim.cores.host import fresh
 from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
+from vdb.vsr.header import ZERO_CHECKSUM, PrepareHeader
 from vdb.vsr.message import Abdicate, DoViewChange, Opened, StartView
 from vdb.vsr.replica import Replica, Status
-from vdb.vsr.tail import encode_vote
+from vdb.vsr.tail import encode_log, encode_vote
 
 Make = Callable[..., Hand]
 
@@ -232,3 +233,33 @@ def test_a_vote_is_not_repeated_by_one_that_is_a_learner_now() -> None:
         assert replica.status is Status.VIEW_CHANGE
         sent.append([envelope.message for envelope in ready.messages])
     assert sent == [[vote], []]
+
+
+def a_header(op: int, view: int, parent: bytes) -> PrepareHeader:
+    return PrepareHeader.make(
+        body=b"", parent=parent, checkpoint_id=ZERO_CHECKSUM, group=bytes(32), view=view, op=op, commit=0, timestamp=op,
+        request_count=1,
+    )  # fmt: skip
+
+
+def test_what_a_view_s_log_has_cut_is_not_taken_for_its_own() -> None:
+    """The slot of op 2 keeps what view 1 had there, above the end of the log of view 2; ops of view 2 came since."""
+    first = a_header(1, 1, ZERO_CHECKSUM)
+    cut, head = a_header(2, 1, first.checksum), a_header(4, 2, b"3" * 32)
+    replica = Replica(group=bytes(32), replica=1, limits=Limits())
+    replica.on(
+        Opened(
+            view=2,
+            log_view=2,
+            checkpoint_op=0,
+            checkpoint_id=bytes(32),
+            checkpoint_checksum=bytes(32),
+            checkpoint_timestamp=0,
+            headers=(first, cut, head),
+            configuration=Configuration.founding((0, 1, 2)),
+            tail=encode_log(2, 0, (first,)),
+        )
+    )
+    assert (replica.op, replica.log.is_held(1), replica.log.is_held(4)) == (4, True, True)
+    assert replica.log.was_never_acked(2), "a nack: nothing of view 2 was ever written there"
+    assert not replica.log.was_never_acked(1)

@@ -43,7 +43,7 @@ def on_opened(state: ReplicaState, opened: Opened) -> None:
 
 def _recover_log(state: ReplicaState, opened: Opened) -> None:
     """Put the head where the superblock and the WAL say it is, and keep what chains to it."""
-    state.log.recover(opened.headers)
+    state.log.recover(_not_cut(opened))
     tail = _tail(state, opened)
     if tail is None:
         state.log.recover_chain(opened.headers)
@@ -54,6 +54,16 @@ def _recover_log(state: ReplicaState, opened: Opened) -> None:
     for header in tail or opened.headers:
         if header.op <= state.op:
             note_commit(state, header.commit)
+
+
+def _not_cut(opened: Opened) -> tuple[PrepareHeader, ...]:
+    """The WAL without what the log of the present view has cut: a slot keeps it until the next op there is written."""
+    started = decode_log(opened.tail)
+    if started is None:
+        return opened.headers
+    commit, headers = started
+    ended = headers[-1].op if headers else commit
+    return tuple(header for header in opened.headers if header.op <= ended or header.view >= opened.log_view)
 
 
 def _tail(state: ReplicaState, opened: Opened) -> tuple[PrepareHeader, ...] | None:
