@@ -46,12 +46,20 @@ class SqlDatabase:
     @property
     def position(self) -> Position:
         """Before which all that this database has applied lies."""
-        return self.local.crud.position
+        return self._place()[1]
 
     @property
     def offset(self) -> int:
         """The next offset of the database's log."""
-        return self.local.crud.applied
+        return self._place()[0]
+
+    def _place(self) -> tuple[int, Position]:
+        """Asked in the node's loop, where what this thread has committed was told before."""
+
+        async def ask() -> tuple[int, Position]:
+            return self.local.crud.applied, self.local.crud.position
+
+        return self.local.call(ask)
 
     def connect(self, **options: Any) -> Connection:
         """A connection of the DB-API; options are those of `vdb.dbapi.connect`, such as `actor` and `as_of`."""
