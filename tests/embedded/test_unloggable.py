@@ -41,6 +41,15 @@ def run(session: SqlSession, sql: str, *parameters: Any) -> list[Any]:
     return [row[0] if len(row) == 1 else row for row in rows]
 
 
+def applied(database: LocalDatabase) -> int:
+    """Asked in the node's loop, which has been told what this thread committed."""
+
+    async def ask() -> int:
+        return database.crud.applied
+
+    return database.call(ask)
+
+
 def test_a_statement_by_itself_leaves_nothing(session: SqlSession) -> None:
     with pytest.raises(InvalidArgument, match=TOO_LONG):
         run(session, INSERT, LONG)
@@ -49,7 +58,7 @@ def test_a_statement_by_itself_leaves_nothing(session: SqlSession) -> None:
 
 
 def test_a_transaction_stays_open_and_whole(database: LocalDatabase, session: SqlSession) -> None:
-    offset = database.crud.applied
+    offset = applied(database)
     run(session, "BEGIN")
     run(session, INSERT, "q")
     run(session, INSERT, LONG)
@@ -57,7 +66,7 @@ def test_a_transaction_stays_open_and_whole(database: LocalDatabase, session: Sq
         with pytest.raises(InvalidArgument, match=TOO_LONG):
             run(session, "COMMIT")
         assert session.in_transaction
-    assert database.crud.applied == offset
+    assert applied(database) == offset
     run(session, "UPDATE a SET p = 'r' WHERE p <> 'q'")
     with pytest.raises(InvalidArgument, match=TOO_LONG):
         run(session, "COMMIT")  # the image before is of that subject, too
