@@ -166,8 +166,8 @@ class Capture:
         changes = self._changes()
         self.prepare((), "")
         assert self._catalog is not None
-        table = self._catalog.table(statement.name)
         with self._trusting(), self._own_text():
+            table = self._catalog.table(statement.name)
             if table is not None:
                 _check_capturable(table)
             if table is not None and statement.as_select:

@@ -114,13 +114,19 @@ class Guard:
         if event is Event.UPDATE:
             forget = f"{gone} OR {self._about('OLD')} OR kind = {_ARRIVED} AND {self._same(self.name, 'NEW')}"
         last = f"SELECT max(g.rowid) FROM {self.name} AS g WHERE g.kind = {_OPEN}"
-        still_open = f"WHERE EXISTS (SELECT 1 FROM {self.name} AS g WHERE g.kind = {_OPEN})"
+        still_open = f"EXISTS (SELECT 1 FROM {self.name} AS g WHERE g.kind = {_OPEN})"
+        # As it is now, which isn't NEW where a foreign key has changed it since. It may be known from there.
+        row = quote(self.table.name)
+        known = f"SELECT 1 FROM {self.name} AS g WHERE g.kind IN ({_CANDIDATE}, {_LATER}) AND {self._same('g', row)}"
+        written = (
+            f"FROM main.{row} AS {row} WHERE {self._same_row(row, 'NEW')} AND {still_open} AND NOT EXISTS ({known})"
+        )
         return [
             log,
             f"DELETE FROM {self.name} WHERE {forget}",
             f"DELETE FROM {self.name} WHERE rowid = ({last})",
             *capture,
-            self._collect(_LATER if self.nesting.then else _CANDIDATE, "NEW", still_open),
+            self._collect(_LATER if self.nesting.then else _CANDIDATE, row, written),
         ]
 
     def _about(self, row: str) -> str:
@@ -137,23 +143,27 @@ class Guard:
             gone = f"{gone} AND NOT {self._same(self.name, 'OLD')}"
         if self.nesting.then:
             gone = f"{gone} AND NOT EXISTS ({self._same_row_as(_CHANGING)})"
-            # A write that was skipped has left its sign too, and then the candidate still is what it was.
-            kept = f"EXISTS ({self._unchanged()})"
-            if event is Event.UPDATE:
-                old = f"({', '.join(columns(self.table, 'OLD'))}) IS ({self._values(self.name)})"
-                kept = f"CASE WHEN {self._same(self.name, 'OLD')} THEN {old} ELSE {kept} END"
-            taken = f"EXISTS ({self._same_row_as(_ARRIVED)}) AND NOT {kept}"
-            gone = f"{gone} OR kind = {_CANDIDATE} AND {taken}"
+            gone = f"{gone} OR kind = {_CANDIDATE} AND EXISTS ({self._taken()})"
         return f"({gone})"
 
-    def _unchanged(self, guard: str = "") -> str:
-        """The table's row, if it is as the candidate has it."""
-        guard, table = guard or self.name, quote(self.table.name)
-        image = f"({', '.join(columns(self.table, table))}) IS ({self._values(guard)})"
-        return f"SELECT 1 FROM main.{table} AS {table} WHERE {self._same(guard, table)} AND {image}"
+    def _taken(self) -> str:
+        """Whether a row has arrived at the candidate's place. Its sign follows that of the row as it was.
 
-    def _values(self, guard: str) -> str:
-        return ", ".join(f"{guard}.c{number}" for number in range(len(self.table.columns)))
+        A write that IGNORE skipped has left both signs too, and then the row still is where it was.
+        """
+        table = quote(self.table.name)
+        there = f"SELECT 1 FROM main.{table} AS {table} WHERE {self._same('g', table)}"
+        return (
+            f"SELECT 1 FROM {self.name} AS a JOIN {self.name} AS g ON g.rowid = a.rowid - 1 WHERE a.kind = {_ARRIVED} "
+            f"AND {self._same_candidate('a')} AND g.kind = {_CHANGING} AND NOT EXISTS ({there})"
+        )
+
+    def _unchanged(self, guard: str) -> str:
+        """The table's row, if it is as the candidate has it."""
+        table = quote(self.table.name)
+        values = ", ".join(f"{guard}.c{number}" for number in range(len(self.table.columns)))
+        image = f"({', '.join(columns(self.table, table))}) IS ({values})"
+        return f"SELECT 1 FROM main.{table} AS {table} WHERE {self._same(guard, table)} AND {image}"
 
     def _same_row_as(self, kind: str) -> str:
         return f"SELECT 1 FROM {self.name} AS g WHERE g.kind = {kind} AND {self._same_candidate('g')}"

@@ -55,28 +55,32 @@ def _untangle(steps: list[Step], places: list[_Places], nestings: Sequence[Nesti
     ordered: list[Step] = []
     known: _Known = {}
     broken: dict[_Row, list[RowChange]] = {}
+    first: dict[_Row, list[RowChange]] = {}
+    """Changes of rows of which nothing was known: they may be broken."""
     for step in steps:
         if not isinstance(step, RowChange) or not nestings[step.layout].entangled:
             ordered.append(step)
             continue
         old, new = _rows(step, places[step.layout])
+        fits = _fits(step, old, new, known)
         later = None
-        if nestings[step.layout].late and not _fits(step, old, new, known):
+        if nestings[step.layout].late and not fits:
             row = new if new is not None else old
             assert row is not None, "a change has a row"
-            later = _too_early(step, broken.get(row, []))
+            later = _too_early(step, broken.get(row, [])) or _too_early(step, first.get(row, []))
         if later is not None:
             mark("sql.untangled")
-            row = new if new is not None else old
-            assert row is not None
-            broken[row].remove(later)
             ordered.insert(_index(ordered, later), step)
-            if old is not None and old != new:
-                known.setdefault(old, None)
+            if old is not None and old != new and _alike(known.get(old), step.before):
+                known[old] = None
+            for candidates in (*broken.values(), *first.values()):
+                candidates[:] = [other for other in candidates if other is not later]
             continue
         for row in (old, new):
-            if (row is not None and not _fits(step, old, new, known)) or (row is not None and row not in known):
+            if row is not None and not fits:
                 broken.setdefault(row, []).append(step)
+            elif row is not None and row not in known:
+                first.setdefault(row, []).append(step)
         ordered.append(step)
         _apply(step, old, new, known)
     return _with_last_images(ordered, places, nestings)
