@@ -6,6 +6,7 @@
 #   make test                the tests
 #   make sim                 sweep fresh seeds;  make sim SEED=7  replays one
 #   make chaos               real nodes under load, killed 100 times, and more;  make chaos KILLS=5  fewer kills
+#   make outside             outside suites as a whole, such as SQLAlchemy's for dialects
 #   make lint                style, types, layers
 #   make bench               measure
 #   make check               everything that CI runs
@@ -14,7 +15,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: setup run cluster test sim chaos lint bench check corpus sweep
+.PHONY: setup run cluster test sim chaos outside lint bench check corpus sweep
 
 setup: $(READY)
 
@@ -41,6 +42,9 @@ sim: setup
 
 chaos: setup
 	@VDB_CHAOS_KILLS=$(or $(KILLS),100) $(BIN)/python -m pytest tests/chaos -m ""
+
+outside: setup
+	@$(BIN)/python -m pytest tests/outside -m ""
 
 lint: setup
 	@$(BIN)/ruff check .
