@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 T = TypeVar("T")
@@ -18,9 +20,44 @@ thread_ident = threading.get_ident
 """A number of the thread that calls; another thread may have it later."""
 
 
-async def in_thread(work: Callable[[], T], limiter: anyio.CapacityLimiter | None = None) -> T:
-    """Call this in a worker thread, from a coroutine of trio's or asyncio's. It isn't abandoned when cancelled."""
-    return await anyio.to_thread.run_sync(work, limiter=limiter)
+class Turns:
+    """Calls in worker threads, one after another, in the order in which they were asked for. Of one loop."""
+
+    def __init__(self) -> None:
+        self._turn = anyio.CapacityLimiter(1)
+        self._thread = anyio.CapacityLimiter(1)
+        """Its own: whoever has a turn never waits for a thread behind those who wait for what it holds."""
+
+    async def call(self, work: Callable[[], T], on_cancel: Callable[[], None] | None) -> T:
+        """Call this in a worker thread. `on_cancel` is called if the caller is cancelled meanwhile.
+
+        The call has ended when the cancellation goes on.
+        """
+        found: list[T] = []
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                found.append(work())
+            except BaseException as error:
+                failed.append(error)
+
+        async def watch() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                if on_cancel is not None and not found and not failed:
+                    on_cancel()
+
+        async with self._turn:
+            async with anyio.create_task_group() as group:
+                group.start_soon(watch)
+                await anyio.to_thread.run_sync(run, limiter=self._thread)
+                group.cancel_scope.cancel()
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        if failed:
+            raise failed[0]
+        return found[0]
 
 
 class Background:
