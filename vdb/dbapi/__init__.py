@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import warnings
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from vdb.dbapi import constants as _constants
@@ -176,6 +177,8 @@ def enable_shared_cache(enable: bool) -> None:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "aio":  # loads anyio
+        return import_module("vdb.dbapi.aio")
     if name == "OptimizedUnicode":
         warnings.warn("OptimizedUnicode is deprecated: it is str", DeprecationWarning, stacklevel=2)
         return str

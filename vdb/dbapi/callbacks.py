@@ -253,8 +253,10 @@ def _result(value: Any) -> Any:
     """What a function returned, if SQLite can take it."""
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise OverflowError("Python int too large to convert to SQLite INTEGER")
-    if isinstance(value, str) and not value.isascii():
+    if isinstance(value, str):
         value.encode()
+        if "\0" in value:
+            raise ValueError("SQLite's binding takes a function's text up to its first NUL: return bytes")
     if isinstance(value, memoryview) and not value.c_contiguous:
         raise BufferError("underlying buffer is not C-contiguous")
     return value

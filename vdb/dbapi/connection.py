@@ -20,6 +20,7 @@ from vdb.dbapi.copying import copy_database, dump
 from vdb.dbapi.cursor import Cursor
 from vdb.dbapi.errors import OperationalError, ProgrammingError, translated
 from vdb.dbapi.opening import open_backend
+from vdb.dbapi.state import opened
 from vdb.errors import VerityError
 from vdb.sql.explain import Explanation
 from vdb.sql.history import Version
@@ -91,8 +92,9 @@ class Connection(Callbacks):
             region=region,
             as_of=as_of,
         )
-        self.opened = True
+        self.opened, self.forked = True, False
         self.backend = backend
+        opened(self)
         self.db = None if backend.session is None else backend.session.db
         self.thread = thread_ident() if check_same_thread else None
         self.read_only = backend.read_only
@@ -169,6 +171,8 @@ class Connection(Callbacks):
         if backend.in_transaction:
             with self.traced("COMMIT"), self.running():
                 backend.commit()
+        else:
+            backend.notice()
         if self._autocommit is False:
             self.begin_now("BEGIN")
 
@@ -180,6 +184,8 @@ class Connection(Callbacks):
         if backend.in_transaction:
             with self.traced("ROLLBACK"), self.running():
                 backend.rollback()
+        else:
+            backend.notice()
         if self._autocommit is False:
             self.begin_now("BEGIN")
 

@@ -8,6 +8,7 @@ their own connection, from within.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +20,12 @@ from vdb.dbapi.attribution import current
 from vdb.dbapi.backend import Backend
 from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
 from vdb.dbapi.errors import DataError, Error, OperationalError, ProgrammingError, Warning, completed, translated
-from vdb.errors import VerityError
+from vdb.errors import ForkedHandle, VerityError
 from vdb.sql.keywords import leading_words, split_script, tokens
 from vdb.sql.results import Result
 from vdb.sql.sqlite_api import limit
 from vdb.sql.verdict import StatementKind
+from vdb.world.guard import after_fork
 from vdb.world.threads import thread_ident
 
 TEXTS_MAX = 512
@@ -98,6 +100,7 @@ class ConnectionState:
     thread: int | None = 0
     """The thread that may use it; None: any."""
     opened = False
+    forked = False
     careful = False
     special = False
     """Whether a read needs more than to be run: it may call code of the program's, or its rows are converted."""
@@ -123,6 +126,8 @@ class ConnectionState:
         """The session, for a statement or a setting. ProgrammingError in a wrong thread, or where there is none."""
         if not self.opened:
             raise ProgrammingError("Base Connection.__init__ not called.")
+        if self.forked:
+            raise translated(ForkedHandle("this connection was opened before a fork: connect anew in the child"))
         self.check_thread()
         if self.backend is None:
             raise ProgrammingError("Cannot operate on a closed database.")
@@ -296,6 +301,25 @@ class ConnectionState:
         if facts.kind is StatementKind.READ and self.is_direct:
             self.reads[sql] = True
 
+
+_all: weakref.WeakSet[ConnectionState] = weakref.WeakSet()
+_of_the_parent: list[Backend | None] = []
+"""What a forked child inherited, kept so that SQLite closes none of it: the files are the parent's."""
+
+
+def opened(state: ConnectionState) -> None:
+    """Remember a connection, so that it ends in a forked child."""
+    _all.add(state)
+
+
+def _end_in_child() -> None:
+    for state in list(_all):
+        _of_the_parent.append(state.backend)
+        state.backend, state.forked, state.careful = None, True, True
+        state.reads, state.facts = {}, {}
+
+
+after_fork(_end_in_child)
 
 CLOSED = ConnectionState()
 """What a cursor works on that isn't made yet, or is closed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from vdb.errors import DiskFailed, DiskFull, FileMissing, ForkedHandle
@@ -25,6 +25,11 @@ def _count_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_count_fork)
+
+
+def after_fork(work: Callable[[], None]) -> None:
+    """Call this in each forked child, before anything else of it runs."""
+    os.register_at_fork(after_in_child=work)
 
 
 class ForkGuard:
