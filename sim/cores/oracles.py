@@ -78,12 +78,15 @@ class Oracles:
         self._check_bits(host, vote)
 
     def _is_lie(self, host: Host, vote: DoViewChange, op: int, checksum: bytes) -> bool:
-        """An ack of the log that the vote tells, or of what committed before: a log cut since then may come back."""
+        """An ack of the log that the vote tells, or of what had committed by then.
+
+        An older one counts no more: its log may have been cut, and come back and be committed without this host.
+        """
         acked = self.acked.get((host.number, op), {}).get(checksum)
         if acked is None:
             return False
         committed = self.committed.get(op)
-        was_committed = committed is not None and committed.checksum == checksum and self.views[op] < vote.view
+        was_committed = committed is not None and committed.checksum == checksum and self.views[op] <= acked
         return acked == vote.log_view or was_committed
 
     def _check_bits(self, host: Host, vote: DoViewChange) -> None:
