@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from vdb.changes import Image, Layout, RowChange, Step
+from vdb.changes import Image, Layout, Operation, RowChange, Step
 from vdb.marks import mark
 from vdb.sql.catalog import Nesting
 
@@ -79,7 +79,7 @@ def _untangle(steps: list[Step], places: list[_Places], nestings: Sequence[Nesti
         for row in (old, new):
             if row is not None and not fits:
                 broken.setdefault(row, []).append(step)
-            elif row is not None and row not in known:
+            elif row is not None and row not in known and _may_be_broken(step, nestings[step.layout]):
                 first.setdefault(row, []).append(step)
         ordered.append(step)
         _apply(step, old, new, known)
@@ -97,6 +97,11 @@ def _fits(step: RowChange, old: _Row | None, new: _Row | None, known: _Known) ->
     if old is not None and old in known and not _alike(known[old], step.before):
         return False
     return new is None or new == old or known.get(new) is None
+
+
+def _may_be_broken(step: RowChange, nesting: Nesting) -> bool:
+    """Whether another change of the row may belong before this one, the first that is known of it."""
+    return nesting.anything or step.operation is Operation.UPDATE
 
 
 def _too_early(step: RowChange, candidates: list[RowChange]) -> RowChange | None:
