@@ -17,6 +17,14 @@ class Signals:
         self.on_notify: Callable[[TenantId], None] | None = None
         """Called at each notification, synchronously; it must not wait."""
 
+        self.on_create: Callable[[TenantId, int], None] | None = None
+        """Called when a stream has been created, with its serial number; as `on_notify` is."""
+
+    def created(self, tenant: TenantId, serial: int) -> None:
+        """The tenant has a new stream."""
+        if self.on_create is not None:
+            self.on_create(tenant, serial)
+
     def notify(self, tenant: TenantId) -> None:
         """Wake all who wait for this tenant. Whoever asks next waits for the next one."""
         event = self._tenants.pop(tenant, None)

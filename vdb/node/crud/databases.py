@@ -1,14 +1,17 @@
 """The SQL databases of a node: found by tenant and name, opened when they are first used.
 
 A database is a stream of the log, so that its creation, its data class and its place are replicated like everything
-else. Its file is made by whoever first opens it. A node also opens, by itself, each database of which it has a file:
-so a backup has applied most of the log when it becomes the primary.
+else. A node opens, by itself, each database that is created while it runs, and each of which it has a file: so a backup
+has applied most of the log when it becomes the primary. Others are opened, and their files made, when they are first
+used.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import trio
 from attrs import frozen
@@ -16,6 +19,7 @@ from attrs import frozen
 from vdb.errors import InvalidArgument, UnknownDatabase, VerityError
 from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import StreamCreated
+from vdb.kernel.streamid import stream_id
 from vdb.node import log
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.timetravel import TimeTravel
@@ -61,6 +65,9 @@ class CrudDatabases:
         self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
         self._turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
+        self._creating, self._created = trio.open_memory_channel[tuple[GroupReader, TenantId, int]](math.inf)
+        for reader in readers.values():
+            reader.group.signals.on_create = partial(self._on_create, reader)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the log for each open database, until cancelled."""
@@ -68,6 +75,7 @@ class CrudDatabases:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._open_found)
+                nursery.start_soon(self._open_created)
                 nursery.start_soon(self.travel.run)
                 task_status.started()
                 await trio.sleep_forever()
@@ -190,6 +198,20 @@ class CrudDatabases:
                     await self.open(int(number), name)
                 except VerityError as error:
                     log.warning("sql.not_opened", database=name, tenant=int(number), reason=str(error))
+
+    def _on_create(self, reader: GroupReader, tenant: TenantId, serial: int) -> None:
+        self._creating.send_nowait((reader, tenant, serial))
+
+    async def _open_created(self) -> None:
+        """Open each database that is created from now on, so that every node of its group has its rows."""
+        async for reader, tenant, serial in self._created:
+            name = ""
+            try:
+                name = await reader.name_of(tenant, stream_id(reader.group.name, serial))
+                if name.startswith(STREAM_PREFIX):
+                    await self.open(tenant, name.removeprefix(STREAM_PREFIX))
+            except VerityError as error:
+                log.warning("sql.not_opened", database=name, tenant=tenant, reason=str(error))
 
     def _check_name(self, name: str) -> None:
         if not NAME.fullmatch(name):
