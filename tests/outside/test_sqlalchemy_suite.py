@@ -39,7 +39,8 @@ PASSED_MIN = 1200
 
 def run(folder: Path, url: str, *arguments: str) -> tuple[list[str], list[str]]:
     """Names of the tests that passed, and of those that failed."""
-    (folder / "setup.cfg").write_text(f"[sqla_testing]\nrequirement_cls={REQUIREMENTS}\nprofile_file=profiles.txt\n[db]\n")
+    configured = f"requirement_cls={REQUIREMENTS}\nprofile_file=profiles.txt\n"
+    (folder / "setup.cfg").write_text(f"[sqla_testing]\n{configured}[db]\n")
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_suite.py").write_text(SUITE)
     (folder / "pytest.ini").write_text("[pytest]\n")

@@ -38,7 +38,6 @@ dbapi.register_adapter(datetime.datetime, lambda moment: moment.isoformat(" "))
 class DatabaseWrapper(sqlite.DatabaseWrapper):  # type: ignore[misc]
     """A connection of Django's."""
 
-    display_name = "VerityDB"
     Database: ClassVar[Any] = dbapi
     SchemaEditorClass = DatabaseSchemaEditor
     client_class = DatabaseClient

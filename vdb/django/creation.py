@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from django.db import NotSupportedError
 from django.db.backends.sqlite3 import creation as sqlite
@@ -31,11 +30,6 @@ class DatabaseCreation(sqlite.DatabaseCreation):  # type: ignore[misc]
 
     def _clone_test_db(self, suffix: str, verbosity: int, keepdb: bool = False) -> None:
         raise NotSupportedError("test databases of VerityDB aren't cloned: run tests without --parallel")
-
-    def get_test_db_clone_settings(self, suffix: str) -> dict[str, Any]:
-        settings: dict[str, Any] = self.connection.settings_dict
-        name = settings["NAME"]
-        return settings if self.is_in_memory_db(name) else {**settings, "NAME": f"{name}_{suffix}"}
 
 
 def _delete(place: Path) -> None:

@@ -270,7 +270,8 @@ def refused_calls(sql: str, user_functions: Collection[str]) -> str | None:
     """Why a statement that makes a schema object is refused for what its text calls; None if it isn't.
 
     `user_functions`: names in lower case of the functions that this connection registered, also over SQLite's own.
-    Defaults may call them: the row has what the default was, and other nodes don't ask for it again.
+    Defaults may name them: other nodes don't ask for them again. SQLite refuses to use such a default ("unsafe use"),
+    but a statement may say the value, as Django's do.
     """
     before = ""
     called = ""
