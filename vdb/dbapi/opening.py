@@ -70,6 +70,7 @@ def open_backend(
     as_of: Any,
 ) -> Backend:
     """Open what `database` names; errors are those of the DB-API."""
+    background.start()
     if isinstance(database, LocalDatabase):
         try:
             return _session(
@@ -77,7 +78,6 @@ def open_backend(
             )
         except VerityError as error:
             raise translated(error) from error
-    background.start()
     target = parse_target(database, uri=uri)
     try:
         if target.url:

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from vdb.changes import NOBODY, Attribution, Transaction
-from vdb.errors import DatabaseLocked, VerityError
+from vdb.errors import DatabaseLocked, Timeout, VerityError
 from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import IntegrityError, SqliteError, in_transaction
@@ -37,7 +37,7 @@ from vdb.sql.capture import Capture
 from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
 from vdb.sql.meta import Place, advance
 from vdb.sql.noticing import NoticingBridge
-from vdb.sql.results import Result, buffered, live
+from vdb.sql.results import Result, buffered, live, returned
 from vdb.sql.savepoints import Savepoints
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Classifier, StatementKind, Verdict
@@ -250,7 +250,10 @@ class SqlSession:
         """One statement that writes, within the transaction and under the lease."""
         if verdict.kind is not StatementKind.SCHEMA:
             self.capture.prepare(verdict.writes, sql)
-            return live(self._raw(sql, parameters, many=many))
+            cursor = self._raw(sql, parameters, many=many)
+            if verdict.returns_rows and not many:
+                return returned(cursor, self.db, self.classifier.trusting())
+            return live(cursor)
         try:
             with self._savepoint_around(_SCHEMA):
                 self.capture.before_schema_change(sql, verdict)
@@ -461,10 +464,14 @@ class SqlSession:
         """Nothing of the batch stays here. With an error, that is the outcome of whoever was in it."""
         self._forget_schema()
         try:
-            await self._bridge.off_loop(self._roll_back_quietly)
+            with suppress(VerityError):  # the file is closed: what is open is gone, and the first error counts
+                await self._bridge.off_loop(self._roll_back_quietly)
         finally:
             if error is not None:
-                told = error if isinstance(error, Exception) else DatabaseLocked("the session that led the batch ended")
+                # Cancelled while the log was taking it: nobody knows. Before, nothing has happened.
+                ended = "the session that led the batch ended"
+                told: Exception = Timeout(ended) if batch.payloads else DatabaseLocked(ended)
+                told = error if isinstance(error, Exception) else told
                 batch.done = list(dict.fromkeys((*batch.done, *others)))
                 for other in batch.done:
                     if not isinstance(other.outcome, BaseException):
