@@ -24,7 +24,9 @@ def check_standing(verdict: Verdict, group: str, number: int, message: Message, 
         return
     name = f"{group}: replica {number}"
     said = f"sends {type(message).__name__} for view {message.view}"
-    verdict.check("I34", number not in replica.configuration.learners, f"{name} is a learner and {said}")
+    # Its log may not have the op yet that made it a voter: whoever told it of that gets its vote, but no ack.
+    known = replica.configuration if isinstance(message, PrepareOk) else replica.voting_configuration
+    verdict.check("I34", number not in known.learners, f"{name} is a learner and {said}")
     epoch = replica.configuration.epoch
     verdict.check("I6", epoch > lost, f"{name} lost its disk under configuration {lost}, and under {epoch} {said}")
     if not isinstance(message, StartViewChange):
