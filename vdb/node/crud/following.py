@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
+import trio
 from attrs import frozen
 
 from vdb.changes import SchemaChange, Transaction
@@ -22,6 +23,9 @@ from vdb.wire.sql import TransactionReader
 
 READ_EVENTS = 5000
 """Events of the stream that are opened at a time."""
+
+DECODE_EVENTS = 500
+"""Events that are decoded in one go: other tasks of the loop don't wait for more."""
 
 APPLY_STEPS = 2000
 """Row changes, about, that go into one SQLite transaction: a big one costs less a row, and holds the writer longer."""
@@ -56,6 +60,8 @@ async def read_transactions(
             for payload in decode_batch(run.batch):
                 transaction = folding.feed(payload)
                 offset += 1
+                if offset % DECODE_EVENTS == 0:
+                    await trio.lowlevel.checkpoint()
                 if transaction is not None:
                     found.append(
                         LoggedTransaction(
