@@ -191,6 +191,17 @@ def test_a_table_of_very_many_columns(db: Connection) -> None:
     assert table(db) == [image[::-1]]
 
 
+def test_what_the_owner_of_the_connection_set_stays_and_does_no_harm(db: Connection) -> None:
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a)")
+    connection = cast(Any, db)
+    connection.row_factory = lambda cursor, row: {"row": row}
+    connection.text_factory = bytes
+    run(db, inserted(1, 1, "x"))
+    run(db, updated(1, (1, "x"), (1, "y")))
+    assert connection.text_factory is bytes
+    assert db.execute("SELECT a FROM t").fetchall() == [{"row": (b"y",)}]
+
+
 # What can't be -----------------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from vdb.changes import Layout, RawText, RowChange, SchemaChange, SequenceChange
 from vdb.errors import DatabaseDamaged
 from vdb.marks import mark
 from vdb.ports import Connection
-from vdb.projections.store import SqliteError, storage_error
+from vdb.projections.store import SqliteError, set_text_factory, storage_error
 from vdb.sql import sqlite_api
 from vdb.sql.net_effect import Located, net_effect
 from vdb.sql.sqlite_api import ENABLE_FOREIGN_KEYS, ENABLE_TRIGGERS
@@ -49,20 +49,27 @@ class Applier:
 
     def __init__(self, db: Connection) -> None:
         self._db = db
+        self._cursor: Any = cast(Any, db).cursor()
+        self._cursor.row_factory = None  # the connection's owner may have set one
+        self._text_factory = cast(Any, db).text_factory
+        set_text_factory(db, str)
         self._plans: dict[Layout, _Plan] = {}
         self._schema_version = -1
         self._triggers = sqlite_api.config(db, ENABLE_TRIGGERS)
-        self._enforced = _setting(db, "foreign_keys")
-        self._ignored = _setting(db, "ignore_check_constraints")
+        self._enforced = _setting(self._cursor, "foreign_keys")
+        self._ignored = _setting(self._cursor, "ignore_check_constraints")
         sqlite_api.config(db, ENABLE_TRIGGERS, False)
         if self._enforced and sqlite_api.config(db, ENABLE_FOREIGN_KEYS, False) is None:
             db.execute("PRAGMA foreign_keys = OFF")
-            assert not _setting(db, "foreign_keys"), "foreign keys can't be switched off within a transaction here"
+            assert not _setting(self._cursor, "foreign_keys"), (
+                "foreign keys can't be switched off within a transaction here"
+            )
         if not self._ignored:
             db.execute("PRAGMA ignore_check_constraints = ON")
 
     def release(self) -> None:
         """Give the connection back as it was."""
+        set_text_factory(self._db, self._text_factory)
         if self._triggers:
             sqlite_api.config(self._db, ENABLE_TRIGGERS, True)
         if self._enforced and sqlite_api.config(self._db, ENABLE_FOREIGN_KEYS, True) is None:
@@ -72,7 +79,7 @@ class Applier:
 
     def apply(self, transaction: Transaction) -> None:
         """Do what the transaction did. DatabaseDamaged when the file isn't what the log made."""
-        version = _setting(self._db, "schema_version")
+        version = _setting(self._cursor, "schema_version")
         if version != self._schema_version:
             self._schema_version = version
             self._plans.clear()
@@ -92,7 +99,7 @@ class Applier:
     def _change_schema(self, step: SchemaChange) -> None:
         self._plans.clear()
         with _diverging("a statement that changed the schema"):
-            self._db.execute(step.sql)
+            self._cursor.execute(step.sql)
 
     def _apply_run(
         self, layouts: Sequence[Layout], rows: Sequence[RowChange], sequences: Sequence[SequenceChange]
@@ -117,13 +124,13 @@ class Applier:
     def _plan(self, layout: Layout) -> _Plan:
         plan = self._plans.get(layout)
         if plan is None:
-            plan = self._plans[layout] = _read_plan(self._db, layout)
+            plan = self._plans[layout] = _read_plan(self._cursor, layout)
         return plan
 
     def _delete(self, plan: _Plan, rows: Sequence[Located]) -> None:
         for sql, parameters in _grouped(plan.deletes, plan.delete, rows, with_rowid=not plan.key):
             before = self._changes()
-            self._db.executemany(sql, parameters)
+            self._cursor.executemany(sql, parameters)
             found = self._changes() - before
             if found != len(parameters):
                 raise DatabaseDamaged(
@@ -133,7 +140,7 @@ class Applier:
 
     def _insert(self, plan: _Plan, rows: Sequence[Located]) -> None:
         for sql, parameters in _grouped(plan.inserts, plan.insert, rows, with_rowid=plan.names_rowid):
-            self._db.executemany(sql, parameters)
+            self._cursor.executemany(sql, parameters)
 
     def _changes(self) -> int:
         return int(cast(Any, self._db).total_changes)
@@ -146,28 +153,30 @@ class Applier:
             return
         mark("sql.triggers_dropped")
         marks = ", ".join("?" * len(tables))
-        triggers = self._db.execute(
+        triggers = self._cursor.execute(
             f"SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger' AND tbl_name COLLATE NOCASE IN ({marks}) "
             "ORDER BY rowid",
             tables,
         ).fetchall()
         for name, _ in triggers:
-            self._db.execute(f"DROP TRIGGER main.{quote(name)}")
+            self._cursor.execute(f"DROP TRIGGER main.{quote(name)}")
         yield
         for _, sql in triggers:
-            self._db.execute(sql)
+            self._cursor.execute(sql)
 
     # Sequences -------------------------------------------------------------------------------------------------
 
     def _sequence(self, table: str) -> int | None:
-        row = self._db.execute("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        row = self._cursor.execute("SELECT seq FROM main.sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return None if row is None else cast(int, row[0])
 
     def _set_sequence(self, table: str, value: int | None) -> None:
         if value is None:
-            self._db.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
-        elif not self._db.execute("UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", (value, table)).rowcount:
-            self._db.execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", (table, value))
+            self._cursor.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
+        elif not self._cursor.execute(
+            "UPDATE main.sqlite_sequence SET seq = ? WHERE name = ?", (value, table)
+        ).rowcount:
+            self._cursor.execute("INSERT INTO main.sqlite_sequence (name, seq) VALUES (?, ?)", (table, value))
 
 
 @define
@@ -218,8 +227,8 @@ class _Plan:
         return f"INSERT INTO main.{quote(self.table)} ({', '.join(names)}) VALUES ({', '.join(values)})"
 
 
-def _read_plan(db: Connection, layout: Layout) -> _Plan:
-    table = read_table(cast(Any, db), layout.table)
+def _read_plan(cursor: Any, layout: Layout) -> _Plan:
+    table = read_table(cursor, layout.table)
     if table is None or table.columns != layout.columns or table.without_rowid is layout.rowid:
         raise DatabaseDamaged(
             f"table {layout.table!r} isn't what the log made: expected the columns {', '.join(layout.columns)}, "
@@ -232,19 +241,19 @@ def _read_plan(db: Connection, layout: Layout) -> _Plan:
         key=() if layout.rowid else tuple(layout.columns.index(name) for name in layout.key),
         rowid=table.rowid or "",
         alias=alias,
-        counts=alias and _is_counted(db, layout.table),
+        counts=alias and _is_counted(cursor, layout.table),
     )
 
 
-def _is_counted(db: Connection, table: str) -> bool:
+def _is_counted(cursor: Any, table: str) -> bool:
     """Whether the table may have AUTOINCREMENT: its text says so, if only in a comment."""
-    row = db.execute(
+    row = cursor.execute(
         "SELECT count(*) FROM main.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE "
         "AND sql LIKE '%AUTOINCREMENT%'",
         (table,),
     ).fetchone()
     return bool(row[0]) and bool(
-        db.execute("SELECT count(*) FROM main.sqlite_master WHERE name = 'sqlite_sequence'").fetchone()[0]
+        cursor.execute("SELECT count(*) FROM main.sqlite_master WHERE name = 'sqlite_sequence'").fetchone()[0]
     )
 
 
@@ -275,8 +284,8 @@ def _parameter(index: int, raw: tuple[int, ...]) -> str:
     return f"CAST(?{index + 1} AS TEXT)" if index in raw else f"?{index + 1}"
 
 
-def _setting(db: Connection, pragma: str) -> int:
-    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
+def _setting(cursor: Any, pragma: str) -> int:
+    return int(cursor.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
 @contextmanager
