@@ -61,6 +61,29 @@ async def test_a_session_that_is_cancelled_while_it_waits_leaves_the_queue() -> 
     assert lease.holder is None
 
 
+async def test_a_session_that_is_cancelled_before_it_asks_gets_nothing() -> None:
+    lease = Lease()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await lease.acquire("a", FOREVER)
+    assert lease.holder is None
+    await lease.acquire("b", 0)
+
+
+async def test_a_lease_in_hand_is_given_back_if_its_session_is_cancelled_at_that_moment() -> None:
+    lease = Lease()
+    await lease.acquire("a", FOREVER)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lease.acquire, "b", FOREVER)
+            await trio.testing.wait_all_tasks_blocked()
+            lease.release("a")
+            scope.cancel()
+    if lease.holder == "b":  # it had the lease before it was cancelled, and ended with it
+        lease.release("b")
+    assert lease.holder is None
+
+
 async def test_statements_that_wait_are_run_by_the_first_of_them() -> None:
     lease = Lease()
     await lease.acquire("interactive", FOREVER)

@@ -193,6 +193,9 @@ class CrudDatabase:
             if self._file is file:
                 await session.close()
         finally:
+            if self._lease.holder is session:  # it was interrupted while it was given the lease
+                mark("sql.lease_left")
+                self._lease.release(session)
             await file.disconnect(session.db)
 
     @property

@@ -86,10 +86,10 @@ class Lease:
                 waiter.woken.set()
 
     async def _wait(self, waiter: _Waiter, timeout: float) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # before: nobody may be cancelled with the lease in hand
         if self.try_acquire(waiter.owner):
             assert not self._waiting, "somebody waits for a lease that nobody has"
             self._grant(waiter)
-            await trio.lowlevel.checkpoint_if_cancelled()
             return
         self._waiting.append(waiter)
         try:
