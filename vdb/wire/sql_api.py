@@ -31,7 +31,7 @@ def value_into(builder: Any, value: Any) -> None:
     if isinstance(value, str):
         builder.text = value
     elif isinstance(value, int):
-        builder.integer = value
+        builder.integer = int(value)  # of a bool as well
     elif isinstance(value, float):
         builder.real = value
     elif isinstance(value, RawText):
