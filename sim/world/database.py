@@ -117,9 +117,9 @@ class SimDatabase:
         return file.read_bytes() if file.exists() else b""
 
     async def _spend(self, kind: str, delay_ns: int) -> None:
+        await self._fence.enter(kind)  # after a crash that is what happened, and not that the file is closed
         if self._closed:
             raise trio.ClosedResourceError(f"{self.path} is closed")
-        await self._fence.enter(kind)
         await self._fence.sleep(delay_ns, shielded=True)
         if self._closed:
             raise trio.ClosedResourceError(f"{self.path} is closed")

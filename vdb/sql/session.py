@@ -68,6 +68,7 @@ class SqlSession:
         self.db = db
         self.classifier = Classifier(db)
         self.capture = Capture(db, self.classifier.trusting)
+        self.classifier.make_way = self.capture.make_way
         self.attribution = attribution
         """On whose behalf the next transaction is made."""
         self.lock_timeout = lock_timeout
@@ -119,15 +120,7 @@ class SqlSession:
             self._epoch = epoch
             self._forget_schema()
         found = self.classifier.cached(sql)
-        return found if found is not None else await self._bridge.off_loop(lambda: self._judge(sql))
-
-    def _judge(self, sql: str) -> Verdict:
-        try:
-            return self.classifier.verdict(sql)
-        except SqliteError:
-            if not self.capture.make_way():
-                raise
-            return self.classifier.verdict(sql)
+        return found if found is not None else await self._bridge.off_loop(lambda: self.classifier.verdict(sql))
 
     async def execute(self, sql: str, parameters: Any = ()) -> Result:
         """Run one statement. SqlRefused, DatabaseLocked, SQLite's own errors, or the log's."""
@@ -468,10 +461,9 @@ class SqlSession:
                 await self._bridge.off_loop(self._roll_back_quietly)
         finally:
             if error is not None:
-                # Cancelled while the log was taking it: nobody knows. Before, nothing has happened.
-                ended = "the session that led the batch ended"
-                told: Exception = Timeout(ended) if batch.payloads else DatabaseLocked(ended)
-                told = error if isinstance(error, Exception) else told
+                ended = "the session that led the batch ended"  # while the log was taking it: nobody knows
+                cancelled = Timeout(ended) if batch.payloads else DatabaseLocked(ended)
+                told = error if isinstance(error, Exception) else cancelled
                 batch.done = list(dict.fromkeys((*batch.done, *others)))
                 for other in batch.done:
                     if not isinstance(other.outcome, BaseException):

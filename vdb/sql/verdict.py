@@ -159,6 +159,8 @@ class Classifier:
         self._authorizer = _Authorizer()
         self._authorizer.trust = int(trusted)
         # Two generations are a cheap LRU: what is asked for moves to the young one; a full young one becomes the old.
+        self.make_way: Callable[[], bool] = lambda: False
+        """Takes away TEMP triggers of ours that no longer compile; whether there were any."""
         self._young: dict[str, Verdict] = {}
         self._old: dict[str, Verdict] = {}
         self._generation = max(1, cache_size // 2)
@@ -199,7 +201,12 @@ class Classifier:
         """
         found = self.cached(sql)
         if found is None:
-            found = self._judge(sql)
+            try:
+                found = self._judge(sql)
+            except SqliteError:
+                if not self.make_way():
+                    raise
+                found = self._judge(sql)
             if found.kind is StatementKind.TEMP:
                 if first_keyword(sql) in _SCHEMA_WORDS:
                     self.forget()

@@ -31,6 +31,10 @@ from vdb.world.guard import ForkGuard, disk_errors
 
 T = TypeVar("T")
 
+BUSY_MS = 2000
+"""How long a connection waits for another one that recovers or ends the write-ahead file: a matter of a few pages."""
+_open = partial(open_sqlcipher, busy_ms=BUSY_MS)
+
 READERS_MAX = 4
 
 WORKERS_MAX = 16
@@ -62,7 +66,7 @@ class RealDatabase:
         await trio.lowlevel.checkpoint()
         os.close(os.open(self._location, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with _files_left(str(self._location)):
-            self._writer = await trio.to_thread.run_sync(open_sqlcipher, str(self._location), self._key)
+            self._writer = await trio.to_thread.run_sync(_open, str(self._location), self._key)
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         self._check()
@@ -80,7 +84,7 @@ class RealDatabase:
             if reader is None:
                 with _files_left(str(self._location)):
                     reader = await trio.to_thread.run_sync(
-                        partial(open_sqlcipher, str(self._location), self._key, read_only=True)
+                        partial(_open, str(self._location), self._key, read_only=True)
                     )
             try:
                 with _files_left(str(self._location)):
@@ -91,15 +95,18 @@ class RealDatabase:
     async def connect(self, **options: Any) -> Connection:
         self._check()
         with _files_left(str(self._location)):
-            connection = await trio.to_thread.run_sync(
-                partial(open_sqlcipher, str(self._location), self._key, **options)
-            )
+            connection = await trio.to_thread.run_sync(partial(_open, str(self._location), self._key, **options))
         self._sessions.append(connection)
         return connection
 
     async def work(self, work: Callable[[], T]) -> T:
         self._check()
-        return await trio.to_thread.run_sync(work, limiter=self._working)
+
+        def work_if_open() -> T:
+            self._check()  # whoever waited for a thread may have waited for `close`
+            return work()
+
+        return await trio.to_thread.run_sync(work_if_open, limiter=self._working)
 
     async def disconnect(self, connection: Connection) -> None:
         if connection in self._sessions:
@@ -124,6 +131,10 @@ class RealDatabase:
                     close_sqlcipher(self._idle_readers.pop())
                 if self._writer is not None:
                     await trio.to_thread.run_sync(close_sqlcipher, self._writer)
+            for worker in range(WORKERS_MAX):  # who still waits finds that it is closed
+                self._working.release_on_behalf_of((self, worker))
+            for reader in range(READERS_MAX):
+                self._reading.release_on_behalf_of((self, reader))
 
     def _give_back(self, reader: Connection) -> None:
         if self._closed:
