@@ -43,7 +43,6 @@ _PRAGMAS = (
     "PRAGMA cell_size_check = ON",
     "PRAGMA trusted_schema = OFF",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA busy_timeout = 0",
 )
 
 _FULL = ("database or disk is full",)
@@ -52,24 +51,27 @@ _FAILED = ("disk I/O error", "unable to open database file")
 _DAMAGED = ("database disk image is malformed", "malformed database schema", "file is not a database")
 
 
-def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False, **options: Any) -> Connection:
+def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False, busy_ms: int = 0, **options: Any) -> Connection:
     """Open or create the encrypted file at `path`; usable from any one thread at a time.
 
-    `options` go to the binding's `connect` (`detect_types`, `cached_statements`). Raises WrongKey when `key` isn't the
+    `busy_ms`: how long SQLite waits for a lock that another connection has for a moment (while it recovers or ends the
+    write-ahead file); writers agree with each other elsewhere. `options` go to the binding's `connect` (`detect_types`, `cached_statements`). Raises WrongKey when `key` isn't the
     file's (or its first page is damaged, which looks the same), DatabaseDamaged, and DiskFailed or DiskFull when the
     disk fails. A read-only connection refuses to write; the file must exist.
     """
     if len(key) != KEY_SIZE:
         raise WrongKey(f"the key of a database has {KEY_SIZE} bytes; found {len(key)}")
     try:
-        connection = sqlcipher3.connect(path, isolation_level=None, check_same_thread=False, timeout=0, **options)
+        connection = sqlcipher3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=busy_ms / 1000, **options
+        )
     except SqliteError as error:
         raise storage_error(error, path) or error from None
     try:
         connection.execute("PRAGMA cipher_log_level = NONE")  # SQLCipher would write to standard error
         connection.execute(f"PRAGMA key = \"x'{key.hex()}'\"")
         _check_key(connection, path)
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, f"PRAGMA busy_timeout = {busy_ms}"):
             connection.execute(pragma)
         if read_only:
             connection.execute("PRAGMA query_only = ON")
