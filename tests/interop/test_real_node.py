@@ -133,3 +133,41 @@ def test_garbage_ends_its_connection_and_nothing_else(address: str, garbage: byt
         assert (await create(db)).created
 
     with_their_client(address, use)
+
+
+def test_sql_in_a_session_of_the_connection(address: str) -> None:
+    async def use(db: Any) -> None:
+        created = await db.sqlCreate(tenant=1, database="clinic", dataClass=1, placement=REGION)
+        assert created.created
+        session = (await db.sqlOpen(tenant=1, database="clinic", lockMicros=1_000_000)).session
+
+        def call(**more: Any) -> dict[str, Any]:
+            return {"session": session, **more}
+
+        await db.sqlExecute(call=call(), statement={"text": "CREATE TABLE t (a INTEGER PRIMARY KEY, b)"})
+        named = {"named": [{"name": "b", "value": {"real": 1.5}}]}
+        answers = await db.sqlBatch(
+            call=call(transaction=b"t" * 16),
+            statements=[
+                {"text": "INSERT INTO t (b) VALUES (?)", "parameters": {"list": [{"text": "x"}]}},
+                {
+                    "text": "INSERT INTO t (b) VALUES (:b)",
+                    "parameters": {"named": [{"name": "b", "value": {"real": 1.5}}]},
+                },
+                {"text": "SELECT a, b FROM t ORDER BY a"},
+            ],
+        )
+        rows = answers.answers[2]
+        assert list(rows.columns) == ["a", "b"]
+        assert [cell.which() for cell in rows.cells] == ["integer", "text", "integer", "real"]
+        outcome = await db.sqlOutcome(tenant=1, database="clinic", transaction=b"t" * 16, sinceOffset=0)
+        assert outcome.committed
+        with pytest.raises(capnp.KjException, match=r"SQL_FAILED: OperationalError 1 closed; no such table: nope"):
+            await db.sqlExecute(call=call(), statement={"text": "SELECT * FROM nope"})
+        with pytest.raises(capnp.KjException, match=r"TRANSACTION_ENDED: no transaction is open"):
+            await db.sqlCommit(call=call(within=True))
+        await db.sqlClose(session=session)
+        with pytest.raises(capnp.KjException, match=r"TRANSACTION_ENDED: this connection has no SQL session"):
+            await db.sqlExecute(call=call(), statement={"text": "SELECT 1"})
+
+    with_their_client(address, use)
