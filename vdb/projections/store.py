@@ -55,9 +55,10 @@ def open_sqlcipher(path: str, key: bytes, *, read_only: bool = False, busy_ms: i
     """Open or create the encrypted file at `path`; usable from any one thread at a time.
 
     `busy_ms`: how long SQLite waits for a lock that another connection has for a moment (while it recovers or ends the
-    write-ahead file); writers agree with each other elsewhere. `options` go to the binding's `connect` (`detect_types`, `cached_statements`). Raises WrongKey when `key` isn't the
-    file's (or its first page is damaged, which looks the same), DatabaseDamaged, and DiskFailed or DiskFull when the
-    disk fails. A read-only connection refuses to write; the file must exist.
+    write-ahead file); writers agree with each other elsewhere. `options` go to the binding's `connect`
+    (`detect_types`, `cached_statements`).
+    Raises WrongKey when `key` isn't the file's (or its first page is damaged, which looks the same), DatabaseDamaged,
+    and DiskFailed or DiskFull when the disk fails. A read-only connection refuses to write; the file must exist.
     """
     if len(key) != KEY_SIZE:
         raise WrongKey(f"the key of a database has {KEY_SIZE} bytes; found {len(key)}")
