@@ -24,30 +24,26 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
-from attrs import frozen
-
 from vdb.changes import Layout, Step
 from vdb.errors import SqlRefused
 from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import SqliteError
 from vdb.sql.capture_guard import Guard
+from vdb.sql.capture_live import NO_NESTING, Live, check_capturable, check_rowids, guard_of, triggers_of
 from vdb.sql.capture_rows import layout_of, read_steps, select_rows, text_or_raw
 from vdb.sql.capture_triggers import (
-    CHANGES,
     CREATE_CAPTURE,
     CREATE_SCRATCH,
     CREATE_STATE,
     LOG_SCHEMA,
     PREFIX,
-    capture_steps,
     create_schema_trigger,
-    create_trigger,
     restore_changes,
     schema_trigger_name,
     trigger_names,
 )
-from vdb.sql.catalog import Catalog, Nesting, fold
+from vdb.sql.catalog import Catalog, fold
 from vdb.sql.names import CAPTURE_STATE_TABLE, CAPTURE_TABLE
 from vdb.sql.schema_change import parse_schema_statement
 from vdb.sql.sequences import changed_sequences, read_sequences
@@ -57,27 +53,10 @@ from vdb.sql.untangle import untangle
 _MAIN_COOKIE = "PRAGMA main.schema_version"
 _TEMP_COOKIE = "PRAGMA temp.schema_version"
 _STATE = f"SELECT generation, armed FROM temp.{CAPTURE_STATE_TABLE}"
+_ARMED = f"SELECT armed FROM temp.{CAPTURE_STATE_TABLE}"
 _ANY = f"SELECT 1 FROM temp.{CAPTURE_TABLE} LIMIT 1"
 _CHANGES = "SELECT changes()"
 _OURS = f"SELECT +name FROM temp.sqlite_master WHERE type = 'trigger' AND name LIKE '{PREFIX}%'"
-
-
-@frozen(kw_only=True)
-class _Live:
-    """Triggers that are in place on a table."""
-
-    table: Table
-    layout: int
-    guarded: bool
-    """Whether a REPLACE is captured."""
-    nesting: Nesting
-
-
-_NONE = Nesting(first=False, then=False, anything=False)
-_HIDDEN_REPLACE = (
-    "table {} is refused where a REPLACE is about: its BEFORE triggers, TEMP triggers and foreign keys change rows "
-    "while one is replaced, and nobody can say then which row went; delete the row first, or use an upsert"
-)
 
 
 class Capture:
@@ -92,17 +71,20 @@ class Capture:
         self._seen: tuple[Any, ...] = ()
         self._generation = 0
         self._catalog: Catalog | None = None
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         self._covered: dict[tuple[tuple[str, ...] | None, bool], None] = {}
         self._nested: list[Guard] = []
         """Guards in place whose tables are entangled."""
         self._guards: dict[str, Guard] = {}
         """All that a rollback may bring back."""
         self._orphans: list[str] = []
-        self._layouts: dict[int, _Live] = {}
+        self._layouts: dict[int, Live] = {}
         self._replacing = False
         """Whether a REPLACE has been seen: guards cost, and most sessions never see one."""
         self._last_layout = 0
+        self._selected = -1
+        """For how many layouts `_select` reads."""
+        self._select = ""
         self._sequences: list[tuple[Any, ...]] = []
         self._before_change = 0
         self._given = 0
@@ -169,7 +151,7 @@ class Capture:
         with self._trusting(), self._own_text():
             table = self._catalog.table(statement.name)
             if table is not None:
-                _check_capturable(table)
+                check_rowids(table)
             if table is not None and statement.as_select:
                 self._log_schema(self._created_sql(table), table)
             else:
@@ -187,27 +169,31 @@ class Capture:
         except SqliteError as error:
             _check_missing(error)
             return False
-        return bool(self._changed_sequences())
+        with self._trusting():
+            return self._armed() and bool(self._changed_sequences())
 
     def drain(self) -> tuple[tuple[Layout, ...], list[Step]]:
         """All that was captured since the last drain, or the transaction's begin, in order; and forget it."""
-        changes = self._changes()
         try:
             self._sweep_at_end()
             rows = self._read_rows()
         except SqliteError as error:
             _check_missing(error)
             return (), []
+        armed = self._armed()
+        if not rows and not armed:
+            return (), []
         layouts, steps = self._read_steps(rows)
-        sequences = self._changed_sequences()
-        if self._armed():
-            with self._trusting():
+        changes = self._changes()
+        with self._trusting():
+            if armed:
+                steps += self._changed_sequences()
                 self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = 0")
-                self._restore_changes(changes)
-        if rows:
-            with self._trusting():
+            if rows:
                 self._forget_rows(len(rows), changes)
-        return layouts, [*steps, *sequences]
+            elif changes != 1:
+                self._restore_changes(changes)
+        return layouts, steps
 
     @property
     def own_changes(self) -> int:
@@ -256,15 +242,26 @@ class Capture:
         return int(version)
 
     def _read_rows(self) -> list[tuple[Any, ...]]:
-        sql = select_rows([live.table for live in self._layouts.values()])
-        with self._trusting(), self._own_text():
-            try:
-                return self._cursor.execute(sql).fetchall()  # type: ignore[no-any-return]
-            except SqliteError as error:
-                if "decode" not in str(error):
-                    raise
+        if self._selected != len(self._layouts):
+            self._selected = len(self._layouts)
+            self._select = select_rows([live.table for live in self._layouts.values()])
+        theirs = self._db.text_factory
+        self._db.text_factory = str
+        try:
+            with self._trusting():
+                return self._fetch(self._select)
+        except SqliteError as error:
+            if "decode" not in str(error):
+                raise
             self._db.text_factory = text_or_raw
-            return self._cursor.execute(sql).fetchall()  # type: ignore[no-any-return]
+            with self._trusting():
+                return self._fetch(self._select)
+        finally:
+            self._db.text_factory = theirs
+
+    def _fetch(self, sql: str) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = self._cursor.execute(sql).fetchall()
+        return rows
 
     def _read_steps(self, rows: list[tuple[Any, ...]]) -> tuple[tuple[Layout, ...], list[Step]]:
         used, steps = read_steps(rows, {layout: live.table for layout, live in self._layouts.items()})
@@ -276,12 +273,10 @@ class Capture:
 
     def _armed(self) -> bool:
         """Whether sequences were read at the transaction's begin."""
-        return self._catalog is not None and self._catalog.has_sequences and bool(self._read_state()[3])
+        return self._catalog is not None and self._catalog.has_sequences and self._fetch(_ARMED) == [(1,)]
 
     def _changed_sequences(self) -> list[Step]:
-        if not self._armed():
-            return []
-        with self._trusting(), self._own_text():
+        with self._own_text():
             return list(changed_sequences(self._sequences, read_sequences(self._cursor)))
 
     def _changes(self) -> int:
@@ -306,11 +301,11 @@ class Capture:
                     self._remove(name)
         reached = self._catalog.reach(writes)
         for name in reached:
-            self._check(name, self._catalog, replaces=replaces)
+            check_capturable(self._catalog, name, replaces=replaces)
         for name in reached:
             self._install(name, self._catalog)
         self._covered[writes, replaces] = None
-        self._nested = [_guard(live) for live in self._live.values() if live.guarded and live.nesting.entangled]
+        self._nested = [guard_of(live) for live in self._live.values() if live.guarded and live.nesting.entangled]
         self._guards.update({guard.name: guard for guard in self._nested})
         self._find_orphans()
         self._settle()
@@ -331,6 +326,7 @@ class Capture:
         self._run(f"UPDATE {CAPTURE_STATE_TABLE} SET armed = ?", (armed,))
         if not self._cursor.execute(_ANY).fetchall():
             self._layouts.clear()
+            self._selected = -1
             self._guards.clear()
         self._catalog = None
 
@@ -348,14 +344,6 @@ class Capture:
         for trigger in triggers:
             self._run(f"DROP TRIGGER IF EXISTS temp.{trigger}")
 
-    def _check(self, name: str, catalog: Catalog, *, replaces: bool) -> None:
-        """SqlRefused if a statement that may change the table can't be captured."""
-        table = catalog.table(name)
-        assert table is not None, "a write reaches tables that are captured"
-        _check_capturable(table)
-        if (replaces or catalog.may_replace) and catalog.nesting(name).hides_replace:
-            raise SqlRefused(_HIDDEN_REPLACE.format(table.name))
-
     def _install(self, name: str, catalog: Catalog) -> None:
         """See that the table's triggers are in place, and are the right ones."""
         table, nesting = catalog.table(name), catalog.nesting(name)
@@ -366,9 +354,9 @@ class Capture:
             return
         self._remove(name)
         self._last_layout += 1
-        live = _Live(table=table, layout=self._last_layout, guarded=guarded, nesting=nesting)
+        live = Live(table=table, layout=self._last_layout, guarded=guarded, nesting=nesting)
         self._layouts[live.layout] = self._live[name] = live
-        for statement in _triggers(live):
+        for statement in triggers_of(live):
             self._run(statement)
 
     def _find_orphans(self) -> None:
@@ -385,7 +373,7 @@ class Capture:
         self._last_layout += 1
         layout = self._last_layout
         if created is not None:
-            self._layouts[layout] = _Live(table=created, layout=layout, guarded=False, nesting=_NONE)
+            self._layouts[layout] = Live(table=created, layout=layout, guarded=False, nesting=NO_NESTING)
         self._run(create_schema_trigger(layout, created))
         self._run(LOG_SCHEMA, (sql,))
         self._drop([schema_trigger_name(layout)])
@@ -451,36 +439,7 @@ class Capture:
             self._db.text_factory = theirs
 
 
-def _guard(live: _Live) -> Guard:
-    return Guard(table=live.table, layout=live.layout, nesting=live.nesting)
-
-
-def _triggers(live: _Live) -> list[str]:
-    """The statements that put a table's triggers, and its guard, in place."""
-    table, layout = live.table, live.layout
-    steps = {event: capture_steps(table, layout, event) for event in CHANGES}
-    if not live.guarded:
-        return [create_trigger(table, layout, "AFTER", event, steps[event]) for event in CHANGES]
-    mark("sql.guard")
-    guard = _guard(live)
-    before = {event: guard.before(event) for event in CHANGES}
-    return [
-        guard.create(),
-        *([guard.create_sweep()] if live.nesting.entangled else []),
-        *(create_trigger(table, layout, "BEFORE", event, steps) for event, steps in before.items() if steps),
-        *(create_trigger(table, layout, "AFTER", event, guard.after(event, steps[event])) for event in CHANGES),
-    ]
-
-
 def _check_missing(error: BaseException) -> None:
     """A TEMP table that isn't there: nothing was installed, or it was undone. Other errors go on."""
     if "no such table" not in str(error):
         raise error
-
-
-def _check_capturable(table: Table) -> None:
-    if table.rowid is None and not table.without_rowid:
-        raise SqlRefused(
-            f"table {table.name} is refused: it has columns named rowid, oid and _rowid_, so that its rows' own "
-            "numbers can't be read; rename one of them, or give the table an INTEGER PRIMARY KEY"
-        )
