@@ -49,6 +49,7 @@ LOCK_TIMEOUT = 5.0
 """Seconds that a session waits for the lease, unless it says otherwise; sqlite3's default."""
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_CONSTRAINT = 19
 _MEMBER = "vdb_member"
 _SCHEMA = "vdb_schema"
 
@@ -332,7 +333,7 @@ class SqlSession:
                 result = buffered(self._write(sql, parameters, verdict, many=many))
                 self._check_deferred()
             except SqliteError as error:
-                if self.in_transaction and not self._keep_partial(batch, self.attribution, self.next_id):
+                if self.in_transaction and not self._keep_partial(error, batch, self.attribution, self.next_id):
                     self._raw("ROLLBACK")
                 return Result(), error
             self._take(batch, self.attribution, self.next_id)
@@ -367,7 +368,7 @@ class SqlSession:
                 mark("sql.batch_redone")
                 self._redo(batch)
                 raise
-            kept = isinstance(error, SqliteError) and self._keep_partial(batch, whose.attribution, whose.id)
+            kept = isinstance(error, SqliteError) and self._keep_partial(error, batch, whose.attribution, whose.id)
             if not kept:
                 self._raw(f"ROLLBACK TO {_MEMBER}")
             self._raw(f"RELEASE {_MEMBER}")
@@ -383,9 +384,11 @@ class SqlSession:
                 apply_transaction(self.db, transaction)
         self.capture.drain()  # these rows have been captured before
 
-    def _keep_partial(self, batch: Batch, attribution: Attribution, chosen: bytes | None) -> bool:
+    def _keep_partial(self, error: Any, batch: Batch, attribution: Attribution, chosen: bytes | None) -> bool:
         """A statement failed that is a transaction of its own: what it leaves (OR FAIL, the rows before) is committed,
         as SQLite does, unless that breaks a foreign key. Whether there is something to commit."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != _CONSTRAINT:
+            return False  # another error takes back all of it, also after OR FAIL
         if not self.capture.pending() or sqlite_api.deferred_violations(self.db):
             return False
         mark("sql.partial")

@@ -32,6 +32,14 @@ async def test_rows_before_the_one_that_failed_stay_also_in_a_batch(start, clini
         assert again.applied == applied
 
 
+async def test_an_error_that_is_no_constraint_leaves_nothing(start, clinic, opened, query) -> None:
+    async with start() as node, opened(await clinic(node)) as session:
+        await session.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+        with pytest.raises(IntegrityError, match="datatype mismatch"):
+            await session.execute("INSERT OR FAIL INTO t VALUES (1), ('x')")
+        assert await query(session, "SELECT * FROM t") == []
+
+
 async def test_a_broken_deferred_key_leaves_nothing(start, clinic, opened, query) -> None:
     async with start() as node:
         database = await clinic(node)
