@@ -369,3 +369,19 @@ def test_uninstall(twins: Any) -> None:
     assert twins.captured.execute("SELECT count(*) FROM temp.sqlite_master WHERE type = 'trigger'").fetchall() == [(0,)]
     twins("INSERT INTO t VALUES (2)")
     assert rows(twins) == [("t", INSERT)]
+
+
+def test_names_that_differ_in_case(twins: Any) -> None:
+    twins(
+        "PRAGMA foreign_keys = ON",
+        'CREATE TABLE "ÉTÉ" (Id INTEGER PRIMARY KEY)',
+        'CREATE TABLE Child (P REFERENCES "ÉtÉ"(iD) ON DELETE CASCADE)',
+        'INSERT INTO "ÉtÉ" VALUES (1)',
+        "INSERT INTO CHILD VALUES (1)",
+    )
+    twins.check()
+    twins.begin()
+    sql = 'DELETE FROM "ÉtÉ"'
+    twins.capture.prepare(("ÉTÉ",), sql)
+    twins(sql)
+    assert rows(twins) == [("Child", DELETE), ("ÉTÉ", DELETE)]

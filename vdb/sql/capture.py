@@ -43,11 +43,11 @@ from vdb.sql.capture_triggers import (
     schema_trigger_name,
     trigger_names,
 )
-from vdb.sql.catalog import Catalog, fold
+from vdb.sql.catalog import Catalog
 from vdb.sql.names import CAPTURE_STATE_TABLE, CAPTURE_TABLE
-from vdb.sql.schema_change import parse_schema_statement
+from vdb.sql.schema_change import has_replace, parse_schema_statement
 from vdb.sql.sequences import changed_sequences, read_sequences
-from vdb.sql.tables import Cursor, Table
+from vdb.sql.tables import Cursor, Table, fold
 from vdb.sql.untangle import untangle
 
 _MAIN_COOKIE = "PRAGMA main.schema_version"
@@ -97,7 +97,7 @@ class Capture:
         `writes` is what the statement itself names, as the schema or the user spells it; what foreign keys and
         triggers add is found here. `sql` is its text: None if a REPLACE may be in it.
         """
-        replaces = sql is None or "replace" in sql.lower()
+        replaces = sql is None or has_replace(sql)
         if replaces and not self._replacing:
             self._replacing = True
             self._covered.clear()
@@ -197,7 +197,8 @@ class Capture:
 
     @property
     def own_changes(self) -> int:
-        """How many of the connection's `total_changes` are ours; what was undone meanwhile isn't counted."""
+        """How many of the connection's `total_changes` are ours; neither what was undone meanwhile is
+        counted, nor what guards did."""
         try:
             ((count,),) = self._cursor.execute(f"SELECT count(*) FROM temp.{CAPTURE_TABLE}").fetchall()
         except SqliteError as error:

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from vdb.sql.names import META_TABLE
-from vdb.sql.tables import Cursor, ForeignKey, Table, UserTrigger, parse_trigger, read_table
+from vdb.sql.schema_change import has_replace
+from vdb.sql.tables import Cursor, ForeignKey, Table, UserTrigger, fold, parse_trigger, read_table
 
 KNOWN_MAX = 4_096
 """Tables that are remembered by the text of their schema, at most."""
@@ -56,7 +57,7 @@ class Nesting:
 
 
 class Catalog:
-    """See the module's docstring. Names are asked for in lower case, except for non-ASCII letters, as in SQLite."""
+    """See the module's docstring. Its names are folded."""
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -122,7 +123,7 @@ class Catalog:
     def _read(self) -> None:
         texts: dict[str, list[str]] = {}
         for kind, name, table, sql in self._cursor.execute(_MAIN).fetchall():
-            self.may_replace = self.may_replace or (sql is not None and "replace" in sql.lower())
+            self.may_replace = self.may_replace or (sql is not None and has_replace(sql))
             if kind == "table":
                 texts.setdefault(fold(name), []).insert(0, name)
                 texts[fold(name)].insert(1, sql)
@@ -133,7 +134,7 @@ class Catalog:
             elif kind == "trigger":
                 self.triggers.setdefault(fold(table), []).append(parse_trigger(fold(table), sql, temporary=False))
         for table, sql in self._cursor.execute(_TEMP).fetchall():
-            self.may_replace = self.may_replace or "replace" in sql.lower()
+            self.may_replace = self.may_replace or has_replace(sql)
             self.triggers.setdefault(fold(table), []).append(parse_trigger(fold(table), sql, temporary=True))
         self.has_sequences = _SEQUENCES in texts
         for name, text in texts.items():
@@ -154,11 +155,3 @@ class Catalog:
                 _known.clear()
             _known[text] = read_table(self._cursor, text[0])
         return _known[text]
-
-
-def fold(name: str) -> str:
-    """A name as SQLite compares it: ASCII letters alone have no case."""
-    return name.translate(_LOWER)
-
-
-_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}

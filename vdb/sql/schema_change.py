@@ -1,6 +1,8 @@
-"""What a statement that changes the schema is about, as far as its first words say it."""
+"""What a statement's words say to capture: what a change of the schema is about, and whether there is a REPLACE."""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -43,3 +45,15 @@ def parse_schema_statement(sql: str) -> SchemaStatement:
     follows = words[1].upper if len(words) > 1 else ""
     as_select = verb == "CREATE" and kind == "TABLE" and follows == "AS"
     return SchemaStatement(verb=verb, kind=kind, name=words[0].name, as_select=as_select)
+
+
+def has_replace(sql: str) -> bool:
+    """Whether a conflict may be resolved by REPLACE, as far as the text goes; the function of that name doesn't."""
+    return "replace" in sql.lower() and _has_replace(sql)
+
+
+@lru_cache(maxsize=256)
+def _has_replace(sql: str) -> bool:
+    found = list(tokens(sql))
+    following = [*(token.text for token in found[1:]), ""]
+    return any(token.upper == "REPLACE" and after != "(" for token, after in zip(found, following, strict=True))

@@ -18,6 +18,7 @@ ROWID_NAMES = ("rowid", "oid", "_rowid_")
 
 _NO_ACTION = ("NO ACTION", "RESTRICT")
 _ORDINARY = 0
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Cursor(Protocol):
@@ -42,7 +43,7 @@ class ForeignKey:
     """A reference whose action changes rows of the table that has it."""
 
     parent: str
-    """In lower case."""
+    """Folded."""
     on_update: bool
     """Whether a change of the parent's key changes rows here."""
     on_delete: bool
@@ -76,7 +77,7 @@ class UserTrigger:
     """A trigger that isn't ours."""
 
     table: str
-    """In lower case; a view for INSTEAD OF."""
+    """Folded; a view for INSTEAD OF."""
     before: bool
     """Whether it fires before the change: what SQLite does if the text doesn't say."""
     event: str
@@ -87,6 +88,11 @@ class UserTrigger:
 def quote(name: str) -> str:
     """An identifier in SQL, whatever it holds."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def fold(name: str) -> str:
+    """A name as SQLite compares it: ASCII letters alone have no case."""
+    return name.translate(_LOWER)
 
 
 def read_table(cursor: Cursor, name: str) -> Table | None:
@@ -119,7 +125,7 @@ def parse_trigger(table: str, sql: str, *, temporary: bool) -> UserTrigger:
     """What a row of the schema says of a trigger. `sql` begins as SQLite stores it: CREATE TRIGGER name."""
     words = [token.upper for token, _ in zip(tokens(sql), range(6), strict=False)][3:]  # after CREATE TRIGGER name
     event = next(word for word in words if word in ("INSERT", "UPDATE", "DELETE"))
-    return UserTrigger(table=table.lower(), before=words[0] != "AFTER", event=event, temporary=temporary)
+    return UserTrigger(table=fold(table), before=words[0] != "AFTER", event=event, temporary=temporary)
 
 
 def _pragma(cursor: Cursor, pragma: str, name: str) -> list[tuple[Any, ...]]:
@@ -178,5 +184,5 @@ def _references(cursor: Cursor, name: str) -> tuple[ForeignKey, ...]:
     for row in _pragma(cursor, "foreign_key_list", name):
         on_update, on_delete = row[5] not in _NO_ACTION, row[6] not in _NO_ACTION
         if on_update or on_delete:
-            found[row[0]] = ForeignKey(parent=row[2].lower(), on_update=on_update, on_delete=on_delete)
+            found[row[0]] = ForeignKey(parent=fold(row[2]), on_update=on_update, on_delete=on_delete)
     return tuple(found.values())
