@@ -26,6 +26,7 @@ from vdb.errors import (
     KeysMissing,
     NodeStopped,
     StreamExists,
+    UnknownDatabase,
     UnknownStream,
     WrongKey,
 )
@@ -271,3 +272,46 @@ def test_of_several_failures_the_broken_invariant_is_told() -> None:
 def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="a region's name has 2 to 32 characters"):
         vdb.open(":memory:", region="Sydney!")
+
+
+def test_sql_sessions_of_every_face(database: vdb.EmbeddedDatabase) -> None:
+    assert database.create_database("clinic") is True
+    assert [one.name for one in database.list_databases()] == ["clinic"]
+    with database.sql("clinic", actor="dr-lee") as session:
+        session.batch(["CREATE TABLE t (a INTEGER PRIMARY KEY, b)", "INSERT INTO t (b) VALUES ('x')"])
+        with session.transaction():
+            session.executemany("INSERT INTO t (b) VALUES (?)", [(number,) for number in range(3)])
+        assert not session.in_transaction
+        rows = session.execute("SELECT * FROM t", max_rows=2)
+        assert rows.columns == ("a", "b")
+        assert rows.fetchone() == (1, "x")
+        assert list(rows) == [(2, 0), (3, 1), (4, 2)]
+        session.execute("SELECT * FROM t", max_rows=1)  # given up with its last reference
+        session.execute("SELECT * FROM t", max_rows=1).close()
+        session.execute("BEGIN")
+        session.execute("DELETE FROM t")
+        session.rollback()
+        assert session.name == "clinic"
+        assert session.position is not None
+        session.level = session.position
+        session.attribution = session.attribution
+        session.interrupt()
+    with pytest.raises(UnknownDatabase):
+        database.sql("nope").execute("SELECT 1")
+
+    async def use() -> None:
+        assert await database.aio.create_database("clinic", if_not_exists=True) is False
+        assert [one.name for one in await database.aio.list_databases()] == ["clinic"]
+        async with database.aio.sql("clinic") as other:
+            found = await (await other.execute("SELECT a FROM t", max_rows=1)).fetchall()
+            assert found in ([(1,), (2,), (3,), (4,)], [(3,), (4,)])
+            await (await other.execute("SELECT a FROM t", max_rows=1)).close()
+            await other.execute("SELECT a FROM t", max_rows=1)
+            assert (await other.batch(["UPDATE t SET b = 1"]))[0].rowcount == len(found)
+            async with other.transaction():
+                await other.executemany("DELETE FROM t WHERE a = ?", [(1,), (2,)])
+            async with other.transaction("DEFERRED"):
+                await other.rollback()
+
+    trio.run(use)
+    asyncio.run(use())

@@ -150,10 +150,7 @@ def test_sql_in_a_session_of_the_connection(address: str) -> None:
             call=call(transaction=b"t" * 16),
             statements=[
                 {"text": "INSERT INTO t (b) VALUES (?)", "parameters": {"list": [{"text": "x"}]}},
-                {
-                    "text": "INSERT INTO t (b) VALUES (:b)",
-                    "parameters": {"named": [{"name": "b", "value": {"real": 1.5}}]},
-                },
+                {"text": "INSERT INTO t (b) VALUES (:b)", "parameters": named},
                 {"text": "SELECT a, b FROM t ORDER BY a"},
             ],
         )
