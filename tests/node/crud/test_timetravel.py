@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from vdb.changes import Attribution, Operation
-from vdb.errors import InvalidArgument, StreamExists
+from vdb.errors import DatabaseDamaged, InvalidArgument, StreamExists
 from vdb.node.crud import copies, restoring
 from vdb.node.crud.moments import resolve
 from vdb.sql import restore
@@ -156,7 +156,7 @@ async def test_a_long_way_leaves_copies_on_it(start, clinic, opened, monkeypatch
 forward_begin = copies.Copies._begin
 
 
-async def forwards_only(self: Any, file: Any, offset: int) -> int:
+async def forwards_only(self: Any, file: Any, offset: int | None) -> int:
     """Begin as if the live file were beyond what is asked for."""
     applied, self.database._applied = self.database._applied, 2**60
     try:
@@ -196,6 +196,21 @@ async def test_a_copy_that_rots_is_built_again(start, clinic, opened, tmp_path) 
         file.write_bytes(content)
         then = await travel.as_of(database, offset=second)
         assert await rows(then) == expected[second]
+        await then.close()
+
+
+async def test_a_live_file_that_is_damaged_is_not_needed(start, clinic, opened, monkeypatch) -> None:
+    async with start() as node:
+        database = await clinic(node)
+        async with opened(database) as session:
+            expected = await states(session, database, 3)
+
+        async def fail(work: Any) -> Any:
+            raise DatabaseDamaged("the live file")
+
+        monkeypatch.setattr(database.file, "read", fail)
+        then = await node.service.databases.travel.as_of(database)
+        assert await rows(then) == expected[then.offset]
         await then.close()
 
 

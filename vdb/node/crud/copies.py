@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from vdb.errors import DatabaseDamaged, FileMissing
+from vdb.errors import DatabaseDamaged, FileMissing, NodeStopped
 from vdb.marks import mark
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.following import LoggedTransaction, apply_logged, portions, read_transactions
@@ -91,11 +91,11 @@ class Copies:
                 await self._clear()
             if offset not in self._copies:
                 try:
-                    await self._build(offset)
-                except DatabaseDamaged:
-                    mark("sql.damaged_copy")
+                    await self._build(offset, alone=False)
+                except (DatabaseDamaged, NodeStopped, trio.ClosedResourceError):
+                    mark("sql.damaged_copy")  # or the live file, which may be closed because of that
                     await self._drop_idle()
-                    await self._build(offset)
+                    await self._build(offset, alone=True)
             copy = self._copies[offset]
             if copy.file is None:
                 copy.file = await self._open(copy.path)
@@ -120,12 +120,13 @@ class Copies:
 
     # Building --------------------------------------------------------------------------------------------------
 
-    async def _build(self, offset: int) -> None:
+    async def _build(self, offset: int, *, alone: bool) -> None:
+        """`alone`: from the log, and nothing else."""
         path = f"{self._folder}/{_BUILDING}"
         await self._discard(path)
         file = await self._open(path)
         try:
-            begin = await self._begin(file, offset)
+            begin = await self._begin(file, None if alone else offset)
             mark("sql.built_as_of")
             await self._advance(file, begin, offset)
         except BaseException:
@@ -136,15 +137,15 @@ class Copies:
         await file.close()
         await self._keep(path, offset)
 
-    async def _begin(self, file: Database, offset: int) -> int:
-        """Fill the file with the nearest earlier state there is; where that stands."""
-        copy = nearest(self._copies, offset)
-        if (copy or 0) < self.database.applied <= offset:
+    async def _begin(self, file: Database, offset: int | None) -> int:
+        """Fill the file with the nearest state there is before an offset; where that stands. None: with nothing."""
+        copy = None if offset is None else nearest(self._copies, offset)
+        if offset is not None and (copy or 0) < self.database.applied <= offset:
             place = await _copy(self.database.file, file, offset)
             if place is not None:
                 return place
             mark("sql.live_file_overtook")
-        if copy is None:
+        if copy is None or offset is None:
             group, stream = self.database.reader.group.name, self.database.stream_id
             await file.run(lambda db: prepare_meta(db, database=self.database.name, group=group, stream=stream))
             return 0
