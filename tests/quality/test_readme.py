@@ -29,8 +29,13 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
     )
 
 
+def start_node(folder: Path, number: int) -> subprocess.Popen[bytes]:
+    command = [BIN / "vdb", "start", "--config", f"cluster/n{number}.toml"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def test_there_is_something_to_run() -> None:
-    assert len(PYTHON) == 3
+    assert len(PYTHON) == 4
     assert len(SHELL) == 2
 
 
@@ -39,6 +44,27 @@ def test_python_examples(code: str, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(code)
     done = run([sys.executable, "example.py"], tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_clinic_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_port: int) -> None:
+    [code] = [each for each in PYTHON if "CLINIC_URL" in each]
+    (tmp_path / "example.py").write_text(code)
+    port = 20_000 + free_tcp_port % 300 * 40
+    ports = ["--port", str(port), "--peer-port", str(port + 20)]
+    command = ["vdb", "cluster", "init", "--dir", "cluster", "--no-tls", "--region", "ap-southeast-2", *ports]
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    nodes = [start_node(tmp_path, number) for number in range(3)]
+    try:
+        others = "".join(f"&host=127.0.0.1:{port + number}" for number in (1, 2))
+        url = f"verity://127.0.0.1:{port}/clinic?create=true{others}"
+        done = run([sys.executable, "example.py"], tmp_path, CLINIC_URL=url)
+        assert done.returncode == 0, done.stderr
+    finally:
+        for node in nodes:
+            node.terminate()
+        for node in nodes:
+            node.wait(30)
 
 
 def test_shell_examples(tmp_path: Path, free_tcp_port: int) -> None:

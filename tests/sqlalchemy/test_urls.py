@@ -52,14 +52,21 @@ def test_nodes(url: str, nodes: str) -> None:
     parsed = make_url(url)
     assert is_remote(parsed)
     assert not is_memory(parsed)
-    assert connect_arguments(parsed) == ([f"verity://{nodes}/clinic"], {})
+    assert connect_arguments(parsed) == ([f"verity://{nodes}/clinic"], {"check_same_thread": False})
+
+
+def test_what_is_asked_of_nodes_goes_along() -> None:
+    url = make_url("verity://one/a%20clinic?tenant=7&create=true&ca=/etc/ca.pem&actor=dr-lee&consistency=stale")
+    positional, options = connect_arguments(url)
+    assert positional == ["verity://one:7140/a%20clinic?create=true&consistency=stale&ca=%2Fetc%2Fca.pem"]
+    assert options == {"tenant": 7, "actor": "dr-lee", "check_same_thread": False}
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
         ("verity://me:secret@one/clinic", "has no user and no password"),
-        ("verity:////data?actr=x", "has no option 'actr'; there are: host, name, tenant,"),
+        ("verity:////data?actr=x", "has no option 'actr'; there are: name, tenant,"),
         ("verity://one/clinic?name=other", "named in the URL's path"),
     ],
 )

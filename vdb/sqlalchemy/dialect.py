@@ -16,9 +16,8 @@ from typing import Any, Literal
 from sqlalchemy import pool, util
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.engine.interfaces import ConnectArgsType, DBAPIConnection, DBAPICursor, DBAPIModule, IsolationLevel
+from sqlalchemy.engine.interfaces import ConnectArgsType, DBAPIConnection, DBAPIModule, IsolationLevel
 from sqlalchemy.engine.url import URL
-from sqlalchemy.pool import PoolProxiedConnection
 
 from vdb import dbapi
 from vdb.sql.names import INTERNAL_TABLES
@@ -86,14 +85,6 @@ class VerityDialect(SQLiteDialect_pysqlite):
         if dbapi_connection.isolation_level is None:
             return _AUTOCOMMIT
         return "READ UNCOMMITTED" if _uncommitted(dbapi_connection) else "SERIALIZABLE"
-
-    def is_disconnect(
-        self,
-        e: Any,
-        connection: PoolProxiedConnection | DBAPIConnection | None,
-        cursor: DBAPICursor | None,
-    ) -> bool:
-        return super().is_disconnect(e, connection, cursor)
 
     # Reflection
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import exc, util
 from sqlalchemy.engine.url import URL
@@ -32,7 +33,10 @@ OPTIONS: tuple[tuple[str, type], ...] = (
     ("check_same_thread", bool),
     ("cached_statements", int),
 )
-"""What may stand behind the question mark, beside `host`."""
+"""What may stand behind the question mark: arguments of `connect`."""
+
+REMOTE_OPTIONS = ("create", "consistency", "answer_within", "cert", "key", "ca")
+"""What may stand there beside `host` where nodes are named: see `vdb.dbapi.remote`."""
 
 
 def is_remote(url: URL) -> bool:
@@ -50,9 +54,11 @@ def connect_arguments(url: URL) -> tuple[list[str], dict[str, Any]]:
     if url.username or url.password:
         raise exc.ArgumentError("a verity URL has no user and no password: certificates say who connects")
     known = [name for name, _ in OPTIONS]
-    unknown = [name for name in url.query if name != "host" and name not in known]
+    if is_remote(url):
+        known += ["host", *REMOTE_OPTIONS]
+    unknown = [name for name in url.query if name not in known]
     if unknown:
-        raise exc.ArgumentError(f"a verity URL has no option {unknown[0]!r}; there are: host, {', '.join(known)}")
+        raise exc.ArgumentError(f"this verity URL has no option {unknown[0]!r}; there are: {', '.join(known)}")
     options: dict[str, Any] = {}
     for name, kind in OPTIONS:
         if name in url.query:
@@ -61,7 +67,9 @@ def connect_arguments(url: URL) -> tuple[list[str], dict[str, Any]]:
     if is_remote(url):
         if "name" in options:
             raise exc.ArgumentError("a cluster's database is named in the URL's path: verity://host:7140/name")
-        return [f"verity://{','.join(_addresses(url))}/{url.database or ''}"], options
+        options.setdefault("check_same_thread", False)
+        asked = urlencode([(name, url.query[name]) for name in REMOTE_OPTIONS if name in url.query])
+        return [f"verity://{','.join(_addresses(url))}/{quote(url.database or '')}{asked and '?' + asked}"], options
     if is_memory(url):
         return [MEMORY], options
     assert url.database is not None, "a URL without a database is one in memory"
