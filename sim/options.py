@@ -131,6 +131,8 @@ class Options:
     """How often a SQL client goes to any node instead of the primary."""
     sql_impatience: float = 0.0
     """How often a SQL client gives up half way."""
+    sql_travel: float = 0.1
+    """How often a SQL client looks at the past before it does something."""
     sql_think_us: int = 0
 
     @classmethod
@@ -228,6 +230,7 @@ def draw_sql(random: Random) -> dict[str, Any]:
         "sql_global": random.random() < 0.2,
         "sql_elsewhere": random.choice((0.0, 0.1, 0.3)),
         "sql_impatience": random.choice((0.0, 0.0, 0.05, 0.2)),
+        "sql_travel": random.choice((0.0, 0.05, 0.2)),
         "sql_think_us": random.choice((0, 0, 500, 5_000)),
     }
 

@@ -15,6 +15,7 @@ from random import Random
 import trio
 from attrs import define
 
+from sim.checkers.sql_past import check_past
 from sim.machine import Machine
 from sim.sql.deeds import METADATA_KEY, Answer, Deed, Fate, Said, row_text
 from sim.sql.load import DATABASE, TENANT, SqlLoad
@@ -119,11 +120,28 @@ class SqlClient:
                 if load.left <= 0:
                     return
                 load.left -= 1
+                if random.random() < load.options.sql_travel:
+                    await self._look_back(machine, database)
                 await self._do(machine, database, session, load.grammar.draw(), pragmas)
                 if load.options.sql_think_us:
                     await trio.sleep(random.randrange(load.options.sql_think_us) / 1e6)
         finally:
             await database.end(session)
+
+    async def _look_back(self, machine: Machine, database: CrudDatabase) -> None:
+        """The database as it was at some offset, between two transactions or within one."""
+        load = self.load
+        assert machine.node is not None
+        load.head()
+        offset = self.random.randrange(database.logged_offset + 1)
+        await check_past(
+            load.verdict,
+            machine.node.service.databases,
+            database,
+            offset,
+            load.past(),
+            f"q{self.number} on {machine.who}",
+        )
 
     # Deeds -----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 
 import trio
@@ -13,6 +13,7 @@ from sim.machine import Machine
 from sim.options import Options
 from sim.sql.deeds import Deed, Deeds, Fate
 from sim.sql.grammar import Grammar
+from sim.sql.model import Dump
 from sim.sql.shapes import with_needs
 from sim.trace import Trace
 from sim.verdict import Verdict
@@ -33,6 +34,8 @@ class SqlLoad:
     trace: Trace
     region: str
     head: Callable[[], int]
+    past: Callable[[], Mapping[int, Dump]]
+    """What the log's replay held at the end of each transaction."""
     tell: Callable[[], None]
     deeds: Deeds = field(factory=Deeds)
     grammar: Grammar = field(init=False)

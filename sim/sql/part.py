@@ -11,6 +11,7 @@ from sim.checkers.contents import Contents
 from sim.checkers.sql_deeds import SqlJudge
 from sim.checkers.sql_files import check_sql_file
 from sim.checkers.sql_log import SqlLog
+from sim.checkers.sql_past import check_past
 from sim.cluster import Cluster
 from sim.machine import Machine
 from sim.options import Options
@@ -31,6 +32,8 @@ from vdb.types import TenantId
 PATH = database_path(TenantId(TENANT), DATABASE)
 RETRY_SECONDS = 0.05
 ATTEMPTS = 400
+LOOKS_MAX = 20
+"""Moments of the past that are looked at in the end."""
 
 
 @define(eq=False, kw_only=True)
@@ -51,7 +54,8 @@ class SqlPart:
     def __attrs_post_init__(self) -> None:
         self.load = SqlLoad(
             options=self.options, cluster=self.cluster, random=draws(self.seed, "sql load"), verdict=self.verdict,
-            trace=self.trace, region=self.home, head=self._head, tell=self.tell,
+            trace=self.trace, region=self.home, head=self._head, past=lambda: self.log.dumps,
+            tell=self.tell,
         )  # fmt: skip
         self.log = SqlLog(self.contents[self.load.group], self.verdict)
 
@@ -110,6 +114,7 @@ class SqlPart:
             place, found = await session._bridge.off_loop(lambda: (read_place(session.db), dump(session.db)))
         finally:
             await database.end(session)
+        await self._look_back(machine, database)
         due = self.log.dumps.get(self.log.head)
         self.verdict.check(
             "Q9",
@@ -120,6 +125,14 @@ class SqlPart:
             differs = found.differs(due)
             self.verdict.check("Q9", not differs, f"{machine.name} serves other rows than the log has: {differs}")
         return True
+
+    async def _look_back(self, machine: Machine, database: CrudDatabase) -> None:
+        """Q8, at the ends of some transactions, or of all if they are few."""
+        assert machine.node is not None
+        ends = [end for end in self.log.dumps if end <= database.logged_offset]
+        random = draws(self.seed, "sql look back")
+        for end in sorted(random.sample(ends, min(len(ends), LOOKS_MAX))):
+            await check_past(self.verdict, machine.node.service.databases, database, end, self.log.dumps, machine.name)
 
     # Looks -----------------------------------------------------------------------------------------------------
 
