@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-from vdb.dbapi.constants import SQLITE_DENY, SQLITE_LIMIT_SQL_LENGTH
+from vdb.dbapi.constants import SQLITE_DENY, SQLITE_LIMIT_SQL_LENGTH, SQLITE_OK
 from vdb.dbapi.errors import NotSupportedError, OperationalError, ProgrammingError
 from vdb.dbapi.state import SQL_LENGTH_MAX, Called, ConnectionState, Failure
 from vdb.sql.sqlite_api import limit
@@ -38,18 +38,16 @@ class Callbacks(ConnectionState):
     ) -> None:
         """Have SQL call `func` by a name; None takes it away."""
         db = self._direct("functions")
+        wrapped = _function(_missing(name) if func is None else func, self.called)
         with self.running():
-            db.create_function(
-                name, narg, None if func is None else _function(func, self.called), deterministic=deterministic
-            )
+            db.create_function(name, narg, wrapped, deterministic=deterministic)
 
     def create_aggregate(self, name: str, n_arg: int, aggregate_class: Any) -> None:
         """Have SQL aggregate with a class that has `step` and `finalize`."""
         db = self._direct("aggregates")
+        wrapped = _aggregate(_missing(name) if aggregate_class is None else aggregate_class, self.called)
         with self.running():
-            db.create_aggregate(
-                name, n_arg, None if aggregate_class is None else _aggregate(aggregate_class, self.called)
-            )
+            db.create_aggregate(name, n_arg, wrapped)
 
     def create_window_function(self, name: str, num_params: int, aggregate_class: Any, /) -> None:
         """The same with a class that has `value` and `inverse` as well."""
@@ -80,7 +78,10 @@ class Callbacks(ConnectionState):
         assert session is not None
         self.facts = {}
         session.classifier.forget()
-        session.classifier.user_authorizer = None if authorizer_callback is None else _authorizer(authorizer_callback)
+        self.called.authorizes = authorizer_callback is not None
+        self.reads = {}
+        wrapped = None if authorizer_callback is None else _authorizer(authorizer_callback, self.called)
+        session.classifier.user_authorizer = wrapped
 
     def set_progress_handler(self, progress_handler: Callable[[], Any] | None, n: int) -> None:
         """Call a function every `n` steps of SQLite's; a statement ends if it returns what is true."""
@@ -146,10 +147,26 @@ class Callbacks(ConnectionState):
 # What SQLite calls -------------------------------------------------------------------------------------------------
 
 
+class _Missing(Exception):
+    """A function that was taken away is called."""
+
+
+def _missing(name: str) -> Callable[..., Any]:
+    """What stands for a function that was taken away: the binding can't take one away."""
+
+    def call(*_: Any) -> Any:
+        raise _Missing(f"no such function: {name}")
+
+    return call
+
+
 def _function(function: Callable[..., Any], called: Called) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         try:
             return _result(function(*arguments))
+        except _Missing as error:
+            _failed(called, error, str(error), function)
+            raise
         except BaseException as error:
             _failed(called, error, _FUNCTION_RAISED, function)
             raise
@@ -164,6 +181,9 @@ def _aggregate(made_by: Any, called: Called) -> Any:
         def __init__(self) -> None:
             try:
                 self._inner = made_by()
+            except _Missing as error:
+                _failed(called, error, str(error), made_by)
+                raise
             except BaseException as error:
                 _failed(called, error, _raised("__init__"), made_by)
                 raise
@@ -207,8 +227,10 @@ def _collation(compare: Callable[[str, str], int]) -> Callable[[str, str], int]:
     return call
 
 
-def _authorizer(authorize: Callable[..., int]) -> Callable[..., int]:
+def _authorizer(authorize: Callable[..., int], called: Called) -> Callable[..., int]:
     def call(*arguments: Any) -> int:
+        if not called.authorizing:
+            return SQLITE_OK
         try:
             answer = authorize(*arguments)
         except BaseException as error:

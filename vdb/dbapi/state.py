@@ -21,6 +21,7 @@ from vdb.dbapi.backend import Backend
 from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
 from vdb.dbapi.errors import DataError, Error, OperationalError, ProgrammingError, Warning, completed, translated
 from vdb.errors import ForkedHandle, VerityError
+from vdb.projections.store import compile_statement
 from vdb.sql.keywords import leading_words, split_script, tokens
 from vdb.sql.results import Result
 from vdb.sql.sqlite_api import limit
@@ -86,6 +87,10 @@ class Called:
 
     failure: Failure | None = None
     tracer: Callable[[str], Any] | None = None
+    authorizes: bool = False
+    """Whether the program has an authorizer."""
+    authorizing: bool = False
+    """Whether it is asked: about the program's own statements alone."""
     tracing: list[Traced] = field(factory=list)
     """The statements that the program runs now, one within another."""
 
@@ -145,7 +150,14 @@ class ConnectionState:
     @property
     def is_direct(self) -> bool:
         """Whether reads may go straight to SQLite: nothing has to be set before, or told."""
-        return self.db is not None and self.text_wanted is str and not self.limits and self.called.tracer is None
+        called = self.called
+        return (
+            self.db is not None
+            and self.text_wanted is str
+            and not self.limits
+            and called.tracer is None
+            and not called.authorizes
+        )
 
     def beware(self) -> None:
         """Python code may run inside of SQLite from now on, and other sessions can't run our statements."""
@@ -248,9 +260,26 @@ class ConnectionState:
         db = self.db
         with self.reading():
             if facts.kind is StatementKind.READ and db is not None:
-                return db.execute(sql, parameters)
+                with self.authorized():
+                    return db.execute(sql, parameters)
+            if self.called.authorizes:
+                self._ask_authorizer(sql)
             self._attribute(backend)
             return _source(backend.execute(sql, parameters))
+
+    @contextmanager
+    def authorized(self) -> Iterator[None]:
+        """While SQLite prepares a statement of the program's: its authorizer is asked."""
+        before, self.called.authorizing = self.called.authorizing, True
+        try:
+            yield
+        finally:
+            self.called.authorizing = before
+
+    def _ask_authorizer(self, sql: str) -> None:
+        """Ask the program's authorizer about a statement that runs with what VerityDB adds to it."""
+        with self.authorized():
+            compile_statement(self.db, sql)
 
     def run_many(self, sql: str, parameters: Iterable[Any]) -> Any:
         """Run one statement for each of the parameters."""
@@ -258,6 +287,8 @@ class ConnectionState:
         if self.called.tracing:
             parameters = self.called.tracing[-1].each(parameters)
         with self.reading():
+            if self.called.authorizes:
+                self._ask_authorizer(sql)
             self._attribute(backend)
             return _source(backend.executemany(sql, parameters))
 
