@@ -112,7 +112,7 @@ class Guard:
             return [log, f"DELETE FROM {self.name}", *capture]
         forget = gone
         if event is Event.UPDATE:
-            forget = f"{gone} OR {self._about('OLD')} OR kind = {_ARRIVED} AND {self._same(self.name, 'NEW')}"
+            forget = f"{gone} OR {self._about('OLD')} OR {self._sign(_ARRIVED, 'NEW')}"
         last = f"SELECT max(g.rowid) FROM {self.name} AS g WHERE g.kind = {_OPEN}"
         still_open = f"EXISTS (SELECT 1 FROM {self.name} AS g WHERE g.kind = {_OPEN})"
         # As it is now, which isn't NEW where a foreign key has changed it since. It may be known from there.
@@ -131,7 +131,13 @@ class Guard:
 
     def _about(self, row: str) -> str:
         """Whether what is in the guard is about this row, OLD."""
-        return f"kind IN ({_CANDIDATE}, {_CHANGING}, {_LATER}) AND {self._same(self.name, row)}"
+        about = f"kind IN ({_CANDIDATE}, {_LATER}) AND {self._same(self.name, row)}"
+        return f"{about} OR {self._sign(_CHANGING, row)}"
+
+    def _sign(self, kind: str, row: str) -> str:
+        """The last sign of this kind: writes that are further out may have left one of the same row."""
+        signs = f"SELECT max(g.rowid) FROM {self.name} AS g WHERE g.kind = {kind} AND {self._same('g', row)}"
+        return f"rowid = ({signs})"
 
     def _gone(self, event: Event) -> str:
         """Whether a candidate isn't there any more, or was where the new row is now."""

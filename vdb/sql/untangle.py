@@ -69,9 +69,8 @@ def _untangle(steps: list[Step], places: list[_Places], nestings: Sequence[Nesti
             assert row is not None, "a change has a row"
             later = _too_early(step, broken.get(row, [])) or _too_early(step, first.get(row, []))
         elif nestings[step.layout].hides_replace and new is not None and old is not None and old != new:
-            # A row that was there before could hardly have been the same: it is this one that was deleted.
-            deleted = [other for other in first.get(new, []) if other.operation is Operation.DELETE]
-            later = _too_early(step, deleted)
+            # A row that was there before could hardly have been the same: it is this one that went on to change.
+            later = _too_early(step, first.get(new, []))
         if later is not None:
             mark("sql.untangled")
             ordered.insert(_index(ordered, later), step)
