@@ -12,7 +12,7 @@ from django.db.backends.sqlite3._functions import register as register_functions
 from django.utils.dateparse import parse_date, parse_datetime, parse_time
 
 from vdb import dbapi
-from vdb.django.client import DatabaseClient
+from vdb.django.client import DatabaseClient, addresses
 from vdb.django.creation import DatabaseCreation
 from vdb.django.features import DatabaseFeatures
 from vdb.django.introspection import DatabaseIntrospection
@@ -48,10 +48,8 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):  # type: ignore[misc]
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()
-        host = self.settings_dict["HOST"]
-        if host:
-            port = self.settings_dict["PORT"] or "7140"
-            nodes = ",".join(each if ":" in each else f"{each}:{port}" for each in host.split(","))
+        if self.settings_dict["HOST"]:
+            nodes = ",".join(addresses(self.settings_dict))
             parameters["database"] = f"verity://{nodes}/{parameters['database']}"
         return parameters
 

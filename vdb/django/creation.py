@@ -17,10 +17,8 @@ class DatabaseCreation(sqlite.DatabaseCreation):  # type: ignore[misc]
         if keepdb or self.is_in_memory_db(name) or not Path(name).exists():
             return name
         if not autoclobber:
-            answer = input(f"Type 'yes' if you would like to try deleting the test database '{name}', or 'no': ")
-            if answer != "yes":
-                self.log("Tests cancelled.")
-                sys.exit(1)
+            self.log(f"There is a test database {name} already: remove it, or run with --noinput, which does.")
+            sys.exit(1)
         _delete(Path(name))
         return name
 
