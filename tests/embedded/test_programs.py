@@ -84,6 +84,7 @@ READS = st.sampled_from(
         "SELECT a, b, typeof(c) FROM pairs",
         "SELECT rowid, * FROM plain",
         "SELECT * FROM counts, names",
+        "SELECT changes()",
         "SELECT absent",
     ]
 )

@@ -206,6 +206,14 @@ class Capture:
             count = 0
         return self._given + int(count)
 
+    def unnoticed(self, write: Callable[[], None]) -> None:
+        """A write of ours that changes one row, within the transaction: `changes()` stays the user's."""
+        changes = self._changes()
+        write()
+        if changes != 1:
+            with self._trusting():
+                self._restore_changes(changes)
+
     def make_way(self) -> bool:
         """Take our triggers away if they were put there for another schema, by now changed by another connection: they
         may no longer compile, nor would a statement that fires them. Whether there were any."""

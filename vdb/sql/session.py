@@ -450,10 +450,10 @@ class SqlSession:
             assert logged is None, "what was captured is within a transaction"
             return
         if logged is not None:
+            place = Place(next_offset=logged.next_offset, position=logged.position.number)
             with self.classifier.trusting():
-                place = Place(next_offset=logged.next_offset, position=logged.position.number)
-                advance(self.db, logged.first_offset, place)
-                self._advances += 1
+                self.capture.unnoticed(lambda: advance(self.db, logged.first_offset, place))
+            self._advances += 1
         self._raw(ending)
 
     async def _abandon(self, batch: Batch, others: Sequence[OneShot], error: BaseException | None) -> None:
