@@ -59,6 +59,8 @@ class Twins:
         """Run one statement on both, compare what it gives, and say what it failed with."""
         if sql == "COMMIT":
             return self._commit()
+        if sql.startswith("SAVEPOINT"):
+            self.begin()  # its RELEASE isn't a commit then
         ours = self._outcome(lambda: self._captured(sql, parameters))
         if isinstance(ours, str) and ours.startswith("SqlRefused"):
             self._failed = True

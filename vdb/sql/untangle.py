@@ -68,9 +68,6 @@ def _untangle(steps: list[Step], places: list[_Places], nestings: Sequence[Nesti
             row = new if new is not None else old
             assert row is not None, "a change has a row"
             later = _too_early(step, broken.get(row, [])) or _too_early(step, first.get(row, []))
-        elif nestings[step.layout].hides_replace and new is not None and old is not None and old != new:
-            # A row that was there before could hardly have been the same: it is this one that went on to change.
-            later = _too_early(step, first.get(new, []))
         if later is not None:
             mark("sql.untangled")
             ordered.insert(_index(ordered, later), step)
@@ -104,7 +101,9 @@ def _fits(step: RowChange, old: _Row | None, new: _Row | None, known: _Known) ->
 
 def _may_be_broken(step: RowChange, nesting: Nesting) -> bool:
     """Whether another change of the row may belong before this one, the first that is known of it."""
-    return nesting.hides_replace or step.operation is Operation.UPDATE
+    if step.operation is Operation.DELETE:
+        return nesting.hides_replace
+    return step.operation is Operation.UPDATE
 
 
 def _too_early(step: RowChange, candidates: list[RowChange]) -> RowChange | None:
