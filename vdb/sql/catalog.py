@@ -125,8 +125,7 @@ class Catalog:
         for kind, name, table, sql in self._cursor.execute(_MAIN).fetchall():
             self.may_replace = self.may_replace or (sql is not None and has_replace(sql))
             if kind == "table":
-                texts.setdefault(fold(name), []).insert(0, name)
-                texts[fold(name)].insert(1, sql)
+                texts.setdefault(fold(name), [])[:0] = (name, sql)
             elif kind == "index" and sql is not None:
                 texts.setdefault(fold(table), []).append(sql)
             elif kind == "view":

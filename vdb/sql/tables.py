@@ -92,7 +92,7 @@ def quote(name: str) -> str:
 
 def fold(name: str) -> str:
     """A name as SQLite compares it: ASCII letters alone have no case."""
-    return name.translate(_LOWER)
+    return name.lower() if name.isascii() else name.translate(_LOWER)
 
 
 def read_table(cursor: Cursor, name: str) -> Table | None:
