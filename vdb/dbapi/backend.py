@@ -53,7 +53,7 @@ class Backend(Protocol):
         """Roll back what is open."""
 
     def attribute(self, attribution: Attribution) -> None:
-        """On whose behalf the transaction is made, unless it has written already."""
+        """On whose behalf the next transaction is made."""
 
     def read_text_as(self, factory: Any) -> None:
         """What makes text of bytes, where SQLite isn't at hand to be told."""
@@ -125,8 +125,7 @@ class LocalBackend:
         run_inline(self.session.rollback())
 
     def attribute(self, attribution: Attribution) -> None:
-        if not self.session.holds_lease:
-            self.session.attribution = attribution
+        self.session.attribution = attribution
 
     def read_text_as(self, factory: Any) -> None:
         """SQLite's connection is told by whoever reads."""

@@ -76,10 +76,9 @@ class Callbacks(ConnectionState):
         assert self.backend is not None
         session = self.backend.session
         assert session is not None
-        self.facts = {}
         session.classifier.forget()
         self.called.authorizes = authorizer_callback is not None
-        self.reads = {}
+        self.settle()
         wrapped = None if authorizer_callback is None else _authorizer(authorizer_callback, self.called)
         session.classifier.user_authorizer = wrapped
 
@@ -92,7 +91,7 @@ class Callbacks(ConnectionState):
         """Tell a function each statement of the program's that runs."""
         db = self._direct("trace callbacks")
         self.called.tracer = trace_callback
-        self.facts, self.reads = {}, {}
+        self.settle()
         db.set_trace_callback(None if trace_callback is None else _trace(self.called))
 
     def enable_load_extension(self, enable: bool, /) -> None:
@@ -110,7 +109,7 @@ class Callbacks(ConnectionState):
     def setlimit(self, category: int, limit: int, /) -> int:
         """Set a limit of the connection's own statements; what it was. A negative one changes nothing."""
         before = self._limit(category, limit if limit >= 0 else None)
-        self.facts, self.reads = {}, {}
+        self.settle()
         session = None if self.backend is None else self.backend.session
         if session is not None:
             session.classifier.forget()

@@ -102,6 +102,7 @@ class Connection(Callbacks):
         self.careful = False
         self.special = bool(detect_types)
         self.text_wanted = str
+        self.settle()
         self.row_factory = None
         self._isolation_level = isolation_level
         self._autocommit = autocommit
@@ -263,7 +264,7 @@ class Connection(Callbacks):
         self.text_wanted = factory
         if factory is not str:
             self.careful = self.special = True
-        self.facts, self.reads = {}, {}
+        self.settle()
 
     def blobopen(self, table: str, column: str, row: int, /, *, readonly: bool = False, name: str = "main") -> Blob:
         """Read a value piece by piece. Writing is refused: use UPDATE."""

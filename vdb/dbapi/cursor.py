@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from vdb.dbapi.adapting import each_of, known, parameters_of
 from vdb.dbapi.converting import Plan, converted, plain_description, plan_of
 from vdb.dbapi.errors import Error, ProgrammingError, translated
-from vdb.dbapi.state import CLOSED, ConnectionState
+from vdb.dbapi.state import CLOSED, ConnectionState, Facts
 from vdb.errors import VerityError
 from vdb.projections.store import open_plain_memory
 from vdb.sql.verdict import StatementKind
@@ -41,6 +41,8 @@ class Cursor:
     _fetch_own: Any = None
     _next: Any = None
     """Fetches the next row where rows go to the program as SQLite gives them; else None."""
+    _recode: Any = None
+    """The program's text factory, for rows that came as str: VerityDB's own statements ran beside this one."""
     _row_factory: Any = None
     _plan: Plan | None = None
     _shape: Any = None
@@ -126,8 +128,37 @@ class Cursor:
             state.run_script(script)
         return self
 
+    def _write(self, state: ConnectionState, sql: str, parameters: Any, facts: Facts) -> None:
+        """Run a statement that changes rows, and was run before."""
+        backend = state.backend
+        assert backend is not None
+        self._source = self._own = self._shape = self._plan = self._next = self._recode = None
+        self._locked = True
+        state.busy += 1
+        try:
+            if facts.changes_rows and state.begin is not None and not backend.in_transaction:
+                state.begin_now(state.begin)
+            bound = parameters_of(parameters)
+            state.attribute(backend)
+            result = backend.execute(sql, bound)
+        except (Error, VerityError) as error:
+            raise state.seen(error) from (error if isinstance(error, VerityError) else error.__cause__)
+        finally:
+            self._locked = False
+            state.busy -= 1
+        self._source = result if result.cursor is None else result.cursor
+        if result.lastrowid is not None:
+            self._lastrowid = result.lastrowid
+        if result.description is not None:
+            self._plan = plan_of(result.description, state.detect_types) if state.detect_types else None
+            self._simplify()
+
     def _execute(self, sql: str, parameters: Any, *, many: bool) -> None:
         state = self._ready()
+        known_facts = state.facts.get(sql) if state.direct and not many and type(sql) is str else None
+        if known_facts is not None and known_facts.kind is StatementKind.WRITE:
+            self._write(state, sql, parameters, known_facts)
+            return
         if not isinstance(sql, str):
             raise TypeError(f"execute() argument 1 must be str, not {type(sql).__name__}")
         rows = each_of(parameters) if many else iter(())
@@ -141,6 +172,8 @@ class Cursor:
             with state.traced(sql):
                 source = state.run_many(sql, rows) if many else state.run(sql, parameters_of(parameters), facts)
         self._source = source
+        if state.text_wanted is not str and state.db is not None and facts.kind is not StatementKind.READ:
+            self._recode = state.text_wanted
         self._plan = plan_of(source.description, state.detect_types) if state.detect_types else None
         self._simplify()
         if not many and facts.kind not in _READS and source.lastrowid is not None:
@@ -203,7 +236,7 @@ class Cursor:
         if source is None:
             return []
         wanted = state.text_wanted
-        db = None if wanted is str else state.db
+        db = None if wanted is str or self._recode is not None else state.db
         if db is not None:
             before, db.text_factory = db.text_factory, wanted
         self._locked = True
@@ -216,6 +249,9 @@ class Cursor:
                 rows = [] if row is None else [row]
             else:
                 rows = source.fetchmany(count)
+            recode = self._recode
+            if recode is not None:
+                rows = [tuple(recode(each.encode()) if type(each) is str else each for each in row) for row in rows]
             plan = self._plan
             if plan is not None:
                 rows = [converted(row, plan) for row in rows]
@@ -314,7 +350,7 @@ class Cursor:
 
     def _reset(self) -> None:
         """Let go of the statement before."""
-        self._source = self._own = self._shape = self._plan = self._next = None
+        self._source = self._own = self._shape = self._plan = self._next = self._recode = None
 
     def _simplify(self) -> None:
         """Whether rows go to the program as SQLite gives them."""

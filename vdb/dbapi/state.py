@@ -106,6 +106,8 @@ class ConnectionState:
     """The thread that may use it; None: any."""
     opened = False
     forked = False
+    direct = False
+    """Whether statements may be run at once: nothing has to be set before, or told."""
     careful = False
     special = False
     """Whether a read needs more than to be run: it may call code of the program's, or its rows are converted."""
@@ -147,11 +149,11 @@ class ConnectionState:
                 f"thread id {self.thread} and this is thread id {here}."
             )
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether reads may go straight to SQLite: nothing has to be set before, or told."""
+    def settle(self) -> None:
+        """Something was set: find out anew how statements are run."""
         called = self.called
-        return (
+        self.reads, self.facts = {}, {}
+        self.direct = (
             self.db is not None
             and self.text_wanted is str
             and not self.limits
@@ -189,16 +191,18 @@ class ConnectionState:
         self.busy += 1
         try:
             yield
-        except Error as error:
-            raise self.told(error) from error.__cause__
-        except Warning as error:
-            if str(error) != _SEVERAL:
-                raise
-            raise ProgrammingError(_SEVERAL) from None
-        except VerityError as error:
-            raise translated(error) from error
+        except (Error, Warning, VerityError) as error:
+            raise self.seen(error) from (error if isinstance(error, VerityError) else error.__cause__)
         finally:
             self.busy -= 1
+
+    def seen(self, error: BaseException) -> BaseException:
+        """What the program sees of an error of the session's."""
+        if isinstance(error, VerityError):
+            return translated(error)
+        if isinstance(error, Error):
+            return self.told(error)
+        return ProgrammingError(_SEVERAL) if str(error) == _SEVERAL else error
 
     def told(self, error: Error) -> BaseException:
         """What the program sees of an error of SQLite's."""
@@ -217,12 +221,6 @@ class ConnectionState:
     def reading(self) -> Iterator[None]:
         """While SQLite makes rows for the program: text is as the program wants it, limits are the program's."""
         db = self.db
-        if db is None and self.backend is not None:
-            self.backend.read_text_as(self.text_wanted)
-        if db is None or (self.text_wanted is str and not self.limits):
-            with self.running():
-                yield
-            return
         before = db.text_factory
         db.text_factory = self.text_wanted
         try:
@@ -255,17 +253,30 @@ class ConnectionState:
             called.tracing.pop()
 
     def run(self, sql: str, parameters: Any, facts: Facts) -> Any:
-        """Run one statement in the session: a cursor of SQLite's, or a result."""
+        """Run one statement: a cursor of SQLite's, or a result."""
         backend = self.ready()
-        db = self.db
-        with self.reading():
-            if facts.kind is StatementKind.READ and db is not None:
-                with self.authorized():
-                    return db.execute(sql, parameters)
-            if self.called.authorizes:
-                self._ask_authorizer(sql)
-            self._attribute(backend)
+        if facts.kind is StatementKind.READ and self.db is not None:
+            with self.reading(), self.authorized():
+                return self.db.execute(sql, parameters)
+        with self.running():
+            self._prepare(backend, sql)
             return _source(backend.execute(sql, parameters))
+
+    def run_many(self, sql: str, parameters: Iterable[Any]) -> Any:
+        """Run one statement for each of the parameters."""
+        backend = self.ready()
+        if self.called.tracing:
+            parameters = self.called.tracing[-1].each(parameters)
+        with self.running():
+            self._prepare(backend, sql)
+            return _source(backend.executemany(sql, parameters))
+
+    def _prepare(self, backend: Backend, sql: str) -> None:
+        if self.called.authorizes:
+            self._ask_authorizer(sql)
+        if self.db is None:
+            backend.read_text_as(self.text_wanted)
+        self.attribute(backend)
 
     @contextmanager
     def authorized(self) -> Iterator[None]:
@@ -281,17 +292,6 @@ class ConnectionState:
         with self.authorized():
             compile_statement(self.db, sql)
 
-    def run_many(self, sql: str, parameters: Iterable[Any]) -> Any:
-        """Run one statement for each of the parameters."""
-        backend = self.ready()
-        if self.called.tracing:
-            parameters = self.called.tracing[-1].each(parameters)
-        with self.reading():
-            if self.called.authorizes:
-                self._ask_authorizer(sql)
-            self._attribute(backend)
-            return _source(backend.executemany(sql, parameters))
-
     def run_script(self, script: str) -> None:
         """Run all statements of a text; their rows are thrown away."""
         if "\0" in script:
@@ -305,7 +305,7 @@ class ConnectionState:
             facts = self.facts_of(sql)
             with self.traced(sql):
                 source = self.run(sql, (), facts)
-                with self.reading():
+                with self.running():
                     source.fetchall()
 
     def begin_if_wanted(self) -> None:
@@ -318,18 +318,21 @@ class ConnectionState:
         """Begin a transaction."""
         backend = self.ready()
         with self.traced(sql), self.running():
-            self._attribute(backend)
+            self.attribute(backend)
             backend.execute(sql)
 
-    def _attribute(self, backend: Backend) -> None:
-        backend.attribute(current(self.attribution))
+    def attribute(self, backend: Backend) -> None:
+        """Say on whose behalf the transaction is, unless it has written already."""
+        session = backend.session
+        if session is None or not session.holds_lease:
+            backend.attribute(current(self.attribution))
 
     def _remember(self, sql: str, facts: Facts) -> None:
         if len(self.facts) >= TEXTS_MAX:
             self.facts = {}
             self.reads = {}
         self.facts[sql] = facts
-        if facts.kind is StatementKind.READ and self.is_direct:
+        if facts.kind is StatementKind.READ and self.direct:
             self.reads[sql] = True
 
 
