@@ -49,7 +49,7 @@ LOCK_TIMEOUT = 5.0
 """Seconds that a session waits for the lease, unless it says otherwise; sqlite3's default."""
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
-_CONSTRAINT = 19
+_FAILING = (275, 1299, 1555, 1811, 2067, 2579)  # codes of constraints on which OR FAIL and RAISE(FAIL) act
 _MEMBER = "vdb_member"
 _SCHEMA = "vdb_schema"
 
@@ -387,7 +387,7 @@ class SqlSession:
     def _keep_partial(self, error: Any, batch: Batch, attribution: Attribution, chosen: bytes | None) -> bool:
         """A statement failed that is a transaction of its own: what it leaves (OR FAIL, the rows before) is committed,
         as SQLite does, unless that breaks a foreign key. Whether there is something to commit."""
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != _CONSTRAINT:
+        if getattr(error, "sqlite_errorcode", 0) not in _FAILING:
             return False  # another error takes back all of it, also after OR FAIL
         if not self.capture.pending() or sqlite_api.deferred_violations(self.db):
             return False

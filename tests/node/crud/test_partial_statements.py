@@ -38,6 +38,11 @@ async def test_an_error_that_is_no_constraint_leaves_nothing(start, clinic, open
         with pytest.raises(IntegrityError, match="datatype mismatch"):
             await session.execute("INSERT OR FAIL INTO t VALUES (1), ('x')")
         assert await query(session, "SELECT * FROM t") == []
+        await session.execute("CREATE TABLE s (a INTEGER PRIMARY KEY, r REAL, b BLOB) STRICT")
+        await session.execute("INSERT INTO s VALUES (1, 1.5, NULL), (2, 2.5, x'00')")
+        with pytest.raises(IntegrityError, match="cannot store BLOB"):
+            await session.execute("UPDATE s SET r = b")
+        assert await query(session, "SELECT a, r FROM s") == [(1, 1.5), (2, 2.5)]
 
 
 async def test_a_broken_deferred_key_leaves_nothing(start, clinic, opened, query) -> None:
