@@ -168,7 +168,10 @@ def test_regular_expressions_and_floor(make_engine: Callable[..., sa.Engine]) ->
         assert connection.scalar(sa.select(sa.func.floor(2.5))) == 2
 
 
-def test_threads_share_a_directory(engine: sa.Engine) -> None:
+@pytest.mark.parametrize("shared", ["a directory", "memory by name"])
+def test_threads_share(shared: str, engine: sa.Engine, make_engine: Callable[..., sa.Engine]) -> None:
+    if shared == "memory by name":
+        engine = make_engine("verity:///file:threads?mode=memory&cache=shared")
     metadata.create_all(engine)
 
     def write(number: int) -> None:

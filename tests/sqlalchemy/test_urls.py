@@ -32,6 +32,14 @@ def test_a_data_directory_is_for_all_threads() -> None:
     )
 
 
+def test_memory_that_connections_share() -> None:
+    url = make_url("verity:///file:shared?mode=memory&cache=shared&uri=true&timeout=1")
+    assert not is_memory(url)
+    given = {"timeout": 1.0, "check_same_thread": False, "uri": True}
+    assert connect_arguments(url) == (["file:shared?mode=memory&cache=shared"], given)
+    assert connect_arguments(make_url("verity:///file:/data?mode=ro"))[0] == ["file:/data?mode=ro"]
+
+
 def test_a_relative_directory_is_where_the_program_stands() -> None:
     positional, _ = connect_arguments(make_url("verity:///data"))
     assert positional == [str(Path.cwd() / "data")]
@@ -67,6 +75,7 @@ def test_what_is_asked_of_nodes_goes_along() -> None:
     [
         ("verity://me:secret@one/clinic", "has no user and no password"),
         ("verity:////data?actr=x", "has no option 'actr'; there are: name, tenant,"),
+        ("verity:////data?mode=ro", "has no option 'mode'"),
         ("verity://one/clinic?name=other", "named in the URL's path"),
     ],
 )

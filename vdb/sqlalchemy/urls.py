@@ -2,6 +2,7 @@
 
     verity://  verity:///:memory:                 a database of each connection's own, in memory
     verity:///relative/data  verity:////abs/data   a data directory
+    verity:///file:shared?mode=memory&cache=shared  one in memory for all connections, while there is one
     verity://host:7140/name?host=other:7140       a cluster; the nodes that it names are asked in turn
 
 SQLAlchemy reads one port in a URL: nodes beyond the first are `host=` options (`verity://a,b,c/name` works where all
@@ -35,6 +36,9 @@ OPTIONS: tuple[tuple[str, type], ...] = (
 )
 """What may stand behind the question mark: arguments of `connect`."""
 
+FILE_OPTIONS = ("mode", "cache", "immutable")
+"""What may stand there beside where the path begins with `file:`: see `vdb.dbapi.opening`."""
+
 REMOTE_OPTIONS = ("create", "consistency", "answer_within", "cert", "key", "ca")
 """What may stand there beside `host` where nodes are named: see `vdb.dbapi.remote`."""
 
@@ -56,6 +60,8 @@ def connect_arguments(url: URL) -> tuple[list[str], dict[str, Any]]:
     known = [name for name, _ in OPTIONS]
     if is_remote(url):
         known += ["host", *REMOTE_OPTIONS]
+    elif _is_file_uri(url):
+        known += ["uri", *FILE_OPTIONS]
     unknown = [name for name in url.query if name not in known]
     if unknown:
         raise exc.ArgumentError(f"this verity URL has no option {unknown[0]!r}; there are: {', '.join(known)}")
@@ -74,7 +80,14 @@ def connect_arguments(url: URL) -> tuple[list[str], dict[str, Any]]:
         return [MEMORY], options
     assert url.database is not None, "a URL without a database is one in memory"
     options.setdefault("check_same_thread", False)
+    if _is_file_uri(url):
+        asked = urlencode([(name, url.query[name]) for name in FILE_OPTIONS if name in url.query])
+        return [f"{url.database}{asked and '?' + asked}"], options | {"uri": True}
     return [str(Path(url.database).absolute())], options
+
+
+def _is_file_uri(url: URL) -> bool:
+    return url.database is not None and url.database.startswith("file:")
 
 
 def _addresses(url: URL) -> list[str]:
