@@ -282,10 +282,14 @@ interface VerityDb {
   sqlList @17 (tenant :UInt64, group :Text, consistency :Consistency) -> (databases :List(SqlDatabaseInfo));
 
   sqlOpen @18 (tenant :UInt64, database :Text, attribution :Attribution, lockMicros :UInt64, idleMicros :UInt64,
-               consistency :Consistency)
+               consistency :Consistency, asOf :Text)
           -> (session :UInt64, group :Text, nextOffset :UInt64);
   # lockMicros: how long a write waits for the database's one writer. idleMicros: after so long without a call a
   # transaction is rolled back; 0 or too long: the node's own limit. So are rows that nobody fetches given up.
+  #
+  # asOf: the session reads the database as it was, and writes nothing: an offset of the database's stream ("7"), a
+  # position GROUP:NUMBER, or a time ("2026-03-01T12:00:00Z"); empty: the present. nextOffset is then what it has. Any
+  # node that has the log up to there serves it; NOT_PRIMARY where more may have been acknowledged up to that moment.
 
   sqlExecute @19 (call :SqlCall, statement :SqlStatement, maxRows :UInt32) -> (answer :SqlAnswer);
   # At most maxRows rows (0: as many as fit a chunk), and no more than fit one; the others are fetched.

@@ -102,14 +102,18 @@ class Source:
         self.outcomes: list[Any] = []
         self.lines: list[Line] = []
         self.primaries: list[bool] = []
+        self.moments: list[str] = []
         self.asked: list[tuple[bytes, int]] = []
         self.calls: list[tuple[str, SqlCall | None]] = []
         self.ids = 0
 
-    async def open(self, attribution: Attribution, level: Any, *, primary: bool, timeout: float) -> Line:
+    async def open(
+        self, attribution: Attribution, level: Any, *, primary: bool, timeout: float, as_of: str = ""
+    ) -> Line:
         await trio.lowlevel.checkpoint()
         self.lines.append(Line(self))
         self.primaries.append(primary)
+        self.moments.append(as_of)
         return self.lines[-1]
 
     async def outcome(self, transaction: bytes, since_offset: int, *, timeout: float) -> SqlOutcome:
@@ -387,3 +391,13 @@ async def test_a_block_commits_or_rolls_back_and_a_session_ends(session_of) -> N
         async with session_of(source):
             _ = 1 / 0
     assert source.lines[1].dropped
+
+
+async def test_a_session_of_the_past_stays_at_its_moment(session_of) -> None:
+    source = Source()
+    session = session_of(source, as_of="2026-03-01T12:00:00Z")
+    await session.execute("SELECT 1")
+    source.script = [NotPrimary("elsewhere"), SqlAnswer()]
+    await session.execute("SELECT 1")
+    assert source.moments == ["2026-03-01T12:00:00Z", "5"]
+    assert source.primaries == [False, True]

@@ -33,6 +33,7 @@ from vdb.client.values import (
 from vdb.errors import InvalidArgument
 from vdb.kernel.command import Expected
 from vdb.limits import EVENTS_PER_APPEND_MAX, STREAM_NAME_BYTES_MAX
+from vdb.sql.moment import AnyMoment, moment_text, parse_moment
 from vdb.types import (
     GLOBAL_GROUP,
     U64_MAX,
@@ -168,13 +169,15 @@ class AsyncFace:
         idle_timeout: float = 0.0,
         consistency: Consistency | str = LINEARIZABLE,
         at_least: Position | str | None = None,
+        as_of: AnyMoment | None = None,
         timeout: float | None = None,
     ) -> RemoteSession:
         """A session of a SQL database, for `with`. Its first call opens it: UnknownDatabase if there is none.
 
         `actor`, `purpose` and `metadata` go with each transaction into the log. `lock_timeout`: seconds to wait while
         others write (DatabaseLocked). `idle_timeout`: seconds after which the node rolls back a transaction that
-        nobody goes on with; 0: the node's own limit.
+        nobody goes on with; 0: the node's own limit. `as_of`: read the database as it was, at an offset of its log, a
+        position or a time (InvalidArgument if it never was so); then whatever writes is refused.
         """
         check_text(database, "a database's name")
         for text in (actor, purpose, *(metadata or {}), *(metadata or {}).values()):
@@ -185,6 +188,7 @@ class AsyncFace:
             attribution=Attribution(actor=actor, purpose=purpose, metadata=dict(metadata or {})),
             level=read_level(consistency, at_least),
             timeout=self._seconds(timeout),
+            as_of="" if as_of is None else moment_text(parse_moment(as_of)),
         )
 
     async def publish(

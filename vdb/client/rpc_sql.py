@@ -202,6 +202,7 @@ class RpcSql:
         level: ReadLevel,
         primary: bool,
         timeout: float,
+        as_of: str,
     ) -> RpcLine:
         """A session, at the primary or anywhere. UnknownDatabase; Unreachable."""
 
@@ -212,6 +213,7 @@ class RpcSql:
             params.lockMicros = int(lock_timeout * 1e6)
             params.idleMicros = int(idle_timeout * 1e6)
             rpc_codec.write_level(params, level)
+            params.asOf = as_of
 
         backoff = Backoff(self._entropy)
         last: VerityError | None = None
@@ -229,6 +231,8 @@ class RpcSql:
                 except ELSEWHERE as error:
                     last = error
                     self._router.refused(group, link, error)
+                    if group is None and isinstance(error, NotPrimary):
+                        group = await self._group(tenant, name, timeout)
                 else:
                     self._router.succeeded(group)
                     return RpcLine(link, results.session, results.nextOffset, self._router, group, self._entropy)
@@ -269,7 +273,9 @@ class RpcSqlSource:
     _lock_timeout: float
     _idle_timeout: float
 
-    async def open(self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float) -> RpcLine:
+    async def open(
+        self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float, as_of: str = ""
+    ) -> RpcLine:
         return await self._sql.open(
             self._tenant,
             self._name,
@@ -279,6 +285,7 @@ class RpcSqlSource:
             level=level,
             primary=primary,
             timeout=timeout,
+            as_of=as_of,
         )
 
     async def outcome(self, transaction: bytes, since_offset: int, *, timeout: float) -> SqlOutcome:

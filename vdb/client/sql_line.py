@@ -34,7 +34,7 @@ class SqlLine(Protocol):
 
     @property
     def next_offset(self) -> int:
-        """Of the database's stream, when the session was opened."""
+        """Of the database's stream, when the session was opened; of the past, where it reads that."""
 
     def new_id(self) -> bytes:
         """16 random bytes, for a transaction."""
@@ -75,6 +75,9 @@ class SqlLine(Protocol):
 class SqlSource(Protocol):
     """Where lines come from. Bound to one database."""
 
-    async def open(self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float) -> SqlLine: ...
+    async def open(
+        self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float, as_of: str = ""
+    ) -> SqlLine:
+        """A session at the primary, or at any node. `as_of`: a moment of the past to read; empty: the present."""
 
     async def outcome(self, transaction: bytes, since_offset: int, *, timeout: float) -> SqlOutcome: ...

@@ -16,6 +16,7 @@ Rules
   committed, or nothing of it remains and never will. IndefiniteError is raised only while nobody can tell.
 - A statement that was committed and whose answer was lost gives no rows and no counts (`rowcount` -1); if it returns
   rows, that is IndefiniteError as well, saying where it was committed.
+- A session of the past stays at one moment of it: whichever node it goes on at, it reads the same.
 - What was set by PRAGMA is set again wherever the session goes on. TEMP objects live and die with the node's session.
 - A caller that is cancelled, or runs out of time, has lost the session's transaction.
 """
@@ -68,7 +69,14 @@ class RemoteSession:
     """See the module's docstring. Opened by its first call, or on entering it."""
 
     def __init__(
-        self, source: SqlSource, *, attribution: Attribution, level: ReadLevel, timeout: float, name: str
+        self,
+        source: SqlSource,
+        *,
+        attribution: Attribution,
+        level: ReadLevel,
+        timeout: float,
+        name: str,
+        as_of: str = "",
     ) -> None:
         self.name = name
         """The database's."""
@@ -86,7 +94,8 @@ class RemoteSession:
         self._attribution = attribution
         self._said = attribution
         self._line: SqlLine | None = None
-        self._primary = level is Consistency.LINEARIZABLE
+        self._as_of = as_of
+        self._primary = level is Consistency.LINEARIZABLE and not as_of
         self._turn = anyio.Lock()
         self._transaction = b""
         self._offset = 0
@@ -365,10 +374,16 @@ class RemoteSession:
                 raise AssertionError("a transaction lives on a line")
             self._line = await self._set_up(
                 await self._source.open(
-                    self._attribution, self.level, primary=self._primary, timeout=max(seconds, 0.1)
+                    self._attribution,
+                    self.level,
+                    primary=self._primary,
+                    timeout=max(seconds, 0.1),
+                    as_of=self._as_of,
                 ),
                 seconds,
             )
+            if self._as_of:
+                self._as_of = str(self._line.next_offset)  # wherever it goes on, it is the same state
             self._said = self._attribution
             self._offset = self._line.next_offset
             self.total_changes = 0

@@ -13,6 +13,7 @@ from vdb.client.sql_session import RemoteSession
 from vdb.client.sync_sql import Run, SyncSession
 from vdb.client.values import Event, NodeStatus, Published, Rows, StreamAppend, StreamInfo, Where
 from vdb.kernel.command import Expected
+from vdb.sql.moment import AnyMoment
 from vdb.types import Consistency, DataClass, GroupId, Position, Region
 
 T = TypeVar("T")
@@ -108,6 +109,7 @@ class SyncFace:
         idle_timeout: float = 0.0,
         consistency: Consistency | str = LINEARIZABLE,
         at_least: Position | str | None = None,
+        as_of: AnyMoment | None = None,
         timeout: float | None = None,
     ) -> SyncSession:
         """A session of a SQL database, for `with`. See `AsyncFace.sql`."""
@@ -122,6 +124,7 @@ class SyncFace:
                 idle_timeout=idle_timeout,
                 consistency=consistency,
                 at_least=at_least,
+                as_of=as_of,
                 timeout=timeout,
             )
 

@@ -8,7 +8,6 @@ with vdb.open_crud("data", migrations="migrations", keys="root.key") as clinic:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from types import TracebackType
 from typing import Any
 
@@ -22,14 +21,11 @@ from vdb.embedded.past import diff, history, restore
 from vdb.sql.diffing import TableDiff
 from vdb.sql.history import Version
 from vdb.sql.migrations import Applied, Migration, load_migrations
-from vdb.sql.moment import Moment, parse_moment
+from vdb.sql.moment import AnyMoment, parse_moment
 from vdb.types import DataClass, Position, Region
 
 Migrations = StrPath | Mapping[str, str] | None
 """A directory of files NNNN_name.sql, or their texts by their names."""
-
-AnyMoment = int | str | datetime | Position | Moment
-"""An offset of the database's log, a position, or a time."""
 
 
 class SqlDatabase:

@@ -331,8 +331,6 @@ def open_remote(url: str, *, timeout: float, keys: Any, tenant: int, as_of: Any)
     """
     if keys is not None:
         raise NotSupportedError("`keys` are for a data directory: nodes have their own")
-    if as_of is not None:
-        raise NotSupportedError("`as_of` isn't for databases of a cluster")
     target = parse_url(url, tenant)
     key = (target.addresses, target.tenant, target.tls)
     with _lock:
@@ -348,6 +346,7 @@ def open_remote(url: str, *, timeout: float, keys: Any, tenant: int, as_of: Any)
             target.name,
             lock_timeout=timeout,
             consistency="stale" if target.stale else "linearizable",
+            as_of=as_of,
             timeout=target.answer_within,
         )
         session.__enter__()

@@ -15,6 +15,7 @@ from vdb.errors import NotPrimary, NotReady
 from vdb.node.crud.server_session import ServerSession
 from vdb.node.crud.sessions import NodeSessions
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
+from vdb.sql.moment import parse_moment
 from vdb.types import ReadLevel
 
 PAUSE_SECONDS = 0.02
@@ -27,7 +28,7 @@ class ServiceLine:
     def __init__(self, sessions: NodeSessions, session: ServerSession) -> None:
         self._sessions = sessions
         self._session = session
-        self.next_offset = session.database.applied
+        self.next_offset = session.next_offset
 
     def new_id(self) -> bytes:
         return self._session.database.new_id()
@@ -85,7 +86,9 @@ class ServiceSource:
     _lock_timeout: float
     _idle_timeout: float
 
-    async def open(self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float) -> ServiceLine:
+    async def open(
+        self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float, as_of: str = ""
+    ) -> ServiceLine:
         session = await self._sessions.open(
             self._tenant,
             self._name,
@@ -93,6 +96,7 @@ class ServiceSource:
             lock_seconds=self._lock_timeout,
             idle_seconds=self._idle_timeout,
             level=level,
+            moment=parse_moment(as_of) if as_of else None,
         )
         return ServiceLine(self._sessions, session)
 
@@ -159,9 +163,11 @@ class HopSource:
     _inner: SqlSource
     _loop: LoopThread
 
-    async def open(self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float) -> HopLine:
+    async def open(
+        self, attribution: Attribution, level: ReadLevel, *, primary: bool, timeout: float, as_of: str = ""
+    ) -> HopLine:
         line = await self._loop.call_async(
-            partial(self._inner.open, attribution, level, primary=primary, timeout=timeout)
+            partial(self._inner.open, attribution, level, primary=primary, timeout=timeout, as_of=as_of)
         )
         return HopLine(line, self._loop)
 

@@ -20,6 +20,7 @@ from vdb.node.rpc_face import RpcFace, read_level, read_origin
 from vdb.node.writes import Failure
 from vdb.rpc.server import IncomingCall
 from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
+from vdb.sql.moment import parse_moment
 from vdb.wire.sql_api import parameters_from, rows_into
 
 
@@ -113,10 +114,18 @@ class SqlDoor:
         tenant, name, level = params.tenant, params.database, read_level(params.consistency)
         attribution = _attribution(params.attribution) or NOBODY
         lock_seconds, idle_seconds = params.lockMicros / 1e6, params.idleMicros / 1e6
+        as_of = str(params.asOf)
+        moment = parse_moment(as_of) if as_of else None
 
         async def run() -> None:
             session = await self._sessions.open(
-                tenant, name, attribution=attribution, lock_seconds=lock_seconds, idle_seconds=idle_seconds, level=level
+                tenant,
+                name,
+                attribution=attribution,
+                lock_seconds=lock_seconds,
+                idle_seconds=idle_seconds,
+                level=level,
+                moment=moment,
             )
             if call.cancelled:
                 with trio.CancelScope(shield=True):
@@ -129,7 +138,7 @@ class SqlDoor:
             def build(results: Any) -> None:
                 results.session = number
                 results.group = session.database.reader.group.name
-                results.nextOffset = session.database.applied
+                results.nextOffset = session.next_offset
 
             call.respond(build)
 

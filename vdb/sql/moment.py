@@ -28,7 +28,11 @@ class Moment:
     """Microseconds UTC."""
 
 
-def parse_moment(value: int | str | datetime | Position | Moment) -> Moment:
+AnyMoment = int | str | datetime | Position | Moment
+"""A moment in any of its forms."""
+
+
+def parse_moment(value: AnyMoment) -> Moment:
     """InvalidArgument for anything that names no moment."""
     if isinstance(value, Moment):
         return value
@@ -41,6 +45,20 @@ def parse_moment(value: int | str | datetime | Position | Moment) -> Moment:
     if isinstance(value, str):
         return _parse_text(value.strip())
     raise InvalidArgument(f"a moment is {_FORMS}; found {type(value).__name__}")
+
+
+def moment_text(moment: Moment) -> str:
+    """The text of a moment, which `parse_moment` reads. InvalidArgument for a time beyond the calendar."""
+    if moment.offset is not None:
+        return str(moment.offset)
+    if moment.position is not None:
+        return str(moment.position)
+    if moment.timestamp is None:
+        raise InvalidArgument(f"a moment is {_FORMS}; found none of them")
+    try:
+        return (_EPOCH + timedelta(microseconds=moment.timestamp)).isoformat()
+    except OverflowError:
+        raise InvalidArgument(f"a time lies in the years 1 to 9999; found {moment.timestamp} µs") from None
 
 
 def _parse_text(text: str) -> Moment:

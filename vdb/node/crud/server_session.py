@@ -38,12 +38,13 @@ from vdb.limits import (
 )
 from vdb.marks import mark
 from vdb.node.crud.bridge import LoopBridge
+from vdb.node.crud.copies import AsOf
 from vdb.node.crud.database import CrudDatabase
 from vdb.projections.store import Binding, interrupt, total_changes
 from vdb.sql import sqlite_api
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlStatement
 from vdb.sql.migrations import apply_next, load_migrations
-from vdb.sql.results import Result
+from vdb.sql.results import Result, live
 from vdb.sql.session import SqlSession
 from vdb.sql.verdict import StatementKind
 from vdb.types import Consistency, Position, ReadLevel
@@ -58,6 +59,7 @@ BATCH_BYTES = 8 * SQL_CHUNK_BYTES
 """Of the rows that one batch answers, about."""
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_READS = (StatementKind.READ, StatementKind.EXPLAIN)
 _CONTROL = (StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.ROLLBACK)
 _ENDS = (StatementKind.COMMIT, StatementKind.ROLLBACK, StatementKind.RELEASE, StatementKind.ROLLBACK_TO)
 _NO_CALL = SqlCall()
@@ -74,6 +76,7 @@ class ServerSession:
         bridge: LoopBridge,
         idle_seconds: float,
         is_void: Callable[[bytes], bool],
+        as_of: AsOf | None = None,
     ) -> None:
         self.database = database
         self.session = session
@@ -84,12 +87,19 @@ class ServerSession:
         self._bridge = bridge
         self._is_void = is_void
         self._view = database.view
+        self._as_of = as_of
+        """What is read instead of the present."""
         self._queue: deque[trio.Event] = deque()
         self._cursors: dict[int, Result] = {}
         self._serial = 0
         self._ended = ""
         """Why the last transaction ended, if the caller hasn't heard of it."""
         self._closed = False
+
+    @property
+    def next_offset(self) -> int:
+        """Of the database's stream, as far as the session reads it."""
+        return self.database.applied if self._as_of is None else self._as_of.offset
 
     # Turns -----------------------------------------------------------------------------------------------------
 
@@ -193,7 +203,8 @@ class ServerSession:
 
         async def work() -> SqlAnswer:
             if self.session.in_transaction:
-                self._check_view()
+                if self._as_of is None:
+                    self._check_view()
                 await self.session.commit()
             return self._answer(Result(), [], 0)
 
@@ -248,7 +259,17 @@ class ServerSession:
             self._closed = True
             self._cursors.clear()
             with suppress(trio.ClosedResourceError):
-                await self.database.end(self.session)
+                await self._end()
+
+    async def _end(self) -> None:
+        if self._as_of is None:
+            await self.database.end(self.session)
+            return
+        try:
+            await self.session.close()
+            await self._as_of.file.disconnect(self.session.db)
+        finally:
+            await self._as_of.close()
 
     # -- within a turn
 
@@ -290,9 +311,12 @@ class ServerSession:
 
     async def _statement(self, call: SqlCall, statement: SqlStatement, max_rows: int) -> SqlAnswer:
         _check_text(statement.sql)
-        await self._before(call, statement.sql)
-        result = await self.session.execute(statement.sql, statement.parameters)
-        rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
+        kind = await self._before(call, statement.sql)
+        if kind in _READS:
+            result, rows, more = await self._read(statement, max_rows)
+        else:
+            result = await self.session.execute(statement.sql, statement.parameters)
+            rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
         cursor = 0
         if more:
             if len(self._cursors) >= SQL_CURSORS_MAX:
@@ -308,7 +332,8 @@ class ServerSession:
         answers: list[SqlAnswer] = []
         if alone:
             # One that may be read anywhere takes no lease unless it must.
-            begin = "BEGIN IMMEDIATE" if call.level is Consistency.LINEARIZABLE else "BEGIN"
+            anywhere = call.level is not Consistency.LINEARIZABLE or self._as_of is not None
+            begin = "BEGIN" if anywhere else "BEGIN IMMEDIATE"
             await self._before(call, begin)
             await self.session.execute(begin)
         room = BATCH_BYTES
@@ -332,8 +357,23 @@ class ServerSession:
             answers.append(self._answer(Result(), [], 0))
         return answers
 
-    async def _before(self, call: SqlCall, sql: str) -> None:
-        """What a statement needs of the log before it runs."""
+    async def _read(self, statement: SqlStatement, max_rows: int) -> tuple[Result, list[Row], bool]:
+        """Run what only reads, and take its first rows, in one go."""
+
+        def work() -> tuple[Result, list[Row], bool]:
+            result = live(self.session.db.execute(statement.sql, statement.parameters))
+            return (result, *_take(result, _count(max_rows), SQL_CHUNK_BYTES))
+
+        try:
+            return await self._bridge.off_loop(work)
+        except Binding.Error:
+            self.session.notice()
+            raise
+
+    async def _before(self, call: SqlCall, sql: str) -> StatementKind:
+        """What a statement needs of the log before it runs; what it is."""
+        if self._as_of is not None:
+            return
         known = self.session.classifier.cached(sql)
         if not self.session.in_transaction and (known is None or known.kind not in (*_WRITES, *_ENDS)):
             await self._reach(call.level)
@@ -344,6 +384,7 @@ class ServerSession:
             or (verdict.kind in _ENDS and self.session.holds_lease)
         ):
             self._check_view()
+        return verdict.kind
 
     async def _reach(self, level: ReadLevel) -> None:
         """Wait until the file is as fresh as a read wants it. NotPrimary, NotReady."""
@@ -374,8 +415,7 @@ class ServerSession:
     async def _rows(self, result: Result, max_rows: int, room: int) -> tuple[list[Row], bool]:
         if result.description is None:
             return [], False
-        count = min(max_rows or SQL_ROWS_PER_CHUNK, SQL_ROWS_PER_CHUNK)
-        return await self._bridge.off_loop(lambda: _take(result, count, room))
+        return await self._bridge.off_loop(lambda: _take(result, _count(max_rows), room))
 
     def _answer(self, result: Result, rows: list[Row], cursor: int) -> SqlAnswer:
         description = result.description
@@ -389,7 +429,7 @@ class ServerSession:
             lastrowid=result.lastrowid,
             in_transaction=self.session.in_transaction,
             position=None if logged is None else logged.position,
-            next_offset=self.database.applied,
+            next_offset=self.next_offset,
             total_changes=total_changes(self.session.db) - self.session.own_changes,
         )
 
@@ -421,6 +461,10 @@ class ServerSession:
 def _check_text(sql: str) -> None:
     if len(sql) > SQL_STATEMENT_BYTES_MAX:
         raise TooLarge(f"a statement has at most {SQL_STATEMENT_BYTES_MAX} characters; found {len(sql)}")
+
+
+def _count(max_rows: int) -> int:
+    return min(max_rows or SQL_ROWS_PER_CHUNK, SQL_ROWS_PER_CHUNK)
 
 
 def _take(result: Result, count: int, room: int) -> tuple[list[Row], bool]:

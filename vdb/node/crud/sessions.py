@@ -8,24 +8,30 @@ later view, in which the session writes nothing any more.
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import trio
+from attrs import asdict
 
 from vdb.changes import Attribution
 from vdb.errors import InvalidArgument, NotReady, Overloaded, UnknownDatabase, UnknownStream, UnknownTenant
 from vdb.limits import SQL_IDLE_SECONDS, SQL_LOCK_SECONDS_MAX, SQL_SESSIONS_MAX, SQL_VOIDED_MAX
 from vdb.marks import mark
 from vdb.node.crud.bridge import LoopBridge
+from vdb.node.crud.copies import AsOf
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.databases import CrudDatabases, DatabaseInfo
 from vdb.node.crud.following import read_transactions
+from vdb.node.crud.moments import resolve
 from vdb.node.crud.server_session import ServerSession
 from vdb.node.service import Service
 from vdb.projections.store import set_text_factory
 from vdb.sql.answers import SqlOutcome
 from vdb.sql.capture_rows import text_or_raw
+from vdb.sql.moment import Moment
 from vdb.sql.names import STREAM_PREFIX
+from vdb.sql.past import Past
+from vdb.sql.session import SqlSession
 from vdb.types import Consistency, Position, ReadLevel
 from vdb.wire.sql_begin import TRANSACTION_ID_SIZE
 
@@ -75,25 +81,35 @@ class NodeSessions:
         lock_seconds: float,
         idle_seconds: float = SQL_IDLE_SECONDS,
         level: ReadLevel = Consistency.LINEARIZABLE,
+        moment: Moment | None = None,
     ) -> ServerSession:
-        """A new session. UnknownDatabase, Overloaded, NotPrimary, NotReady. `close` it."""
+        """A new session. UnknownDatabase, Overloaded, NotPrimary, NotReady. `close` it.
+
+        `moment`: it reads the database as it was then (InvalidArgument if it never was so), and writes nothing.
+        """
         if len(self._open) + self._opening >= SQL_SESSIONS_MAX:
             raise Overloaded(f"{SQL_SESSIONS_MAX} SQL sessions are open on this node: close some, or try again later")
         self._opening += 1
         try:
-            database = await self._find(tenant, name, level)
-            file = database.file
-            bridge = LoopBridge(file)
-            session = await database.session(
-                bridge=bridge,
-                attribution=attribution,
-                lock_timeout=min(max(lock_seconds, 0.0), SQL_LOCK_SECONDS_MAX),
-            )
+            as_of: AsOf | None = None
+            if moment is not None:
+                database = await self._find_past(tenant, name, moment, level)
+                as_of = await self.databases.travel.as_of(database, **asdict(moment, recurse=False))
+                bridge, session = await _open_past(as_of)
+            else:
+                database = await self._find(tenant, name, level)
+                bridge = LoopBridge(database.file)
+                session = await database.session(
+                    bridge=bridge,
+                    attribution=attribution,
+                    lock_timeout=min(max(lock_seconds, 0.0), SQL_LOCK_SECONDS_MAX),
+                )
             set_text_factory(session.db, text_or_raw)
         finally:
             self._opening -= 1
         made = ServerSession(
             database=database,
+            as_of=as_of,
             session=session,
             bridge=bridge,
             idle_seconds=min(idle_seconds, SQL_IDLE_SECONDS) if idle_seconds > 0 else SQL_IDLE_SECONDS,
@@ -170,7 +186,27 @@ class NodeSessions:
             raise UnknownDatabase(f"tenant {tenant} has no SQL database {name!r}") from None
         return await self.databases.open(tenant, name)
 
+    async def _find_past(self, tenant: int, name: str, moment: Moment, level: ReadLevel) -> CrudDatabase:
+        """The database, if what its log has up to a moment is settled here: what lies after it is there as well."""
+        with suppress(UnknownDatabase, InvalidArgument):
+            database = await self._find(tenant, name, Consistency.STALE)
+            offset = await resolve(database, **asdict(moment, recurse=False))
+            if moment.offset is not None or offset < database.logged_offset:
+                return database
+        return await self._find(tenant, name, level)
+
     def _make_void(self, transaction: bytes) -> None:
         self._void[transaction] = None
         if len(self._void) > SQL_VOIDED_MAX:
             del self._void[next(iter(self._void))]
+
+
+async def _open_past(as_of: AsOf) -> tuple[LoopBridge, SqlSession]:
+    """A session on a database as it was. If that fails, it is let go."""
+    try:
+        db = await as_of.connect()
+    except BaseException:
+        await as_of.close()
+        raise
+    bridge = LoopBridge(as_of.file)
+    return bridge, SqlSession(db, Past(as_of.offset), bridge)

@@ -1,0 +1,105 @@
+"""The past of a database at a node in another process: told as where its data directory is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vdb import dbapi
+
+KEY = b64encode(bytes(range(32))).decode()
+REGION = "ap-southeast-2"
+
+
+@contextmanager
+def node_at(folder: Path) -> Iterator[str]:
+    """A real node; its address."""
+    command = [sys.executable, "-m", "vdb.cli", "start", "--data-dir", str(folder)]
+    command += ["--region", REGION, "--address", "127.0.0.1:0", "--json"]
+    environment = {**os.environ, "VDB_ROOT_KEY": KEY}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as node:
+        assert node.stdout is not None
+        try:
+            yield json.loads(node.stdout.readline())["address"]
+        finally:
+            node.terminate()
+
+
+STATEMENTS = (
+    "CREATE TABLE patients (id INTEGER PRIMARY KEY, name TEXT, photo BLOB, weight REAL)",
+    "INSERT INTO patients VALUES (1, 'Ada', x'00ff', 61.5), (2, CAST(x'ff' AS TEXT), NULL, -1e300)",
+    "UPDATE patients SET name = 'Ada L.' WHERE id = 1",
+    "ALTER TABLE patients ADD COLUMN note TEXT",
+    "UPDATE patients SET id = 7, note = 'moved' WHERE id = 1",
+    "DELETE FROM patients WHERE id = 2",
+)
+
+
+def fill(connect: Any) -> None:
+    connection = connect(isolation_level=None, actor="dr.lee", purpose="treatment", metadata={"request": "7"})
+    for statement in STATEMENTS:
+        connection.execute(statement)
+    connection.close()
+
+
+def states(connect: Any) -> list[Any]:
+    """What each moment reads."""
+    found = []
+    for moment in (*range(0, 30, 3), "2200-01-01T00:00:00Z", datetime(2200, 1, 1, tzinfo=UTC)):
+        try:
+            past = connect(as_of=moment)
+        except dbapi.Error as error:
+            found.append(str(error))
+            continue
+        past.text_factory = bytes
+        exists = past.execute("SELECT count(*) FROM sqlite_master WHERE name = 'patients'").fetchone()[0]
+        found.append(past.execute("SELECT * FROM patients").fetchall() if exists else None)
+        past.close()
+    return found
+
+
+def refusals(connect: Any) -> list[str]:
+    past = connect(as_of=12, isolation_level=None)
+    found = []
+    for statement in ("INSERT INTO patients (id) VALUES (9)", "DROP TABLE patients", "BEGIN IMMEDIATE"):
+        with pytest.raises(dbapi.Error) as caught:
+            past.execute(statement)
+        found.append(f"{type(caught.value).__name__}: {caught.value}")
+    past.close()
+    return found
+
+
+QUESTIONS = (states, refusals)
+
+
+def test_the_same_is_told_from_afar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VDB_ROOT_KEY", KEY)
+    folder = tmp_path / "data"
+    with node_at(folder) as address:
+
+        def remote(**options: Any) -> Any:
+            return dbapi.connect(f"verity://{address}/clinic?create=true", **options)
+
+        fill(remote)
+        far = [question(remote) for question in QUESTIONS]
+
+    def local(**options: Any) -> Any:
+        return dbapi.connect(str(folder), name="clinic", region=REGION, **options)
+
+    anchor = local()  # keeps the node of this process running
+    assert far == [question(local) for question in QUESTIONS]
+    anchor.close()
+    assert far[0][-1] == [(7, b"Ada L.", b"\x00\xff", 61.5, b"moved")]
+    assert far[0][-1] == far[0][-2]
