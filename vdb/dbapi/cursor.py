@@ -171,6 +171,8 @@ class Cursor:
                 state.begin_if_wanted()
             with state.traced(sql):
                 source = state.run_many(sql, rows) if many else state.run(sql, parameters_of(parameters), facts)
+        if facts.kind is StatementKind.EMPTY:
+            return
         self._source = source
         if state.text_wanted is not str and state.db is not None and facts.kind is not StatementKind.READ:
             self._recode = state.text_wanted
