@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from functools import cache
 from types import TracebackType
 
 from attrs import frozen
@@ -34,10 +33,8 @@ from vdb.ports import Connection
 from vdb.projections.store import (
     SeveralStatements,
     SqliteError,
-    close_sqlcipher,
     compile_statement,
     in_transaction,
-    open_plain_memory,
     set_authorizer,
 )
 from vdb.sql import refusals as actions
@@ -102,7 +99,7 @@ class StatementKind(Enum):
 
 @frozen(kw_only=True)
 class Verdict:
-    """What a statement is. Names are as the schema spells them, each once, in the order in which SQLite met them."""
+    """What a statement is. Names are as SQLite met them, in that order: spelled as in the schema, or as in the text."""
 
     kind: StatementKind
     returns_rows: bool = False
@@ -152,7 +149,10 @@ _WRITES = (actions.INSERT, actions.UPDATE, actions.DELETE)
 
 
 class Classifier:
-    """Verdicts for one connection, which is in manual transaction mode. Not for several threads at once."""
+    """Verdicts for one connection, which is in manual transaction mode and has nobody's functions yet.
+
+    Not for several threads at once.
+    """
 
     def __init__(self, db: Connection, *, cache_size: int = CACHE_SIZE, trusted: bool = False) -> None:
         self._db = db
@@ -165,6 +165,9 @@ class Classifier:
         self._old: dict[str, Verdict] = {}
         self._generation = max(1, cache_size // 2)
         set_authorizer(db, self._authorizer)
+        with self.trusting():
+            self._provided = dict.fromkeys(_registered(db))
+            """Functions that came with the library or from the world: every node has them."""
 
     @property
     def user_authorizer(self) -> UserAuthorizer | None:
@@ -284,7 +287,7 @@ class Classifier:
         """Functions that this connection registered, in lower case."""
         with self.trusting():
             found = _registered(self._db)
-        return {name.lower(): None for name in found if name not in _shipped_functions()}
+        return {name.lower(): None for name in found if name not in self._provided}
 
 
 class _Authorizer:
@@ -328,18 +331,9 @@ class _Trust:
 
 
 def _registered(db: Connection) -> list[str]:
+    """Functions that aren't SQLite's own, or that stand in for one of its own."""
     rows = db.execute("SELECT DISTINCT name FROM pragma_function_list WHERE NOT builtin").fetchall()
     return [name.decode() if isinstance(name, bytes) else name for (name,) in rows]  # the owner may want text as bytes
-
-
-@cache
-def _shipped_functions() -> tuple[str, ...]:
-    """Functions that come with the library without being SQLite's own: of full text search, of SQLCipher."""
-    db = open_plain_memory()
-    try:
-        return tuple(_registered(db))
-    finally:
-        close_sqlcipher(db)
 
 
 def _check_actions(recorded: tuple[Action, ...], words: tuple[str, ...]) -> None:
