@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import trio
 
@@ -359,9 +359,10 @@ class ServerSession:
 
     async def _read(self, statement: SqlStatement, max_rows: int) -> tuple[Result, list[Row], bool]:
         """Run what only reads, and take its first rows, in one go."""
+        parameters: Any = statement.parameters  # SQLite's binding takes mappings as well
 
         def work() -> tuple[Result, list[Row], bool]:
-            result = live(self.session.db.execute(statement.sql, statement.parameters))
+            result = live(self.session.db.execute(statement.sql, parameters))
             return (result, *_take(result, _count(max_rows), SQL_CHUNK_BYTES))
 
         try:
@@ -373,7 +374,7 @@ class ServerSession:
     async def _before(self, call: SqlCall, sql: str) -> StatementKind:
         """What a statement needs of the log before it runs; what it is."""
         if self._as_of is not None:
-            return
+            return (await self.session.verdict(sql)).kind
         known = self.session.classifier.cached(sql)
         if not self.session.in_transaction and (known is None or known.kind not in (*_WRITES, *_ENDS)):
             await self._reach(call.level)
