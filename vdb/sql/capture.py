@@ -221,7 +221,9 @@ class Capture:
             return False
         mark("sql.made_way")
         changes = self._changes()
+        self._sweep(self._read_state()[2])
         with self._trusting(), self._own_text():
+            self._nested = []
             self._remove_all()
             self._settle()
             self._restore_changes(changes)

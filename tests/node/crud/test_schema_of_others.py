@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+from vdb.projections.store import SqliteError
+
 
 async def test_a_column_that_another_session_renamed(start, clinic, opened, query) -> None:
     async with start() as node:
@@ -20,3 +24,17 @@ async def test_a_column_that_another_session_renamed(start, clinic, opened, quer
     async with start() as node:
         again = await node.service.databases.open(1, "clinic")
         assert again.applied == database.applied
+
+
+async def test_a_guard_that_a_rollback_took_away(start, clinic, opened, query) -> None:
+    async with start() as node, opened(await clinic(node)) as session:
+        await session.execute("PRAGMA foreign_keys = ON")
+        await session.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, up REFERENCES t ON UPDATE CASCADE, b UNIQUE)")
+        await session.execute("INSERT INTO t VALUES (1, 1, 1)")
+        await session.execute("BEGIN")
+        await session.execute("UPDATE OR REPLACE t SET a = a + 1")
+        await session.execute("ROLLBACK")
+        with pytest.raises(SqliteError, match="no such table: u"):
+            await session.execute("INSERT INTO u VALUES (1)")
+        await session.execute("INSERT INTO t VALUES (3, 1, 3)")
+        assert await query(session, "SELECT a FROM t") == [(1,), (3,)]
