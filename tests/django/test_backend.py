@@ -80,7 +80,6 @@ def test_what_the_database_can_do(connect: Connect) -> None:
     features = connect().features
     assert features.can_alter_table_drop_column
     assert features.can_return_rows_from_bulk_insert
-    assert not features.can_clone_databases
     assert not [reason for reason in features.django_test_skips if "JSON path" in reason]
 
 
@@ -122,8 +121,25 @@ def test_a_test_database_may_be_a_directory(
     creation._create_test_db(0, autoclobber=True)
     assert not (tmp_path / "test-data").exists()
     creation._destroy_test_db(str(tmp_path / "test-data"), 0)
-    with pytest.raises(NotSupportedError, match="without --parallel"):
-        creation._clone_test_db("1", 0)
+
+
+def test_workers_have_what_the_test_database_has(connect: Connect) -> None:
+    connection = connect(NAME="file:parent?mode=memory&cache=shared", OPTIONS={"keys": None})
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE child (x REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)")
+        cursor.execute("CREATE TABLE parent (id integer PRIMARY KEY AUTOINCREMENT)")
+        cursor.execute("INSERT INTO parent VALUES (7)")
+        cursor.execute("INSERT INTO child VALUES (7)")
+    connection.creation._clone_test_db("1", 0)
+    parents = connection.connection
+    connection.creation.setup_worker_connection(1)
+    parents.close()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM child")
+        cursor.execute("INSERT INTO parent DEFAULT VALUES")
+        cursor.execute("SELECT id FROM parent")
+        assert cursor.fetchall() == [(7,), (8,)]
+        assert connection.introspection.table_names(cursor) == ["child", "parent"]
 
 
 def test_memory_is_shared_by_name(connect: Connect) -> None:

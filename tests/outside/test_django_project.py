@@ -76,9 +76,10 @@ def test_the_same_results_as_on_plain_sqlite(folder: Path) -> None:
 def test_the_projects_own_tests_run_in_memory(folder: Path) -> None:
     manage = managing(folder, OURS, "data")
     manage("-m", "django", "makemigrations", "clinic")
-    said = manage("-m", "django", "test", "--noinput")
-    assert "Ran 10 tests" in said
-    assert "OK" in said
+    for processes in ("1", "2"):
+        said = manage("-m", "django", "test", "--noinput", "--parallel", processes)
+        assert "Ran 10 tests" in said
+        assert "OK" in said
 
 
 def test_migrations_go_forth_and_back(folder: Path) -> None:

@@ -14,8 +14,6 @@ class DatabaseFeatures(sqlite.DatabaseFeatures):  # type: ignore[misc]
     can_alter_table_drop_column = True
     can_return_columns_from_insert = True
     can_return_rows_from_bulk_insert = True
-    can_clone_databases = False
-    """A node doesn't live on in a forked child."""
 
     @cached_property  # type: ignore[untyped-decorator]
     def django_test_skips(self) -> dict[str, Any]:
