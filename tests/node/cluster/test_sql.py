@@ -251,3 +251,40 @@ def test_a_frozen_primary_is_left_and_a_long_call_is_given_up(in_cluster: Callab
             assert await same_everywhere(cluster) == [(1, 1), (2, 2)]
 
     in_cluster(body)
+
+
+def test_a_node_that_waits_for_a_quorum_can_be_stopped_and_its_client_goes_on(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster: Any) -> None:
+        await cluster.start(0, 1, 2)
+        told: list[str] = []
+
+        async def commit(session: Any) -> None:
+            try:
+                await session.commit()
+            except TransactionEnded:
+                told.append("ended")
+            else:
+                told.append("committed")
+
+        async with client_of(cluster) as client:
+            await prepare(cluster, client)
+            async with client.sql("clinic", timeout=60) as session:
+                await session.execute("BEGIN")
+                await session.execute("INSERT INTO t VALUES (1, 'x')")
+                primary = await cluster.primary()
+                others = [number for number in range(3) if number != primary]
+                for other in others:
+                    await cluster.crash(other)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(commit, session)
+                    await trio.sleep(0.2)
+                    assert not told
+                    with trio.fail_after(10):
+                        await cluster.stop(primary)
+                    await cluster.start(*others)
+                count = (await (await session.execute("SELECT count(*) FROM t")).fetchone())[0]
+            await cluster.start(primary)
+            assert told == ["committed" if count else "ended"]
+            assert len(await same_everywhere(cluster)) == count
+
+    in_cluster(body)
