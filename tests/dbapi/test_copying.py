@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vdb.dbapi import OperationalError
+from vdb.dbapi import DatabaseError, OperationalError
 
 SCRIPT = """
     CREATE TABLE a (id INTEGER PRIMARY KEY AUTOINCREMENT, x TEXT, y AS (upper(x)));
@@ -70,6 +70,23 @@ def test_a_backup_into_python_s_own_sqlite3(filled: Any) -> None:
     filled.backup(plain)
     assert answers(plain) == answers(filled)
     plain.close()
+
+
+def test_a_database_as_the_bytes_of_a_file(filled: Any, connect: Any) -> None:
+    data = filled.serialize()
+    plain = sqlite3.connect(":memory:")
+    plain.deserialize(data)
+    assert answers(plain) == answers(filled)
+    plain.close()
+    other = connect()
+    other.execute("CREATE TABLE old (x)")
+    other.deserialize(data)
+    assert answers(other) == answers(filled)
+    with pytest.raises(DatabaseError, match="not a database"):
+        other.deserialize(b"nonsense" * 200)
+    assert answers(other) == answers(filled)
+    with pytest.raises(OperationalError, match="unknown database x"):
+        other.serialize(name="x")
 
 
 def test_a_backup_that_fails_leaves_the_target_as_it_was(filled: Any, connect: Any) -> None:

@@ -16,7 +16,7 @@ from vdb.dbapi.attribution import own_attribution
 from vdb.dbapi.blob import Blob
 from vdb.dbapi.callbacks import Callbacks
 from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
-from vdb.dbapi.copying import copy_database, dump
+from vdb.dbapi.copying import copy_database, deserialize, dump, serialize
 from vdb.dbapi.cursor import Cursor
 from vdb.dbapi.errors import OperationalError, ProgrammingError, translated
 from vdb.dbapi.opening import open_backend
@@ -342,6 +342,16 @@ class Connection(Callbacks):
         if name not in ("main", "temp"):
             raise OperationalError(f"unknown database {name}")
         copy_database(self, target, pages=pages, progress=progress)
+
+    def serialize(self, *, name: str = "main") -> bytes:
+        """The bytes of a SQLite file, not encrypted, with the same tables and rows."""
+        self.ready()
+        return serialize(self, name)
+
+    def deserialize(self, data: Any, /, *, name: str = "main") -> None:
+        """Make this connection's database the same as that of a SQLite file, given as its bytes."""
+        self.ready()
+        deserialize(self, data, name)
 
     def close(self) -> None:
         """Roll back what is open, and end. Closing twice is harmless."""

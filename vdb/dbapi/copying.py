@@ -1,14 +1,17 @@
-"""A database as SQL: the text of a dump, and a copy into another connection, table by table.
+"""A database as SQL: the text of a dump, and a copy into another connection, table by table; as a file's bytes.
 
 VerityDB's own tables are left out: they say where a file stands in its log, and another database has another log.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 from vdb.dbapi.constants import SQLITE_DONE, SQLITE_OK
+from vdb.dbapi.errors import DatabaseError, OperationalError
 from vdb.sql.names import is_internal
 
 _ROWS_AT_ONCE = 500
@@ -60,6 +63,31 @@ def copy_database(source: Any, target: Any, *, pages: int, progress: Callable[[i
         raise
     finally:
         target.isolation_level = level
+
+
+def serialize(connection: Any, name: str) -> bytes:
+    """The bytes of a SQLite file with the same tables and rows, made by Python's own `sqlite3`."""
+    _check_name(name)
+    with closing(sqlite3.connect(":memory:")) as plain:
+        copy_database(connection, plain, pages=-1, progress=None)
+        return plain.serialize()
+
+
+def deserialize(connection: Any, data: Any, name: str) -> None:
+    """Make a database the same as that of a SQLite file. DatabaseError if the bytes are none."""
+    _check_name(name)
+    with closing(sqlite3.connect(":memory:")) as plain:
+        try:
+            plain.deserialize(data)
+            plain.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.DatabaseError as error:
+            raise DatabaseError(str(error)) from error
+        copy_database(plain, connection, pages=-1, progress=None)
+
+
+def _check_name(name: str) -> None:
+    if name != "main":
+        raise OperationalError(f"unknown database {name}")
 
 
 def _copy_steps(source: Any, target: Any) -> Iterator[None]:
