@@ -123,3 +123,23 @@ def test_a_subject_column_is_taken_away_by_migrations_alone(
     files = {**FILES, "0002_b.sql": f"{sql};\n-- vdb: no subject a\n"}
     assert [migration.name for migration in migrate(database, load_migrations(files))] == ["0002_b.sql"]
     assert run(session, "SELECT count(*) FROM vdb_subject_columns") == [0]
+
+
+def test_a_snapshot_that_is_too_old_to_write_keeps_nobody_waiting(database: LocalDatabase, session: SqlSession) -> None:
+    other = database.session(lock_timeout=0.0)
+    run(session, "BEGIN")
+    run(session, "SAVEPOINT s")
+    assert run(session, "SELECT count(*) FROM a") == [0]
+    run(other, INSERT, "other")
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"^database is locked$"):
+            run(session, INSERT, "mine")
+        assert session.in_transaction
+        assert not session.holds_lease
+    run(other, INSERT, "other")
+    run(session, "ROLLBACK TO s")
+    assert run(session, "SELECT count(*) FROM a") == [0]
+    run(session, "COMMIT")
+    run(session, INSERT, "mine")
+    assert run(other, "SELECT p FROM a") == ["other", "other", "mine"]
+    database.end(other)

@@ -6,6 +6,26 @@ beforehand.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vdb.ports import Connection
+from vdb.projections.store import in_transaction
+
+
+@contextmanager
+def all_or_nothing(db: Connection, name: str) -> Iterator[None]:
+    """A savepoint of our own: an error takes back what is within, and the transaction goes on if it is still there."""
+    db.execute(f"SAVEPOINT {name}")
+    try:
+        yield
+    except BaseException:
+        if in_transaction(db):
+            db.execute(f"ROLLBACK TO {name}")
+            db.execute(f"RELEASE {name}")
+        raise
+    db.execute(f"RELEASE {name}")
+
 
 class Savepoints:
     """Names are compared as SQLite does; of several with one name the newest is meant."""

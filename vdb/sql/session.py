@@ -20,8 +20,8 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,7 +38,7 @@ from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
 from vdb.sql.meta import Place, advance
 from vdb.sql.noticing import NoticingBridge
 from vdb.sql.results import Result, buffered, live, returned
-from vdb.sql.savepoints import Savepoints
+from vdb.sql.savepoints import Savepoints, all_or_nothing
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Classifier, StatementKind, Verdict
 from vdb.wire.sql import encode_transaction
@@ -52,6 +52,7 @@ _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _FAILING = (275, 1299, 1555, 1811, 2067, 2579)  # codes of constraints on which OR FAIL and RAISE(FAIL) act
 _MEMBER = "vdb_member"
 _SCHEMA = "vdb_schema"
+_BUSY = 5
 
 
 class SqlSession:
@@ -227,10 +228,14 @@ class SqlSession:
         before = self.in_transaction
         try:
             return await self._bridge.off_loop(work)
-        except BaseException:
+        except BaseException as error:
             if before and not self.in_transaction:
                 mark("sql.ended_by_statement")
                 self._give_up()
+            elif self._leased and getattr(error, "sqlite_errorcode", 0) & 0xFF == _BUSY and not self.capture.pending():
+                mark("sql.stale_snapshot")
+                self._leased = False  # others have written since it began to read: it can't, and they may
+                self._bridge.tell(lambda: self._host.release(self))
             raise
 
     def _raw(self, sql: str, parameters: Any = (), *, many: bool = False) -> Any:
@@ -249,7 +254,7 @@ class SqlSession:
                 return returned(cursor, self.db, self.classifier.trusting())
             return live(cursor)
         try:
-            with self._savepoint_around(_SCHEMA):
+            with all_or_nothing(self.db, _SCHEMA):
                 self.capture.before_schema_change(sql, verdict)
                 result = buffered(self._raw(sql, parameters, many=many))
                 self.capture.after_schema_change(sql, verdict)
@@ -257,19 +262,6 @@ class SqlSession:
             self._schema_changed = True
             self._forget_schema()
         return result
-
-    @contextmanager
-    def _savepoint_around(self, name: str) -> Iterator[None]:
-        """All of what is within, or nothing of it."""
-        self._raw(f"SAVEPOINT {name}")
-        try:
-            yield
-        except BaseException:
-            if self.in_transaction:
-                self._raw(f"ROLLBACK TO {name}")
-                self._raw(f"RELEASE {name}")
-            raise
-        self._raw(f"RELEASE {name}")
 
     def _forget_schema(self) -> None:
         self.classifier.forget()
@@ -403,7 +395,7 @@ class SqlSession:
     def _close_transaction(self) -> Batch:
         self._check_deferred()
         batch = Batch(schema_changed=self._schema_changed)
-        with self._savepoint_around(_MEMBER):  # what can't be logged stays captured, and the transaction open
+        with all_or_nothing(self.db, _MEMBER):  # what can't be logged stays captured, and the transaction open
             self._take(batch, self.attribution, self.next_id)
         return batch
 
