@@ -36,11 +36,13 @@ def run_seed(
     trace_lines: list[str] | None = None,
     attach: Callable[[Simulation], object] | None = None,
 ) -> Result:
-    """Run a seed, with some options overridden or a bug planted. Everything that goes wrong is in the result.
+    """Run a seed, with some options overridden or a bug planted, which may override some itself. Everything that goes
+    wrong is in the result.
 
     `attach` is called with the simulation before it runs; what it attaches may look and must not touch.
     """
-    options = Options.draw(seed).override(overrides or {})
+    wanted = {**(bug.overrides if bug is not None else {}), **(overrides or {})}
+    options = Options.draw(seed).override(wanted)
     simulations: list[Simulation] = []
     COUNTS.clear()
     started = time.perf_counter()

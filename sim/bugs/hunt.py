@@ -39,7 +39,7 @@ def hunt(bug_id: str) -> Hunt:
             continue
         if violation.invariant not in bug.expected:
             others.append(f"{seed}: {violation.invariant}: {violation.message[:120]}")
-        elif run_seed(seed).ok:
+        elif run_seed(seed, overrides=bug.overrides).ok:
             return Hunt(id=bug.id, found=True, seeds=seed, seed=seed, invariant=violation.invariant,
                         message=violation.message, others=tuple(others))  # fmt: skip
     return Hunt(id=bug.id, found=False, seeds=SEEDS_MAX, seed=0, invariant="", message="", others=tuple(others))

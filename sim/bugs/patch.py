@@ -6,11 +6,11 @@ without the patch and one of the invariants named beforehand fires.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 
 @frozen
@@ -25,7 +25,7 @@ class Replacement:
 @frozen(kw_only=True)
 class Bug:
     """`id`: a number for bugs of the protocol, 's1'... for storage, 'p1'... for projections, 't1'... for
-    transactions."""
+    transactions, 'q1'... for SQL."""
 
     id: str
     what: str
@@ -33,6 +33,8 @@ class Bug:
     """Invariants, any of which must fire."""
     replacements: Callable[[], tuple[Replacement, ...]]
     """Called when the bug is planted, so that listing bugs imports nothing of the product."""
+    overrides: Mapping[str, Any] = field(factory=dict)
+    """Options of the runs in which it is looked for, where those that seeds draw don't do."""
 
 
 @contextmanager

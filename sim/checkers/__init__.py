@@ -42,6 +42,25 @@ What they check has an id, by which verdicts, planted bugs and stories name it; 
     I39  two runs of a seed have the same digest: a test
     I40  faults that can be survived lose nothing; beyond them nodes stop, and serve nothing false
 
+Of the SQL workload, where a deed is a client's transaction, or its statement alone:
+
+    Q1   a deed is in the log at most once, its events are whole, contiguous and numbered        sql_log
+    Q2   a deed that was acknowledged, and changed something, is in the log                      sql_deeds
+    Q3   a deed that definitely failed, or whose commit nobody asked for, isn't                  sql_deeds
+    Q4   at the end of each transaction, the replay of the log holds what plain SQLite holds
+         that ran the logged deeds' statements in the log's order: schema, rows, sequences       sql_log, sql_deeds
+    Q5   results, errors and counts of each statement are plain SQLite's at its place in the
+         log; of a deed that isn't in the log, at some place between its begin and its end       sql_deeds
+    Q6   a node's file holds what the replay holds at the place that the file names, whenever
+         a life of the node has ended                                                            sql_files
+    Q7   the same for reads: a session sees the log up to where its snapshot says that it is,
+         and nothing that isn't in the log                                                       sql_deeds
+    Q8   the database AS OF any offset is what the replay held there                             sql_past
+    Q9   after all faults, a fresh session sees all that the log has                             sql.part
+    Q10  the files of an idle cluster come up to the log: a part of I38                          sql.part
+    Q11  deeds lie in the log in the order of real time, where they were told so; a file that
+         is said to be fresh holds all that was acknowledged                                     sql_deeds
+
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.
 """

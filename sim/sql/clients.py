@@ -15,6 +15,7 @@ from random import Random
 import trio
 from attrs import define
 
+from sim.checkers.sql_deeds import check_fresh
 from sim.checkers.sql_past import check_past
 from sim.machine import Machine
 from sim.sql.deeds import METADATA_KEY, Answer, Deed, Fate, Said, row_text
@@ -179,6 +180,7 @@ class SqlClient:
         if deed.script.kind == "read" and self.random.random() < 0.5:
             await database.wait_fresh()
             deed.fresh, deed.applied = True, database.applied
+            check_fresh(load.verdict, deed)
         before = session.last_logged
         outermost = deed.script.statements[0].sql.startswith("SAVEPOINT")
         last = len(deed.script.statements) - 1

@@ -1,0 +1,38 @@
+"""Whole runs with SQL: clean ones, the same twice, and a planted bug that is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sim.bugs.catalogue import find_bug
+from sim.bugs.sql import SQL_BUGS
+from sim.run import run_seed
+
+SMALL: Mapping[str, Any] = {**SQL_BUGS[0].overrides, "sql_deeds": 40, "requests": 20, "sql_travel": 0.1}
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_a_run_with_sql_holds_and_is_the_same_twice(nodes: int) -> None:
+    one = run_seed(5, overrides={**SMALL, "nodes": nodes})
+    assert one.violation is None
+    assert min(one.checks[f"Q{number}"] for number in (1, 3, 4, 5, 6, 7, 8, 9, 11)) > 0
+    assert run_seed(5, overrides={**SMALL, "nodes": nodes}).digest == one.digest
+
+
+def test_a_planted_bug_is_found() -> None:
+    bug = find_bug("q9")
+    assert bug is not None
+    for seed in range(1, 20):
+        violation = run_seed(seed, bug=bug, overrides={"sql_deeds": 60}).violation
+        if violation is not None:
+            assert violation.invariant in bug.expected
+            break
+    else:
+        raise AssertionError("nothing was found")
+
+
+def test_there_are_ten_of_sql() -> None:
+    assert [bug.id for bug in SQL_BUGS] == [f"q{number}" for number in range(1, 11)]
