@@ -171,3 +171,35 @@ async def test_a_statement_that_another_session_has_taken_is_waited_for_beyond_t
         await trio.sleep(0.1)
         lease.release("a")
     assert answers == [None]
+
+
+async def test_a_cancelled_statement_that_another_session_runs_is_waited_for() -> None:
+    lease, mine, ended = Lease(), one_shot(), []
+    await lease.acquire("a", FOREVER)
+
+    async def lead(name: str, statement: OneShot) -> None:
+        others = await lease.lead(name, statement, FOREVER)
+        assert others == [mine]
+        await trio.sleep(5)
+        mine.outcome = Outcome(rowcount=1, lastrowid=None)
+        lease.release(name, others or ())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lead, "b", one_shot())
+        await trio.sleep(0.1)
+        with trio.CancelScope() as scope:
+
+            async def cancel_later() -> None:
+                await trio.sleep(1)
+                lease.release("a")
+                await trio.sleep(1)
+                scope.cancel()
+
+            nursery.start_soon(cancel_later)
+            try:
+                await lease.lead("c", mine, FOREVER)
+            finally:
+                ended.append(mine.outcome)
+    assert scope.cancelled_caught
+    assert ended == [Outcome(rowcount=1, lastrowid=None)]
+    assert lease.holder is None

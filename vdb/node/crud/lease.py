@@ -98,6 +98,11 @@ class Lease:
             if waiter.taken:
                 await waiter.woken.wait()
         except trio.Cancelled:
+            if waiter.taken:
+                # Another session is at it: whoever asks what became of it waits for this one's end.
+                mark("sql.cancelled_while_taken")
+                with trio.CancelScope(shield=True):
+                    await waiter.woken.wait()
             self._leave(waiter)
             raise
         if not waiter.woken.is_set():
