@@ -101,7 +101,7 @@ class Program:
                 return attempt(lambda: told(cursor.execute(*argument), argument[0]))
             case "executemany":
                 (sql, _), sets = argument
-                return attempt(lambda: told(cursor.executemany(sql, sets), sql))
+                return attempt(lambda: told(cursor.executemany(sql, sets), sql)[: 2 if "RETURNING" in sql else 3])
             case "plain":
                 return attempt(lambda: told(cursor.execute(argument), argument))
             case "commit":

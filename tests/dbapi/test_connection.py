@@ -138,6 +138,8 @@ def test_total_changes_are_the_programs_own(connection: Any) -> None:
     connection.commit()
     connection.execute(INSERT)
     assert connection.total_changes - before == 14
+    connection.rollback()
+    assert connection.total_changes - before == 14
 
 
 def test_limits_are_the_programs_own(connection: Any) -> None:

@@ -134,6 +134,13 @@ def test_what_a_cursor_says_of_its_statement(connection: Any) -> None:
     assert cursor.rowcount == 2
 
 
+def test_many_runs_of_a_statement_that_returns_rows(connection: Any) -> None:
+    cursor = connection.executemany("INSERT INTO t VALUES (?, ?) RETURNING id", [(1, 1), (2, 2)])
+    assert (cursor.rowcount, cursor.fetchall()) == (2, [])
+    connection.rollback()
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
 def test_rows_are_fetched_as_they_are_asked_for(connection: Any) -> None:
     numbers = "WITH RECURSIVE r (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT x FROM r"
     cursor = connection.execute(numbers)

@@ -93,6 +93,8 @@ class LocalBackend:
         self.read_only = read_only
         self._local = local
         self._db: Any = session.db
+        self._undone = 0
+        """Own changes that were rolled back: SQLite counts them all the same."""
         self._end = end
         self._abandon = abandon
 
@@ -107,7 +109,7 @@ class LocalBackend:
 
     @property
     def total_changes(self) -> int:
-        return int(self._db.total_changes) - self.session.own_changes
+        return int(self._db.total_changes) - self.session.own_changes - self._undone
 
     def verdict(self, sql: str) -> Verdict:
         return run_inline(self.session.verdict(sql))
@@ -122,7 +124,9 @@ class LocalBackend:
         run_inline(self.session.commit())
 
     def rollback(self) -> None:
+        before = self.session.own_changes
         run_inline(self.session.rollback())
+        self._undone += before - self.session.own_changes
 
     def attribute(self, attribution: Attribution) -> None:
         self.session.attribution = attribution

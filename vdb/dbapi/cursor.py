@@ -170,7 +170,7 @@ class Cursor:
             if facts.changes_rows:
                 state.begin_if_wanted()
             with state.traced(sql):
-                source = state.run_many(sql, rows) if many else state.run(sql, parameters_of(parameters), facts)
+                source = state.run_many(sql, rows, facts) if many else state.run(sql, parameters_of(parameters), facts)
         if facts.kind is StatementKind.EMPTY:
             return
         self._source = source

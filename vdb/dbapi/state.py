@@ -50,6 +50,7 @@ class Facts:
     kind: StatementKind
     changes_rows: bool
     """Whether it begins as one that a transaction is begun for."""
+    returns_rows: bool
 
 
 @frozen
@@ -175,12 +176,12 @@ class ConnectionState:
             check_text(sql, self.sql_length_max)
             backend = self.ready()
             with self.limited(), self.running():
-                kind = backend.verdict(sql).kind
+                verdict = backend.verdict(sql)
             _check_alone(sql)
-            if self.read_only and kind in _WRITES:
+            if self.read_only and verdict.kind in _WRITES:
                 raise completed(OperationalError("attempt to write a readonly database"))
             words = leading_words(sql, 1)
-            found = Facts(kind, bool(words) and words[0] in _CHANGES_ROWS)
+            found = Facts(verdict.kind, bool(words) and words[0] in _CHANGES_ROWS, verdict.returns_rows)
             if len(sql) <= TEXT_SIZE_MAX:
                 self._remember(sql, found)
         return found
@@ -262,14 +263,24 @@ class ConnectionState:
             self._prepare(backend, sql)
             return _source(backend.execute(sql, parameters))
 
-    def run_many(self, sql: str, parameters: Iterable[Any]) -> Any:
-        """Run one statement for each of the parameters."""
+    def run_many(self, sql: str, parameters: Iterable[Any], facts: Facts) -> Any:
+        """Run one statement for each of the parameters. Rows that it returns are thrown away."""
         backend = self.ready()
+        if facts.returns_rows:
+            return self._run_each(sql, parameters, facts)
         if self.called.tracing:
             parameters = self.called.tracing[-1].each(parameters)
         with self.running():
             self._prepare(backend, sql)
             return _source(backend.executemany(sql, parameters))
+
+    def _run_each(self, sql: str, parameters: Iterable[Any], facts: Facts) -> Result:
+        """The binding refuses statements that return rows once the first has run: so they are run one by one."""
+        found = Result(rowcount=0)
+        for each in parameters:
+            one = self.run(sql, each, facts)
+            found = Result(description=one.description, rowcount=found.rowcount + one.rowcount)
+        return found
 
     def _prepare(self, backend: Backend, sql: str) -> None:
         if self.called.authorizes:
