@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from attrs import evolve
 
 from vdb.changes import NOBODY, Attribution, RawText
 from vdb.errors import (
@@ -21,11 +22,14 @@ from vdb.errors import (
     TransactionEnded,
     UnknownDatabase,
 )
+from vdb.kernel.command import INTERNAL
 from vdb.limits import SQL_CURSORS_MAX, SQL_SESSIONS_MAX, SQL_STATEMENTS_PER_BATCH
 from vdb.node.crud.server_session import ServerSession
 from vdb.node.node import Node
+from vdb.node.request import PlainAppend, PlainRun
 from vdb.sql.answers import SqlCall, SqlStatement
-from vdb.types import Consistency, Position
+from vdb.types import Consistency, DataClass, Position
+from vdb.wire.event import encode_batch
 
 Connect = Callable[..., AbstractAsyncContextManager[ServerSession]]
 CALL = SqlCall()
@@ -277,3 +281,22 @@ async def test_sessions_are_counted_and_databases_must_be_there(start, connect, 
         async with connect(node):
             pass
     assert SQL_SESSIONS_MAX > 1
+
+
+async def test_an_outcome_counts_what_still_waits_to_be_proposed(start, connect, small_limits) -> None:
+    limits = evolve(small_limits, pipeline_max=1, requests_per_prepare_max=1)
+    async with start(limits=limits) as node, connect(node) as session:
+        since = (await session.execute(CALL, sql("CREATE TABLE t (a)"))).next_offset
+        await node.service.create_stream(INTERNAL, 1, "busy", DataClass.PHI, "ap-southeast-2")
+        run = PlainRun(count=1, batch=encode_batch([b"x"]))
+        answers: list[Any] = []
+        for _ in range(30):  # the log has much to do before it comes to the session's transaction
+            node.service.writes.append(INTERNAL, 1, (PlainAppend(stream="busy", runs=(run,)),), answers.append)
+        call = SqlCall(transaction=b"q" * 16)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: session.execute(call, sql("INSERT INTO t VALUES (1)")))
+            await session.database.reader.group.wait_until(lambda: len(answers) > 3)
+            nursery.cancel_scope.cancel()
+        assert len(answers) < 30
+        assert (await node.service.sql.outcome(1, "clinic", b"q" * 16, since)).committed
+        assert await count(session) == 1

@@ -63,6 +63,7 @@ CATCH_UP_SECONDS_MAX = 30.0
 
 RETRY_SECONDS = 0.2
 _ID_SIZE = 16
+_NO_OFFSET = 2**63
 
 
 class CrudDatabase:
@@ -315,6 +316,18 @@ class CrudDatabase:
             position=result.position,
             time=result.time,
         )
+
+    async def pass_queue(self) -> None:
+        """Return once all that waited to be proposed has been: by a request behind it, which the log refuses."""
+        run = PlainRun(count=1, batch=encode_batch([b""]), schema_id=SQL_SCHEMA)
+        nowhere = PlainAppend(stream=self.stream, expected=Expected(ExpectedKind.EXACT, _NO_OFFSET), runs=(run,))
+        try:
+            taken: AppendResult = await answered(
+                lambda on_answer: self._writes.append(INTERNAL, self.tenant, (nowhere,), on_answer, of_sql=True)
+            )
+        except WrongExpectedOffset:
+            return
+        raise AssertionError(f"no stream gets so long: {taken.streams}")
 
     def advance(self, logged: Logged) -> None:
         self._applied, self._position = logged.next_offset, logged.position.number

@@ -165,11 +165,14 @@ class NodeSessions:
         return SqlOutcome(committed=False, next_offset=end)
 
     async def _settled(self, database: CrudDatabase) -> int:
-        """The stream's end, all that this primary has prepared by now included."""
+        """The stream's end, with all that has been asked of this primary by now."""
         group, view = database.reader.group, database.view
         refusal = group.not_serving()
         if refusal is not None:
             raise refusal
+        await database.pass_queue()
+        if database.view != view:
+            raise NotReady(f"group {group.name} changed its primary meanwhile: ask again")
         prepared = group.prepared.stream(database.tenant, database.stream_id)
         assert prepared is not None, "what is committed is prepared"
         wanted = prepared.next_offset
