@@ -27,6 +27,8 @@ class Inode:
         self.cache = bytearray()
         self.durable = bytearray()
         self.pending: list[tuple[int, bytes | None]] = []
+        self.lying = False
+        """A sync has failed: the cache has what it didn't write, and believes it to be written."""
 
     def apply(self, target: bytearray, offset: int, data: bytes | None) -> None:
         if data is None:
@@ -62,6 +64,11 @@ class FakeFile:
 
     async def sync(self) -> None:
         await self.disk.step("sync", self.path)
+        if self.path in self.disk.fail_next_sync:
+            self.disk.fail_next_sync.remove(self.path)
+            self.inode.pending.clear()
+            self.inode.lying = True
+            raise DiskFailed(f"EIO: the sync of {self.path} failed")
         for offset, data in self.inode.pending:
             self.inode.apply(self.inode.durable, offset, data)
         self.inode.pending.clear()
@@ -69,6 +76,11 @@ class FakeFile:
 
     async def drop_cache(self) -> None:
         await self.disk.step("read", self.path)
+        if self.inode.lying:
+            self.inode.lying = False
+            self.inode.cache = bytearray(self.inode.durable)
+            for offset, data in self.inode.pending:
+                self.inode.apply(self.inode.cache, offset, data)
 
     async def truncate(self, size: int) -> None:
         await self.disk.step("truncate", self.path)
@@ -98,6 +110,7 @@ class FakeDisk:
         self.stop_kinds: tuple[str, ...] = ("write", "sync", "truncate", "rename", "remove", "names")
         self.fail: dict[str, BaseException] = {}
         self.lose_writes: list[str] = []
+        self.fail_next_sync: list[str] = []
         self.bad_sectors: list[tuple[str, int]] = []
         self.full = False
         self.dead = False

@@ -11,6 +11,7 @@ from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vdb.errors import DiskFailed
 from vdb.kernel.effect import AppendRecord
 from vdb.kernel.tables import Table
 from vdb.limits import Limits
@@ -271,6 +272,43 @@ async def test_what_is_not_whole_is_not_taken(new_disk: Any) -> None:
     keys = next(entry for entry in staging.target.files if "keys" in entry.path)
     receiver.disk.break_sector(f"g/sync/{keys.path}", 0)
     assert not await staging.check(keys.path, keys.size, keys.checksum)
+
+
+async def test_what_a_failed_sync_left_in_the_cache_alone_is_fetched_again(new_disk: Any) -> None:
+    donor, receiver = await Store.make(new_disk()), await Store.make(new_disk())
+    for _step in range(3):
+        await donor.advance()
+    disk = receiver.disk
+    segment = next(path for path in donor.files() if path.endswith(".seg"))
+    staged = f"g/sync/{segment.removeprefix('g/')}"
+    disk.fail_next_sync.append(staged)
+    with pytest.raises(DiskFailed):
+        await copy(donor, disk, receiver, 5000)
+    receiver = await Store.open(disk)
+    assert receiver.op == 0
+    await copy(donor, disk, receiver, 5000)
+    receiver = await Store.open(disk)
+    receiver = await Store.open(disk.crash(lambda _path, _index, _count: "drop"))
+    assert receiver.op == donor.op
+    assert receiver.files() == donor.files()
+
+
+async def test_a_piece_that_is_in_the_cache_alone_is_not_there(new_disk: Any) -> None:
+    donor = await Store.make(new_disk())
+    await donor.advance()
+    [piece] = named_segments(await donor.checkpoints.load(donor.op, donor.superblock.state.checkpoint_id))[:1]
+    disk, path = donor.disk, f"g/{piece.path}"
+    assert await has_piece(disk, "g", piece)
+    file = await disk.open(path)
+    data = await file.read_at(0, piece.length)
+    await file.truncate(0)
+    await file.sync()
+    await file.write_at(0, data)
+    disk.fail_next_sync.append(path)
+    with pytest.raises(DiskFailed):
+        await file.sync()
+    assert await file.read_at(0, piece.length) == data, "the cache has it"
+    assert not await has_piece(disk, "g", piece)
 
 
 async def test_a_source_gives_what_is_durable_and_nothing_else(new_disk: Any) -> None:

@@ -3,7 +3,8 @@
 Rules
 - What a file must be is said by this replica's own durable checkpoint: SHA-256 of a checkpoint's file, length and
   CRC-32 of a segment. All of the file is fetched and checked against that before a byte is written, so a source that
-  is wrong does no harm; then only what differs is written, and synced.
+  is wrong does no harm; then only what differs is written, and synced. What is compared is what lies on the medium:
+  the sync that failed in an earlier life may have been that of a repair.
 - Sources take turns: each has the same bytes, if it has the file at all.
 - One file at a time.
 """
@@ -91,6 +92,8 @@ class Repairer:
     async def _mend(self, source: int, path: str, relative: str, expected: Expected) -> bool:
         file = await self._storage.disk.open(path, create=True)
         try:
+            await file.sync()
+            await file.drop_cache()
             patches = await self._compare(source, file, relative, expected)
             if patches is None:
                 return False

@@ -41,10 +41,12 @@ def named_segments(rows: Mapping[int, Mapping[bytes, bytes]]) -> list[Piece]:
 
 
 async def has_piece(disk: Disk, directory: str, piece: Piece) -> bool:
-    """Whether these bytes lie under the directory. What can't be read isn't there."""
+    """Whether these bytes lie under the directory, on the medium. What can't be read, or synced, isn't there."""
     try:
         file = await disk.open(f"{directory}/{piece.path}")
         try:
+            await file.sync()
+            await file.drop_cache()
             crc = 0
             for at in range(0, piece.length, STEP_SIZE):
                 crc = crc32(await file.read_at(at, min(STEP_SIZE, piece.length - at)), crc)

@@ -8,7 +8,8 @@ Rules
 - The target is durable before anything is staged under it. After a crash it says what to go on with.
 - A file is written from its start, in order, so what is there is a prefix, and fetching goes on at its end. What a
   crash has torn shows when the file is whole: its checksum is that of the target, or, for a segment, the CRC-32 that
-  the rows of the staged checkpoint name. A file that fails is fetched again from the start.
+  the rows of the staged checkpoint name. A file that fails is fetched again from the start. The check asks the medium,
+  not the system's cache: an earlier life may have ended because a sync of this very file failed.
 - A new target keeps what is staged: files are a function of the committed ops, and each is checked again.
 - Once all is here, synced and checked, the target is marked ready, with the list of files to move. From then on
   `install` is a matter of renaming, which a crash may interrupt anywhere and the next start finishes: files first,
@@ -116,7 +117,7 @@ class Staging:
             await own.close()
 
     async def check(self, path: str, size: int, checksum: bytes | int) -> bool:
-        """Whether the staged file is what it must be: SHA-256, or a segment's CRC-32. Synced, if it is."""
+        """Whether the staged file is what it must be, on the medium: SHA-256, or a segment's CRC-32."""
         full = f"{self._folder}/{path}"
         try:
             file = await self._disk.open(full)
@@ -126,11 +127,12 @@ class Staging:
             if await file.size() < size:
                 return False
             await file.truncate(size)
+            await file.sync()
+            await file.drop_cache()
             if not await _fits(file, size, checksum):
                 mark("staging.damaged")
                 await file.truncate(0)
                 return False
-            await file.sync()
         finally:
             await file.close()
         await self._disk.sync_directory(full.rpartition("/")[0])
