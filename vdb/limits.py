@@ -58,6 +58,8 @@ SQL_CURSORS_MAX = 64
 SQL_ROWS_PER_CHUNK = 10_000
 SQL_CHUNK_BYTES = 1024 * 1024
 """Of the rows that one answer carries, about: the row that goes beyond is its last."""
+SQL_ROW_BYTES_MAX = 16 * 1024 * 1024
+"""Of a row that a client may read: an answer must fit one message."""
 SQL_STATEMENTS_PER_BATCH = 1000
 SQL_IDLE_SECONDS = 30.0
 """A transaction that a client leaves open without a call for so long is rolled back."""

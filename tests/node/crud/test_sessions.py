@@ -123,6 +123,9 @@ async def test_rows_come_in_chunks_and_can_be_given_up(start, connect) -> None:
         assert rows == [(number,) for number in range(25)]
         wide = await session.execute(CALL, sql("SELECT zeroblob(700000) FROM t"))
         assert len(wide.rows) == 2
+        with pytest.raises(SqlFailed, match="string or blob too big") as caught:
+            await session.execute(CALL, sql("SELECT zeroblob(16777216)"))
+        assert (caught.value.kind, caught.value.sqlite_errorcode) == ("DataError", 18)
         await session.close_cursor(wide.cursor)
         await session.close_cursor(wide.cursor)
         with pytest.raises(TransactionEnded, match="no result"):

@@ -32,6 +32,7 @@ from vdb.errors import (
 from vdb.limits import (
     SQL_CHUNK_BYTES,
     SQL_CURSORS_MAX,
+    SQL_ROW_BYTES_MAX,
     SQL_ROWS_PER_CHUNK,
     SQL_STATEMENT_BYTES_MAX,
     SQL_STATEMENTS_PER_BATCH,
@@ -59,6 +60,7 @@ BATCH_BYTES = 8 * SQL_CHUNK_BYTES
 """Of the rows that one batch answers, about."""
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_TOO_BIG = 18
 _READS = (StatementKind.READ, StatementKind.EXPLAIN)
 _CONTROL = (StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.ROLLBACK)
 _ENDS = (StatementKind.COMMIT, StatementKind.ROLLBACK, StatementKind.RELEASE, StatementKind.ROLLBACK_TO)
@@ -360,10 +362,14 @@ class ServerSession:
     async def _read(self, statement: SqlStatement, max_rows: int) -> tuple[Result, list[Row], bool]:
         """Run what only reads, and take its first rows, in one go."""
         parameters: Any = statement.parameters  # SQLite's binding takes mappings as well
+        in_transaction = self.session.in_transaction
 
         def work() -> tuple[Result, list[Row], bool]:
             result = live(self.session.db.execute(statement.sql, parameters))
-            return (result, *_take(result, _count(max_rows), SQL_CHUNK_BYTES))
+            rows, more = _take(result, _count(max_rows), SQL_CHUNK_BYTES)
+            if rows and _size(rows[-1]) > SQL_ROW_BYTES_MAX:
+                raise SqlFailed("string or blob too big", "DataError", _TOO_BIG, in_transaction=in_transaction)
+            return result, rows, more
 
         try:
             return await self._bridge.off_loop(work)
