@@ -86,7 +86,11 @@ def test_what_the_database_can_do(connect: Connect) -> None:
 def test_nodes_are_named_by_host_and_port(connect: Connect) -> None:
     parameters = connect(HOST="one,two:7000", PORT="7141", NAME="clinic").get_connection_params()
     assert parameters["database"] == "verity://one:7141,two:7000/clinic"
-    assert connect(HOST="one", NAME="clinic").get_connection_params()["database"] == "verity://one:7140/clinic"
+    options = {"create": True, "consistency": "stale", "tenant": 7}
+    parameters = connect(HOST="one", NAME="my clinic", OPTIONS=options).get_connection_params()
+    assert parameters["database"] == "verity://one:7140/my%20clinic?create=True&consistency=stale"
+    assert parameters["tenant"] == 7
+    assert "uri" not in parameters
 
 
 def test_the_shell(connect: Connect) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime
 import decimal
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
+from urllib.parse import quote, urlencode
 
 from django.db.backends.sqlite3 import base as sqlite
 from django.db.backends.sqlite3._functions import register as register_functions
@@ -18,6 +20,9 @@ from vdb.django.features import DatabaseFeatures
 from vdb.django.introspection import DatabaseIntrospection
 from vdb.django.operations import DatabaseOperations
 from vdb.django.schema import DatabaseSchemaEditor
+
+_ASKED = ("create", "consistency", "answer_within", "cert", "key", "ca")
+"""Options that go to the nodes which `HOST` names: see `vdb.dbapi.remote`."""
 
 
 def _decoded(parse: Callable[[str], Any]) -> Callable[[bytes], Any]:
@@ -50,12 +55,15 @@ class DatabaseWrapper(sqlite.DatabaseWrapper):  # type: ignore[misc]
         parameters: dict[str, Any] = super().get_connection_params()
         if self.settings_dict["HOST"]:
             nodes = ",".join(addresses(self.settings_dict))
-            parameters["database"] = f"verity://{nodes}/{parameters['database']}"
+            asked = urlencode([(name, parameters.pop(name)) for name in _ASKED if name in parameters])
+            parameters["database"] = f"verity://{nodes}/{quote(str(parameters['database']))}{asked and '?' + asked}"
+            parameters.pop("uri")
         return parameters
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> dbapi.Connection:
         connection: dbapi.Connection = dbapi.connect(**conn_params)
-        register_functions(connection)
+        with suppress(dbapi.NotSupportedError):  # at a node far away SQLite can't call back
+            register_functions(connection)
         connection.execute("PRAGMA foreign_keys = ON")
         for command in self.init_commands:
             if command := command.strip():
