@@ -176,6 +176,22 @@ async def test_what_is_idle_is_rolled_back_and_the_next_call_hears_it(start, con
             await idle.fetch(rows.cursor)
 
 
+async def test_a_transaction_that_holds_nothing_may_be_idle(start, connect) -> None:
+    async with start() as node, connect(node, idle_seconds=0.01) as idle, connect(node) as other:
+        await other.execute(CALL, sql("CREATE TABLE t (a)"))
+        await idle.execute(CALL, sql("BEGIN"))
+        await idle.execute(WITHIN, sql("SAVEPOINT s"))
+        await trio.sleep(0.02)
+        assert not idle.is_idle
+        await other.execute(CALL, sql("INSERT INTO t VALUES (1)"))
+        answer = await idle.execute(WITHIN, sql("SELECT count(*) FROM t"))
+        assert answer.rows == [(1,)]
+        assert idle.is_idle
+        await idle.rollback(WITHIN)
+        await idle.execute(CALL, sql("BEGIN"))
+        assert not idle.is_idle
+
+
 async def test_a_lock_is_waited_for_as_long_as_the_caller_says(start, connect) -> None:
     async with start() as node, connect(node) as one, connect(node, lock_seconds=0.01) as two:
         await one.execute(CALL, sql("CREATE TABLE t (a)"))

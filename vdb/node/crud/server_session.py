@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 
 import trio
 
-from vdb.changes import Value
 from vdb.errors import (
     InvalidArgument,
     NotReady,
@@ -33,7 +32,6 @@ from vdb.limits import (
     SQL_CHUNK_BYTES,
     SQL_CURSORS_MAX,
     SQL_ROW_BYTES_MAX,
-    SQL_ROWS_PER_CHUNK,
     SQL_STATEMENT_BYTES_MAX,
     SQL_STATEMENTS_PER_BATCH,
 )
@@ -41,6 +39,7 @@ from vdb.marks import mark
 from vdb.node.crud.bridge import LoopBridge
 from vdb.node.crud.copies import AsOf
 from vdb.node.crud.database import CrudDatabase
+from vdb.node.crud.result_chunks import Row, count_of, size_of, take_rows
 from vdb.projections.store import Binding, interrupt, total_changes
 from vdb.sql import sqlite_api
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlStatement
@@ -51,7 +50,6 @@ from vdb.sql.verdict import StatementKind
 from vdb.types import Consistency, Position, ReadLevel
 
 T = TypeVar("T")
-Row = tuple[Value, ...]
 
 APPLY_SECONDS_MAX = 5.0
 """How long a read waits for the position that it names."""
@@ -64,6 +62,9 @@ _TOO_BIG = 18
 _READS = (StatementKind.READ, StatementKind.EXPLAIN)
 _CONTROL = (StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.ROLLBACK)
 _ENDS = (StatementKind.COMMIT, StatementKind.ROLLBACK, StatementKind.RELEASE, StatementKind.ROLLBACK_TO)
+_STEPS = (*_ENDS, StatementKind.BEGIN, StatementKind.SAVEPOINT, StatementKind.PRAGMA_SET, StatementKind.EMPTY)
+"""Statements that neither read nor write."""
+
 _NO_CALL = SqlCall()
 
 
@@ -94,6 +95,8 @@ class ServerSession:
         self._queue: deque[trio.Event] = deque()
         self._cursors: dict[int, Result] = {}
         self._serial = 0
+        self._touched = False
+        """Whether the open transaction has read or written: until then it holds nothing, and sees nothing either."""
         self._ended = ""
         """Why the last transaction ended, if the caller hasn't heard of it."""
         self._closed = False
@@ -129,7 +132,10 @@ class ServerSession:
     @property
     def is_idle(self) -> bool:
         """No call is under way, and something is held that others miss."""
-        return not self._queue and (self.session.in_transaction or bool(self._cursors))
+        session = self.session
+        return not self._queue and (
+            session.holds_lease or (session.in_transaction and self._touched) or bool(self._cursors)
+        )
 
     def interrupt(self) -> None:
         """Have SQLite stop what it is at."""
@@ -151,7 +157,7 @@ class ServerSession:
         """Run one statement for each of these parameters; outside of a transaction they are one."""
 
         async def work() -> SqlAnswer:
-            _check_text(sql)
+            check_text(sql)
             await self._before(call, sql)
             result = await self.session.executemany(sql, parameters)
             return self._answer(result, [], 0)
@@ -312,7 +318,7 @@ class ServerSession:
             self.running = b""
 
     async def _statement(self, call: SqlCall, statement: SqlStatement, max_rows: int) -> SqlAnswer:
-        _check_text(statement.sql)
+        check_text(statement.sql)
         kind = await self._before(call, statement.sql)
         if kind in _READS:
             result, rows, more = await self._read(statement, max_rows)
@@ -340,7 +346,7 @@ class ServerSession:
             await self.session.execute(begin)
         room = BATCH_BYTES
         for statement in statements:
-            _check_text(statement.sql)
+            check_text(statement.sql)
             verdict = await self.session.verdict(statement.sql)
             if verdict.kind in _CONTROL:
                 raise InvalidArgument(
@@ -351,7 +357,7 @@ class ServerSession:
             rows, more = await self._rows(result, max_rows, min(room, SQL_CHUNK_BYTES))
             if more and result.cursor is not None:
                 await self._bridge.off_loop(result.cursor.close)
-            room = max(0, room - sum(map(_size, rows)))
+            room = max(0, room - sum(map(size_of, rows)))
             answers.append(self._answer(result, rows, 0))
         if alone:
             if self.session.in_transaction:
@@ -366,8 +372,8 @@ class ServerSession:
 
         def work() -> tuple[Result, list[Row], bool]:
             result = live(self.session.db.execute(statement.sql, parameters))
-            rows, more = _take(result, _count(max_rows), SQL_CHUNK_BYTES)
-            if rows and _size(rows[-1]) > SQL_ROW_BYTES_MAX:
+            rows, more = take_rows(result, count_of(max_rows), SQL_CHUNK_BYTES)
+            if rows and size_of(rows[-1]) > SQL_ROW_BYTES_MAX:
                 raise SqlFailed("string or blob too big", "DataError", _TOO_BIG, in_transaction=in_transaction)
             return result, rows, more
 
@@ -382,9 +388,13 @@ class ServerSession:
         if self._as_of is not None:
             return (await self.session.verdict(sql)).kind
         known = self.session.classifier.cached(sql)
-        if not self.session.in_transaction and (known is None or known.kind not in (*_WRITES, *_ENDS)):
+        if not (self.session.in_transaction and self._touched) and (
+            known is None or known.kind not in (*_WRITES, *_ENDS)
+        ):
             await self._reach(call.level)
         verdict = await self.session.verdict(sql)
+        if not self.session.in_transaction or not self._touched:
+            self._touched = verdict.kind not in _STEPS
         if (
             verdict.kind in _WRITES
             or verdict.begin_mode in ("immediate", "exclusive")
@@ -422,7 +432,7 @@ class ServerSession:
     async def _rows(self, result: Result, max_rows: int, room: int) -> tuple[list[Row], bool]:
         if result.description is None:
             return [], False
-        return await self._bridge.off_loop(lambda: _take(result, _count(max_rows), room))
+        return await self._bridge.off_loop(lambda: take_rows(result, count_of(max_rows), room))
 
     def _answer(self, result: Result, rows: list[Row], cursor: int) -> SqlAnswer:
         description = result.description
@@ -465,33 +475,7 @@ class ServerSession:
         return reason
 
 
-def _check_text(sql: str) -> None:
+def check_text(sql: str) -> None:
+    """TooLarge for a statement beyond the limit."""
     if len(sql) > SQL_STATEMENT_BYTES_MAX:
         raise TooLarge(f"a statement has at most {SQL_STATEMENT_BYTES_MAX} characters; found {len(sql)}")
-
-
-def _count(max_rows: int) -> int:
-    return min(max_rows or SQL_ROWS_PER_CHUNK, SQL_ROWS_PER_CHUNK)
-
-
-def _take(result: Result, count: int, room: int) -> tuple[list[Row], bool]:
-    """Up to `count` rows, the last of which goes beyond `room` bytes; and whether there may be more."""
-    rows: list[Row] = []
-    while len(rows) < count:
-        row = result.fetchone()
-        if row is None:
-            return rows, False
-        rows.append(row)
-        room -= _size(row)
-        if room <= 0:
-            break
-    return rows, True
-
-
-def _size(row: Row) -> int:
-    """Bytes that a row takes in an answer, about."""
-    size = 24 * len(row)
-    for value in row:
-        if isinstance(value, str | bytes):
-            size += len(value)
-    return size
