@@ -203,6 +203,65 @@ struct SqlAnswer {
   declared @11 :List(Text);  # of each column the type that it is declared with; empty where it has none
 }
 
+struct SqlImage {
+  # A row; not there: there was none.
+  columns @0 :List(Text);
+  values @1 :List(Value);
+}
+
+struct SqlVersion {
+  # What a transaction did to a row.
+  operation @0 :UInt8;       # 1: insert, 2: update, 3: delete
+  table @1 :Text;
+  before @2 :SqlImage;
+  after @3 :SqlImage;
+  transaction @4 :Data;
+  attribution @5 :Attribution;
+  firstOffset @6 :UInt64;
+  nextOffset @7 :UInt64;     # where the transaction ends: as of here the database has this version
+  position @8 :UInt64;       # in the database's group: of the event after the transaction's last
+  time @9 :Int64;            # microseconds UTC of when it was logged
+}
+
+struct SqlRowDiff {
+  table @0 :Text;
+  operation @1 :UInt8;       # as of a SqlVersion
+  before @2 :SqlImage;
+  after @3 :SqlImage;
+}
+
+struct SqlExplanation {
+  # What a statement would do.
+  kind @0 :Text;             # READ, WRITE, SCHEMA, TEMP, BEGIN, ...
+  returnsRows @1 :Bool;
+  tablesRead @2 :List(Text); # through triggers, views and foreign keys, too; so for those written
+  tablesWritten @3 :List(Text);
+  functions @4 :List(Text);
+  beginMode @5 :Text;
+  name @6 :Text;             # of a savepoint or a PRAGMA
+  argument @7 :Text;         # of a PRAGMA, if it has one
+  reads @8 :List(Read);
+  writes @9 :List(Write);
+  logs @10 :List(Text);      # what goes into the log if rows change, a line each
+  plan @11 :List(Text);      # SQLite's query plan
+  remarks @12 :List(Text);
+
+  struct Read {
+    table @0 :Text;
+    columns @1 :List(Text);
+    through @2 :Text;        # the view or trigger that reads it; empty: the statement, or a foreign key
+  }
+
+  struct Write {
+    table @0 :Text;
+    operation @1 :Text;      # insert, update or delete
+    columns @2 :List(Text);
+    through @3 :Text;
+    temporary @4 :Bool;
+    view @5 :Bool;
+  }
+}
+
 interface VerityDb {
   openSession @0 (client :Data, group :Text) -> (session :UInt64, window :UInt32);
   # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
@@ -317,4 +376,21 @@ interface VerityDb {
   sqlMigrate @28 (call :SqlCall, files :List(SqlFile)) -> (answer :SqlAnswer);
   # Applies the first of these migrations that the database hasn't yet, as one transaction: its row is the file's name.
   # No row: it has all. MIGRATION_ERROR names the file that changed since it was applied, is missing, or fails.
+
+  sqlHistory @29 (call :SqlCall, table :Text, key :List(Value), skip :UInt64, toOffset :UInt64)
+             -> (versions :List(SqlVersion), more :Bool, toOffset :UInt64);
+  # The versions of a row, the oldest first. key: of its primary key, or its rowid where the table has none. Those
+  # that don't fit an answer are asked for with skip (how many have come) and the toOffset of the first answer.
+
+  sqlExplain @30 (call :SqlCall, text :Text) -> (explanation :SqlExplanation);
+  # What a statement would read, write and log. It isn't run.
+
+  sqlDiff @31 (call :SqlCall, first :Text, second :Text, skip :UInt64)
+          -> (rows :List(SqlRowDiff), more :Bool, firstOffset :UInt64, secondOffset :UInt64);
+  # What turns the rows of the first moment (as sqlOpen's asOf; empty: now) into those of the second, table by table.
+  # Those that don't fit an answer are asked for with skip, and the offsets of the first answer as moments.
+
+  sqlRestore @32 (call :SqlCall, name :Text, moment :Text) -> ();
+  # Makes a new database as this one was, at the primary. STREAM_EXISTS if there is one of this name. If the answer is
+  # lost, or is an error, a part of the rows may be in it.
 }

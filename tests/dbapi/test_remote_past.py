@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from vdb import dbapi
+from vdb.changes import RawText
 
 KEY = b64encode(bytes(range(32))).decode()
 REGION = "ap-southeast-2"
@@ -81,7 +82,41 @@ def refusals(connect: Any) -> list[str]:
     return found
 
 
-QUESTIONS = (states, refusals)
+def histories(connect: Any) -> list[Any]:
+    connection = connect()
+    keys = (("patients", 1), ("patients", (2,)), ("PATIENTS", "7"), ("patients", None), ("nothing", b"1"))
+    found = [connection.history(table, key) for table, key in keys]
+    connection.close()
+    return found
+
+
+def explanations(connect: Any) -> list[Any]:
+    connection = connect()
+    found = []
+    for sql in (
+        "UPDATE patients SET name = ? WHERE id = :id",
+        "SELECT name, count(*) FROM patients GROUP BY name",
+        "INSERT OR REPLACE INTO patients (id) VALUES (abs(-1))",
+        "CREATE TABLE x AS SELECT * FROM patients",
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA foreign_keys",
+        "BEGIN IMMEDIATE",
+        "SAVEPOINT here",
+        "-- nothing",
+        "SELEC",
+        "VACUUM",
+    ):
+        try:
+            explanation = connection.explain(sql)
+        except dbapi.Error as error:
+            found.append(f"{type(error).__name__}: {error}")
+        else:
+            found.append((explanation, explanation.lines(), explanation.as_json()))
+    connection.close()
+    return found
+
+
+QUESTIONS = (states, refusals, histories, explanations)
 
 
 def test_the_same_is_told_from_afar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +134,12 @@ def test_the_same_is_told_from_afar(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return dbapi.connect(str(folder), name="clinic", region=REGION, **options)
 
     anchor = local()  # keeps the node of this process running
-    assert far == [question(local) for question in QUESTIONS]
+    for told, question in zip(far, QUESTIONS, strict=True):
+        assert told == question(local)
     anchor.close()
     assert far[0][-1] == [(7, b"Ada L.", b"\x00\xff", 61.5, b"moved")]
     assert far[0][-1] == far[0][-2]
+    assert [version.operation.name for version in far[2][0]] == ["INSERT", "UPDATE", "UPDATE"]
+    assert far[2][0][0].attribution.metadata == {"request": "7"}
+    assert far[2][1][0].after["name"] == RawText(b"\xff")
+    assert far[3][-2].startswith("OperationalError: near")

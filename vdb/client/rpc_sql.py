@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from attrs import frozen
 
-from vdb.changes import Attribution
+from vdb.changes import Attribution, Value
 from vdb.client import rpc_codec
 from vdb.client.backoff import Backoff
 from vdb.client.link import Link
@@ -27,9 +27,11 @@ from vdb.errors import (
 )
 from vdb.ports import Entropy
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
+from vdb.sql.crossing import DiffPage, VersionsPage, attribution_into, diff_from, explanation_from, versions_from
+from vdb.sql.explain import Explanation
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import DataClass, GroupId, Position, ReadLevel
-from vdb.wire.sql_api import check_value, parameters_into, rows_from
+from vdb.wire.sql_api import check_value, parameters_into, rows_from, value_into
 
 TRANSACTION_ID_SIZE = 16
 
@@ -126,6 +128,39 @@ class RpcLine:
 
         return await self._answer("sqlMigrate", build, timeout)
 
+    async def history(
+        self, call: SqlCall, table: str, key: Sequence[Value], skip: int, to_offset: int, *, timeout: float
+    ) -> VersionsPage:
+        def build(params: Any) -> None:
+            self._write_call(params, call)
+            params.table = table
+            for cell, value in zip(params.init("key", len(key)), key, strict=True):
+                value_into(cell, value)
+            params.skip, params.toOffset = skip, to_offset
+
+        return versions_from(await self._call("sqlHistory", build, timeout))
+
+    async def explain(self, call: SqlCall, sql: str, *, timeout: float) -> Explanation:
+        def build(params: Any) -> None:
+            self._write_call(params, call)
+            params.text = sql
+
+        return explanation_from((await self._call("sqlExplain", build, timeout)).explanation)
+
+    async def diff(self, call: SqlCall, first: str, second: str, skip: int, *, timeout: float) -> DiffPage:
+        def build(params: Any) -> None:
+            self._write_call(params, call)
+            params.first, params.second, params.skip = first, second, skip
+
+        return diff_from(await self._call("sqlDiff", build, timeout))
+
+    async def restore(self, call: SqlCall, name: str, moment: str, *, timeout: float) -> None:
+        def build(params: Any) -> None:
+            self._write_call(params, call)
+            params.name, params.moment = name, moment
+
+        await self._call("sqlRestore", build, timeout)
+
     async def refused(self, error: NotPrimary | NotReady) -> None:
         self._router.refused(self._group, self._link, error)
         self.drop()
@@ -160,7 +195,7 @@ class RpcLine:
         builder.within = call.within
         rpc_codec.write_level(builder, call.level)
         if call.attribution is not None:
-            _write_attribution(builder.init("attribution"), call.attribution)
+            attribution_into(builder.init("attribution"), call.attribution)
 
 
 class RpcSql:
@@ -209,7 +244,7 @@ class RpcSql:
         def build(params: Any) -> None:
             params.tenant = tenant
             params.database = name
-            _write_attribution(params.attribution, attribution)
+            attribution_into(params.attribution, attribution)
             params.lockMicros = int(lock_timeout * 1e6)
             params.idleMicros = int(idle_timeout * 1e6)
             rpc_codec.write_level(params, level)
@@ -300,14 +335,6 @@ def _check(parameters: Parameters) -> None:
 def _write_statement(builder: Any, statement: SqlStatement) -> None:
     builder.text = statement.sql
     parameters_into(builder.parameters, statement.parameters)
-
-
-def _write_attribution(builder: Any, attribution: Attribution) -> None:
-    builder.actor = attribution.actor
-    builder.purpose = attribution.purpose
-    entries = builder.init("metadata", len(attribution.metadata))
-    for entry, (name, value) in zip(entries, attribution.metadata.items(), strict=True):
-        entry.name, entry.value = name, value
 
 
 def _read_answer(reader: Any) -> SqlAnswer:

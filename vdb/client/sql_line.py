@@ -7,9 +7,11 @@ from typing import Protocol
 
 from attrs import frozen
 
-from vdb.changes import Attribution
+from vdb.changes import Attribution, Value
 from vdb.errors import NotPrimary, NotReady
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
+from vdb.sql.crossing import DiffPage, VersionsPage
+from vdb.sql.explain import Explanation
 from vdb.types import DataClass, GroupId, ReadLevel
 
 LOCK_TIMEOUT = 5.0
@@ -61,6 +63,17 @@ class SqlLine(Protocol):
     async def rollback(self, call: SqlCall, *, timeout: float) -> SqlAnswer: ...
 
     async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer: ...
+
+    async def history(
+        self, call: SqlCall, table: str, key: Sequence[Value], skip: int, to_offset: int, *, timeout: float
+    ) -> VersionsPage: ...
+
+    async def explain(self, call: SqlCall, sql: str, *, timeout: float) -> Explanation: ...
+
+    async def diff(self, call: SqlCall, first: str, second: str, skip: int, *, timeout: float) -> DiffPage:
+        """`first` and `second`: texts of moments."""
+
+    async def restore(self, call: SqlCall, name: str, moment: str, *, timeout: float) -> None: ...
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         """The node says that it isn't the one to ask: the next line leads to another one, or waits."""

@@ -32,6 +32,7 @@ import anyio
 
 from vdb.changes import Attribution
 from vdb.client.sql_line import SqlLine, SqlSource
+from vdb.client.sql_past import SqlPast
 from vdb.client.sql_rows import SqlRows
 from vdb.errors import (
     ConnectionLost,
@@ -65,7 +66,7 @@ _INTERRUPT = 9
 _LOST = "the connection to the node was lost, and with it the transaction: nothing of it remains"
 
 
-class RemoteSession:
+class RemoteSession(SqlPast):
     """See the module's docstring. Opened by its first call, or on entering it."""
 
     def __init__(

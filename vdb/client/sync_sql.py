@@ -13,7 +13,11 @@ from vdb.client.migrating import applied_migrations, migrate
 from vdb.client.sql_rows import SqlRows
 from vdb.client.sql_session import RemoteSession
 from vdb.sql.answers import Parameters, SqlStatement
+from vdb.sql.diffing import TableDiff
+from vdb.sql.explain import Explanation
+from vdb.sql.history import Version
 from vdb.sql.migrations import Applied
+from vdb.sql.moment import AnyMoment
 from vdb.types import Position, ReadLevel
 
 T = TypeVar("T")
@@ -143,6 +147,22 @@ class SyncSession:
             self.rollback()
             raise
         self.commit()
+
+    def history(self, table: str, key: Value | Sequence[Value], *, timeout: float | None = None) -> list[Version]:
+        """The versions of a row, the oldest first. `key`: of its primary key, or its rowid where it has none."""
+        return self._run(partial(self._session.history, table, key, timeout=timeout))
+
+    def explain(self, sql: str, *, timeout: float | None = None) -> Explanation:
+        """What a statement would read, write and log. It isn't run."""
+        return self._run(partial(self._session.explain, sql, timeout=timeout))
+
+    def diff(self, first: AnyMoment, second: AnyMoment, *, timeout: float | None = None) -> list[TableDiff]:
+        """What turns the rows of the first moment into those of the second."""
+        return self._run(partial(self._session.diff, first, second, timeout=timeout))
+
+    def restore(self, name: str, moment: AnyMoment, *, timeout: float | None = None) -> None:
+        """Make a new database `name`, as this one was. See `RemoteSession.restore`."""
+        self._run(partial(self._session.restore, name, moment, timeout=timeout))
 
     def interrupt(self) -> None:
         """Stop the call that another thread has under way. See `RemoteSession.interrupt`."""

@@ -17,11 +17,11 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import anyio
@@ -34,6 +34,8 @@ from vdb.client.sync_sql import SyncRows, SyncSession
 from vdb.dbapi.errors import NotSupportedError, OperationalError
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import ConfigError, SqlFailed, VerityError
+from vdb.sql.explain import Explanation
+from vdb.sql.history import Version
 from vdb.sql.keywords import leading_words, parse_transaction, statement_verb, tokens
 from vdb.sql.verdict import StatementKind, Verdict
 from vdb.world.network import TlsConfig
@@ -182,11 +184,13 @@ class RemoteBackend:
     def notice(self) -> None:
         """The node looks after its session."""
 
-    def history(self, table: str, key: Any) -> NoReturn:
-        raise NotSupportedError("the history of rows isn't told over the network yet: ask where the data directory is")
+    def history(self, table: str, key: Any) -> Sequence[Version]:
+        found: Sequence[Version] = self._told(lambda: self._session.history(table, key))
+        return found
 
-    def explain(self, sql: str) -> NoReturn:
-        raise NotSupportedError("statements aren't explained over the network: ask where the data directory is")
+    def explain(self, sql: str) -> Explanation:
+        found: Explanation = self._told(lambda: self._session.explain(sql))
+        return found
 
     def close(self) -> None:
         try:

@@ -8,13 +8,15 @@ from functools import partial
 import trio
 from attrs import frozen
 
-from vdb.changes import Attribution
+from vdb.changes import Attribution, Value
 from vdb.client.sql_line import SqlLine, SqlSource
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import NotPrimary, NotReady
-from vdb.node.crud.server_session import ServerSession
+from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.sessions import NodeSessions
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
+from vdb.sql.crossing import DiffPage, VersionsPage
+from vdb.sql.explain import Explanation
 from vdb.sql.moment import parse_moment
 from vdb.types import ReadLevel
 
@@ -25,7 +27,7 @@ PAUSE_SECONDS = 0.02
 class ServiceLine:
     """Implements `vdb.client.sql_line.SqlLine` in the node's loop."""
 
-    def __init__(self, sessions: NodeSessions, session: ServerSession) -> None:
+    def __init__(self, sessions: NodeSessions, session: AskedSession) -> None:
         self._sessions = sessions
         self._session = session
         self.next_offset = session.next_offset
@@ -63,6 +65,20 @@ class ServiceLine:
 
     async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer:
         return await self._session.migrate(call, files)
+
+    async def history(
+        self, call: SqlCall, table: str, key: Sequence[Value], skip: int, to_offset: int, *, timeout: float
+    ) -> VersionsPage:
+        return await self._session.history(call, table, key, skip, to_offset)
+
+    async def explain(self, call: SqlCall, sql: str, *, timeout: float) -> Explanation:
+        return await self._session.explain(call, sql)
+
+    async def diff(self, call: SqlCall, first: str, second: str, skip: int, *, timeout: float) -> DiffPage:
+        return await self._session.diff(call, parse_moment(first), parse_moment(second), skip)
+
+    async def restore(self, call: SqlCall, name: str, moment: str, *, timeout: float) -> None:
+        await self._session.restore(call, name, parse_moment(moment))
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         self.drop()
@@ -145,6 +161,21 @@ class HopLine:
 
     async def migrate(self, call: SqlCall, files: Mapping[str, str], *, timeout: float) -> SqlAnswer:
         return await self._loop.call_async(partial(self._inner.migrate, call, files, timeout=timeout))
+
+    async def history(
+        self, call: SqlCall, table: str, key: Sequence[Value], skip: int, to_offset: int, *, timeout: float
+    ) -> VersionsPage:
+        history = partial(self._inner.history, call, table, key, skip, to_offset, timeout=timeout)
+        return await self._loop.call_async(history)
+
+    async def explain(self, call: SqlCall, sql: str, *, timeout: float) -> Explanation:
+        return await self._loop.call_async(partial(self._inner.explain, call, sql, timeout=timeout))
+
+    async def diff(self, call: SqlCall, first: str, second: str, skip: int, *, timeout: float) -> DiffPage:
+        return await self._loop.call_async(partial(self._inner.diff, call, first, second, skip, timeout=timeout))
+
+    async def restore(self, call: SqlCall, name: str, moment: str, *, timeout: float) -> None:
+        await self._loop.call_async(partial(self._inner.restore, call, name, moment, timeout=timeout))
 
     async def refused(self, error: NotPrimary | NotReady) -> None:
         await self._loop.call_async(partial(self._inner.refused, error))

@@ -10,18 +10,19 @@ from typing import Any
 
 import trio
 
-from vdb.changes import NOBODY, Attribution
+from vdb.changes import NOBODY
 from vdb.errors import DefiniteError, TransactionEnded, WireError
 from vdb.kernel.reply import StreamCreated
+from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
-from vdb.node.crud.server_session import ServerSession
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.rpc_face import RpcFace, read_level, read_origin
 from vdb.node.writes import Failure
 from vdb.rpc.server import IncomingCall
 from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
-from vdb.sql.moment import parse_moment
-from vdb.wire.sql_api import parameters_from, rows_into
+from vdb.sql.crossing import attribution_from, diff_into, explanation_into, versions_into
+from vdb.sql.moment import Moment, parse_moment
+from vdb.wire.sql_api import parameters_from, rows_into, value_from
 
 
 class SqlDoor:
@@ -30,7 +31,7 @@ class SqlDoor:
     def __init__(self, face: RpcFace, sessions: NodeSessions) -> None:
         self._face = face
         self._sessions = sessions
-        self._open: dict[int, ServerSession] = {}
+        self._open: dict[int, AskedSession] = {}
         self._serial = 0
 
     def dispatch(self, call: IncomingCall) -> None:
@@ -112,10 +113,9 @@ class SqlDoor:
     def _open_session(self, call: IncomingCall) -> None:
         params = call.params
         tenant, name, level = params.tenant, params.database, read_level(params.consistency)
-        attribution = _attribution(params.attribution) or NOBODY
+        attribution = attribution_from(params.attribution) or NOBODY
         lock_seconds, idle_seconds = params.lockMicros / 1e6, params.idleMicros / 1e6
-        as_of = str(params.asOf)
-        moment = parse_moment(as_of) if as_of else None
+        moment = _moment(params.asOf) if params.asOf else None
 
         async def run() -> None:
             session = await self._sessions.open(
@@ -201,6 +201,55 @@ class SqlDoor:
         session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
         self._run(call, session, lambda place: session.rollback(sql_call, place=place))
 
+    # What is asked ---------------------------------------------------------------------------------------------
+
+    def _history(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        table, key = str(params.table), [value_from(one) for one in params.key]
+        skip, to_offset, place = params.skip, params.toOffset, session.line_up()
+
+        async def run() -> None:
+            page = await session.history(sql_call, table, key, skip, to_offset, place=place)
+            call.respond(lambda results: versions_into(results, page))
+
+        _start(call, session, run)
+
+    def _explain(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        text, place = str(params.text), session.line_up()
+
+        async def run() -> None:
+            explanation = await session.explain(sql_call, text, place=place)
+            call.respond(lambda results: explanation_into(results.explanation, explanation))
+
+        _start(call, session, run)
+
+    def _diff(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        first, second, skip = _moment(params.first), _moment(params.second), params.skip
+        place = session.line_up()
+
+        async def run() -> None:
+            page = await session.diff(sql_call, first, second, skip, place=place)
+            call.respond(lambda results: diff_into(results, page))
+
+        _start(call, session, run)
+
+    def _restore(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        name, moment = str(params.name), _moment(params.moment)
+        place = session.line_up()
+
+        async def run() -> None:
+            await session.restore(sql_call, name, moment, place=place)
+            call.respond()
+
+        _start(call, session, run)
+
     def _close_session(self, call: IncomingCall) -> None:
         session = self._open.pop(call.params.session, None)
 
@@ -212,14 +261,14 @@ class SqlDoor:
 
         call.start_soon(run)
 
-    def _session(self, number: int) -> ServerSession:
+    def _session(self, number: int) -> AskedSession:
         session = self._open.get(number)
         if session is None:
             raise TransactionEnded(f"this connection has no SQL session {number}: open one")
         return session
 
     def _run(
-        self, call: IncomingCall, session: ServerSession, work: Callable[[trio.Event], Awaitable[SqlAnswer]]
+        self, call: IncomingCall, session: AskedSession, work: Callable[[trio.Event], Awaitable[SqlAnswer]]
     ) -> None:
         place = session.line_up()
 
@@ -230,7 +279,7 @@ class SqlDoor:
         _start(call, session, run)
 
 
-def _start(call: IncomingCall, session: ServerSession, run: Callable[[], Awaitable[None]]) -> None:
+def _start(call: IncomingCall, session: AskedSession, run: Callable[[], Awaitable[None]]) -> None:
     """Run a call of a session; if it is cancelled, what SQLite is at is interrupted."""
     call.start_soon(run)
     cancel = call.on_cancel
@@ -248,7 +297,7 @@ def _read_call(reader: Any) -> SqlCall:
         transaction=bytes(reader._get("transaction")),
         within=reader._get("within"),
         level=read_level(reader._get("consistency")),
-        attribution=_attribution(reader._get("attribution")) if reader._has("attribution") else None,
+        attribution=attribution_from(reader._get("attribution")) if reader._has("attribution") else None,
     )
 
 
@@ -256,12 +305,8 @@ def _read_statement(reader: Any) -> SqlStatement:
     return SqlStatement(sql=str(reader._get("text")), parameters=parameters_from(reader._get("parameters")))
 
 
-def _attribution(reader: Any) -> Attribution:
-    return Attribution(
-        actor=str(reader.actor),
-        purpose=str(reader.purpose),
-        metadata={str(entry.name): str(entry.value) for entry in reader.metadata},
-    )
+def _moment(text: Any) -> Moment:
+    return parse_moment(str(text)) if text else Moment()
 
 
 def _fill_info(builder: Any, info: DatabaseInfo) -> None:
@@ -305,4 +350,8 @@ _HANDLERS: dict[str, Callable[[SqlDoor, IncomingCall], None]] = {
     "sqlClose": SqlDoor._close_session,
     "sqlOutcome": SqlDoor._outcome,
     "sqlMigrate": SqlDoor._migrate,
+    "sqlHistory": SqlDoor._history,
+    "sqlExplain": SqlDoor._explain,
+    "sqlDiff": SqlDoor._diff,
+    "sqlRestore": SqlDoor._restore,
 }

@@ -17,13 +17,13 @@ from vdb.changes import Attribution
 from vdb.errors import InvalidArgument, NotReady, Overloaded, UnknownDatabase, UnknownStream, UnknownTenant
 from vdb.limits import SQL_IDLE_SECONDS, SQL_LOCK_SECONDS_MAX, SQL_SESSIONS_MAX, SQL_VOIDED_MAX
 from vdb.marks import mark
+from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.bridge import LoopBridge
 from vdb.node.crud.copies import AsOf
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.databases import CrudDatabases, DatabaseInfo
 from vdb.node.crud.following import read_transactions
 from vdb.node.crud.moments import resolve
-from vdb.node.crud.server_session import ServerSession
 from vdb.node.service import Service
 from vdb.projections.store import set_text_factory
 from vdb.sql.answers import SqlOutcome
@@ -45,7 +45,7 @@ class NodeSessions:
     def __init__(self, service: Service, databases: CrudDatabases) -> None:
         self._service = service
         self.databases = databases
-        self._open: dict[ServerSession, None] = {}
+        self._open: dict[AskedSession, None] = {}
         self._void: dict[bytes, None] = {}
         self._opening = 0
         self._nursery: trio.Nursery | None = None
@@ -82,7 +82,7 @@ class NodeSessions:
         idle_seconds: float = SQL_IDLE_SECONDS,
         level: ReadLevel = Consistency.LINEARIZABLE,
         moment: Moment | None = None,
-    ) -> ServerSession:
+    ) -> AskedSession:
         """A new session. UnknownDatabase, Overloaded, NotPrimary, NotReady. `close` it.
 
         `moment`: it reads the database as it was then (InvalidArgument if it never was so), and writes nothing.
@@ -107,7 +107,8 @@ class NodeSessions:
             set_text_factory(session.db, text_or_raw)
         finally:
             self._opening -= 1
-        made = ServerSession(
+        made = AskedSession(
+            databases=self.databases,
             database=database,
             as_of=as_of,
             session=session,
@@ -118,21 +119,21 @@ class NodeSessions:
         self._open[made] = None
         return made
 
-    def close_soon(self, session: ServerSession) -> None:
+    def close_soon(self, session: AskedSession) -> None:
         """`close`, by a task of the node's."""
         if self._nursery is not None and session in self._open:
             self._nursery.start_soon(self._close_shielded, session)
 
-    def give_up_soon(self, session: ServerSession, cursor: int) -> None:
+    def give_up_soon(self, session: AskedSession, cursor: int) -> None:
         """Have a task of the node's close one of the session's results."""
         if self._nursery is not None and session in self._open:
             self._nursery.start_soon(session.close_cursor, cursor)
 
-    async def _close_shielded(self, session: ServerSession) -> None:
+    async def _close_shielded(self, session: AskedSession) -> None:
         with trio.CancelScope(shield=True):
             await self.close(session)
 
-    async def close(self, session: ServerSession) -> None:
+    async def close(self, session: AskedSession) -> None:
         """Roll back what is open, and end. Not to be cancelled."""
         if self._open.pop(session, self) is None:
             await session.close()
