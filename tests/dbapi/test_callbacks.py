@@ -144,3 +144,54 @@ def test_functions_don_t_keep_a_forgotten_connection_alive() -> None:
 def test_statements_with_a_program_s_functions_may_run_other_statements(filled: Any) -> None:
     filled.create_function("name_of", 1, lambda n: filled.execute("SELECT 'n' || ?", (n,)).fetchone()[0])
     assert filled.execute("SELECT name_of(a) FROM t").fetchall() == [("n1",), ("n2",), ("n3",), ("n4",)]
+
+
+def test_handlers_can_t_use_their_connection(filled: Any) -> None:
+    said: list[str] = []
+
+    def use(*_: Any) -> int:
+        for call in (filled.commit, filled.close, lambda: filled.execute("SELECT 1"), filled.cursor):
+            try:
+                call()
+            except ProgrammingError as error:
+                said.append(str(error))
+        return 0
+
+    filled.set_trace_callback(use)
+    filled.execute("SELECT count(*) FROM t").fetchone()
+    filled.set_trace_callback(None)
+    filled.create_collation("c", use)
+    filled.execute("SELECT a FROM t ORDER BY CAST(a AS TEXT) COLLATE c").fetchall()
+    filled.set_progress_handler(use, 1)
+    filled.execute("SELECT sum(a) FROM t").fetchone()
+    filled.set_progress_handler(None, 1)
+    assert len(said) > 12
+    assert not [each for each in said if "can't be used from within" not in each and "Cannot close" not in each]
+
+
+def test_a_statement_that_changes_rows_keeps_its_transaction(filled: Any) -> None:
+    said: list[str] = []
+
+    def end(value: int) -> int:
+        writes = (lambda: filled.execute("CREATE TABLE x (a)"), lambda: filled.execute("INSERT INTO u VALUES (1)"))
+        for call in (filled.commit, filled.rollback, *writes):
+            try:
+                call()
+            except OperationalError as error:
+                said.append(str(error))
+        return int(filled.execute("SELECT ? * 10", (value,)).fetchone()[0])
+
+    filled.execute("CREATE TABLE u (a)")
+    filled.create_function("end_of", 1, end)
+    with filled:
+        filled.execute("UPDATE t SET a = end_of(a)")
+    assert said == ["cannot change anything from within a statement that changes something"] * 16
+    assert filled.execute("SELECT sum(a), (SELECT count(*) FROM u) FROM t").fetchone() == (100, 0)
+
+
+def test_a_statement_that_reads_may_call_what_writes(filled: Any) -> None:
+    filled.execute("CREATE TABLE u (a)")
+    filled.create_function("keep", 1, lambda n: filled.execute("INSERT INTO u VALUES (?)", (n,)).rowcount)
+    assert filled.execute("SELECT keep(a) FROM t").fetchall() == [(1,)] * 4
+    filled.commit()
+    assert filled.execute("SELECT sum(a) FROM u").fetchone() == (10,)

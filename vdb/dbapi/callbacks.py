@@ -68,7 +68,7 @@ class Callbacks(ConnectionState):
         if callback is not None and not callable(callback):
             raise TypeError("parameter must be callable")
         with self.running():
-            db.create_collation(str.__str__(name), None if callback is None else _collation(callback))
+            db.create_collation(str.__str__(name), None if callback is None else _collation(callback, self.called))
 
     def set_authorizer(self, authorizer_callback: Callable[..., int] | None) -> None:
         """Ask a function about all that statements do, after VerityDB's own rules."""
@@ -85,7 +85,7 @@ class Callbacks(ConnectionState):
     def set_progress_handler(self, progress_handler: Callable[[], Any] | None, n: int) -> None:
         """Call a function every `n` steps of SQLite's; a statement ends if it returns what is true."""
         db = self._direct("progress handlers")
-        db.set_progress_handler(None if progress_handler is None else _progress(progress_handler), n)
+        db.set_progress_handler(None if progress_handler is None else _progress(progress_handler, self.called), n)
 
     def set_trace_callback(self, trace_callback: Callable[[str], Any] | None) -> None:
         """Tell a function each statement of the program's that runs."""
@@ -214,14 +214,17 @@ def _aggregate(made_by: Any, called: Called) -> Any:
     return Aggregate
 
 
-def _collation(compare: Callable[[str, str], int]) -> Callable[[str, str], int]:
+def _collation(compare: Callable[[str, str], int], called: Called) -> Callable[[str, str], int]:
     def call(first: str, second: str) -> int:
+        called.held += 1
         try:
             order = compare(first, second)
             return (order > 0) - (order < 0)
         except BaseException as error:
             _report(error, compare)
             return 0
+        finally:
+            called.held -= 1
 
     return call
 
@@ -230,23 +233,29 @@ def _authorizer(authorize: Callable[..., int], called: Called) -> Callable[..., 
     def call(*arguments: Any) -> int:
         if not called.authorizing:
             return SQLITE_OK
+        called.held += 1
         try:
             answer = authorize(*arguments)
         except BaseException as error:
             _report(error, authorize)
             return SQLITE_DENY
+        finally:
+            called.held -= 1
         return answer if isinstance(answer, int) and -_INT32 <= answer < _INT32 else SQLITE_DENY
 
     return call
 
 
-def _progress(handler: Callable[[], Any]) -> Callable[[], int]:
+def _progress(handler: Callable[[], Any], called: Called) -> Callable[[], int]:
     def call() -> int:
+        called.held += 1
         try:
             return int(bool(handler()))
         except BaseException as error:
             _report(error, handler)
             return 1
+        finally:
+            called.held -= 1
 
     return call
 
@@ -256,10 +265,13 @@ def _trace(called: Called) -> Callable[[str], None]:
         tracer = called.tracer
         if tracer is None or not called.tracing or not called.tracing[-1].is_due(statement):
             return
+        called.held += 1
         try:
             tracer(statement)
         except BaseException as error:
             _report(error, tracer)
+        finally:
+            called.held -= 1
 
     return call
 

@@ -78,6 +78,8 @@ class Connection(Callbacks):
         begin = _begin(isolation_level)
         if autocommit not in (True, False, LEGACY_TRANSACTION_CONTROL):
             raise ValueError("autocommit must be True, False, or LEGACY_TRANSACTION_CONTROL")
+        if self.busy:
+            raise ProgrammingError("Cannot open a connection anew while one of its statements runs.")
         if self.opened:
             self._forget()
         super().__init__()
@@ -170,7 +172,8 @@ class Connection(Callbacks):
         if self._autocommit is True:
             return
         if backend.in_transaction:
-            with self.traced("COMMIT"), self.running():
+            self.check_alone()
+            with self.traced("COMMIT"), self.asking():
                 backend.commit()
         else:
             backend.notice()
@@ -183,7 +186,8 @@ class Connection(Callbacks):
         if self._autocommit is True:
             return
         if backend.in_transaction:
-            with self.traced("ROLLBACK"), self.running():
+            self.check_alone()
+            with self.traced("ROLLBACK"), self.asking():
                 backend.rollback()
         else:
             backend.notice()
@@ -228,7 +232,7 @@ class Connection(Callbacks):
     def isolation_level(self, level: str | None) -> None:
         begin = _begin(level)
         backend = self.ready()
-        if level is None and self.begin is not None and backend.in_transaction:
+        if level is None and self._autocommit == LEGACY_TRANSACTION_CONTROL and backend.in_transaction:
             self.commit()
         self._isolation_level = level if level is None else str.__str__(level)
         self.begin = begin if self._autocommit == LEGACY_TRANSACTION_CONTROL else None
@@ -245,7 +249,8 @@ class Connection(Callbacks):
         if value not in (True, False, LEGACY_TRANSACTION_CONTROL):
             raise ValueError("autocommit must be True, False, or LEGACY_TRANSACTION_CONTROL")
         if value is True and backend.in_transaction:
-            with self.running():
+            self.check_alone()
+            with self.asking():
                 backend.commit()
         self._autocommit = value
         self.begin = _begin(self._isolation_level) if value == LEGACY_TRANSACTION_CONTROL else None
@@ -358,7 +363,7 @@ class Connection(Callbacks):
         if not self.opened:
             raise ProgrammingError("Base Connection.__init__ not called.")
         self.check_thread()
-        if self.busy:
+        if self.busy or self.called.held:
             raise ProgrammingError("Cannot close a connection while one of its statements runs.")
         backend, self.backend, self.db = self.backend, None, None
         self.reads, self.facts = {}, {}

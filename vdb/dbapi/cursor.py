@@ -98,6 +98,7 @@ class Cursor:
         if self._locked:
             raise ProgrammingError(_RECURSIVE)
         state, own = self._state, self._own
+        state.check_held()
         self._source = self._next = None
         self._locked = True
         state.busy += 1
@@ -133,11 +134,17 @@ class Cursor:
         backend = state.backend
         assert backend is not None
         self._source = self._own = self._shape = self._plan = self._next = self._recode = None
+        state.check_alone()
         self._locked = True
         state.busy += 1
+        state.within += 1
         try:
             if facts.changes_rows and state.begin is not None and not backend.in_transaction:
-                state.begin_now(state.begin)
+                state.within -= 1
+                try:
+                    state.begin_now(state.begin)
+                finally:
+                    state.within += 1
             bound = parameters_of(parameters)
             state.attribute(backend)
             result = backend.execute(sql, bound)
@@ -146,6 +153,7 @@ class Cursor:
         finally:
             self._locked = False
             state.busy -= 1
+            state.within -= 1
         self._source = result if result.cursor is None else result.cursor
         if result.lastrowid is not None:
             self._lastrowid = result.lastrowid

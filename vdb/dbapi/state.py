@@ -40,6 +40,7 @@ SQL_LENGTH_MAX = 1_000_000_000
 
 _CHANGES_ROWS = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_HARMLESS = (StatementKind.READ, StatementKind.EXPLAIN, StatementKind.PRAGMA_READ, StatementKind.EMPTY)
 _SEVERAL = "You can only execute one statement at a time."
 
 
@@ -88,6 +89,8 @@ class Called:
 
     failure: Failure | None = None
     tracer: Callable[[str], Any] | None = None
+    held: int = 0
+    """Callbacks that run now within which the connection can't be used."""
     authorizes: bool = False
     """Whether the program has an authorizer."""
     authorizing: bool = False
@@ -114,6 +117,8 @@ class ConnectionState:
     """Whether a read needs more than to be run: it may call code of the program's, or its rows are converted."""
     busy = 0
     """Statements that run now, one within another."""
+    within = 0
+    """Those of them that the session runs."""
     read_only = False
     detect_types = 0
     begin: str | None = None
@@ -139,7 +144,18 @@ class ConnectionState:
         self.check_thread()
         if self.backend is None:
             raise ProgrammingError("Cannot operate on a closed database.")
+        self.check_held()
         return self.backend
+
+    def check_held(self) -> None:
+        """ProgrammingError within a handler, a trace, an authorizer or a collation: SQLite is in the midst of it."""
+        if self.called.held:
+            raise ProgrammingError("A connection can't be used from within its own handlers and collations.")
+
+    def check_alone(self) -> None:
+        """OperationalError while a statement that changes something runs, from within a function that it calls."""
+        if self.within:
+            raise completed(OperationalError("cannot change anything from within a statement that changes something"))
 
     def check_thread(self) -> None:
         """ProgrammingError in a thread that may not use the connection."""
@@ -196,6 +212,16 @@ class ConnectionState:
             raise self.seen(error) from (error if isinstance(error, VerityError) else error.__cause__)
         finally:
             self.busy -= 1
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """While the session runs a statement: functions and generators that it calls can read, and change nothing."""
+        self.within += 1
+        try:
+            with self.running():
+                yield
+        finally:
+            self.within -= 1
 
     def seen(self, error: BaseException) -> BaseException:
         """What the program sees of an error of the session's."""
@@ -259,7 +285,9 @@ class ConnectionState:
         if facts.kind is StatementKind.READ and self.db is not None:
             with self.reading(), self.authorized():
                 return self.db.execute(sql, parameters)
-        with self.running():
+        if facts.kind not in _HARMLESS:
+            self.check_alone()
+        with self.asking():
             self._prepare(backend, sql)
             return _source(backend.execute(sql, parameters))
 
@@ -270,7 +298,8 @@ class ConnectionState:
             return self._run_each(sql, parameters, facts)
         if self.called.tracing:
             parameters = self.called.tracing[-1].each(parameters)
-        with self.running():
+        self.check_alone()
+        with self.asking():
             self._prepare(backend, sql)
             return _source(backend.executemany(sql, parameters))
 
@@ -310,7 +339,8 @@ class ConnectionState:
         check_text(script, self.sql_length_max)
         backend = self.ready()
         if self.autocommit == LEGACY_TRANSACTION_CONTROL and backend.in_transaction:
-            with self.traced("COMMIT"), self.running():
+            self.check_alone()
+            with self.traced("COMMIT"), self.asking():
                 backend.commit()
         for sql in split_script(script):
             facts = self.facts_of(sql)
@@ -328,7 +358,8 @@ class ConnectionState:
     def begin_now(self, sql: str) -> None:
         """Begin a transaction."""
         backend = self.ready()
-        with self.traced(sql), self.running():
+        self.check_alone()
+        with self.traced(sql), self.asking():
             self.attribute(backend)
             backend.execute(sql)
 
