@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import vdb
 from vdb.world.keys import generate_root_key
 
 SETUP = (
@@ -112,3 +113,23 @@ def test_explain(filled: list[str], run_here: Callable[..., Any]) -> None:
     assert "plan       SEARCH patients USING INTEGER PRIMARY KEY (rowid=?)\n" in out
     told = run_here("sql", "--explain", "SELECT name FROM patients", "--json", *filled).object
     assert (told["kind"], told["writes"]) == ("READ", [])
+
+
+def test_a_node_tells_of_the_past_as_well(node: Any, vdb_at: Callable[..., Any]) -> None:
+    with vdb.connect_sync(node.address) as client:
+        client.create_database("clinic")
+    clinic = ["--database", "clinic"]
+    assert vdb_at("sql", SETUP, *clinic, "--actor", "dr.lee", "--purpose", "treatment").code == 0
+    (first,) = vdb_at("sql", ".history patients 1", "--json", *clinic).objects
+    assert (first["operation"], first["actor"], first["purpose"]) == ("insert", "dr.lee", "treatment")
+    assert first["after"] == {"id": 1, "name": "Ada", "photo": "00ff"}
+    assert vdb_at("sql", "UPDATE patients SET name = 'Ada L.' WHERE id = 1", *clinic).code == 0
+    query = "SELECT name FROM patients WHERE id = 1"
+    for moment in (str(first["offset"]), first["time"].replace("Z", "999Z")):
+        assert vdb_at("sql", query, "--as-of", moment, *clinic).out == "name\nAda\n"
+    ran = vdb_at("sql", "DELETE FROM patients", "--as-of", str(first["offset"]), *clinic)
+    assert (ran.code, ran.out) == (1, "")
+    assert "it can be read, and not written" in ran.err
+    assert "writes     patients: delete\n" in vdb_at("sql", ".explain DELETE FROM patients", *clinic).out
+    told = vdb_at("sql", "--explain", "SELECT name FROM patients", "--json", *clinic).object
+    assert (told["kind"], told["reads"][0]["columns"]) == ("READ", ["name"])

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+import vdb
 from vdb import dbapi
 from vdb.changes import RawText
+from vdb.errors import StreamExists
 
 KEY = b64encode(bytes(range(32))).decode()
 REGION = "ap-southeast-2"
@@ -37,6 +39,9 @@ def node_at(folder: Path) -> Iterator[str]:
         finally:
             node.terminate()
 
+
+SPANS = ((0, 12), (12, 6), ("2000-01-01", "2200-01-01"), (9, 9), (6, 12))
+RAW = "SELECT id, CAST(name AS BLOB) FROM patients ORDER BY id"
 
 STATEMENTS = (
     "CREATE TABLE patients (id INTEGER PRIMARY KEY, name TEXT, photo BLOB, weight REAL)",
@@ -129,6 +134,11 @@ def test_the_same_is_told_from_afar(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
         fill(remote)
         far = [question(remote) for question in QUESTIONS]
+        with vdb.connect_sync(address) as client, client.sql("clinic", actor="ops") as session:
+            diffs = [session.diff(first, second) for first, second in SPANS]
+            session.restore("then", 12)
+            with pytest.raises(StreamExists):
+                session.restore("then", 12)
 
     def local(**options: Any) -> Any:
         return dbapi.connect(str(folder), name="clinic", region=REGION, **options)
@@ -137,6 +147,14 @@ def test_the_same_is_told_from_afar(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for told, question in zip(far, QUESTIONS, strict=True):
         assert told == question(local)
     anchor.close()
+    with vdb.open_crud(folder, name="clinic") as clinic:
+        assert diffs == [clinic.diff(first, second) for first, second in SPANS]
+    assert [table.table for table in diffs[0]] == ["patients"]
+    then = dbapi.connect(str(folder), name="then", region=REGION)
+    past = local(as_of=12)
+    assert then.execute(RAW).fetchall() == past.execute(RAW).fetchall() != []
+    past.close()
+    then.close()
     assert far[0][-1] == [(7, b"Ada L.", b"\x00\xff", 61.5, b"moved")]
     assert far[0][-1] == far[0][-2]
     assert [version.operation.name for version in far[2][0]] == ["INSERT", "UPDATE", "UPDATE"]

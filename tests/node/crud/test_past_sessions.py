@@ -10,9 +10,10 @@ import pytest
 import trio
 
 from vdb.changes import NOBODY
-from vdb.errors import InvalidArgument, NotPrimary, SqlFailed, SqlRefused, UnknownDatabase
+from vdb.errors import InvalidArgument, NotPrimary, SqlFailed, SqlRefused, StreamExists, UnknownDatabase
 from vdb.node.crud.server_session import ServerSession
 from vdb.node.node import Node
+from vdb.sql import crossing
 from vdb.sql.answers import SqlCall, SqlStatement
 from vdb.sql.moment import Moment, parse_moment
 from vdb.types import Consistency
@@ -128,3 +129,53 @@ async def test_what_is_settled_is_read_at_any_node_and_what_isnt_at_the_primary(
         past = await sessions.open(1, "clinic", moment=Moment(timestamp=2**52), level=Consistency.STALE, **settled)
         assert past.next_offset == ends[2]
         await sessions.close(past)
+
+
+async def test_questions_are_answered_a_page_at_a_time(start, connect, monkeypatch) -> None:
+    monkeypatch.setattr(crossing, "SQL_CHUNK_BYTES", 1000)
+    async with start() as node, connect(node) as present:
+        ends = await fill(present)
+        for number in range(9):
+            await present.execute(CALL, sql("UPDATE t SET b = ?", "x" * 300 + str(number)))
+        last = present.next_offset
+        found, end, more = [], 0, True
+        while more:
+            page = await present.history(CALL, "t", [1], len(found), end)
+            found, end, more = [*found, *page.versions], page.to_offset, page.more
+            assert 1 <= len(page.versions) < 5
+            await present.execute(CALL, sql("UPDATE t SET b = 'later'"))  # isn't told
+        assert end == last
+        assert found == await node.service.databases.travel.history(present.database, "t", 1, to_offset=last)
+        assert len(found) == 11
+        await present.execute(
+            CALL, sql("INSERT INTO t SELECT value, zeroblob(300) FROM json_each(?)", str(list(range(2, 10))))
+        )
+        rows, more, first, second = [], True, parse_moment(ends[1]), Moment()
+        while more:
+            differs = await present.diff(CALL, first, second, len(rows))
+            rows, more = [*rows, *differs.rows], differs.more
+            first, second = Moment(offset=differs.first), Moment(offset=differs.second)
+            assert 1 <= len(differs.rows) < 5
+        assert [row.after["id"] for _, row in rows] == list(range(1, 10))
+        async with connect(node, ends[0]) as past:
+            assert len((await past.history(CALL, "t", [1])).versions) > 2
+            assert (await past.explain(CALL, "DELETE FROM t")).verdict.kind.name == "WRITE"
+
+
+async def test_a_restore_is_a_new_database(start, connect) -> None:
+    async with start() as node, connect(node) as present:
+        ends = await fill(present)
+        await present.restore(CALL, "then", Moment(offset=ends[1]))
+        then = await node.service.sql.open(1, "then", attribution=NOBODY, lock_seconds=1.0)
+        assert (await then.execute(CALL, sql("SELECT * FROM t"))).rows == [(1, "one")]
+        await node.service.sql.close(then)
+        with pytest.raises(StreamExists):
+            await present.restore(CALL, "then", Moment())
+        await present.execute(CALL, sql("BEGIN"))
+        with pytest.raises(InvalidArgument, match="no part of a transaction"):
+            await present.restore(CALL, "again", Moment())
+        explanation = await present.explain(SqlCall(within=True), "UPDATE t SET b = 1")
+        assert [write.table for write in explanation.writes] == ["t"]
+        with pytest.raises(SqlFailed, match="syntax error"):
+            await present.explain(SqlCall(within=True), "UPDAT")
+        await present.commit(SqlCall(within=True))
