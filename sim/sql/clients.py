@@ -102,9 +102,10 @@ class SqlClient:
     async def _use(self, machine: Machine, database: CrudDatabase, todo: list[str] | None) -> None:
         load, random = self.load, self.random
         session = await database.session(lock_timeout=random.choice((0.01, 0.3, 5.0)))
-        pragmas = tuple(
-            f"PRAGMA {name} = {'ON' if random.random() < chance else 'OFF'}"
-            for name, chance in (("foreign_keys", 0.8), ("recursive_triggers", 0.2))
+        recursive = random.random() < 0.2
+        pragmas = (
+            f"PRAGMA foreign_keys = {'ON' if load.foreign_keys else 'OFF'}",
+            f"PRAGMA recursive_triggers = {'ON' if recursive else 'OFF'}",
         )
         try:
             for pragma in pragmas:

@@ -41,6 +41,9 @@ class SqlLoad:
     grammar: Grammar = field(init=False)
     group: str = field(init=False)
     data_class: DataClass = field(init=False)
+    foreign_keys: bool = field(init=False)
+    """Whether all sessions enforce them. Rows that broke one while they were off make SQLite count differently where a
+    table has triggers, and where it has none."""
     left: int = field(init=False)
     made: trio.Event = field(factory=trio.Event)
     """Set when the database and its tables are there."""
@@ -49,6 +52,7 @@ class SqlLoad:
         options = self.options
         self.left = options.sql_deeds if options.sql else 0
         self.grammar = Grammar(Random(f"{self.random.random()}/grammar"), options.sql_mix)
+        self.foreign_keys = self.random.random() < 0.85
         self.data_class = DataClass.NON_PHI if options.sql_global else DataClass.PHI
         self.group = str(GLOBAL_GROUP) if options.sql_global else self.region
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attrs import define, field
 
 from vdb.changes import Transaction
+from vdb.errors import DatabaseLocked, Timeout
 from vdb.sql.host import OneShot
 from vdb.wire.sql import Payload
 
@@ -18,3 +21,15 @@ class Batch:
     done: list[OneShot] = field(factory=list)
     """Others' statements that were run, also those that changed or failed."""
     schema_changed: bool = False
+    lost: BaseException | None = None
+    """Why what was done before couldn't be done again, after a statement had ended SQLite's transaction."""
+
+    def tell(self, others: Sequence[OneShot], error: BaseException) -> None:
+        """Nothing of the batch was kept here: whoever was in it is told so, unless it failed by itself."""
+        ended = "the session that led the batch ended"  # while the log was taking it: nobody knows
+        cancelled = Timeout(ended) if self.payloads else DatabaseLocked(ended)
+        told = error if isinstance(error, Exception) else cancelled
+        self.done = list(dict.fromkeys((*self.done, *others)))
+        for other in self.done:
+            if not isinstance(other.outcome, BaseException):
+                other.outcome = told

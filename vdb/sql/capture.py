@@ -20,11 +20,11 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
-from vdb.changes import Layout, Step
+from vdb.changes import Layout, Step, Value
 from vdb.errors import SqlRefused
 from vdb.marks import mark
 from vdb.ports import Connection
@@ -44,6 +44,7 @@ from vdb.sql.capture_triggers import (
     trigger_names,
 )
 from vdb.sql.catalog import Catalog
+from vdb.sql.last_look import check_rows
 from vdb.sql.names import CAPTURE_STATE_TABLE, CAPTURE_TABLE
 from vdb.sql.schema_change import has_replace, parse_schema_statement
 from vdb.sql.sequences import changed_sequences, read_sequences
@@ -214,10 +215,12 @@ class Capture:
             with self._trusting():
                 self._restore_changes(changes)
 
-    def make_way(self) -> bool:
-        """Take our triggers away if they were put there for another schema, by now changed by another connection: they
-        may no longer compile, nor would a statement that fires them. Whether there were any."""
-        if self._read_state()[:3] == self._seen or not self._cursor.execute(_OURS).fetchall():
+    def make_way(self, *, stale_only: bool = True) -> bool:
+        """Take our triggers away. `stale_only`: if they were put there for another schema, by now changed by another
+        connection: they may no longer compile, nor would a statement that fires them. Whether there were any."""
+        if stale_only and self._read_state()[:3] == self._seen:
+            return False
+        if not self._cursor.execute(_OURS).fetchall():
             return False
         mark("sql.made_way")
         changes = self._changes()
@@ -280,7 +283,17 @@ class Capture:
         nestings = [self._layouts[number].nesting for number in used]
         if any(nesting.entangled for nesting in nestings):
             steps = untangle(layouts, steps, nestings)
+            check_rows(self._look, [self._layouts[number].table for number in used], layouts, steps, nestings)
         return layouts, steps
+
+    def _look(self, sql: str, parameters: Sequence[Value]) -> list[tuple[Value, ...]]:
+        theirs, self._db.text_factory = self._db.text_factory, text_or_raw
+        try:
+            with self._trusting():
+                rows: list[tuple[Value, ...]] = self._cursor.execute(sql, parameters).fetchall()
+                return rows
+        finally:
+            self._db.text_factory = theirs
 
     def _armed(self) -> bool:
         """Whether sequences were read at the transaction's begin."""
@@ -344,6 +357,7 @@ class Capture:
     def _remove_all(self) -> None:
         self._live.clear()
         self._drop([name for (name,) in self._cursor.execute(_OURS).fetchall()])
+        self._erase([name for (name,) in self._cursor.execute(_OURS).fetchall()])
 
     def _remove(self, name: str) -> None:
         live = self._live.pop(name, None)
@@ -376,6 +390,16 @@ class Capture:
         self._orphans = [name for (name,) in self._cursor.execute(_OURS).fetchall() if name not in ours]
         if self._orphans:
             mark("sql.orphaned_trigger")
+            self._erase(self._orphans)
+            self._orphans = []
+
+    def _erase(self, triggers: Sequence[str]) -> None:
+        """Take out of the TEMP schema what SQLite doesn't know any more, and ALTER TABLE would stumble over."""
+        if triggers:
+            self._run("PRAGMA writable_schema = ON")
+            marks = ", ".join("?" * len(triggers))
+            self._run(f"DELETE FROM temp.sqlite_master WHERE type = 'trigger' AND name IN ({marks})", tuple(triggers))
+            self._run("PRAGMA writable_schema = RESET")
 
     # Logging ------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from vdb.changes import NOBODY, Attribution, Transaction
-from vdb.errors import DatabaseLocked, Timeout, VerityError
+from vdb.errors import VerityError
 from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import IntegrityError, SqliteError, in_transaction
@@ -292,6 +292,8 @@ class SqlSession:
             result, failure = await self._bridge.off_loop(
                 lambda: self._run_batch(others, sql, parameters, verdict, batch, many=many)
             )
+            if batch.lost is not None:
+                raise batch.lost
         except BaseException as error:
             await self._abandon(batch, others, error)
             raise
@@ -370,10 +372,15 @@ class SqlSession:
 
     def _redo(self, batch: Batch) -> None:
         """A statement ended SQLite's transaction: do again what the ones before it did."""
-        with self.classifier.trusting():
-            self._raw("BEGIN IMMEDIATE")
-            for transaction in batch.transactions:
-                apply_transaction(self.db, transaction)
+        try:
+            with self.classifier.trusting():
+                self._raw("BEGIN IMMEDIATE")
+                self.capture.make_way(stale_only=False)  # its triggers would count as changes
+                for transaction in batch.transactions:
+                    apply_transaction(self.db, transaction)
+        except BaseException as error:
+            batch.lost = error
+            raise
         self.capture.drain()  # these rows have been captured before
 
     def _keep_partial(self, error: Any, batch: Batch, attribution: Attribution, chosen: bytes | None) -> bool:
@@ -456,13 +463,7 @@ class SqlSession:
                 await self._bridge.off_loop(self._roll_back_quietly)
         finally:
             if error is not None:
-                ended = "the session that led the batch ended"  # while the log was taking it: nobody knows
-                cancelled = Timeout(ended) if batch.payloads else DatabaseLocked(ended)
-                told = error if isinstance(error, Exception) else cancelled
-                batch.done = list(dict.fromkeys((*batch.done, *others)))
-                for other in batch.done:
-                    if not isinstance(other.outcome, BaseException):
-                        other.outcome = told
+                batch.tell(others, error)
             self._release(batch)
 
     def _roll_back_quietly(self) -> None:

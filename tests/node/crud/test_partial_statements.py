@@ -60,3 +60,31 @@ async def test_a_broken_deferred_key_leaves_nothing(start, clinic, opened, query
             assert await query(session, "SELECT * FROM c") == []
             assert database.applied == applied
             assert not session.in_transaction
+
+
+async def test_what_is_done_again_after_a_rollback_includes_rows_that_went(start, clinic, opened, query) -> None:
+    async with start() as node:
+        database = await clinic(node)
+        async with opened(database) as setup:
+            await setup.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b UNIQUE NOT NULL)")
+            await setup.execute("INSERT INTO t VALUES (0, 'x'), (100, 'y')")
+
+            async def write(number: int) -> None:
+                async with opened(database) as session:
+                    await session.execute("SELECT * FROM t")
+                    if number % 3 == 2:
+                        with pytest.raises(IntegrityError):
+                            await session.execute("INSERT OR ROLLBACK INTO t VALUES (500, NULL)")
+                    else:
+                        await session.execute("REPLACE INTO t VALUES (?, 'x')", (number,))
+                        await session.execute("UPDATE t SET a = a + 1 WHERE b = 'y'")
+
+            async with trio.open_nursery() as nursery:
+                for number in range(12):
+                    nursery.start_soon(write, number)
+            assert await query(setup, "SELECT a FROM t WHERE b = 'y'") == [(108,)]
+            assert await query(setup, "SELECT count(*) FROM t WHERE b = 'x'") == [(1,)]
+        applied = database.applied
+    async with start() as node:
+        again = await node.service.databases.open(1, "clinic")
+        assert again.applied == applied
