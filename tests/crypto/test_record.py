@@ -22,6 +22,7 @@ from vdb.crypto.record import (
     leaf_hash,
     open_body,
     record_leaf,
+    schema_of,
     seal,
 )
 from vdb.errors import RecordTampered, TooLarge
@@ -140,6 +141,11 @@ def test_records_round_trip_without_a_copy(ids: bytes) -> None:
     assert record.body.obj is data
     assert record_leaf(memoryview(data)) == leaf_hash(HEADER_BYTES, BODY)
     assert open_body(record.header_bytes, KEY, record.body) == PLAINTEXT
+
+
+@given(HEADERS)
+def test_the_schema_is_read_without_the_rest(header: RecordHeader) -> None:
+    assert schema_of(encode_record(header.encode(), b"", BODY)) == header.schema_id
 
 
 def test_event_ids_are_no_part_of_the_leaf() -> None:

@@ -302,6 +302,12 @@ def decode_record(buffer: Buffer) -> SealedRecord:
     return SealedRecord(header=header, header_bytes=header_bytes, event_ids=ids, body=view[body_at:])
 
 
+def schema_of(record: bytes) -> int:
+    """The schema id of a whole record, without a look at the rest."""
+    _token, _dek_id, schema_id, _time = _TAIL.unpack_from(record, _HEAD.size + record[_REGION_LENGTH_AT])
+    return int(schema_id)
+
+
 def sealed_for(
     record: bytes, *, tenant: int, stream: int, offset: int, count: int, data_class: int, region: str, time: int
 ) -> tuple[bytes, bytes] | None:

@@ -22,7 +22,6 @@ from attrs import frozen
 from vdb.crypto.keyring import Keyring
 from vdb.kernel.effect import AppendRecord, ChangeMembers, Effect, EvictSession, StoreKey, WakeProjection
 from vdb.kernel.state import State
-from vdb.kernel.streamid import CATALOGUE
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node.batch import Batch, Changed
@@ -157,8 +156,8 @@ class Executor:
         match effect:
             case AppendRecord():
                 self._sinks.event_log.append(effect)
-                if effect.stream == CATALOGUE:
-                    self._sinks.signals.created(effect.tenant, effect.first_offset + 1)
+                if not effect.first_offset:
+                    self._sinks.signals.first(effect.tenant, effect.stream, effect.record)
             case WakeProjection():
                 self._sinks.signals.notify(effect.tenant)
             case StoreKey():

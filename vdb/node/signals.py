@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import trio
 
-from vdb.types import TenantId
+from vdb.types import StreamId, TenantId
 
 
 class Signals:
@@ -17,13 +17,13 @@ class Signals:
         self.on_notify: Callable[[TenantId], None] | None = None
         """Called at each notification, synchronously; it must not wait."""
 
-        self.on_create: Callable[[TenantId, int], None] | None = None
-        """Called when a stream has been created, with its serial number; as `on_notify` is."""
+        self.on_first: Callable[[TenantId, StreamId, bytes], None] | None = None
+        """Called when a stream gets its first events, with their sealed record; as `on_notify` is."""
 
-    def created(self, tenant: TenantId, serial: int) -> None:
-        """The tenant has a new stream."""
-        if self.on_create is not None:
-            self.on_create(tenant, serial)
+    def first(self, tenant: TenantId, stream: StreamId, record: bytes) -> None:
+        """A stream isn't empty any more."""
+        if self.on_first is not None:
+            self.on_first(tenant, stream, record)
 
     def notify(self, tenant: TenantId) -> None:
         """Wake all who wait for this tenant. Whoever asks next waits for the next one."""

@@ -1,9 +1,9 @@
 """The SQL databases of a node: found by tenant and name, opened when they are first used.
 
 A database is a stream of the log, so that its creation, its data class and its place are replicated like everything
-else. A node opens, by itself, each database that is created while it runs, and each of which it has a file: so a backup
-has applied most of the log when it becomes the primary. Others are opened, and their files made, when they are first
-used.
+else. A node opens, by itself, each database that gets its first transaction while it runs, and each of which it has a
+file: so a backup has applied most of the log when it becomes the primary. Others are opened, and their files made, when
+they are first used.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from functools import partial
 import trio
 from attrs import frozen
 
+from vdb.crypto.record import schema_of
 from vdb.errors import InvalidArgument, UnknownDatabase, VerityError
 from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import StreamCreated
-from vdb.kernel.streamid import stream_id
 from vdb.node import log
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.timetravel import TimeTravel
@@ -29,7 +29,8 @@ from vdb.node.service import answered
 from vdb.node.writes import Failure, Writes
 from vdb.ports import World
 from vdb.sql.names import STREAM_PREFIX
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId, check_tenant_id
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, StreamId, TenantId, check_tenant_id
+from vdb.wire.sql import SQL_SCHEMA
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LISTED = 1000
@@ -65,9 +66,9 @@ class CrudDatabases:
         self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
         self._turn = trio.Lock()
         self._nursery: trio.Nursery | None = None
-        self._creating, self._created = trio.open_memory_channel[tuple[GroupReader, TenantId, int]](math.inf)
+        self._beginning, self._begun = trio.open_memory_channel[tuple[GroupReader, TenantId, StreamId]](math.inf)
         for reader in readers.values():
-            reader.group.signals.on_create = partial(self._on_create, reader)
+            reader.group.signals.on_first = partial(self._on_first, reader)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the log for each open database, until cancelled."""
@@ -75,7 +76,7 @@ class CrudDatabases:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._open_found)
-                nursery.start_soon(self._open_created)
+                nursery.start_soon(self._open_begun)
                 nursery.start_soon(self.travel.run)
                 task_status.started()
                 await trio.sleep_forever()
@@ -199,15 +200,16 @@ class CrudDatabases:
                 except VerityError as error:
                     log.warning("sql.not_opened", database=name, tenant=int(number), reason=str(error))
 
-    def _on_create(self, reader: GroupReader, tenant: TenantId, serial: int) -> None:
-        self._creating.send_nowait((reader, tenant, serial))
+    def _on_first(self, reader: GroupReader, tenant: TenantId, stream: StreamId, record: bytes) -> None:
+        if schema_of(record) == SQL_SCHEMA:
+            self._beginning.send_nowait((reader, tenant, stream))
 
-    async def _open_created(self) -> None:
-        """Open each database that is created from now on, so that every node of its group has its rows."""
-        async for reader, tenant, serial in self._created:
+    async def _open_begun(self) -> None:
+        """Open each database that gets its first transaction from now on: every node of its group has its rows."""
+        async for reader, tenant, stream in self._begun:
             name = ""
             try:
-                name = await reader.name_of(tenant, stream_id(reader.group.name, serial))
+                name = await reader.name_of(tenant, stream)
                 if name.startswith(STREAM_PREFIX):
                     await self.open(tenant, name.removeprefix(STREAM_PREFIX))
             except VerityError as error:
