@@ -327,7 +327,9 @@ class SqlSession:
                 result = buffered(self._write(sql, parameters, verdict, many=many))
                 self._check_deferred()
             except SqliteError as error:
-                if self.in_transaction and not self._keep_partial(error, batch, self.attribution, self.next_id):
+                if self.in_transaction and not self._keep_partial(
+                    error, batch, self.attribution, self.next_id, many=many
+                ):
                     self._raw("ROLLBACK")
                 return Result(), error
             self._take(batch, self.attribution, self.next_id)
@@ -383,10 +385,12 @@ class SqlSession:
             raise
         self.capture.drain()  # these rows have been captured before
 
-    def _keep_partial(self, error: Any, batch: Batch, attribution: Attribution, chosen: bytes | None) -> bool:
-        """A statement failed that is a transaction of its own: what it leaves (OR FAIL, the rows before) is committed,
-        as SQLite does, unless that breaks a foreign key. Whether there is something to commit."""
-        if getattr(error, "sqlite_errorcode", 0) not in _FAILING:
+    def _keep_partial(
+        self, error: Any, batch: Batch, attribution: Attribution, chosen: bytes | None, *, many: bool = False
+    ) -> bool:
+        """A statement failed that is a transaction of its own: what it leaves (OR FAIL, the rows before; of `many`
+        those before it) is committed, as SQLite does, unless that breaks a foreign key. Whether there is any."""
+        if not many and getattr(error, "sqlite_errorcode", 0) not in _FAILING:
             return False  # another error takes back all of it, also after OR FAIL
         if not self.capture.pending() or sqlite_api.deferred_violations(self.db):
             return False
