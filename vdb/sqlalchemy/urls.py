@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from sqlalchemy import exc, util
 from sqlalchemy.engine.url import URL
@@ -75,7 +75,8 @@ def connect_arguments(url: URL) -> tuple[list[str], dict[str, Any]]:
             raise exc.ArgumentError("a cluster's database is named in the URL's path: verity://host:7140/name")
         options.setdefault("check_same_thread", False)
         asked = urlencode([(name, url.query[name]) for name in REMOTE_OPTIONS if name in url.query])
-        return [f"verity://{','.join(_addresses(url))}/{quote(url.database or '')}{asked and '?' + asked}"], options
+        name = quote(unquote(url.database or ""))  # SQLAlchemy 2.0 leaves it quoted
+        return [f"verity://{','.join(_addresses(url))}/{name}{asked and '?' + asked}"], options
     if is_memory(url):
         return [MEMORY], options
     assert url.database is not None, "a URL without a database is one in memory"
