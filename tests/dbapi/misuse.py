@@ -101,9 +101,7 @@ class Misuse:
             lambda: connection.set_trace_callback(choice([None, self.callback])),
             lambda: connection.set_authorizer(choice([None, self.callback])),
             lambda: setattr(connection, "text_factory", choice([str, bytes, lambda data: (self.maybe(), data)[1]])),
-            lambda: setattr(
-                connection, "row_factory", choice([None, vdb.dbapi.Row, lambda _, row: (self.maybe(), row)])
-            ),
+            lambda: setattr(connection, "row_factory", choice(factories)),
             lambda: self.cursors.clear() if self.random.random() < 0.3 else gc.collect(),
             lambda: connection.close() if self.random.random() < 0.2 else None,
             lambda: connection.__init__(":memory:") if self.random.random() < 0.1 else None,
