@@ -140,7 +140,7 @@ def test_a_database_must_be_there_or_be_asked_for(address: str) -> None:
     with pytest.raises(dbapi.OperationalError, match="no SQL database 'nope'") as caught:
         dbapi.connect(f"verity://{address}/nope")
     assert isinstance(caught.value.__cause__, vdb.VerityError)
-    for keywords in ({"keys": bytes(32)}, {"as_of": 1}):
+    for keywords in ({"keys": bytes(32)},):
         with pytest.raises(dbapi.NotSupportedError):
             dbapi.connect(f"verity://{address}/nope", **keywords)
 
