@@ -131,5 +131,16 @@ def test_a_node_tells_of_the_past_as_well(node: Any, vdb_at: Callable[..., Any])
     assert (ran.code, ran.out) == (1, "")
     assert "it can be read, and not written" in ran.err
     assert "writes     patients: delete\n" in vdb_at("sql", ".explain DELETE FROM patients", *clinic).out
+    span = [str(first["offset"]), "2200-01-01"]
+    (told,) = vdb_at("sql", f".diff {' '.join(span)}", "--json", *clinic).objects
+    assert (told["table"], told["operation"], told["before"]["name"]) == ("patients", "update", "Ada")
+    table = vdb_at("sql", f".diff {' '.join(span)}", *clinic).out.splitlines()
+    assert table[1] == "patients\tupdate\tid=1  name=Ada  photo=x'00ff'\tid=1  name=Ada L.  photo=x'00ff'"
+    assert vdb_at("sql", f".restore then {span[0]}", *clinic).code == 0
+    assert vdb_at("sql", query, "--database", "then").out == "name\nAda\n"
+    again = vdb_at("sql", f".restore then {span[0]}", *clinic, "--json")
+    assert (again.code, again.error["code"]) == (1, "STREAM_EXISTS")
+    ran = vdb_at("sql", ".diff 1", *clinic)
+    assert (ran.code, ran.err) == (2, "error: expected .diff MOMENT MOMENT\n")
     told = vdb_at("sql", "--explain", "SELECT name FROM patients", "--json", *clinic).object
     assert (told["kind"], told["reads"][0]["columns"]) == ("READ", ["name"])

@@ -102,6 +102,17 @@ def test_diff(clinic: SqlDatabase, offsets: list[int]) -> None:
     assert clinic.diff(offsets[0], offsets[0]) == []
 
 
+def test_connections_tell_of_it_as_well(clinic: SqlDatabase, offsets: list[int]) -> None:
+    connection = clinic.connect(actor="ops")
+    assert connection.diff(offsets[0], offsets[1]) == clinic.diff(offsets[0], offsets[1])
+    connection.restore("then", offsets[0])
+    with pytest.raises(vdb.dbapi.Error):
+        connection.restore("then", offsets[0])
+    with pytest.raises(vdb.dbapi.Error, match="a moment is"):
+        connection.diff("then", 1)
+    connection.close()
+
+
 def test_restore_makes_a_database_of_its_own(clinic: SqlDatabase, offsets: list[int]) -> None:
     clinic.restore("then", offsets[0], actor="ops")
     with pytest.raises(StreamExists):

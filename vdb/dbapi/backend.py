@@ -7,11 +7,13 @@ from typing import Any, Protocol
 
 from vdb.changes import Attribution
 from vdb.embedded.crud import LocalDatabase
-from vdb.embedded.past import history
+from vdb.embedded.past import diff, history, restore
 from vdb.ports import Connection
+from vdb.sql.diffing import TableDiff
 from vdb.sql.explain import Explanation, explain
 from vdb.sql.history import Version
 from vdb.sql.host import run_inline
+from vdb.sql.moment import Moment
 from vdb.sql.results import Result
 from vdb.sql.session import SqlSession
 from vdb.sql.subjects import Subjects
@@ -69,6 +71,12 @@ class Backend(Protocol):
 
     def explain(self, sql: str) -> Explanation:
         """What a statement would read, write and log."""
+
+    def diff(self, first: Moment, second: Moment) -> Sequence[TableDiff]:
+        """What turns the rows of the first moment into those of the second."""
+
+    def restore(self, name: str, moment: Moment) -> None:
+        """Make a new database, as this one was."""
 
     def close(self) -> None:
         """Roll back what is open, and end."""
@@ -145,6 +153,12 @@ class LocalBackend:
 
     def explain(self, sql: str) -> Explanation:
         return explain(self.session.db, self.session.classifier, sql, Subjects(self.session.db).columns())
+
+    def diff(self, first: Moment, second: Moment) -> Sequence[TableDiff]:
+        return diff(self._local, first, second)
+
+    def restore(self, name: str, moment: Moment) -> None:
+        restore(self._local, name, moment, self.session.attribution)
 
     def close(self) -> None:
         self._end()

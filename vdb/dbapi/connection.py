@@ -22,8 +22,10 @@ from vdb.dbapi.errors import OperationalError, ProgrammingError, translated
 from vdb.dbapi.opening import open_backend
 from vdb.dbapi.state import opened
 from vdb.errors import VerityError
+from vdb.sql.diffing import TableDiff
 from vdb.sql.explain import Explanation
 from vdb.sql.history import Version
+from vdb.sql.moment import AnyMoment, parse_moment
 from vdb.world.threads import thread_ident
 
 C = TypeVar("C", bound="Connection")
@@ -163,6 +165,19 @@ class Connection(Callbacks):
         backend = self.ready()
         with self.running():
             return backend.explain(sql)
+
+    def diff(self, first: AnyMoment, second: AnyMoment) -> Sequence[TableDiff]:
+        """Which rows differ between two moments: what turns those of the first into those of the second."""
+        backend = self.ready()
+        with self.running():
+            return backend.diff(parse_moment(first), parse_moment(second))
+
+    def restore(self, name: str, moment: AnyMoment) -> None:
+        """Make a new database `name` beside this one, as this one was. An error if there is one of this name."""
+        backend = self.ready()
+        with self.running():
+            self.attribute(backend)
+            backend.restore(name, parse_moment(moment))
 
     # Transactions ------------------------------------------------------------------------------------------------
 

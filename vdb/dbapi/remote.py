@@ -34,9 +34,11 @@ from vdb.client.sync_sql import SyncRows, SyncSession
 from vdb.dbapi.errors import NotSupportedError, OperationalError
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import ConfigError, SqlFailed, VerityError
+from vdb.sql.diffing import TableDiff
 from vdb.sql.explain import Explanation
 from vdb.sql.history import Version
 from vdb.sql.keywords import leading_words, parse_transaction, statement_verb, tokens
+from vdb.sql.moment import Moment
 from vdb.sql.verdict import StatementKind, Verdict
 from vdb.world.network import TlsConfig
 from vdb.world.threads import Lock, in_background
@@ -191,6 +193,12 @@ class RemoteBackend:
     def explain(self, sql: str) -> Explanation:
         found: Explanation = self._told(lambda: self._session.explain(sql))
         return found
+
+    def diff(self, first: Moment, second: Moment) -> Sequence[TableDiff]:
+        return self._session.diff(first, second)
+
+    def restore(self, name: str, moment: Moment) -> None:
+        self._session.restore(name, moment)
 
     def close(self) -> None:
         try:

@@ -87,7 +87,6 @@ def print_versions(versions: Sequence[Any], form: Form) -> None:
     rows = []
     for version in versions:
         row = version.after if version.after is not None else version.before
-        shown = "  ".join(f"{name}={cell_text(value)}" for name, value in (row or {}).items())
         rows.append(
             (
                 time_text(version.time),
@@ -96,7 +95,7 @@ def print_versions(versions: Sequence[Any], form: Form) -> None:
                 version.attribution.purpose,
                 version.transaction.hex()[:12],
                 str(version.next_offset),
-                shown,
+                _shown(row),
             )
         )
     print_rows(("time", "operation", "actor", "purpose", "transaction", "offset", "row"), rows, form)
@@ -118,6 +117,27 @@ def _version_json(version: Any) -> dict[str, Any]:
 
 def _image(image: Any) -> dict[str, Any] | None:
     return None if image is None else {name: json_cell(value) for name, value in image.items()}
+
+
+def _diff(runner: Runner, words: Sequence[str]) -> None:
+    first, second = _words(words, 2, 2, ".diff MOMENT MOMENT")
+    rows = [(found.table, row) for found in runner.connection.diff(first, second) for row in found.rows]
+    if runner.form is Form.JSON:
+        for table, row in rows:
+            name = row.operation.name.lower()
+            print_json({"table": table, "operation": name, "before": _image(row.before), "after": _image(row.after)})
+        return
+    shown = [(table, row.operation.name.lower(), _shown(row.before), _shown(row.after)) for table, row in rows]
+    print_rows(("table", "operation", "before", "after"), shown, runner.form)
+
+
+def _restore(runner: Runner, words: Sequence[str]) -> None:
+    name, moment = _words(words, 2, 2, ".restore NAME MOMENT")
+    runner.connection.restore(name, moment)
+
+
+def _shown(row: Any) -> str:
+    return "  ".join(f"{name}={cell_text(value)}" for name, value in (row or {}).items())
 
 
 def _literal(word: str) -> Any:
@@ -162,6 +182,8 @@ DOTS = {
     ".schema": _Dot(".schema [TABLE]", "the statements that made them", _schema),
     ".history": _Dot(".history TABLE KEY ...", "a row's versions: when, who, why ('7' is text, 7 a number)", _history),
     ".explain": _Dot(".explain STATEMENT", "what a statement would read, write and log", _explain),
+    ".diff": _Dot(".diff MOMENT MOMENT", "rows that differ: offsets, GROUP:NUMBER or times", _diff),
+    ".restore": _Dot(".restore NAME MOMENT", "make a new database, as this one was", _restore),
     ".mode": _Dot(".mode table|csv|json", "how rows are printed", _mode),
     ".quit": _Dot(".quit", "leave, as Ctrl-D does", _quit),
 }
