@@ -59,7 +59,7 @@ MEMBER_DISTURBANCES = ("lose_disk", "add_member", "remove_member")
 """Changes of members, under fire."""
 DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES)
 """What the nemesis does at drawn moments."""
-SQL_SHARE = 0.0
+SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
 """How many nodes found a cluster: one is drawn of these."""

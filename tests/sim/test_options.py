@@ -10,6 +10,7 @@ from sim.nemesis import Nemesis
 from sim.nemesis_links import Links
 from sim.nemesis_members import Members
 from sim.options import DISTURBANCES, MAIN_DISTURBANCES, PEER_DISTURBANCES, WORK_KINDS, Options
+from sim.sql.shapes import SHAPES
 from sim.workload import Actor
 
 
@@ -28,6 +29,12 @@ def test_swarm_leaves_faults_out_and_repeats_others() -> None:
         assert 20 <= with_it <= 199, kind
     assert any(options.beyond_repair for options in drawn)
     assert sum(options.beyond_repair for options in drawn) < 60
+
+
+def test_a_third_of_the_seeds_has_sql() -> None:
+    drawn = [Options.draw(seed) for seed in range(300)]
+    assert 70 <= sum(options.sql for options in drawn) <= 130
+    assert {name for options in drawn for name in options.sql_shapes} == {shape.name for shape in SHAPES}
 
 
 def test_overrides_reach_into_tables() -> None:
