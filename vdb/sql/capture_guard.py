@@ -191,7 +191,12 @@ class Guard:
         if part.column is not None and part.column not in table.columns and table.stand_ins:
             return "1"  # a generated column, of a value that isn't there yet
         if part.column is not None:
-            return f"{row}.{quote(part.column)} = {self._new(part.column)} COLLATE {quote(part.collation)}"
+            same = f"{row}.{quote(part.column)} = {self._new(part.column)} COLLATE {quote(part.collation)}"
+            if part.column in table.columns:
+                return same
+            # SQLite computes a generated column of NEW from those that the trigger names: the others are NULL then.
+            named = ", ".join(f"NEW.{quote(column)}" for column in table.columns)
+            return f"{same} AND ({named}) IS ({named})"
         # The index's expression names columns alone: once they are the row's, once NEW's.
         new = ", ".join(f"{self._new(column)} AS {quote(column)}" for column in table.readable)
         of_new = f"(SELECT {part.expression} FROM (SELECT {new}) AS {row})"
