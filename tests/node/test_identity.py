@@ -25,6 +25,7 @@ IDENTITY = Identity(
     disk=bytes(range(16, 32)),
     founding=(0, 1, 2),
     peers=((0, bytes(16)),),
+    replaced=((0, bytes(range(16))),),
 )
 
 
@@ -76,6 +77,29 @@ async def test_disks_of_others_are_remembered_and_the_last_one_counts(tmp_path) 
     assert again.identity == file.identity
     assert again.identity.ready
     assert again.remembered(1) == bytes(range(16))
+
+
+async def test_a_disk_that_was_replaced_is_noted_with_the_one_in_its_place(tmp_path) -> None:
+    disk = make_world(tmp_path / "data", Region("eu-west-1")).disk
+    arguments = {"node": "n", "region": Region("eu-west-1"), "entropy": RealEntropy(), "founding": (0, 1)}
+    file = IdentityFile(disk, await open_identity(disk, **arguments))
+    first, second = bytes(16), bytes(range(16))
+    await file.remember(1, first)
+    assert not file.was_replaced(1, first)
+    for _twice in range(2):
+        await file.replace(1, first, second)
+    again = IdentityFile(disk, await open_identity(disk, **arguments))
+    assert again.remembered(1) == second
+    assert again.was_replaced(1, first)
+    assert not again.was_replaced(0, first)
+    assert not again.was_replaced(1, second)
+
+
+def test_a_file_from_before_disks_were_noted_as_replaced_is_read() -> None:
+    found = json.loads(sealed())
+    del found["replaced"], found["checksum"]
+    checksum = sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    assert decode_identity(json.dumps({**found, "checksum": checksum}).encode()).replaced == ()
 
 
 async def test_a_directory_of_another_node_or_cluster_is_refused(tmp_path) -> None:

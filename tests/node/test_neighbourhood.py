@@ -16,7 +16,7 @@ from vdb.world import make_world
 
 REGION = Region("eu-west-1")
 HOME = GroupId(REGION.name)
-FIRST, SECOND = bytes(16), bytes(range(16))
+FIRST, SECOND, THIRD = bytes(16), bytes(range(16)), bytes([7] * 16)
 MEMBERS = tuple(
     MemberConfig(node=number, name=f"n{number}", peer_address=f"127.0.0.1:{number + 1}", address=f"127.0.0.1:{number}1")
     for number in range(3)
@@ -40,6 +40,17 @@ class FakeGroup:
 
 async def make(tmp_path) -> tuple[Neighbourhood, IdentityFile]:
     world = make_world(tmp_path / "data", REGION)
+    identity = await open_identity(
+        world.disk, node="n0", region=REGION, entropy=world.entropy, cluster=bytes(16), founding=(0, 1, 2)
+    )
+    file = IdentityFile(world.disk, identity)
+    await file.remember(1, FIRST)
+    await file.remember(2, FIRST)
+    return surround(tmp_path, file), file
+
+
+def surround(tmp_path, file: IdentityFile) -> Neighbourhood:
+    """As the node makes it at each start."""
     config = NodeConfig(
         region=REGION,
         root_keys=RootKeys(bytes(32)),
@@ -47,13 +58,7 @@ async def make(tmp_path) -> tuple[Neighbourhood, IdentityFile]:
         cluster=bytes(16),
         peer_address="127.0.0.1:0",
     )
-    identity = await open_identity(
-        world.disk, node="n0", region=REGION, entropy=world.entropy, cluster=bytes(16), founding=(0, 1, 2)
-    )
-    file = IdentityFile(world.disk, identity)
-    await file.remember(1, FIRST)
-    await file.remember(2, FIRST)
-    return Neighbourhood(world, config, file), file
+    return Neighbourhood(make_world(tmp_path / "data", REGION), config, file)
 
 
 async def settled(around: Neighbourhood, file: IdentityFile, disk: bytes) -> None:
@@ -88,6 +93,34 @@ async def test_a_disk_that_one_group_still_names_counts_until_it_doesnt(tmp_path
     around.on_members(GLOBAL_GROUP, FakeState((ROW,)))
     await settled(around, file, SECOND)
     assert file.remembered(2) == SECOND
+
+
+async def test_a_log_that_is_read_again_brings_no_replaced_disk_back(tmp_path) -> None:
+    """Recovered twice; a restart then goes through the first recovery again, and may need the node to get further."""
+    around, file = await make(tmp_path)
+    for disk in (FIRST, SECOND, THIRD):
+        around.on_members(HOME, FakeState((evolve(ROW, disk_id=disk),)))
+    await settled(around, file, THIRD)
+    again = surround(tmp_path, file)
+    again.add(FakeGroup(HOME, FakeState((evolve(ROW, disk_id=FIRST),))))
+    again.add(FakeGroup(GLOBAL_GROUP, FakeState((evolve(ROW, disk_id=FIRST),))))
+    again.settle()
+    again.on_members(HOME, FakeState((evolve(ROW, disk_id=SECOND),)))
+    await settled(again, file, THIRD)
+    again.on_members(GLOBAL_GROUP, FakeState((evolve(ROW, disk_id=SECOND),)))
+    again.on_members(GLOBAL_GROUP, FakeState((evolve(ROW, disk_id=THIRD),)))
+    await settled(again, file, THIRD)
+    assert file.remembered(2) == THIRD
+
+
+async def test_who_met_a_node_with_its_newest_disk_reads_of_the_older_ones_later(tmp_path) -> None:
+    around, file = await make(tmp_path)
+    await file.remember(2, THIRD)
+    for disk in (FIRST, SECOND, THIRD):
+        around.on_members(HOME, FakeState((evolve(ROW, disk_id=disk),)))
+    await settled(around, file, THIRD)
+    assert file.remembered(2) == THIRD
+    assert file.was_replaced(2, SECOND)
 
 
 async def test_nodes_are_found_by_the_configuration_then_the_log_then_the_state(tmp_path) -> None:

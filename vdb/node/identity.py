@@ -10,6 +10,7 @@ File `node`: JSON with these keys, and a SHA-256 over the rest in `checksum`.
     disk     32 hex digits, drawn when the directory is created: what tells this disk from one that replaces it
     founding numbers of the nodes with which the cluster begins, this one's too; none for a node that joins one
     peers    disks of other nodes, by number: each as it came first, or as the cluster says since
+    replaced disks of other nodes, by number, that a group's log has replaced: they never count again
 
 It is written beside its place, synced and renamed, so a crash leaves the old one or the new one. While `ready` is
 false a group without a superblock is formatted; once it is true, a group without one is damage.
@@ -53,6 +54,7 @@ class Identity:
     disk: bytes = field(default=bytes(ID_SIZE), repr=False)
     founding: tuple[int, ...] = (0,)
     peers: tuple[tuple[int, bytes], ...] = ()
+    replaced: tuple[tuple[int, bytes], ...] = ()
 
     @property
     def joins(self) -> bool:
@@ -83,6 +85,21 @@ class IdentityFile:
                 return
             peers = {**dict(self.identity.peers), node: disk_id}
             await self._change(evolve(self.identity, peers=tuple(sorted(peers.items()))))
+
+    def was_replaced(self, node: int, disk_id: bytes) -> bool:
+        """Whether the log of a group has put another disk in the place of this one."""
+        return (node, disk_id) in self.identity.replaced
+
+    async def replace(self, node: int, old: bytes, new: bytes) -> None:
+        """The log of a group says that `new` took the place of `old`. Durable when it returns."""
+        async with self._lock:
+            replaced = self.identity.replaced
+            if (node, old) not in replaced:
+                replaced = tuple(sorted((*replaced, (node, old))))
+            peers = {**dict(self.identity.peers), node: new}
+            changed = evolve(self.identity, peers=tuple(sorted(peers.items())), replaced=replaced)
+            if changed != self.identity:
+                await self._change(changed)
 
     async def mark_ready(self) -> None:
         """All groups are formatted: from now on none may be missing."""
@@ -172,6 +189,7 @@ def encode_identity(identity: Identity) -> bytes:
         "disk": identity.disk.hex(),
         "founding": list(identity.founding),
         "peers": {str(number): disk.hex() for number, disk in identity.peers},
+        "replaced": [[number, disk.hex()] for number, disk in identity.replaced],
     }
     return json.dumps({**fields, "checksum": _checksum(fields)}, indent=1).encode() + b"\n"
 
@@ -202,6 +220,7 @@ def decode_identity(data: bytes) -> Identity:
         disk=bytes.fromhex(fields["disk"]),
         founding=tuple(fields["founding"]),
         peers=tuple(sorted((int(number), bytes.fromhex(disk)) for number, disk in fields["peers"].items())),
+        replaced=tuple((number, bytes.fromhex(disk)) for number, disk in fields.get("replaced", [])),
     )
 
 

@@ -41,6 +41,8 @@ class Surroundings:
     disk_id: bytes
     remembered: Callable[[int], bytes | None]
     """The disk that another node is known by."""
+    was_replaced: Callable[[int, bytes], bool]
+    """Whether a node has had this disk, and the log of a group has put another one in its place."""
     is_named_elsewhere: Callable[[GroupId, int], bool]
     """Whether another group than this one names that disk: then it may not be the one that this group knew."""
     clock_offsets: Callable[[], dict[int, int]]
@@ -162,6 +164,11 @@ class Membership:
             raise InvalidArgument(
                 f"node {node} answers with the disk that it is known by in group {group.name}: nothing is to be "
                 "recovered"
+            )
+        if self._here.was_replaced(node, disk_id):
+            raise InvalidArgument(
+                f"node {node} answers with a disk that was replaced before: expected one that is new, start it on an "
+                "empty data directory"
             )
         voters = tuple(voter for voter in configuration.voters if voter != node)
         if node in configuration.voters:

@@ -3,12 +3,14 @@
 Rules
 - Addresses are those of the configuration, unless the log or the state of a group names others since.
 - The disk of a node is the one that it came with first, until a reconfiguration names another: that one is remembered,
-  durably, before the node is let in with it.
+  durably, before the node is let in with it. So is the one that it took the place of: a log that is read again after a
+  restart, or another group that is behind, would else bring it back, and shut out a node whose voice may be needed.
 - A founding node opens no group before it has met all other founding nodes (`vdb.node.identity`).
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -52,7 +54,8 @@ class Neighbourhood:
         self._rows: dict[GroupId, Mapping[int, MemberRow]] = {}
         self._named: dict[int, str] = {}
         """Addresses of nodes that a log names, committed or not."""
-        self._disks_due: dict[int, bytes] = {}
+        self._disks_due: deque[tuple[int, bytes | None, bytes]] = deque()
+        """Node, the disk that a log has replaced, and the one that took its place."""
         self._wake = trio.Event()
         self.peers = Peers(
             world=world,
@@ -120,17 +123,29 @@ class Neighbourhood:
         """All groups were added. A disk that none of them names was replaced, and a crash came before it was noted."""
         for node in sorted({node: None for rows in self._rows.values() for node in rows}):
             named = [rows[node].disk_id for rows in self._rows.values() if node in rows]
-            if node != self.peers.node and self._file.remembered(node) not in named:
-                self._disks_due[node] = named[0]
+            if self._file.remembered(node) not in named:
+                self._note_disk(node, None, next((d for d in named if not self._file.was_replaced(node, d)), named[0]))
         self._wake.set()
 
     def on_members(self, name: GroupId, state: State) -> None:
         """A reconfiguration of this group was applied."""
+        before = self._rows.get(name, {})
         self._note_rows(name, state)
         for row in state.members():
-            if row.node != self.peers.node and self._file.remembered(row.node) != row.disk_id:
-                self._disks_due[row.node] = row.disk_id
+            held = before.get(row.node)
+            self._note_disk(row.node, held.disk_id if held is not None else None, row.disk_id)
         self._wake.set()
+
+    def _note_disk(self, node: int, before: bytes | None, disk: bytes) -> None:
+        """A group's state names this disk; `before`: the one that it named until now."""
+        if node == self.peers.node:
+            return
+        if self._file.was_replaced(node, disk):
+            mark("neighbourhood.disk_of_the_past")
+            return
+        replaced = before if before != disk else None
+        if replaced is not None or self._disks_due or self._file.remembered(node) != disk:
+            self._disks_due.append((node, replaced, disk))
 
     def on_named(self, rows: Sequence[MemberRow]) -> None:
         """A log names these nodes."""
@@ -153,11 +168,13 @@ class Neighbourhood:
             await self._wake.wait()
             self._wake = trio.Event()
             while self._disks_due:
-                node, disk = next(iter(self._disks_due.items()))
+                node, replaced, disk = self._disks_due[0]
                 mark("neighbourhood.new_disk")
-                await self._file.remember(node, disk)
-                if self._disks_due[node] == disk:
-                    del self._disks_due[node]
+                if replaced is None:
+                    await self._file.remember(node, disk)
+                else:
+                    await self._file.replace(node, replaced, disk)
+                self._disks_due.popleft()
 
     def _is_synchronised(self, configuration: Configuration) -> bool:
         return self.peers.is_synchronised(configuration.voters, configuration.quorums.replication)

@@ -127,6 +127,7 @@ class Node:
                 address=self.address or "",
                 disk_id=file.identity.disk,
                 remembered=file.remembered,
+                was_replaced=file.was_replaced,
                 is_named_elsewhere=around.is_named_elsewhere if around is not None else lambda _group, _node: False,
                 clock_offsets=around.clock_offsets if around is not None else dict,
             )

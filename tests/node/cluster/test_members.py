@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from vdb.errors import ForgottenDisk, NotPrimary
+from vdb.errors import ForgottenDisk, InvalidArgument, NotPrimary
 from vdb.node.group import Group
 
 
@@ -118,6 +118,11 @@ def test_a_lost_disk_is_refused_until_the_cluster_knows_the_new_one(in_cluster: 
         await cluster.reconfigure((0, 1, 2), ())
         await cluster.append("s", b"again")
         await cluster.converge()
+        node, older = cluster.machines[primary].node, b"o" * 16
+        known = node.neighbourhood._file
+        await known.replace(lost, older, known.remembered(lost))
+        with pytest.raises(InvalidArgument, match="with a disk that was replaced before: expected one that is new"):
+            await node.service.recover_member("ap-southeast-2", lost, older)
 
     in_cluster(body)
 
