@@ -173,6 +173,29 @@ def test_a_connection_is_for_its_thread(connection: Any, connect: Any) -> None:
     assert found == ["SQLite objects created in a thread can only be used in that same thread"] * 5 + [[(3,)]]
 
 
+def test_threads_that_share_a_connection_take_turns(connect: Any) -> None:
+    connection = connect(check_same_thread=False)
+    connection.execute("CREATE TABLE t (a)")
+    failed: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(60):
+                connection.execute("INSERT INTO t VALUES (?)", (number,))
+                assert connection.execute("SELECT a FROM t WHERE a = ?", (number,)).fetchone() == (number,)
+                connection.commit()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert count(connection) == 240
+
+
 def test_a_closed_connection_can_t_be_used(connection: Any) -> None:
     cursor = connection.execute("SELECT 1 UNION SELECT 2")
     connection.close()

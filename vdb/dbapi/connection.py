@@ -103,8 +103,8 @@ class Connection(Callbacks):
         self.thread = thread_ident() if check_same_thread else None
         self.read_only = backend.read_only
         self.detect_types = detect_types
-        self.careful = False
-        self.special = bool(detect_types)
+        self.careful = not check_same_thread
+        self.special = self.careful or bool(detect_types)
         self.text_wanted = str
         self.settle()
         self.row_factory = None
@@ -186,12 +186,12 @@ class Connection(Callbacks):
         backend = self.ready()
         if self._autocommit is True:
             return
-        if backend.in_transaction:
-            self.check_alone()
-            with self.traced("COMMIT"), self.asking():
-                backend.commit()
-        else:
-            backend.notice()
+        with self.turn:
+            if backend.in_transaction:
+                with self.traced("COMMIT"), self.asking():
+                    backend.commit()
+            else:
+                backend.notice()
         if self._autocommit is False:
             self.begin_now("BEGIN")
 
@@ -200,12 +200,12 @@ class Connection(Callbacks):
         backend = self.ready()
         if self._autocommit is True:
             return
-        if backend.in_transaction:
-            self.check_alone()
-            with self.traced("ROLLBACK"), self.asking():
-                backend.rollback()
-        else:
-            backend.notice()
+        with self.turn:
+            if backend.in_transaction:
+                with self.traced("ROLLBACK"), self.asking():
+                    backend.rollback()
+            else:
+                backend.notice()
         if self._autocommit is False:
             self.begin_now("BEGIN")
 
@@ -235,7 +235,9 @@ class Connection(Callbacks):
     @property
     def total_changes(self) -> int:
         """Rows that were inserted, updated or deleted since the connection was opened."""
-        return self.ready().total_changes
+        backend = self.ready()
+        with self.turn:
+            return backend.total_changes
 
     @property
     def isolation_level(self) -> str | None:
@@ -264,7 +266,6 @@ class Connection(Callbacks):
         if value not in (True, False, LEGACY_TRANSACTION_CONTROL):
             raise ValueError("autocommit must be True, False, or LEGACY_TRANSACTION_CONTROL")
         if value is True and backend.in_transaction:
-            self.check_alone()
             with self.asking():
                 backend.commit()
         self._autocommit = value

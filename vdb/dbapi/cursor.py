@@ -100,6 +100,7 @@ class Cursor:
         state, own = self._state, self._own
         state.check_held()
         self._source = self._next = None
+        state.turn.acquire()
         self._locked = True
         state.busy += 1
         try:
@@ -109,6 +110,7 @@ class Cursor:
         finally:
             self._locked = False
             state.busy -= 1
+            state.turn.release()
         self._source = own
         self._plan = plan_of(own.description, state.detect_types) if state.detect_types else None
         if self._plan is None and self._row_factory is None:
@@ -134,10 +136,15 @@ class Cursor:
         backend = state.backend
         assert backend is not None
         self._source = self._own = self._shape = self._plan = self._next = self._recode = None
-        state.check_alone()
-        self._locked = True
-        state.busy += 1
-        state.within += 1
+        state.turn.acquire()
+        try:
+            state.check_alone()
+            self._locked = True
+            state.busy += 1
+            state.within += 1
+        except BaseException:
+            state.turn.release()
+            raise
         try:
             if facts.changes_rows and state.begin is not None and not backend.in_transaction:
                 state.within -= 1
@@ -154,6 +161,7 @@ class Cursor:
             self._locked = False
             state.busy -= 1
             state.within -= 1
+            state.turn.release()
         self._source = result if result.cursor is None else result.cursor
         if result.lastrowid is not None:
             self._lastrowid = result.lastrowid
@@ -247,6 +255,7 @@ class Cursor:
             return []
         wanted = state.text_wanted
         db = None if wanted is str or self._recode is not None else state.db
+        state.turn.acquire()
         if db is not None:
             before, db.text_factory = db.text_factory, wanted
         self._locked = True
@@ -276,6 +285,7 @@ class Cursor:
             state.busy -= 1
             if db is not None:
                 db.text_factory = before
+            state.turn.release()
 
     # What it says of itself --------------------------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 `reads` names the statements that may go straight to SQLite. It is empty while the connection isn't open, and while
 something has to be set before each of them, or told. `careful` says that code of the program's may run inside of SQLite
-(functions, collations, handlers): then each step is guarded against statements that use their own cursor, or close
-their own connection, from within.
+(functions, collations, handlers), or that several threads may use the connection: then each step is guarded against
+statements that use their own cursor, or close their own connection, from within, and one thread works at a time. (The
+binding asks for its values with the interpreter's lock held, and SQLite asks the authorizer, which needs that lock.)
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from vdb.sql.results import Result
 from vdb.sql.sqlite_api import limit
 from vdb.sql.verdict import StatementKind
 from vdb.world.guard import after_fork
-from vdb.world.threads import thread_ident
+from vdb.world.threads import RLock, thread_ident
 
 TEXTS_MAX = 512
 """Statements that a connection knows, at most."""
@@ -134,6 +135,8 @@ class ConnectionState:
         self.limits: dict[int, int] = {}
         """Limits that the program has set."""
         self.called = Called()
+        self.turn = RLock()
+        """Of the threads that use the connection, where several may: one at a time."""
 
     def ready(self) -> Backend:
         """The session, for a statement or a setting. ProgrammingError in a wrong thread, or where there is none."""
@@ -205,23 +208,27 @@ class ConnectionState:
     @contextmanager
     def running(self) -> Iterator[None]:
         """While SQLite works for the program: errors are those of the DB-API, and nobody closes the connection."""
-        self.busy += 1
-        try:
-            yield
-        except (Error, Warning, VerityError) as error:
-            raise self.seen(error) from (error if isinstance(error, VerityError) else error.__cause__)
-        finally:
-            self.busy -= 1
+        with self.turn:
+            self.busy += 1
+            try:
+                yield
+            except (Error, Warning, VerityError) as error:
+                raise self.seen(error) from (error if isinstance(error, VerityError) else error.__cause__)
+            finally:
+                self.busy -= 1
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self, *, changes: bool = True) -> Iterator[None]:
         """While the session runs a statement: functions and generators that it calls can read, and change nothing."""
-        self.within += 1
-        try:
-            with self.running():
-                yield
-        finally:
-            self.within -= 1
+        with self.turn:
+            if changes:
+                self.check_alone()
+            self.within += 1
+            try:
+                with self.running():
+                    yield
+            finally:
+                self.within -= 1
 
     def seen(self, error: BaseException) -> BaseException:
         """What the program sees of an error of the session's."""
@@ -285,9 +292,7 @@ class ConnectionState:
         if facts.kind is StatementKind.READ and self.db is not None:
             with self.reading(), self.authorized():
                 return self.db.execute(sql, parameters)
-        if facts.kind not in _HARMLESS:
-            self.check_alone()
-        with self.asking():
+        with self.asking(changes=facts.kind not in _HARMLESS):
             self._prepare(backend, sql)
             return _source(backend.execute(sql, parameters))
 
@@ -298,7 +303,6 @@ class ConnectionState:
             return self._run_each(sql, parameters, facts)
         if self.called.tracing:
             parameters = self.called.tracing[-1].each(parameters)
-        self.check_alone()
         with self.asking():
             self._prepare(backend, sql)
             return _source(backend.executemany(sql, parameters))
@@ -339,7 +343,6 @@ class ConnectionState:
         check_text(script, self.sql_length_max)
         backend = self.ready()
         if self.autocommit == LEGACY_TRANSACTION_CONTROL and backend.in_transaction:
-            self.check_alone()
             with self.traced("COMMIT"), self.asking():
                 backend.commit()
         for sql in split_script(script):
@@ -352,13 +355,13 @@ class ConnectionState:
     def begin_if_wanted(self) -> None:
         """Begin a transaction before a statement that changes rows, unless one is open."""
         backend = self.ready()
-        if self.begin is not None and not backend.in_transaction:
-            self.begin_now(self.begin)
+        with self.turn:
+            if self.begin is not None and not backend.in_transaction:
+                self.begin_now(self.begin)
 
     def begin_now(self, sql: str) -> None:
         """Begin a transaction."""
         backend = self.ready()
-        self.check_alone()
         with self.traced(sql), self.asking():
             self.attribute(backend)
             backend.execute(sql)

@@ -16,6 +16,9 @@ T = TypeVar("T")
 Lock = threading.Lock
 """For what several threads of a program share."""
 
+RLock = threading.RLock
+"""The same, where a thread that has it may take it again."""
+
 thread_ident = threading.get_ident
 """A number of the thread that calls; another thread may have it later."""
 
