@@ -13,7 +13,7 @@ KEYS = 12
 _TEXTS = ("", "é\u20ac\U0001f600", "a\x00b", "'\"", "NULL", "0", " 1 ", "1e3", f"{WORD}-sql-text")
 _BLOBS = (b"", b"\x00", b"\xff\xfe\x00\x80", b"text", bytes(40))
 _INTEGERS = (0, 1, -1, 2**63 - 1_000_000, -(2**63), 2**53 + 1, 127, 128, 1 << 40)
-"""Not quite to the upper end: behind a row whose rowid is the largest, SQLite draws rowids at random, as it alone knows."""
+"""Not quite to the upper end: behind the largest rowid SQLite draws rowids at random, and nobody can know them."""
 _REALS = (0.0, -0.0, 1.5, float("inf"), float("-inf"), 1e308, 5e-324, 9007199254740993.0, 3.0)
 
 
