@@ -29,15 +29,17 @@ def check_rows(
     fetch: Fetch, tables: Sequence[Table], layouts: Sequence[Layout], steps: Sequence[Step], nestings: Sequence[Nesting]
 ) -> None:
     """SqlRefused if rows aren't as the steps say that they left them. `tables` and `nestings` are of the layouts."""
-    for number, rows in _left(layouts, steps, nestings).items():
-        table = tables[number]
+    by_name = {table.name: table for table in tables}
+    for name, rows in _left(layouts, steps, nestings).items():
+        table = by_name[name]
         names = (table.rowid,) if table.rowid is not None else tuple(map(quote, table.key))
         if not names or (table.rowid is None and not table.without_rowid):
             continue
         columns = ", ".join(map(quote, table.columns))
-        query = f"SELECT {columns} FROM main.{quote(table.name)} WHERE {' AND '.join(f'{name} IS ?' for name in names)}"
+        query = f"SELECT {columns} FROM main.{quote(table.name)} WHERE {' AND '.join(f'{name} = ?' for name in names)}"
         for key, images in rows.items():
-            if any(isinstance(value, RawText) for value in key):
+            unchanged = not any(images.values())
+            if unchanged or any(isinstance(value, RawText) for value in key):
                 continue
             if list(images.elements()) != [exact(found) for found in fetch(query, key)]:
                 mark("sql.order_unknown")
@@ -49,14 +51,15 @@ def check_rows(
 
 def _left(
     layouts: Sequence[Layout], steps: Sequence[Step], nestings: Sequence[Nesting]
-) -> dict[int, dict[_Key, _Images]]:
-    """What the steps, in whatever order, leave of each row that they changed since the schema last did, by layout."""
-    found: dict[int, dict[_Key, _Images]] = {}
+) -> dict[str, dict[_Key, _Images]]:
+    """What the steps, in whatever order, leave of each row that they changed since the schema last did, by table."""
+    entangled = {layout.table: None for layout, nesting in zip(layouts, nestings, strict=True) if nesting.entangled}
+    found: dict[str, dict[_Key, _Images]] = {}
     for step in steps:
         if isinstance(step, SchemaChange):
             found.clear()
-        elif isinstance(step, RowChange) and nestings[step.layout].entangled:
-            layout, rows = layouts[step.layout], found.setdefault(step.layout, {})
+        elif isinstance(step, RowChange) and (layout := layouts[step.layout]).table in entangled:
+            rows = found.setdefault(layout.table, {})
             if step.before is not None:
                 rows.setdefault(_key(layout, step.rowid_before, step.before), Counter())[exact(step.before)] -= 1
             if step.after is not None:
