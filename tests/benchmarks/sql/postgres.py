@@ -21,7 +21,7 @@ from tests.benchmarks.cluster.system import (
     start_process,
     wait_until,
 )
-from tests.benchmarks.sql.stores import NOTE, Connection
+from tests.benchmarks.sql.stores import COSTS, NOTE, Connection
 
 _SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "synchronous_commit": "on"}
 _SCHEMA = """
@@ -91,7 +91,7 @@ class _Connection:
         self._run(f"INSERT INTO visits VALUES ({key}, {key % 1000}, '{NOTE}', 12.5)")
 
     def update(self, key: int) -> None:
-        self._run(f"UPDATE visits SET note = '{NOTE}', cost = {key / 2} WHERE id = {key}")
+        self._run(f"UPDATE visits SET note = '{NOTE}', cost = {next(COSTS)} WHERE id = {key}")
 
     def select(self, key: int) -> None:
         self._run(f"SELECT patient, note, cost FROM visits WHERE id = {key}")

@@ -6,6 +6,7 @@ A connection runs one statement at a time, in a transaction of its own, and belo
 from __future__ import annotations
 
 import sqlite3
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,8 @@ INSERT = "INSERT INTO visits (id, patient, note, cost) VALUES (?, ?, ?, ?)"
 UPDATE = "UPDATE visits SET note = ?, cost = ? WHERE id = ?"
 SELECT = "SELECT patient, note, cost FROM visits WHERE id = ?"
 NOTE = "seen for a cough; no fever; come back in two weeks if it lasts " * 2
+COSTS = count(0.5, 1.0)
+"""Each another one: an update that changes nothing writes no page."""
 _BUSY_S = 30.0
 
 
@@ -47,7 +50,7 @@ class DbApiConnection:
         self._connection.execute(INSERT, (key, key % 1000, NOTE, 12.5))
 
     def update(self, key: int) -> None:
-        changed = self._connection.execute(UPDATE, (NOTE, key / 2, key)).rowcount
+        changed = self._connection.execute(UPDATE, (NOTE, next(COSTS), key)).rowcount
         assert changed == 1
 
     def select(self, key: int) -> None:
