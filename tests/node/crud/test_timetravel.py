@@ -12,6 +12,7 @@ from vdb.changes import Attribution, Operation
 from vdb.errors import DatabaseDamaged, InvalidArgument, StreamExists
 from vdb.node.crud import copies, restoring
 from vdb.node.crud.moments import resolve
+from vdb.projections.store import SqliteError, open_plain_memory
 from vdb.sql import restore
 from vdb.types import Position
 
@@ -197,6 +198,36 @@ async def test_a_copy_that_rots_is_built_again(start, clinic, opened, tmp_path) 
         then = await travel.as_of(database, offset=second)
         assert await rows(then) == expected[second]
         await then.close()
+
+
+async def test_damage_that_nobody_has_met_is_not_copied(start, clinic, opened, monkeypatch) -> None:
+    async with start() as node:
+        database = await clinic(node)
+        async with opened(database) as session:
+            expected = await states(session, database, 3)
+        copied: list[bool] = []
+
+        def check(db: Any) -> None:
+            copied.append(True)
+            raise DatabaseDamaged("a page came along as it was")
+
+        monkeypatch.setattr(copies, "_check_pages", check)
+        then = await node.service.databases.travel.as_of(database)
+        assert copied == [True], "what was copied was looked at, and then built from the log"
+        assert await rows(then) == expected[then.offset]
+        await then.close()
+
+
+def test_a_page_that_is_not_whole_is_found() -> None:
+    db = open_plain_memory()
+    copies._check_pages(db)
+    db.execute("CREATE TABLE t (a UNIQUE)")
+    db.execute("INSERT INTO t VALUES (1)")
+    db.execute("PRAGMA writable_schema = ON")
+    db.execute("UPDATE sqlite_master SET rootpage = 2 WHERE type = 'index'")
+    db.execute("PRAGMA schema_version = 99")
+    with pytest.raises((DatabaseDamaged, SqliteError)):
+        copies._check_pages(db)
 
 
 async def test_a_live_file_that_is_damaged_is_not_needed(start, clinic, opened, monkeypatch) -> None:

@@ -129,6 +129,8 @@ class Copies:
             begin = await self._begin(file, None if alone else offset)
             mark("sql.built_as_of")
             await self._advance(file, begin, offset)
+            if not alone:
+                await file.run(_check_pages)  # damage that nobody has met yet is copied along
         except BaseException:
             with trio.CancelScope(shield=True):
                 await file.close()
@@ -247,3 +249,11 @@ def _copy_into(target: Connection, offset_max: int, source: Connection) -> int |
         return place
     finally:
         source.execute("ROLLBACK")
+
+
+def _check_pages(db: Connection) -> None:
+    """DatabaseDamaged if a page of the file isn't what SQLite writes."""
+    ((found,),) = db.execute("PRAGMA quick_check(1)").fetchall()
+    if found != "ok":
+        mark("sql.copied_damage")
+        raise DatabaseDamaged("a copy of an earlier state isn't whole")
