@@ -112,12 +112,34 @@ struct MemberStatus {
   clockKnown @9 :Bool;       # whether the offset was measured
 }
 
+struct Building {
+  # Rows of a projection that are built beside those in use.
+  generation @0 :UInt32;     # 0: none are
+  version @1 :UInt32;
+  done @2 :UInt64;           # positions read
+  total @3 :UInt64;          # positions there are to read
+  eventsPerSecond @4 :Float64;
+  etaSeconds @5 :Float64;    # below 0: not known yet
+  state @6 :Text;            # "building", "ready" (waits for the switch), "failed"
+  error @7 :Text;            # of a check that doesn't hold, or of a handler
+}
+
 struct ProjectionStatus {
   tenant @0 :UInt64;
   name @1 :Text;
   position @2 :Text;         # one group:number for each group, separated by spaces
   lag @3 :UInt64;            # events not yet applied
   error @4 :Text;            # why it stopped, or empty
+  version @5 :UInt32;
+  generation @6 :UInt32;     # of the file in use: it counts up with each that was built
+  state @7 :Text;            # "following", "stopped", "held up", "opening"
+  ageMicros @8 :Int64;       # of the oldest event not yet applied; 0: all are
+  headAgeMicros @9 :Int64;   # since the tenant's last event was appended; -1: none was
+  parked @10 :UInt64;
+  skipped @11 :UInt64;
+  building @12 :Building;    # the rows that are built beside, if any are
+  previous @13 :UInt32;      # the generation to go back to; 0: none
+  fileSeconds @14 :Float64;  # since the position in the file last moved
 }
 
 struct Row {
@@ -262,6 +284,115 @@ struct SqlExplanation {
   }
 }
 
+struct EventFilter {
+  # Which events are meant. Everything that is given must hold.
+  stream @0 :Text;           # exactly this stream; empty: any
+  prefixes @1 :List(Text);   # streams whose names begin with one of these; empty: any
+  types @2 :List(Text);      # types of events ("" for opaque payloads); empty: all
+}
+
+struct EventStart {
+  # Where to begin.
+  union {
+    edge @0 :Void;           # with the first event; backward: with the last
+    offset @1 :UInt64;       # with this offset; where the filter names one stream
+    position @2 :UInt64;     # with this number of the group's log
+    time @3 :Int64;          # microseconds UTC: with the first event appended then or later; backward: the last before
+    end @4 :Void;            # behind the last event
+  }
+}
+
+struct EventRecord {
+  # One event as it is read back. The payload is an EventEnvelope (event.capnp) where schemaId is 1.
+  stream @0 :Text;
+  offset @1 :UInt64;
+  position @2 :UInt64;       # its number in the group's log
+  time @3 :Int64;            # microseconds UTC of the op that appended it
+  payload @4 :Data;
+  eventId @5 :Data;          # 16 bytes, or empty
+  schemaId @6 :UInt32;
+  dataClass @7 :UInt8;
+}
+
+struct ConsumerSettings {
+  # What a consumer group is. Fixed when it is created.
+  filter @0 :EventFilter;
+  start @1 :EventStart;      # by offset: where the filter names one stream
+  ackMicros @2 :UInt64;      # after so long without an answer a delivery is made again
+  inFlightMax @3 :UInt32;    # deliveries without an answer, of all members
+  memberInFlightMax @4 :UInt32;   # of one member; 0: no limit of its own
+  orderedBy @5 :UInt8;       # 0: nothing; 1: stream; 2: subject (the stream where none is given): one delivery a key
+  maxDeliver @6 :UInt32;     # after so many deliveries an event becomes a dead letter; 0: never
+  backoffMicros @7 :UInt64;  # pause after the first failed delivery; doubles with each, with jitter
+  backoffMaxMicros @8 :UInt64;
+}
+
+struct Delivery {
+  event @0 :EventRecord;
+  attempt @1 :UInt32;        # from 1
+  deadline @2 :Int64;        # microseconds UTC
+}
+
+struct Settlement {
+  # A member's answer to a delivery.
+  position @0 :UInt64;
+  attempt @1 :UInt32;
+  union {
+    ack @2 :Void;
+    nak @3 :Int64;           # microseconds after which it may be delivered again; below 0: the group's back-off
+    extend @4 :UInt64;       # microseconds from now; 0: the group's ackMicros
+    term @5 :Text;           # why it will never be handled: it becomes a dead letter
+  }
+}
+
+struct ConsumerInfo {
+  name @0 :Text;
+  group @1 :Text;
+  settings @2 :ConsumerSettings;
+  position @3 :UInt64;       # everything before it has been handed out, or didn't fit the filter
+  head @4 :UInt64;           # where the tenant's events end
+  inFlight @5 :UInt32;
+  waiting @6 :UInt32;        # to be delivered again, or held back by the order of their key
+  deadLetters @7 :UInt64;
+  acked @8 :UInt64;
+  delivered @9 :UInt64;      # deliveries made, repeated ones included
+  createdAt @10 :Int64;      # microseconds UTC
+  members @11 :List(ConsumerMember);
+}
+
+struct ConsumerMember {
+  id @0 :Data;
+  inFlight @1 :UInt32;
+}
+
+struct DeadLetter {
+  position @0 :UInt64;
+  stream @1 :Text;
+  offset @2 :UInt64;
+  attempts @3 :UInt32;
+  time @4 :Int64;            # microseconds UTC when it was given up
+  reason @5 :Text;           # the member's own, or empty where deliveries ran out
+}
+
+struct ParkedEvent {
+  # An event that a projection passed over.
+  position @0 :Text;         # group:number
+  stream @1 :Text;
+  type @2 :Text;
+  key @3 :Text;              # whose later events wait behind it; empty: nobody's
+  error @4 :Text;
+  attempts @5 :UInt32;
+  waiting @6 :UInt64;        # events that wait behind it
+  skipped @7 :Bool;          # it was skipped for good
+}
+
+struct RowDifference {
+  table @0 :Text;
+  key @1 :List(Value);
+  before @2 :List(Value);    # as the rows in use have it; empty: they don't
+  after @3 :List(Value);     # as the new rows have it; empty: they don't
+}
+
 interface VerityDb {
   openSession @0 (client :Data, group :Text) -> (session :UInt64, window :UInt32);
   # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
@@ -393,4 +524,64 @@ interface VerityDb {
   sqlRestore @32 (call :SqlCall, name :Text, moment :Text) -> ();
   # Makes a new database as this one was, at the primary. STREAM_EXISTS if there is one of this name. If the answer is
   # lost, or is an error, a part of the rows may be in it.
+
+  # Events by stream, prefix and type, both ways.
+
+  readEvents @33 (tenant :UInt64, group :Text, filter :EventFilter, start :EventStart, backward :Bool,
+                  maxEvents :UInt32, waitMicros :UInt64, consistency :Consistency)
+             -> (events :List(EventRecord), next :UInt64, head :UInt64, ended :Bool);
+  # `next`: where the next read begins, an offset where the filter names one stream, else a position; backward the event
+  # before it comes first. `ended`: nothing more fits for now. A read may look through much and find nothing: then events
+  # is empty and ended false. Forward, an answer that would be empty at the end waits so long for the next event.
+
+  # Consumers: groups of members among which the events of a filter are shared. Their state is the group's, replicated,
+  # so that it survives a change of the primary, which alone answers these. UNKNOWN_CONSUMER.
+
+  consumerCreate @34 (origin :Origin, tenant :UInt64, group :Text, consumer :Text, settings :ConsumerSettings)
+                 -> (created :Bool);
+  # One with the same settings is fine; CONSUMER_EXISTS if they differ.
+
+  consumerFetch @35 (tenant :UInt64, group :Text, consumer :Text, member :Data, max :UInt32, waitMicros :UInt64)
+                -> (deliveries :List(Delivery));
+  # Empty once nothing has come for so long. member: 16 bytes of its own choice. If the answer is lost, what it
+  # delivered is delivered again after its deadline.
+
+  consumerSettle @36 (origin :Origin, tenant :UInt64, group :Text, consumer :Text, member :Data,
+                      settlements :List(Settlement)) -> (late :List(UInt64));
+  # late: positions that aren't this member's in this attempt (any more); nothing is done to them.
+
+  consumerLeave @37 (origin :Origin, tenant :UInt64, group :Text, consumer :Text, member :Data) -> (returned :UInt32);
+  # The member's deliveries are given back, and may be delivered at once.
+
+  consumerList @38 (tenant :UInt64, group :Text, consumer :Text, consistency :Consistency)
+               -> (consumers :List(ConsumerInfo));
+  # The one of this name, or all of the group.
+
+  consumerDelete @39 (origin :Origin, tenant :UInt64, group :Text, consumer :Text) -> (deleted :Bool);
+
+  deadLetters @40 (tenant :UInt64, group :Text, consumer :Text, after :UInt64, max :UInt32)
+              -> (letters :List(DeadLetter), more :Bool);
+  # In the order of their positions, from `after` on.
+
+  deadLettersSettle @41 (origin :Origin, tenant :UInt64, group :Text, consumer :Text, positions :List(UInt64),
+                         drop :Bool, actor :Text, reason :Text) -> (count :UInt32);
+  # Deliver them anew, from attempt 1, or drop them for good; who did so, and why, is an event of the tenant's own
+  # stream "$consumers". No positions: all there are.
+
+  # Projections, on the node that is asked. See ProjectionStatus for how far each is.
+
+  rebuildProjection @42 (tenant :UInt64, projection :Text, hold :Bool) -> ();
+  # Builds the rows anew beside those in use, from the log, and then uses the new ones; hold: only when told
+  # to. Returns once it has begun.
+
+  switchProjection @43 (tenant :UInt64, projection :Text, back :Bool) -> (generation :UInt32);
+  # Uses the rows that were built beside; back: those that were in use before.
+
+  diffProjection @44 (tenant :UInt64, projection :Text, max :UInt32)
+                 -> (differences :List(RowDifference), count :UInt64, more :Bool);
+  # How the rows built beside differ from those in use.
+
+  parkedEvents @45 (tenant :UInt64, projection :Text, max :UInt32) -> (events :List(ParkedEvent));
+  settleParked @46 (tenant :UInt64, projection :Text, position :Text, drop :Bool) -> (count :UInt32);
+  # Tries a parked event, and those that wait behind it, again, or drops it. No position: all there are.
 }

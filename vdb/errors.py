@@ -9,12 +9,14 @@
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable, ModeViolation
     │   │   ├── SessionExpired, SessionGap, RequestTooOld
+    │   │   ├── EventIdTaken        some of an append's event ids are in the stream already, the append itself isn't
     │   │   └── ConfigurationChanged, LearnerBehind
     │   ├── Overloaded              queues are full; try again later
     │   ├── NotPrimary              another node takes writes; `primary` says where, if that is known
     │   ├── NotReady                this node can't serve the group now; try again later, or another node
     │   ├── Unreachable             no node answers at the address; nothing was sent
     │   ├── UnknownProjection
+    │   ├── UnknownConsumer, ConsumerExists
     │   ├── SqlRefused              a statement that SQL mode doesn't take; the message says why
     │   ├── SqlFailed               what SQLite said of a statement, on another machine
     │   ├── DatabaseLocked          another transaction holds the database's one writer
@@ -71,6 +73,9 @@ class RefusalCode(Enum):
     OVERLOADED = "OVERLOADED"
     DISK_FULL = "DISK_FULL"
     UNKNOWN_PROJECTION = "UNKNOWN_PROJECTION"
+    UNKNOWN_CONSUMER = "UNKNOWN_CONSUMER"
+    CONSUMER_EXISTS = "CONSUMER_EXISTS"
+    EVENT_ID_TAKEN = "EVENT_ID_TAKEN"
     MODE_VIOLATION = "MODE_VIOLATION"
     SQL_REFUSED = "SQL_REFUSED"
     SQL_FAILED = "SQL_FAILED"
@@ -201,6 +206,24 @@ class Unreachable(DefiniteError):
 
 class UnknownProjection(DefiniteError):
     code = RefusalCode.UNKNOWN_PROJECTION
+
+
+class UnknownConsumer(DefiniteError):
+    """The tenant has no consumer group of this name in that group."""
+
+    code = RefusalCode.UNKNOWN_CONSUMER
+
+
+class ConsumerExists(DefiniteError):
+    """There is a consumer group of this name with other settings."""
+
+    code = RefusalCode.CONSUMER_EXISTS
+
+
+class EventIdTaken(Refused):
+    """Some of an append's event ids are in its stream already, and the append isn't the one that brought them."""
+
+    code = RefusalCode.EVENT_ID_TAKEN
 
 
 class SqlRefused(DefiniteError):
