@@ -1,0 +1,65 @@
+"""Which events are meant, and where to begin: what reads by filter and consumer groups have in common.
+
+An event fits a filter when everything that the filter gives holds. Names are text, as clients write them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import field, frozen
+
+from vdb.types import DataClass, Position
+
+
+@frozen(kw_only=True)
+class EventFilter:
+    """The default fits every event."""
+
+    stream: str = field(default="", repr=False)
+    """Exactly this stream; empty: any."""
+    prefixes: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    """Streams whose names begin with one of these; empty: any."""
+    types: tuple[str, ...] = field(default=(), converter=tuple)
+    """Types of events ("" for opaque payloads); empty: all."""
+
+
+class StartKind(Enum):
+    """The values are the names of the fields of the interface's EventStart."""
+
+    EDGE = "edge"
+    """With the first event; backward: with the last."""
+    OFFSET = "offset"
+    """With this offset, where the filter names one stream."""
+    POSITION = "position"
+    """With this number of the group's log."""
+    TIME = "time"
+    """Microseconds UTC: with the first event appended then or later; backward: the last before."""
+    END = "end"
+    """Behind the last event."""
+
+
+@frozen
+class EventStart:
+    """Where to begin."""
+
+    kind: StartKind = StartKind.EDGE
+    value: int = 0
+    """0 where the kind has none."""
+
+
+@frozen(kw_only=True)
+class EventRecord:
+    """One event as a node hands it out, its payload still encoded."""
+
+    stream: str = field(repr=False)
+    offset: int
+    position: Position
+    time: int
+    """Microseconds UTC of the op that appended it."""
+    payload: bytes = field(repr=False)
+    """An EventEnvelope (event.capnp) where the schema id is 1."""
+    event_id: bytes | None
+    """16 bytes, or None if the writer gave none."""
+    schema_id: int
+    data_class: DataClass
