@@ -91,7 +91,7 @@ class Watch:
         }
         return GroupWatch(
             ledger=ledger,
-            shadow=Shadow(group, limits.sessions_max, verdict, limits.checkpoint_interval),
+            shadow=Shadow(group, limits.sessions_max, verdict, limits.checkpoint_interval, limits.event_ids_max),
             checkpoints=Checkpoints(group, verdict),
             acks=acks,
             votes=Votes(group, verdict),

@@ -49,6 +49,10 @@ PART_ROOM = 4096
 """Bytes of a part's prepare that needn't hold payloads, for the arithmetic of `Limits`."""
 
 EVENT_ID_SIZE = 16
+EVENT_IDS_REMEMBERED = 64
+"""Of each stream, unless the limits say otherwise."""
+EVENT_IDS_MAX = 1024
+"""They are one row of the state, which is written anew by each append that brings one."""
 SQL_SESSIONS_MAX = 256
 """Sessions of SQL databases that clients have open on a node at once."""
 SQL_STATEMENT_BYTES_MAX = 1_000_000
@@ -95,6 +99,9 @@ class Limits:
     transaction_size_max: int = field()
     """An append larger than a prepare travels as parts in consecutive ops, up to this size with seals and headers.
     At 0 there are none."""
+    event_ids_max: int = EVENT_IDS_REMEMBERED
+    """Of each stream so many event ids are remembered, the last ones: an append that brings them again is answered as
+    the first time. 0: none, as in a data directory that was made before there was this limit."""
 
     @transaction_size_max.default
     def _transaction_size_that_fits(self) -> int:
@@ -127,6 +134,9 @@ class Limits:
             f"found {self.request_queue_max}"
         )
         assert self.sessions_max >= 1, f"sessions_max: expected at least 1, found {self.sessions_max}"
+        assert 0 <= self.event_ids_max <= EVENT_IDS_MAX, (
+            f"event_ids_max: expected 0 to {EVENT_IDS_MAX}, found {self.event_ids_max}"
+        )
         assert self.read_bytes_max >= SECTOR_SIZE, (
             f"read_bytes_max: expected at least {SECTOR_SIZE}, found {self.read_bytes_max}"
         )

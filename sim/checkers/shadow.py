@@ -17,6 +17,7 @@ from vdb.kernel.apply import apply_request
 from vdb.kernel.command import Request
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
+from vdb.limits import EVENT_IDS_REMEMBERED
 from vdb.types import GroupId
 from vdb.vsr.header import PrepareHeader
 
@@ -31,12 +32,13 @@ class Shadow:
     sessions_max: int
     verdict: Verdict
     interval: int = 1
+    event_ids_max: int = EVENT_IDS_REMEMBERED
     op: int = 0
     state: State = field(init=False)
     _digests: dict[int, bytes] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.state = State.empty(GroupId(self.group), self.sessions_max)
+        self.state = State.empty(GroupId(self.group), self.sessions_max, self.event_ids_max)
 
     def on_commit(self, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]) -> None:
         """An op that was committed for the first time."""

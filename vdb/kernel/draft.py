@@ -33,6 +33,7 @@ class Draft(View):
         "_touched",
         "_woken",
         "effects",
+        "event_ids_max",
         "group",
         "last_timestamp",
         "next_position",
@@ -47,6 +48,7 @@ class Draft(View):
         self._base: State | None = base
         self.group = base.group
         self.sessions_max = base.sessions_max
+        self.event_ids_max = base.event_ids_max
         self.next_position = base.next_position
         self.last_timestamp = base.last_timestamp
         self.next_session = base.next_session
@@ -113,6 +115,7 @@ class Draft(View):
         return State(
             group=self.group,
             sessions_max=self.sessions_max,
+            event_ids_max=self.event_ids_max,
             next_position=self.next_position,
             last_timestamp=self.last_timestamp,
             next_session=self.next_session,

@@ -13,6 +13,7 @@ Invariants
 - Each row of STREAM_NAMES names a row of STREAMS, each row of STREAMS a tenant; CLIENTS and SESSIONS are one to one.
 - TRANSACTIONS has one row at most, and PARTS the rows that it counts.
 - MEMBERS has rows of voters and learners of the current configuration alone.
+- Each row of EVENT_IDS belongs to a row of STREAMS, and holds at most `event_ids_max` ids.
 
 `changed` holds the rows set or removed since the last `take_changed`. It travels with the state, so that it forks
 with it, but it isn't part of what replicas agree on: neither `digest` nor equality sees it.
@@ -51,6 +52,7 @@ from vdb.kernel.tables import (
     Table,
 )
 from vdb.kernel.view import View
+from vdb.limits import EVENT_IDS_REMEMBERED
 from vdb.types import GroupId, TenantId
 
 Rows = Map[bytes, bytes]
@@ -67,6 +69,7 @@ _NOTHING_CHANGED: tuple[Changes, ...] = (Map(),) * _ROW_SLOTS
 class State(View):
     group: GroupId
     sessions_max: int
+    event_ids_max: int
     next_position: int
     """Position number that the group's next event gets."""
     last_timestamp: int
@@ -78,12 +81,14 @@ class State(View):
     """Indexed by `Table`."""
 
     @classmethod
-    def empty(cls, group: GroupId, sessions_max: int) -> State:
-        """The state before the first op. `sessions_max` is one of the group's limits, the same on all replicas."""
+    def empty(cls, group: GroupId, sessions_max: int, event_ids_max: int = EVENT_IDS_REMEMBERED) -> State:
+        """The state before the first op. Both numbers are limits of the group, the same on all replicas."""
         assert sessions_max >= 1
+        assert event_ids_max >= 0
         return cls(
             group=group,
             sessions_max=sessions_max,
+            event_ids_max=event_ids_max,
             next_position=0,
             last_timestamp=0,
             next_session=first_session(group),
@@ -92,7 +97,13 @@ class State(View):
         )
 
     @classmethod
-    def from_rows(cls, group: GroupId, sessions_max: int, rows: Iterable[tuple[Table, bytes, bytes]]) -> State:
+    def from_rows(
+        cls,
+        group: GroupId,
+        sessions_max: int,
+        rows: Iterable[tuple[Table, bytes, bytes]],
+        event_ids_max: int = EVENT_IDS_REMEMBERED,
+    ) -> State:
         """The state of which these are all rows, META's included, in any order. Its `changed` is empty."""
         building = [_NO_ROWS.mutate() for _ in range(_ROW_SLOTS)]
         count = 0
@@ -103,11 +114,12 @@ class State(View):
         meta, *found = (table.finish() for table in building)
         assert count == len(meta) + sum(map(len, found)), "two rows of one table have the same key"
         if not count:
-            return cls.empty(group, sessions_max)
+            return cls.empty(group, sessions_max, event_ids_max)
         assert len(meta) == len(_META), f"a state has {len(_META)} rows of META; found {len(meta)}"
         return cls(
             group=group,
             sessions_max=sessions_max,
+            event_ids_max=event_ids_max,
             next_position=U64.unpack(meta[META_NEXT_POSITION])[0],
             last_timestamp=U64.unpack(meta[META_LAST_TIMESTAMP])[0],
             next_session=U64.unpack(meta[META_NEXT_SESSION])[0],
@@ -182,7 +194,7 @@ class State(View):
 
     def digest(self) -> bytes:
         """SHA-256 over group, sizes and all rows in order. Two states with one digest are the same state."""
-        hasher = sha256(self.group.encode() + U64.pack(self.sessions_max))
+        hasher = sha256(self.group.encode() + U64.pack(self.sessions_max) + U64.pack(self.event_ids_max))
         for table, rows in self.tables().items():
             hasher.update(U64.pack(table) + U64.pack(len(rows)))
             for key in sorted(rows):

@@ -18,6 +18,7 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | PARTS        | transaction u64, record u32  | `KeptRecord`: its records so far, in their order        |
 | CONFIGURATION | "current"                   | `Membership`; no row while the founding one holds       |
 | MEMBERS      | node u8                      | `MemberRow`: of members whose row a reconfiguration put |
+| EVENT_IDS    | tenant u64, stream u64       | ids of the stream's last events (`vdb.kernel.event_ids`) |
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Table(IntEnum):
     PARTS = 9
     CONFIGURATION = 10
     MEMBERS = 11
+    EVENT_IDS = 12
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
@@ -56,6 +58,7 @@ TRANSACTIONS: Final = Table.TRANSACTIONS
 PARTS: Final = Table.PARTS
 CONFIGURATION: Final = Table.CONFIGURATION
 MEMBERS: Final = Table.MEMBERS
+EVENT_IDS: Final = Table.EVENT_IDS
 
 ROW_TABLES: tuple[Table, ...] = (
     TENANTS,
@@ -69,6 +72,7 @@ ROW_TABLES: tuple[Table, ...] = (
     PARTS,
     CONFIGURATION,
     MEMBERS,
+    EVENT_IDS,
 )
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 

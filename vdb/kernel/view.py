@@ -51,6 +51,7 @@ class View:
 
     group: GroupId
     sessions_max: int
+    event_ids_max: int
     rows: Sequence[Rows | OpenRows]
 
     def has_tenant(self, tenant: TenantId) -> bool:

@@ -185,6 +185,7 @@ def _split_rows(
         group,
         limits.sessions_max,
         ((table, key, value) for table in KERNEL_TABLES for key, value in rows.get(table, {}).items()),
+        limits.event_ids_max,
     )
     packed = rows.get(StorageTable.CHECKPOINT_HEAD, {}).get(_CHECKPOINT_KEY)
     if packed is None:

@@ -18,7 +18,7 @@ One copy, big-endian:
     188   length of the group's name, its bytes in UTF-8 padded with zeros   2 + 64
     254   configuration        28  the one that holds at the checkpoint (vdb.vsr.configuration)
     282   limits               8 each, in the order of LIMIT_FIELDS
-    370   zeros to 8192
+    378   zeros to 8192
     8192  length of the tail   2
     8194  the tail             of a vote, or of the log with which a view started (vdb.vsr.tail); zeros to the end
 """
@@ -52,6 +52,7 @@ LIMIT_FIELDS = (
     "read_bytes_max",
     "open_files_max",
     "transaction_size_max",
+    "event_ids_max",
 )
 
 _PREFIX = struct.Struct(">8sHHI32s")
