@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from vdb.dbapi.database import SqlDatabase, open_crud
     from vdb.embedded.database import EmbeddedDatabase, open
     from vdb.errors import DefiniteError, IndefiniteError, VerityError
-    from vdb.events import event
-    from vdb.kernel.command import ANY, EMPTY, Expected
+    from vdb.events import NewEvent, RecordedEvent, context, event, upcast
+    from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected
     from vdb.limits import Limits
     from vdb.types import Consistency, DataClass, Durability, GroupId, Placement, Position, Region
     from vdb.world.network import TlsConfig
@@ -44,6 +44,7 @@ __version__ = VERSION
 __all__ = [
     "ANY",
     "EMPTY",
+    "EXISTS",
     "Client",
     "Consistency",
     "DataClass",
@@ -56,10 +57,12 @@ __all__ = [
     "GroupId",
     "IndefiniteError",
     "Limits",
+    "NewEvent",
     "NodeStatus",
     "Placement",
     "Position",
     "Published",
+    "RecordedEvent",
     "Region",
     "RootKeys",
     "Rows",
@@ -72,9 +75,11 @@ __all__ = [
     "__version__",
     "connect",
     "connect_sync",
+    "context",
     "event",
     "open",
     "open_crud",
+    "upcast",
 ]
 
 _HOMES = {
@@ -93,8 +98,8 @@ _HOMES = {
     "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
     "vdb.embedded.database": ("EmbeddedDatabase", "open"),
     "vdb.errors": ("DefiniteError", "IndefiniteError", "VerityError"),
-    "vdb.events": ("event",),
-    "vdb.kernel.command": ("ANY", "EMPTY", "Expected"),
+    "vdb.events": ("NewEvent", "RecordedEvent", "context", "event", "upcast"),
+    "vdb.kernel.command": ("ANY", "EMPTY", "EXISTS", "Expected"),
     "vdb.limits": ("Limits",),
     "vdb.types": ("Consistency", "DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
     "vdb.world.network": ("TlsConfig",),
