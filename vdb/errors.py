@@ -38,6 +38,7 @@
     │   ├── TooManyOpenFiles        the process, or the system, has no descriptor left
     │   └── FileMissing
     ├── CryptoError                 RecordTampered, KeyUnavailable
+    ├── EvidenceInvalid             a proof, a signature or a signed file that doesn't hold; says what and where
     ├── WireError                   bytes that don't follow the protocol
     │   └── ProtocolError           of the protocol between nodes
     ├── NodeStopped                 this node has ended; its reason is in the message
@@ -380,6 +381,10 @@ class RecordTampered(CryptoError):
 
 class KeyUnavailable(CryptoError):
     """The key of a record isn't in the key store: never put, or destroyed."""
+
+
+class EvidenceInvalid(VerityError):
+    """A proof, a signed note or a file of an export doesn't hold, or isn't what it claims to be."""
 
 
 class WireError(VerityError):
