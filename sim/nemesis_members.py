@@ -84,7 +84,8 @@ class Members:
                 self.trace.add("nemesis", "done", name)
                 return
 
-    def _order(self, name: str, *jobs: Job) -> None:
+    def order(self, name: str, *jobs: Job) -> None:
+        """Let the operator do these, once those before them have come through."""
         self._jobs += [(name, job) for job in jobs]
         self._wake.set()
 
@@ -104,10 +105,10 @@ class Members:
         self.watch.on_wiped(machine.number)
         machine.release()
         groups = list(self.watch.watches)
-        self._order(
+        self.order(
             f"recover {machine.name}",
-            *(self._recovery(group, machine) for group in groups),
-            *(self._promotion(group, machine.number) for group in groups),
+            *(self.recovery(group, machine) for group in groups),
+            *(self.promotion(group, machine.number) for group in groups),
         )
 
     async def add_member(self) -> None:
@@ -118,10 +119,10 @@ class Members:
         self._spare += 1
         machine.release()
         groups = list(self.watch.watches)
-        self._order(
+        self.order(
             f"add {machine.name}",
-            *(self._addition(group, machine) for group in groups),
-            *(self._promotion(group, machine.number) for group in groups),
+            *(self.addition(group, machine) for group in groups),
+            *(self.promotion(group, machine.number) for group in groups),
         )
 
     async def remove_member(self) -> None:
@@ -131,18 +132,18 @@ class Members:
             return
         number = self.random.choice(present)
         self._left[number] = None
-        self._order(f"remove n{number}", *(self._removal(group, number) for group in self.watch.watches))
+        self.order(f"remove n{number}", *(self.removal(group, number) for group in self.watch.watches))
 
-    # Jobs ------------------------------------------------------------------------------------------------------
+    # Jobs, each for one group -----------------------------------------------------------------------------------
 
-    def _recovery(self, group: str, machine: Machine) -> Job:
+    def recovery(self, group: str, machine: Machine) -> Job:
         async def recover(admin: ClusterAdmin) -> None:
             found = await admin.status_of(str(machine.config.address))
             await admin.recover(group, machine.number, found.disk_id)
 
         return recover
 
-    def _addition(self, group: str, machine: Machine) -> Job:
+    def addition(self, group: str, machine: Machine) -> Job:
         async def add(admin: ClusterAdmin) -> None:
             config = machine.config
             found = await admin.status_of(str(config.address))
@@ -153,13 +154,13 @@ class Members:
 
         return add
 
-    def _promotion(self, group: str, number: int) -> Job:
+    def promotion(self, group: str, number: int) -> Job:
         async def promote(admin: ClusterAdmin) -> None:
             await admin.promote(group, number)
 
         return promote
 
-    def _removal(self, group: str, number: int) -> Job:
+    def removal(self, group: str, number: int) -> Job:
         async def remove(admin: ClusterAdmin) -> None:
             leads = [
                 found.primary

@@ -7,6 +7,7 @@ import trio
 from sim.build import REGION
 from sim.history import Outcome
 from sim.machine import Machine
+from sim.nemesis_members import Job
 from sim.scenario import Stage, run_scenario
 from sim.simulation import Simulation
 
@@ -81,6 +82,38 @@ def test_all_power_fails_at_once() -> None:
         assert (await stage.publish(1)).outcome is Outcome.OK
 
     holds(run_scenario(script, nodes=3, projection=False))
+
+
+def test_a_primary_that_a_checkpoint_told_of_a_member_takes_it_in() -> None:
+    async def script(stage: Stage) -> None:
+        members = stage.sim.members
+        added = stage.cluster.machines[3]
+
+        async def operate(job: Job) -> None:
+            members.order("add n3", job)
+            with trio.fail_after(30):
+                while not members.idle:  # noqa: ASYNC110
+                    await trio.sleep(0.1)
+
+        await stage.create()
+        away = stage.cluster.machines[(primary(stage).number + 1) % 3]
+        away.hold()
+        added.release()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(members.run)
+            await operate(members.addition(REGION, added))
+            await stage.publish(40)
+            away.release()
+            await stage.up()
+            while primary(stage) is not away:
+                await trio.sleep(1.0)
+                primary(stage).crash()
+                assert (await stage.publish(2)).outcome is Outcome.OK
+                await stage.up()
+            await operate(members.promotion(REGION, added.number))
+            nursery.cancel_scope.cancel()
+
+    holds(run_scenario(script, nodes=3, spares=1, projection=False))
 
 
 def test_the_same_run_twice_has_the_same_digest() -> None:

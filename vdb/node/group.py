@@ -335,6 +335,8 @@ class Group:
             # Who waits for this state reads it at once: without its keys no name would be found.
             preparer.keyring.add(row)
         self._member = self._make_member(storage, preparer)
+        # Changes of members that lie below the checkpoint aren't applied here: the state alone tells of them.
+        self._neighbours.on_members(self.name, self.state)
         self._progress.tell()
         for tenant in self.state.tenants():
             self.signals.notify(tenant.tenant)

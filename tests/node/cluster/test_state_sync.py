@@ -10,7 +10,8 @@ import trio
 
 from vdb.vsr.message import SyncMessage
 
-FOLDER = "groups/ap-southeast-2"
+HOME = "ap-southeast-2"
+FOLDER = f"groups/{HOME}"
 
 
 def group_files(cluster: Any, number: int) -> dict[str, bytes]:
@@ -59,6 +60,26 @@ def test_a_node_that_the_log_cannot_reach_is_synced(in_cluster: Callable[..., No
         away_has, primary_has = group_files(cluster, away), group_files(cluster, primary)
         assert {path: primary_has.get(path) for path in away_has} == away_has, "what is pinned there may be more"
         assert [path for path in away_has if "/log/" in path] == [path for path in primary_has if "/log/" in path]
+
+    in_cluster(body)
+
+
+def test_a_member_that_only_a_checkpoint_tells_of_is_let_in(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster: Any) -> None:
+        await cluster.start(0, 1, 2)
+        await create_streams(cluster)
+        away = (await cluster.primary() + 1) % 3
+        await cluster.crash(away)
+        cluster.add(3, cluster.machines[0].config.members, join=True)
+        await cluster.start(3)
+        await cluster.reconfigure((0, 1, 2), (3,), (HOME,))
+        await write_some(cluster, 70)
+        await cluster.start(away)
+        await wait_for_sync(cluster, away, 40)
+        around = cluster.machines[away].node.neighbourhood
+        with trio.fail_after(20):
+            await around.peers.wait_met([3])
+        assert around._file.remembered(3) == cluster.row(3).disk_id
 
     in_cluster(body)
 
