@@ -53,7 +53,7 @@ struct AppendPart {
 
 struct StreamAppend {
   stream @0 :UInt64;
-  expectedKind @1 :UInt8;  # 0 any, 1 none, 2 exact
+  expectedKind @1 :UInt8;  # 0 any, 1 none, 2 exact, 3 exists
   expectedOffset @2 :UInt64;
   runs @3 :List(Run);
 }

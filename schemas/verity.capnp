@@ -23,6 +23,7 @@ struct Expected {
     any @0 :Void;
     none @1 :Void;      # the stream must be empty
     exact @2 :UInt64;   # the stream's next offset must be this
+    exists @3 :Void;    # the stream must have an event at least
   }
 }
 

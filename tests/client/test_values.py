@@ -8,7 +8,7 @@ import pytest
 
 from vdb.client.values import EventRun, StreamAppend
 from vdb.errors import InvalidArgument, TooLarge
-from vdb.kernel.command import ANY, EMPTY, Expected, ExpectedKind
+from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected, ExpectedKind
 from vdb.types import U64_MAX
 
 
@@ -21,6 +21,7 @@ def append(**values: Any) -> StreamAppend:
     [
         (None, ANY),
         (EMPTY, EMPTY),
+        (EXISTS, EXISTS),
         (0, Expected(ExpectedKind.EXACT, 0)),
         (U64_MAX, Expected(ExpectedKind.EXACT, U64_MAX)),
     ],

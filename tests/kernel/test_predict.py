@@ -1,7 +1,7 @@
 import pytest
 
 from vdb.errors import RefusalCode
-from vdb.kernel.command import ANY, EMPTY, Expected, ExpectedKind
+from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected, ExpectedKind
 from vdb.kernel.predict import NewStream, check_append, check_append_to, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.streamid import stream_id
@@ -31,12 +31,16 @@ def test_first_offsets_in_the_order_asked(with_streams) -> None:
     assert check_append(state, 1, asked[::-1]) == (3, 0)
 
 
+def test_a_stream_with_events_exists(with_streams) -> None:
+    assert check_append(with_streams.state, 1, [(with_streams.notes, EXISTS, 1)]) == (3,)
+
+
 def test_a_condition_alone_is_fine_beside_events(with_streams) -> None:
     state, notes, empty = with_streams.state, with_streams.notes, with_streams.empty
     assert check_append(state, 1, [(notes, exactly(3), 0), (empty, ANY, 1)]) == (3, 0)
 
 
-@pytest.mark.parametrize("expected", [ANY, EMPTY, exactly(0), exactly(3)])
+@pytest.mark.parametrize("expected", [ANY, EMPTY, EXISTS, exactly(0), exactly(3)])
 @pytest.mark.parametrize("count", [0, 1, EVENTS_PER_COMMAND_MAX, EVENTS_PER_COMMAND_MAX + 1])
 @pytest.mark.parametrize(("tenant", "stream"), [(1, "notes"), (1, "empty"), (1, "none"), (2, "notes")])
 def test_one_stream_is_judged_as_several_are(with_streams, tenant, stream, expected, count) -> None:
@@ -67,6 +71,10 @@ def test_refusals_of_an_append(with_streams) -> None:
             Refusal(code.WRONG_EXPECTED_OFFSET, f"expected exactly 5, stream {notes} is at 3"),
         ),
         ([(notes, EMPTY, 1)], Refusal(code.WRONG_EXPECTED_OFFSET, f"expected none, stream {notes} is at 3")),
+        (
+            [(empty, EXISTS, 1)],
+            Refusal(code.WRONG_EXPECTED_OFFSET, f"expected at least one event, stream {empty} is at 0"),
+        ),
         ([(empty, exactly(1), 1)], Refusal(code.WRONG_EXPECTED_OFFSET, f"expected exactly 1, stream {empty} is at 0")),
         (
             [(notes, ANY, EVENTS_PER_COMMAND_MAX), (empty, ANY, 1)],

@@ -201,8 +201,8 @@ def body_with(**fields: object) -> bytes:
     [
         (body_with(client=b"short"), "a client id has 16 bytes; found 5"),
         (
-            body_with(appendBatch={"appends": [{"expectedKind": 3}]}),
-            "an expected offset is of kind 0 to 2; found 3",
+            body_with(appendBatch={"appends": [{"expectedKind": 4}]}),
+            "an expected offset is of kind 0 to 3; found 4",
         ),
         (body_with(createStream={"dataClass": 3}), "a data class lies between 0 and 2; found 3"),
         (body_with(putKey={"scope": 9}), "a key's scope lies between 0 and 4; found 9"),

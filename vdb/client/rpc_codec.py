@@ -35,6 +35,8 @@ def write_expected(builder: Any, expected: Expected) -> None:
         builder.exact = expected.offset
     elif expected.kind is ExpectedKind.NONE:
         builder.none = None
+    elif expected.kind is ExpectedKind.EXISTS:
+        builder.exists = None
 
 
 def write_publish(params: Any, origin: Origin, *, tenant: int, append: StreamAppend) -> None:

@@ -24,10 +24,12 @@ class ExpectedKind(IntEnum):
     """The stream must be empty."""
     EXACT = 2
     """The stream's next offset must be `offset`."""
+    EXISTS = 3
+    """The stream must have an event at least."""
 
 
-_ANY = ExpectedKind.ANY
-"""As a plain name: a member is looked up in 130 ns, and each append asks twice."""
+_ANY, _EXISTS = ExpectedKind.ANY, ExpectedKind.EXISTS
+"""As plain names: a member is looked up in 130 ns, and each append asks twice."""
 
 
 @fast_frozen
@@ -40,14 +42,19 @@ class Expected:
     def holds(self, next_offset: int) -> bool:
         if self.kind is _ANY:
             return True
+        if self.kind is _EXISTS:
+            return next_offset > 0
         return next_offset == (self.offset if self.kind is ExpectedKind.EXACT else 0)
 
     def __str__(self) -> str:
+        if self.kind is _EXISTS:
+            return "at least one event"
         return f"exactly {self.offset}" if self.kind is ExpectedKind.EXACT else self.kind.name.lower()
 
 
 ANY = Expected()
 EMPTY = Expected(ExpectedKind.NONE)
+EXISTS = Expected(ExpectedKind.EXISTS)
 
 
 class KeyScope(IntEnum):

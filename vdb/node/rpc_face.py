@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.errors import DefiniteError, InvalidArgument, WireError
-from vdb.kernel.command import ANY, CLIENT_ID_SIZE, EMPTY, INTERNAL, Expected, ExpectedKind, Origin
+from vdb.kernel.command import ANY, CLIENT_ID_SIZE, EMPTY, EXISTS, INTERNAL, Expected, ExpectedKind, Origin
 from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
@@ -300,6 +300,8 @@ def _expected(reader: Any) -> Expected:
             return Expected(ExpectedKind.EXACT, reader._get("exact"))
         case "none":
             return EMPTY
+        case "exists":
+            return EXISTS
         case _:
             return ANY
 
