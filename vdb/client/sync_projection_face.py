@@ -1,0 +1,35 @@
+"""The part of the blocking face that is about projections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from vdb.client.sync_base import SyncBase
+from vdb.client.values import Rows, Where
+from vdb.types import Position
+
+
+class SyncProjectionFace(SyncBase):
+    """Rows that projections keep."""
+
+    def rows(
+        self,
+        projection: str,
+        table: str,
+        where: Where | None = None,
+        order_by: Sequence[str] = (),
+        limit: int = 100,
+        *,
+        timeout: float | None = None,
+    ) -> Rows:
+        """Rows of a projection's table that equal `where`. See `AsyncFace.rows`."""
+        return self._run(partial(self._face.rows, projection, table, where, order_by, limit, timeout=timeout))
+
+    def wait_for_projection(self, projection: str, position: Position | str, timeout: float | None = None) -> bool:
+        """Wait until a projection has applied everything up to `position`; False if it hasn't in time."""
+        return self._run(partial(self._face.wait_for_projection, projection, position, timeout))
+
+    def wait_for(self, projection: str, position: Position | str, timeout: float | None = None) -> bool:
+        """`wait_for_projection`: what was appended up to `Published.position` is in the rows then."""
+        return self.wait_for_projection(projection, position, timeout)
