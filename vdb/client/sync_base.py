@@ -18,6 +18,5 @@ class SyncBase:
         self._run = run
 
     @property
-    @property
     def tenant(self) -> int:
         return self._face.tenant
