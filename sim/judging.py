@@ -33,8 +33,8 @@ class Judging:
     machines: Mapping[int, Machine]
     history: History
     tenants: int
-    on_sql_end: Callable[[Machine], None] = lambda _machine: None
-    """Looks at the file of the SQL database."""
+    on_others_end: tuple[Callable[[Machine], None], ...] = ()
+    """Look at the files of the other workloads."""
 
     @property
     def beyond(self) -> str:
@@ -53,7 +53,8 @@ class Judging:
                 check_segments(self.verdict, platter, watch.ledger, checkpoint_op)
             self.contents[group].catch_up()
         self._check_projections(machine)
-        self.on_sql_end(machine)
+        for look in self.on_others_end:
+            look(machine)
         self._check_leaks(machine, PLAIN)
 
     def catch_up(self) -> None:

@@ -5,7 +5,7 @@ gets deep anywhere. Limits are tiny, so that the ring laps, checkpoints follow e
 within seconds. A story of the corpus, or a scenario, may override any field by name.
 
 What only a group with peers has is drawn apart from the rest, so a seed of one node stays what it was. So is the SQL
-workload, which is there in a third of the seeds.
+workload, which is there in a third of the seeds; typed streams are there in another third.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
+EVENTS_SHARE = 1 / 2
+"""Of the other seeds: those that have a workload of typed streams."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
 """How many nodes found a cluster: one is drawn of these."""
 
@@ -135,11 +137,42 @@ class Options:
     """How often a SQL client looks at the past before it does something."""
     sql_think_us: int = 0
 
+    events: bool = False
+    """Whether clients of typed streams work beside the others."""
+    events_clients: int = 3
+    events_deeds: int = 80
+    """Appends and reads of all of them together."""
+    events_streams: int = 4
+    events_per_append: int = 3
+    events_patients: int = 6
+    """Whom the events are about: their keys."""
+    events_poison: float = 0.0
+    """How many of the events handlers of projections refuse."""
+    events_global: bool = False
+    """Whether the streams lie in the global group."""
+    events_think_us: int = 0
+    consumers: int = 2
+    consumer_members: int = 2
+    """Of each consumer, at a time."""
+    consumer_ack_us: int = 500_000
+    consumer_faults: float = 0.2
+    """How often a member does something else with a delivery than to ack it."""
+    consumer_vanish: float = 0.1
+    """How often a member goes, with what it holds, instead of the next fetch."""
+
     @classmethod
     def draw(cls, seed: int) -> Options:
         """The options of a seed."""
         drawn = cls._draw(seed)
-        return attrs.evolve(drawn, sql=draws(seed, "sql").random() < SQL_SHARE, **draw_sql(draws(seed, "sql options")))
+        sql = draws(seed, "sql").random() < SQL_SHARE
+        events = not sql and draws(seed, "events").random() < EVENTS_SHARE
+        return attrs.evolve(
+            drawn,
+            sql=sql,
+            events=events,
+            **draw_sql(draws(seed, "sql options")),
+            **draw_events(draws(seed, "events options")),
+        )
 
     @classmethod
     def _draw(cls, seed: int) -> Options:
@@ -232,6 +265,25 @@ def draw_sql(random: Random) -> dict[str, Any]:
         "sql_impatience": random.choice((0.0, 0.0, 0.05, 0.2)),
         "sql_travel": random.choice((0.0, 0.05, 0.2)),
         "sql_think_us": random.choice((0, 0, 500, 5_000)),
+    }
+
+
+def draw_events(random: Random) -> dict[str, Any]:
+    """What clients of typed streams do, if there are any."""
+    return {
+        "events_clients": random.choice((1, 2, 3, 5)),
+        "events_deeds": random.randrange(50, 120),
+        "events_streams": random.choice((1, 2, 4, 6)),
+        "events_per_append": random.choice((1, 2, 5)),
+        "events_patients": random.choice((1, 4, 12)),
+        "events_poison": random.choice((0.0, 0.02, 0.1)),
+        "events_global": random.random() < 0.2,
+        "events_think_us": random.choice((0, 0, 500, 5_000)),
+        "consumers": random.choice((0, 1, 2, 3)),
+        "consumer_members": random.choice((1, 2, 4)),
+        "consumer_ack_us": random.choice((50_000, 300_000, 2_000_000)),
+        "consumer_faults": random.choice((0.0, 0.1, 0.3, 0.6)),
+        "consumer_vanish": random.choice((0.0, 0.05, 0.2)),
     }
 
 

@@ -40,7 +40,7 @@ CALM: Mapping[str, Any] = {
     "tenants": 1, "clients": 1, "session_clients": 1, "requests": 0, "in_flight": 1, "streams": 1, "payload_size": 60,
     "events_per_run": 1, "think_us": 0, "mix": dict.fromkeys(WORK_KINDS, 1), "disturbances": (),
     "beyond_repair": False, "projection": True, "disk": DiskFaults(), "network": NetworkFaults(),
-    "clock_skew_us": 0, "clock_drift_ppm": 0, "scrub_period_s": 86_400.0, "sql": False,
+    "clock_skew_us": 0, "clock_drift_ppm": 0, "scrub_period_s": 86_400.0, "sql": False, "events": False,
 }  # fmt: skip
 
 

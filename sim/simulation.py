@@ -12,6 +12,7 @@ from sim.build import GROUPS, REGION, Builder, Judge
 from sim.checkers.contents import Contents
 from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
+from sim.events.part import EventsPart
 from sim.history import History
 from sim.judging import Judging
 from sim.machine import Machine
@@ -106,9 +107,16 @@ class Simulation:
             seed=seed, options=options, cluster=self.cluster, verdict=self.verdict, trace=self.trace,
             contents=self.contents, home=REGION, tell=self.workload.tell,
         )  # fmt: skip
+        self.events = EventsPart(
+            seed=seed, options=options, cluster=self.cluster, verdict=self.verdict, trace=self.trace,
+            contents=self.contents, home=REGION, connectors=self.connectors, learn=self.connector,
+            entropy=self.workload.entropy, tell=self.workload.tell,
+        )  # fmt: skip
         if options.sql:
-            self.workload.sql_progress = lambda: self.sql.load.progress
-        self.judging.on_sql_end = self.sql.on_end
+            self.workload.beside.append(lambda: self.sql.load.progress)
+        if options.events:
+            self.workload.beside.append(lambda: self.events.load.progress)
+        self.judging.on_others_end = (self.sql.on_end, self.events.on_end)
         self.members = Members(
             self.cluster, options, draws(seed, "members"), self.trace, self.watch, self.connectors, self.connector,
             self.workload.entropy,
@@ -150,6 +158,7 @@ class Simulation:
                 await trio.sleep(0.01)
                 self.judging.check_history()
                 self.sql.check_history()
+                self.events.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
             nursery.cancel_scope.cancel()
@@ -165,6 +174,7 @@ class Simulation:
         await self._over.wait()
         self.judging.check_history()
         self.sql.check_history()
+        self.events.check_history()
         scope.cancel()
 
     async def _work(self) -> None:
@@ -175,6 +185,7 @@ class Simulation:
             async with trio.open_nursery() as both:
                 both.start_soon(self.workload.run)
                 both.start_soon(self.sql.run)
+                both.start_soon(self.events.run)
             done.set()
             self.workload.tell()
 
@@ -183,7 +194,7 @@ class Simulation:
             if self.options.nodes > 1:
                 nursery.start_soon(self.members.run)
             await self.nemesis.run()
-            while self.workload.calls_left + self.sql.load.left > 0 and not done.is_set():
+            while self._left > 0 and not done.is_set():
                 before = self._answered
                 with trio.move_on_after(self.options.heal_bound_us / 1e6):
                     await self.workload.wait_until(lambda: self._answered > before + 20 or done.is_set())  # noqa: B023
@@ -199,7 +210,11 @@ class Simulation:
 
     @property
     def _answered(self) -> int:
-        return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE)
+        return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + self.events.load.deeds.answered
+
+    @property
+    def _left(self) -> int:
+        return self.workload.calls_left + self.sql.load.left + self.events.load.left
 
     def _check_progress(self, progress: bool) -> None:
         self.verdict.check(

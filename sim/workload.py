@@ -76,8 +76,8 @@ class Workload:
     idle_ns: int = 0
     now_ns: Callable[[], int]
     retry_for: float = 60.0
-    sql_progress: Callable[[], float] | None = None
-    """Of the SQL clients beside these."""
+    beside: list[Callable[[], float]] = field(factory=list)
+    """Progress of the other workloads, beside these clients."""
     _idle_since: int = 0
     _answered: trio.Event = field(factory=trio.Event)
     _numbers: dict[int, int] = field(factory=dict)
@@ -87,9 +87,9 @@ class Workload:
 
     @property
     def progress(self) -> float:
-        """Of all clients together, those of SQL included."""
+        """Of all clients together, those of other workloads included."""
         own = 1.0 - self.calls_left / max(1, self.options.requests)
-        return own if self.sql_progress is None else (own + self.sql_progress()) / 2
+        return (own + sum(progress() for progress in self.beside)) / (1 + len(self.beside))
 
     async def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds; it is looked at whenever a request has ended."""

@@ -8,8 +8,8 @@ from typing import Any
 from sim.bugs.patch import Bug, Replacement
 
 _SQL = {
-    "sql": True, "sql_deeds": 100, "requests": 60, "clients": 2, "tenants": 1, "nodes": 1, "spares": 0, "harmed": [],
-    "dead_at_the_end": False, "disturbances": ["crash", "crash"], "beyond_repair": False,
+    "sql": True, "events": False, "sql_deeds": 100, "requests": 60, "clients": 2, "tenants": 1, "nodes": 1,
+    "spares": 0, "harmed": [], "dead_at_the_end": False, "disturbances": ["crash", "crash"], "beyond_repair": False,
 }  # fmt: skip
 """One node; nearly all that clients do is SQL."""
 _CRASHES = {**_SQL, "disturbances": ["crash"] * 6}

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from sim.checkers.ledger import CATALOGUE, Frame, Ledger
 from sim.checkers.linearizable import Entry
+from sim.events.kinds import PREFIX
 from sim.history import Call, History, Outcome, StreamKey
 from sim.verdict import Verdict
 from vdb.crypto.keyring import Keyring
@@ -57,7 +58,7 @@ class Contents:
             self._done[tenant] = len(frames)
 
     def entries(self) -> list[Entry]:
-        """Clients' appends in position order, the records of one append to one stream joined; none of SQL."""
+        """Clients' appends in position order, the records of one append to one stream joined; none of SQL and typed."""
         ordered = sorted(self._entries, key=lambda item: item[0])
         joined: list[Entry] = []
         previous: tuple[int, int] | None = None
@@ -94,7 +95,7 @@ class Contents:
         self.verdict.check(
             "records", len(payloads) == frame.count, f"position {frame.position}: {len(payloads)} events"
         )
-        if not stream.name.startswith(STREAM_PREFIX):
+        if not stream.name.startswith((STREAM_PREFIX, PREFIX)):
             self._entries.append((frame.position, frame.op, frame.request, Entry(stream, frame.offset, payloads)))
         events = self.events.setdefault(tenant, [])
         for index, payload in enumerate(payloads):

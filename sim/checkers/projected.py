@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from sim.canary import NAME_CANARY
 from sim.checkers.contents import Opened
 from sim.verdict import Verdict
 from vdb.projections.config import ProjectionConfig
@@ -16,7 +17,6 @@ from vdb.projections.latest import LatestById
 from vdb.projections.rows import dump_tables
 from vdb.projections.store import close_sqlcipher, open_sqlcipher
 from vdb.projections.tables import ColumnType
-from vdb.sql.names import STREAM_PREFIX
 from vdb.world.database import work_on
 
 NAME = "latest"
@@ -46,7 +46,7 @@ def fold(events: Sequence[Opened], upto: int) -> dict[str, tuple[str, int]]:
     for event in events:
         if event.position >= upto:
             break
-        if event.stream.name.startswith(STREAM_PREFIX):
+        if not event.stream.name.startswith(NAME_CANARY.decode()):
             continue
         fields = json.loads(event.payload)
         if fields["type"] == "gone":

@@ -1,0 +1,195 @@
+"""What clients of typed streams did and were told: the input of the checkers E1 to E5 and C1 to C9.
+
+Deeds carry ticks of one counter, as `sim.history` has them: `asked` and `told`, so that 'told before the other was
+asked' is exact. A deed whose outcome isn't known is never told.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import define, field, frozen
+
+from sim.events.kinds import Fact
+
+NEVER = 1 << 62
+
+
+class Fate(Enum):
+    """What the client knows of a deed in the end."""
+
+    PENDING = "pending"
+    DONE = "done"
+    REFUSED = "refused"
+    """A definite error: nothing happened and nothing will."""
+    UNKNOWN = "unknown"
+
+
+@define(eq=False, kw_only=True)
+class Deed:
+    """What all deeds have. `who` is the client or member."""
+
+    who: str
+    asked: int
+    told: int = NEVER
+    fate: Fate = Fate.PENDING
+    refusal: str = ""
+
+
+@define(eq=False, kw_only=True)
+class Appending(Deed):
+    """Events appended to some streams at once. `offsets` by stream: where the first one was said to be."""
+
+    parts: dict[str, tuple[Fact, ...]]
+    offsets: dict[str, int] = field(factory=dict)
+    position: int = -1
+    """The log's next position after it."""
+
+
+@define(eq=False, kw_only=True)
+class Reading(Deed):
+    """Events asked for by a filter. `start` and `end` are positions: it saw all that fits in [start, end)."""
+
+    stream: str = ""
+    prefixes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    backward: bool = False
+    start: int = 0
+    end: int = -1
+    whole: bool = False
+    """Whether it went on to where nothing more was: then it holds all that was acknowledged when it began."""
+    seen: list[tuple[int, str, int, int]] = field(factory=list)
+    """(position, stream, offset, number of the fact)"""
+
+
+@define(eq=False, kw_only=True)
+class Delivered:
+    """One delivery, as a fetch gave it to a member. Times are microseconds of the group's clock."""
+
+    consumer: str
+    member: bytes
+    position: int
+    stream: str
+    offset: int
+    number: int
+    """Of the fact; -1: the payload isn't one."""
+    attempt: int
+    deadline: int
+    asked: int
+    told: int
+
+
+class Act(Enum):
+    ACK = "ack"
+    NAK = "nak"
+    EXTEND = "extend"
+    TERM = "term"
+
+
+@define(eq=False, kw_only=True)
+class Settling(Deed):
+    """A member's answer to one delivery. `micros` of NAK below 0: the group's back-off; of EXTEND 0: its own time."""
+
+    consumer: str
+    member: bytes
+    position: int
+    attempt: int
+    act: Act
+    micros: int = 0
+    reason: str = ""
+    late: bool = False
+    """It was said to have come too late."""
+
+
+@define(eq=False, kw_only=True)
+class Leaving(Deed):
+    consumer: str
+    member: bytes
+
+
+@define(eq=False, kw_only=True)
+class Letters(Deed):
+    """Dead letters dropped, or delivered anew. No positions: all there were."""
+
+    consumer: str
+    positions: tuple[int, ...]
+    drop: bool
+    count: int = 0
+
+
+@frozen(kw_only=True)
+class Letter:
+    """A dead letter, as a list told it."""
+
+    position: int
+    attempts: int
+    reason: str
+
+
+@frozen(kw_only=True)
+class ConsumerSpec:
+    """What a consumer was created with. Limits of 0: none."""
+
+    name: str
+    prefixes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    ack_us: int
+    in_flight_max: int
+    member_max: int = 0
+    ordered_by: str = ""
+    """'', 'stream' or 'subject'."""
+    max_deliver: int = 0
+    backoff_us: int = 0
+    backoff_max_us: int = 0
+    from_end: bool = False
+    """Whether it begins behind what was there when it was created."""
+
+    def wants(self, stream: str, type: str) -> bool:
+        return (not self.prefixes or stream.startswith(self.prefixes)) and (not self.types or type in self.types)
+
+    def key(self, stream: str, patient: str) -> str:
+        """Whose order it keeps; '' for nobody's."""
+        return {"stream": stream, "subject": patient or stream}.get(self.ordered_by, "")
+
+
+@define(eq=False, kw_only=True)
+class ConsumerDeeds:
+    """All that happened with one consumer. `start_least` and `start_most` bound the position that it began at."""
+
+    spec: ConsumerSpec
+    start_least: int = 0
+    start_most: int = 0
+    delivered: list[Delivered] = field(factory=list)
+    settled: list[Settling] = field(factory=list)
+    left: list[Leaving] = field(factory=list)
+    letters: list[Letters] = field(factory=list)
+    listed: dict[int, Letter] = field(factory=dict)
+    """Every dead letter that was ever told, by its position."""
+    last: list[Letter] = field(factory=list)
+    """Those that are there in the end."""
+    drained: bool = False
+    """Whether everything has been delivered and settled in the end."""
+
+
+@define
+class Deeds:
+    """All of a run."""
+
+    appends: list[Appending] = field(factory=list)
+    reads: list[Reading] = field(factory=list)
+    consumers: dict[str, ConsumerDeeds] = field(factory=dict)
+    answered: int = 0
+    """Deeds that were answered, refusals included."""
+    _tick: int = 0
+
+    def tick(self) -> int:
+        self._tick += 1
+        return self._tick
+
+    def end(self, deed: Deed, fate: Fate, refusal: str = "") -> None:
+        """A deed's end, as its client knows it."""
+        assert deed.fate is Fate.PENDING
+        deed.fate, deed.refusal = fate, refusal
+        if fate is not Fate.UNKNOWN:
+            deed.told = self.tick()
+            self.answered += 1
