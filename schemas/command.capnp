@@ -18,6 +18,7 @@ struct Request {
     appendPart @8 :AppendPart;
     voidTransaction @9 :UInt64;   # the transaction
     reconfigure @10 :Reconfigure;
+    knownAppend @11 :KnownAppend;
   }
 }
 
@@ -40,6 +41,20 @@ struct CreateStream {
 struct AppendBatch {
   tenant @0 :UInt64;
   appends @1 :List(StreamAppend);
+}
+
+struct KnownAppend {
+  # An append some of whose event ids its streams remember.
+  tenant @0 :UInt64;
+  pieces @1 :List(KnownPiece);
+  whole @2 :Bool;          # answered as the first time; otherwise refused
+}
+
+struct KnownPiece {
+  # Events that a stream has already.
+  stream @0 :UInt64;
+  eventId @1 :Data;        # of the first: 16 bytes, or empty
+  count @2 :UInt32;
 }
 
 struct AppendPart {

@@ -308,10 +308,17 @@ def schema_of(record: bytes) -> int:
     return int(schema_id)
 
 
+def event_ids_of(record: bytes) -> bytes:
+    """The event ids of a whole record, 16 bytes each, without a look at the rest."""
+    ids_at = header_size(record) + _IDS_LENGTH.size
+    (size,) = _IDS_LENGTH.unpack_from(record, ids_at - _IDS_LENGTH.size)
+    return record[ids_at : ids_at + size]
+
+
 def sealed_for(
     record: bytes, *, tenant: int, stream: int, offset: int, count: int, data_class: int, region: str, time: int
-) -> tuple[bytes, bytes] | None:
-    """(dek_id, leaf hash) of a whole record that was sealed for just this place; None for any other.
+) -> tuple[bytes, bytes, bytes] | None:
+    """(dek_id, leaf hash, event ids) of a whole record that was sealed for just this place; None for any other.
 
     The same as `decode_record` with a look at each field, without an object for it: apply asks it of every record.
     """
@@ -326,7 +333,8 @@ def sealed_for(
     body_at = header_end + _IDS_LENGTH.size + ids_size
     if sealed_at != time or ids_size not in (0, EVENT_ID_SIZE * count) or len(record) < body_at + BODY_OVERHEAD:
         return None
-    return dek_id, leaf_hash(record[:header_end], record[body_at:])
+    ids = record[header_end + _IDS_LENGTH.size : body_at] if ids_size else b""
+    return dek_id, leaf_hash(record[:header_end], record[body_at:]), ids
 
 
 def record_leaf(record: Buffer) -> bytes:

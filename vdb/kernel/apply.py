@@ -19,6 +19,7 @@ from vdb.kernel.command import (
     AppendPart,
     Command,
     CreateStream,
+    KnownAppend,
     OpenSession,
     Origin,
     PutKey,
@@ -29,6 +30,7 @@ from vdb.kernel.command import (
 )
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
+from vdb.kernel.event_ids import answer_known
 from vdb.kernel.keys import put_key
 from vdb.kernel.members import reconfigure
 from vdb.kernel.reply import PartKept, Refusal, Reply
@@ -80,6 +82,8 @@ def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply
         return put_key(draft, command.row)
     if isinstance(command, AppendPart):
         return append_part(draft, origin, command)
+    if isinstance(command, KnownAppend):
+        return answer_known(draft, command)
     if isinstance(command, VoidTransaction):
         return void_transaction(draft, command.transaction)
     if isinstance(command, Reconfigure):

@@ -138,6 +138,27 @@ class AppendBatch:
 
 
 @frozen(kw_only=True)
+class KnownPiece:
+    """Consecutive events that a stream has already."""
+
+    stream: StreamId
+    event_id: bytes
+    """Of the first one: 16 bytes; of a stream without events in the append: empty."""
+    count: int
+
+
+@frozen(kw_only=True)
+class KnownAppend:
+    """Stands for an append some of whose event ids its streams remember (`vdb.kernel.event_ids`)."""
+
+    tenant: TenantId
+    pieces: tuple[KnownPiece, ...]
+    """In the order of the append; if it isn't whole, the one id that is taken."""
+    whole: bool
+    """Whether it is an earlier append come again, and gets its answer; otherwise it is refused."""
+
+
+@frozen(kw_only=True)
 class AppendPart:
     """A piece of an append that doesn't fit one prepare: kept aside, invisible, until the last part closes it.
 
@@ -211,7 +232,17 @@ class Reconfigure:
     """Rows that are new or differ from those held; none of a node that isn't a voter or learner."""
 
 
-Command = CreateStream | AppendBatch | AppendPart | VoidTransaction | OpenSession | PutKey | Reject | Reconfigure
+Command = (
+    CreateStream
+    | AppendBatch
+    | KnownAppend
+    | AppendPart
+    | VoidTransaction
+    | OpenSession
+    | PutKey
+    | Reject
+    | Reconfigure
+)
 
 
 @fast_frozen

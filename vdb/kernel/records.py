@@ -25,8 +25,11 @@ def check_record(
     count: int,
     record: bytes,
     time: int,
-) -> bytes:
-    """Assert that the record was sealed for this very place and time (of its request); its leaf hash (32 bytes)."""
+) -> tuple[bytes, bytes]:
+    """Assert that the record was sealed for this very place and time (of its request).
+
+    Its leaf hash (32 bytes) and event ids (16 bytes each, or none).
+    """
     assert record, f"stream {stream}: the primary predicted a refusal of what is accepted"
     assert count > 0, f"stream {stream}: a record without events"
     group = draft.group
@@ -42,11 +45,11 @@ def check_record(
     )
     assert found is not None, _difference(record, group, tenant, stream, data_class, offset, count, time)
     assert group != GLOBAL_GROUP or data_class != _PHI, "PHI in the global group"
-    dek_id, leaf = found
+    dek_id, leaf, ids = found
     key = draft.rows[KEYS].get(dek_id)
     assert key is not None, f"stream {stream}: the record's key was never put"
     assert key.startswith(tenant_key(tenant)), f"stream {stream}: the record's key is another tenant's"
-    return leaf
+    return leaf, ids
 
 
 def _difference(

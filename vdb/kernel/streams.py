@@ -5,6 +5,7 @@ Rules
   offset is the number of streams created before. The record takes a position in the group like an event.
 - An append is accepted or refused as a whole; its events take consecutive offsets per stream and consecutive
   positions over the batch, in the order of the command.
+- An append whose events have ids that are there already isn't an append: `vdb.kernel.event_ids`.
 - A refused command carries no record: the primary asked `predict` before it sealed.
 - Nothing is created or appended between the parts of a transaction (`vdb.kernel.transactions`).
 """
@@ -17,6 +18,7 @@ from vdb.crypto.record import chain as chain_hash
 from vdb.kernel.command import AppendBatch, CreateStream, StreamAppend
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import AppendRecord
+from vdb.kernel.event_ids import remember
 from vdb.kernel.predict import NewStream, check_append, check_append_to, check_create
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
@@ -61,7 +63,7 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
     row = draft.rows[TENANTS].get(tenant_key(tenant), _NEW_TENANT)
     chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(row)
     assert offset == stream_count
-    leaf = check_record(
+    leaf, _ = check_record(
         draft,
         tenant,
         CATALOGUE,
@@ -101,7 +103,9 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
         data_class, next_offset, created_at, _ = STREAM_ROW.unpack(draft.rows[STREAMS][key])
         assert next_offset == first_offset
         for run in one.runs:
-            leaf = check_record(draft, tenant, stream, data_class, offset, run.count, run.record, time)
+            leaf, ids = check_record(draft, tenant, stream, data_class, offset, run.count, run.record, time)
+            if ids:
+                remember(draft, tenant, stream, offset, position, time, ids)
             chain = chain_hash(chain, leaf)
             draft.effects.append(AppendRecord(tenant, stream, offset, position, run.count, run.record))
             offset += run.count
@@ -130,8 +134,10 @@ def _append_run(draft: Draft, tenant: TenantId, append: StreamAppend) -> Reply:
     chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(rows[TENANTS][owner])
     data_class, next_offset, created_at, _ = STREAM_ROW.unpack(rows[STREAMS][key])
     assert next_offset == first_offset
-    leaf = check_record(draft, tenant, stream, data_class, next_offset, count, record, time)
+    leaf, ids = check_record(draft, tenant, stream, data_class, next_offset, count, record, time)
     position = draft.next_position
+    if ids:
+        remember(draft, tenant, stream, next_offset, position, time, ids)
     following, next_position = next_offset + count, position + count
     draft.effects.append(AppendRecord(tenant, stream, next_offset, position, count, record))
     draft.put(STREAMS, key, STREAM_ROW.pack(data_class, following, created_at, next_position - 1))

@@ -22,9 +22,11 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from vdb.crypto.record import chain as chain_hash
+from vdb.crypto.record import event_ids_of
 from vdb.kernel.command import AppendPart, Origin, StreamAppend
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import AppendRecord
+from vdb.kernel.event_ids import remember
 from vdb.kernel.predict import check_append
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, PartKept, Reply, Voided
@@ -110,7 +112,7 @@ def _keep(draft: Draft, held: TransactionState, append: StreamAppend) -> Transac
         assert target.expected == append.expected, f"stream {stream}: a condition changed between two parts"
     offset, number = target.next_offset, held.records
     for run in append.runs:
-        leaf = check_record(draft, held.tenant, stream, data_class, offset, run.count, run.record, held.transaction)
+        leaf, _ = check_record(draft, held.tenant, stream, data_class, offset, run.count, run.record, held.transaction)
         draft.put(PARTS, part_key(held.transaction, number), KeptRecord(stream, run.count, leaf, run.record).pack())
         offset += run.count
         number += 1
@@ -143,6 +145,9 @@ def _append_records(draft: Draft, held: TransactionState) -> None:
     last_positions: dict[int, int] = {}
     for kept in _kept_records(draft, held):
         stream, count = kept.stream, kept.count
+        ids = event_ids_of(kept.record)
+        if ids:
+            remember(draft, tenant, stream, offsets[stream], position, held.transaction, ids)
         draft.effects.append(AppendRecord(tenant, stream, offsets[stream], position, count, kept.record))
         chain = chain_hash(chain, kept.leaf)
         offsets[stream] += count

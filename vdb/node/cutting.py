@@ -90,7 +90,12 @@ def fit(request: PlainBatch, limits: Limits) -> PlainBatch | PlainTransaction:
     return PlainTransaction(
         tenant=request.tenant,
         targets=tuple(
-            PlainTarget(stream=append.stream, expected=append.expected, count=append.count)
+            PlainTarget(
+                stream=append.stream,
+                expected=append.expected,
+                count=append.count,
+                event_ids=b"".join([run.event_ids for run in append.runs]),
+            )
             for append in request.appends
         ),
         parts=parts,

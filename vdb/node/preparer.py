@@ -31,6 +31,7 @@ from vdb.kernel.command import (
     StreamAppend,
     VoidTransaction,
 )
+from vdb.kernel.event_ids import known_append
 from vdb.kernel.predict import check_append, check_append_to, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.streamid import CATALOGUE
@@ -112,6 +113,9 @@ class Preparer:
             (self.stream_id(batch.view, tenant, append.stream), append.expected, append.count)
             for append in request.appends
         ]
+        known = known_append(batch.view, tenant, ids_of(wanted, request.appends))
+        if known is not None:
+            return known
         outcome = check_append(batch.view, tenant, wanted)
         if isinstance(outcome, Refusal):
             return refused_append(
@@ -139,6 +143,10 @@ class Preparer:
         """`_append` of one run, which most appends are: the same, without lists and loops."""
         run, expected, view = append.runs[0], append.expected, batch.view
         stream = self.stream_id(view, tenant, append.stream)
+        if run.event_ids:
+            known = known_append(view, tenant, ((stream, run.count, run.event_ids),))
+            if known is not None:
+                return known
         offset = check_append_to(view, tenant, stream, expected, run.count)
         if isinstance(offset, Refusal):
             return refused_append(tenant, [(stream, expected, [run.count])])
@@ -258,6 +266,16 @@ class Preparer:
         self.keyring.add(row)
         batch.add(Request(INTERNAL, PutKey(row=row)))
         return row
+
+
+def ids_of(
+    wanted: Sequence[tuple[StreamId, Expected, int]], appends: Sequence[PlainAppend]
+) -> list[tuple[StreamId, int, bytes]]:
+    """Of each stream: how many events, and the ids of those that have one."""
+    return [
+        (stream, count, b"".join([run.event_ids for run in append.runs]))
+        for (stream, _, count), append in zip(wanted, appends, strict=True)
+    ]
 
 
 def refused_append(tenant: TenantId, wanted: Sequence[tuple[StreamId, Expected, Sequence[int]]]) -> AppendBatch:

@@ -96,11 +96,13 @@ class Piece:
 
 @frozen(kw_only=True)
 class PlainTarget:
-    """One stream's append as a whole: what its condition is judged by."""
+    """One stream's append as a whole: what it is judged by."""
 
     stream: str = field(repr=False)
     expected: Expected
     count: int
+    event_ids: bytes = field(default=b"", repr=False)
+    """Of all its events that have one, 16 bytes each."""
 
 
 @frozen(kw_only=True)

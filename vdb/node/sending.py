@@ -1,14 +1,16 @@
 """The sending of one transaction: part after part, each in a prepare of its own, until the last one closes it.
 
 The group puts nothing else between the parts, so what the first part was predicted and sealed for holds for all. A
-refusal is known before the first part, and is then proposed as the refusal of an append, without any part.
+refusal is known before the first part, and is then proposed as the refusal of an append, without any part; and so is
+an append that was executed before, as its event ids tell.
 """
 
 from __future__ import annotations
 
 from attrs import define
 
-from vdb.kernel.command import AppendPart, Request, StreamAppend
+from vdb.kernel.command import AppendPart, Command, Request, StreamAppend
+from vdb.kernel.event_ids import known_append
 from vdb.kernel.predict import check_append
 from vdb.kernel.reply import Refusal
 from vdb.node.batch import Batch
@@ -36,21 +38,28 @@ class Sending:
 
 
 def begin(preparer: Preparer, batch: Batch, pending: Pending) -> Sending | None:
-    """Start a transaction on the batch's state. None: it is refused, and the batch holds the refusal."""
+    """Start a transaction on the batch's state. None: it is answered without parts, and the batch holds the answer."""
     request = pending.request
     assert isinstance(request, PlainTransaction)
     wanted = [
         (preparer.stream_id(batch.state, request.tenant, target.stream), target.expected, target.count)
         for target in request.targets
     ]
+    command: Command | None = known_append(
+        batch.state,
+        request.tenant,
+        [(stream, count, one.event_ids) for (stream, _, count), one in zip(wanted, request.targets, strict=True)],
+    )
     outcome = check_append(batch.state, request.tenant, wanted)
-    if isinstance(outcome, Refusal):
+    if command is None and isinstance(outcome, Refusal):
         command = refused_append(
             request.tenant, [(stream, expected, [count] if count else []) for stream, expected, count in wanted]
         )
+    if command is not None:
         batch.add(Request(pending.origin, command))
         batch.waiters.append((len(batch.requests) - 1, pending))
         return None
+    assert not isinstance(outcome, Refusal)
     return Sending(
         pending=pending,
         request=request,

@@ -423,6 +423,19 @@ def _check_runs(append: PlainAppend) -> None:
                 f"event ids have {EVENT_ID_SIZE} bytes each, one an event: expected {run.count * EVENT_ID_SIZE} bytes, "
                 f"found {len(run.event_ids)}"
             )
+    _check_ids_differ([run.event_ids for run in append.runs if run.event_ids])
+
+
+def _check_ids_differ(ids: Sequence[bytes]) -> None:
+    """One id for two events of a stream would be no id: which of them came again, nobody could tell."""
+    if not ids or (len(ids) == 1 and len(ids[0]) == EVENT_ID_SIZE):
+        return
+    seen: dict[bytes, None] = {}
+    for some in ids:
+        for at in range(0, len(some), EVENT_ID_SIZE):
+            seen[some[at : at + EVENT_ID_SIZE]] = None
+    if len(seen) * EVENT_ID_SIZE != sum(map(len, ids)):
+        raise InvalidArgument("the events of a stream have an id each; found one id twice in an append")
 
 
 def _check_text(what: str, text: str, bytes_max: int) -> None:

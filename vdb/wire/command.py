@@ -25,6 +25,8 @@ from vdb.kernel.command import (
     ExpectedKind,
     KeyRow,
     KeyScope,
+    KnownAppend,
+    KnownPiece,
     MemberRow,
     OpenSession,
     Origin,
@@ -36,7 +38,7 @@ from vdb.kernel.command import (
     StreamAppend,
     VoidTransaction,
 )
-from vdb.limits import RECORD_SIZE_MAX
+from vdb.limits import EVENT_ID_SIZE, RECORD_SIZE_MAX
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.wire import schema
 
@@ -86,6 +88,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         _encode_append(part, command, _PART_APPENDS)
     elif isinstance(command, CreateStream):
         _encode_create(builder.init("createStream"), command)
+    elif isinstance(command, KnownAppend):
+        _encode_known(builder.init("knownAppend"), command)
     elif isinstance(command, PutKey):
         _encode_key(builder.init("putKey"), command.row)
     elif isinstance(command, Reject):
@@ -116,6 +120,15 @@ def _encode_append(builder: Any, command: AppendBatch | AppendPart, appends_fiel
             run_target = run_targets[number]
             run_target.count = run.count
             run_target.record = run.record
+
+
+def _encode_known(builder: Any, command: KnownAppend) -> None:
+    builder.tenant = command.tenant
+    builder.whole = command.whole
+    for target, piece in zip(builder.init("pieces", len(command.pieces)), command.pieces, strict=True):
+        target.stream = piece.stream
+        target.eventId = piece.event_id
+        target.count = piece.count
 
 
 def _encode_create(builder: Any, command: CreateStream) -> None:
@@ -189,6 +202,21 @@ def _appends(reader: Any) -> tuple[StreamAppend, ...]:
         )
         for append in reader._get("appends")
     )
+
+
+def _decode_known(reader: Any) -> Command:
+    known = reader._get("knownAppend")
+    pieces = tuple(
+        KnownPiece(stream=piece._get("stream"), event_id=piece._get("eventId"), count=piece._get("count"))
+        for piece in known._get("pieces")
+    )
+    whole = known._get("whole")
+    for piece in pieces:
+        if len(piece.event_id) != (EVENT_ID_SIZE if piece.count else 0):
+            raise WireError(f"the id of a known event has {EVENT_ID_SIZE} bytes; found {len(piece.event_id)}")
+    if not (any(piece.count for piece in pieces) if whole else [piece.count for piece in pieces] == [1]):
+        raise WireError("an append that is known has events; one that is refused names one of them")
+    return KnownAppend(tenant=known._get("tenant"), pieces=pieces, whole=whole)
 
 
 def _decode_part(reader: Any) -> Command:
@@ -291,6 +319,7 @@ _DECODERS = {
     "appendBatch": _decode_append,
     "appendPart": _decode_part,
     "createStream": _decode_create,
+    "knownAppend": _decode_known,
     "openSession": _decode_open,
     "putKey": _decode_key,
     "reconfigure": _decode_reconfigure,
