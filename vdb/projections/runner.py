@@ -59,6 +59,19 @@ class _State(Enum):
 KeyFor = Callable[[TenantId, str], Awaitable[bytes]]
 """The key of a projection's file: (tenant, projection's name) to 32 bytes."""
 
+Live = Callable[[GroupId], int | None]
+"""From which position on the events of a group have effects here and now; None: none has (see `after_commit`).
+
+It is asked before each batch, and may change at any time: a node that becomes primary answers the position after the
+last event that was prepared before it did, one that isn't primary None. What builds rows that aren't served yet
+answers None.
+"""
+
+
+def nothing_is_live(group: GroupId) -> int | None:
+    """Of a rebuild, a replay, a test of rows."""
+    return None
+
 
 @frozen(kw_only=True)
 class ProjectionStatus:
@@ -79,7 +92,10 @@ def database_path(tenant: TenantId, name: str) -> str:
 
 
 class ProjectionRunner:
-    """One per tenant and projection. `run` is its task; the other methods may be called while it runs."""
+    """One per file of a tenant's projection. `run` is its task; the other methods may be called while it runs.
+
+    `path` is the file's, in the data directory; `live` says which events have effects.
+    """
 
     def __init__(
         self,
@@ -89,6 +105,8 @@ class ProjectionRunner:
         config: ProjectionConfig,
         tenant: TenantId,
         key_for: KeyFor,
+        path: str | None = None,
+        live: Live = nothing_is_live,
         batch_events: int = BATCH_EVENTS,
         pause: float = 1.0,
         opening: trio.Semaphore | None = None,
@@ -101,6 +119,8 @@ class ProjectionRunner:
         self._disk = disk
         self._source = source
         self._key_for = key_for
+        self._path = database_path(tenant, config.name) if path is None else path
+        self._live = live
         self._batch_events = batch_events
         self._pause = pause  # seconds between two attempts when something holds it up
         self._opening = trio.Semaphore(1) if opening is None else opening  # shared: how many open at once
@@ -204,7 +224,7 @@ class ProjectionRunner:
                 return
 
     async def _open_once(self) -> None:
-        path = database_path(self.tenant, self.config.name)
+        path = self._path
         await self._disk.make_directory(path.rpartition("/")[0])
         key = await self._key_for(self.tenant, self.config.name)
         if self._database is None:
@@ -250,7 +270,7 @@ class ProjectionRunner:
         mark("projection.set_aside")
         while True:
             try:
-                await self._disk.set_database_aside(database_path(self.tenant, self.config.name))
+                await self._disk.set_database_aside(self._path)
             except DiskFull as error:
                 await self._hold_up(error)
             else:
