@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from typing import TypeVar
 
 import trio
 from attrs import frozen
@@ -55,6 +56,8 @@ class _State(Enum):
     OPEN = "open"
     CLOSED = "closed"
 
+
+T = TypeVar("T")
 
 KeyFor = Callable[[TenantId, str], Awaitable[bytes]]
 """The key of a projection's file: (tenant, projection's name) to 32 bytes."""
@@ -192,6 +195,19 @@ class ProjectionRunner:
             except trio.ClosedResourceError:
                 if self._database is database:
                     raise
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Call `work` with a read-only connection to the file that sees the last committed rows."""
+        return await (await self._readable()).read(work)
+
+    @property
+    def condition(self) -> str:
+        """In a word: "opening", "following", "stopped" or "held up"."""
+        if self._failed is not None:
+            return "stopped"
+        if self._held_up:
+            return "held up"
+        return "following" if self._state is _State.OPEN else "opening"
 
     def status(self) -> ProjectionStatus:
         lag = sum(max(0, self._source.head(self.tenant, group) - read) for group, read in self._read.items())
