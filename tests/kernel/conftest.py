@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 import pytest
+from attrs import evolve
 
-from vdb.crypto.record import BODY_OVERHEAD, RecordHeader, encode_record
+from vdb.crypto.record import BODY_OVERHEAD, RecordHeader, decode_record, encode_record
 from vdb.kernel.apply import apply_request, stored_reply
 from vdb.kernel.command import (
     INTERNAL,
@@ -26,6 +27,7 @@ from vdb.kernel.command import (
     StreamAppend,
 )
 from vdb.kernel.effect import Effect
+from vdb.kernel.event_ids import known_append
 from vdb.kernel.predict import NewStream, check_append, check_create
 from vdb.kernel.reply import Refusal, Reply, SessionOpened, StreamCreated
 from vdb.kernel.state import State
@@ -50,9 +52,9 @@ def stream_dek(tenant: int) -> bytes:
 class Primary:
     """Holds a state and drives it as the node's primary does. `clock` is the time of the last request."""
 
-    def __init__(self, group: GroupId = REGION, sessions_max: int = 4) -> None:
+    def __init__(self, group: GroupId = REGION, sessions_max: int = 4, event_ids_max: int = 64) -> None:
         self.group = group
-        self.state = State.empty(group, sessions_max)
+        self.state = State.empty(group, sessions_max, event_ids_max)
         self.clock = 1_000
 
     def key_row(self, tenant: int, scope: KeyScope = KeyScope.TENANT, dek_id: bytes | None = None) -> KeyRow:
@@ -81,6 +83,7 @@ class Primary:
         dek_id: bytes | None = None,
         region: str | None = None,
         time: int | None = None,
+        event_ids: bytes = b"",
     ) -> bytes:
         header = RecordHeader(
             tenant=tenant,
@@ -94,7 +97,7 @@ class Primary:
             schema_id=0,
             time=self.clock + 1 if time is None else time,
         )
-        return encode_record(header.encode(), b"", bytes(BODY_OVERHEAD))
+        return encode_record(header.encode(), event_ids, bytes(BODY_OVERHEAD))
 
     # Commands, as the primary makes them from its predictions for the next request
 
@@ -168,6 +171,29 @@ class Primary:
             transaction=transaction, number=number, tenant=TenantId(tenant), appends=tuple(appends), last=last
         )
 
+    def append_with_ids(
+        self, tenant: int, appends: Sequence[tuple[int, Expected, Sequence[Sequence[bytes] | int]]]
+    ) -> Command:
+        """What becomes of an append whose runs are the ids of their events, or a number of events without ids."""
+        found = [(StreamId(stream), sum(map(_count, runs)), b"".join(map(_ids, runs))) for stream, _, runs in appends]
+        known = known_append(self.state, TenantId(tenant), found)
+        if known is not None:
+            return known
+        command = self.append_command(tenant, [(*one[:2], list(map(_count, one[2]))) for one in appends])
+        return evolve(
+            command,
+            appends=tuple(
+                evolve(
+                    built,
+                    runs=tuple(
+                        evolve(sealed, record=_with_ids(sealed.record, _ids(run)))
+                        for sealed, run in zip(built.runs, runs, strict=True)
+                    ),
+                )
+                for built, (_, _, runs) in zip(command.appends, appends, strict=True)
+            ),
+        )
+
     # Requests
 
     def apply(self, command: Command, origin: Origin = INTERNAL) -> tuple[tuple[Effect, ...], Reply]:
@@ -202,6 +228,21 @@ class Primary:
 
     def rows(self) -> dict[tuple[int, bytes], bytes]:
         return {(table, key): value for table, rows in self.state.tables().items() for key, value in rows.items()}
+
+
+def _count(run: Sequence[bytes] | int) -> int:
+    return run if isinstance(run, int) else len(run)
+
+
+def _ids(run: Sequence[bytes] | int) -> bytes:
+    return b"" if isinstance(run, int) else b"".join(run)
+
+
+def _with_ids(record: bytes, ids: bytes) -> bytes:
+    if not record:
+        return record
+    sealed = decode_record(record)
+    return encode_record(bytes(sealed.header_bytes), ids, bytes(sealed.body))
 
 
 @pytest.fixture

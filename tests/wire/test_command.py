@@ -14,6 +14,8 @@ from vdb.kernel.command import (
     ExpectedKind,
     KeyRow,
     KeyScope,
+    KnownAppend,
+    KnownPiece,
     MemberRow,
     OpenSession,
     Origin,
@@ -40,6 +42,9 @@ nodes = st.lists(st.integers(0, 255), max_size=8).map(tuple)
 runs = st.builds(Run, count=u32, record=octets)
 expecteds = st.builds(Expected, st.sampled_from(ExpectedKind), u64)
 appends = st.builds(StreamAppend, stream=u64, expected=expecteds, runs=st.lists(runs, max_size=3).map(tuple))
+known_pieces = st.builds(
+    KnownPiece, stream=u64, event_id=st.binary(min_size=16, max_size=16), count=st.integers(1, 2**32 - 1)
+)
 commands = st.one_of(
     st.builds(AppendBatch, tenant=u64, appends=st.lists(appends, max_size=3).map(tuple)),
     st.builds(
@@ -51,6 +56,26 @@ commands = st.one_of(
         last=st.booleans(),
     ),
     st.builds(VoidTransaction, transaction=u64),
+    st.builds(
+        KnownAppend,
+        tenant=u64,
+        pieces=st.lists(
+            st.one_of(
+                st.builds(KnownPiece, stream=u64, event_id=st.just(b""), count=st.just(0)),
+                known_pieces,
+            ),
+            max_size=3,
+        ).flatmap(lambda some: known_pieces.map(lambda last: (*some, last))),
+        whole=st.just(True),
+    ),
+    st.builds(
+        KnownAppend,
+        tenant=u64,
+        pieces=st.tuples(
+            st.builds(KnownPiece, stream=u64, event_id=st.binary(min_size=16, max_size=16), count=st.just(1))
+        ),
+        whole=st.just(False),
+    ),
     st.builds(
         CreateStream,
         tenant=u64,
@@ -203,6 +228,22 @@ def body_with(**fields: object) -> bytes:
         (
             body_with(appendBatch={"appends": [{"expectedKind": 4}]}),
             "an expected offset is of kind 0 to 3; found 4",
+        ),
+        (
+            body_with(knownAppend={"pieces": [{"eventId": b"short", "count": 1}], "whole": True}),
+            "the id of 1 known events has 16 bytes; found 5",
+        ),
+        (
+            body_with(knownAppend={"pieces": [{"eventId": bytes(16)}], "whole": True}),
+            "the id of 0 known events has 0 bytes; found 16",
+        ),
+        (
+            body_with(knownAppend={"pieces": [{"stream": 1}], "whole": True}),
+            "an append that is known has events; one that is refused names one of them",
+        ),
+        (
+            body_with(knownAppend={"pieces": [{"eventId": bytes(16), "count": 2}]}),
+            "an append that is known has events; one that is refused names one of them",
         ),
         (body_with(createStream={"dataClass": 3}), "a data class lies between 0 and 2; found 3"),
         (body_with(putKey={"scope": 9}), "a key's scope lies between 0 and 4; found 9"),

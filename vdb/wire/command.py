@@ -212,8 +212,9 @@ def _decode_known(reader: Any) -> Command:
     )
     whole = known._get("whole")
     for piece in pieces:
-        if len(piece.event_id) != (EVENT_ID_SIZE if piece.count else 0):
-            raise WireError(f"the id of a known event has {EVENT_ID_SIZE} bytes; found {len(piece.event_id)}")
+        size = EVENT_ID_SIZE if piece.count else 0
+        if len(piece.event_id) != size:
+            raise WireError(f"the id of {piece.count} known events has {size} bytes; found {len(piece.event_id)}")
     if not (any(piece.count for piece in pieces) if whole else [piece.count for piece in pieces] == [1]):
         raise WireError("an append that is known has events; one that is refused names one of them")
     return KnownAppend(tenant=known._get("tenant"), pieces=pieces, whole=whole)
