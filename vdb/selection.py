@@ -11,6 +11,9 @@ from attrs import field, frozen
 
 from vdb.types import DataClass, Position
 
+SYSTEM_STREAMS = "$"
+"""What the names of the system's own streams begin with."""
+
 
 @frozen(kw_only=True)
 class EventFilter:
@@ -22,6 +25,21 @@ class EventFilter:
     """Streams whose names begin with one of these; empty: any."""
     types: tuple[str, ...] = field(default=(), converter=tuple)
     """Types of events ("" for opaque payloads); empty: all."""
+
+    def fits_stream(self, name: str) -> bool:
+        """Whether events of this stream are meant, their types aside.
+
+        Streams whose names begin with '$' are the system's own records: they are meant only where a '$' is given.
+        """
+        if self.stream and name != self.stream:
+            return False
+        if self.prefixes and not name.startswith(self.prefixes):
+            return False
+        return not name.startswith(SYSTEM_STREAMS) or bool(self.stream or self.prefixes)
+
+    def fits_type(self, name: str) -> bool:
+        """Whether events of this type are meant; "" is that of an opaque payload."""
+        return not self.types or name in self.types
 
 
 class StartKind(Enum):

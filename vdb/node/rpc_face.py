@@ -18,12 +18,13 @@ from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.member_calls import member_calls
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.rpc_events import event_calls
 from vdb.node.status_results import fill_status
 from vdb.node.writes import Failure
 from vdb.projections.source import OpenedRun
 from vdb.rpc.server import IncomingCall
-from vdb.types import Consistency, GroupId, Position, ReadLevel
-from vdb.wire.api import BAD_IDS, batch_from, ids_from, ids_into, payloads_into, value_from, value_into
+from vdb.types import GroupId, ReadLevel
+from vdb.wire.api import BAD_IDS, batch_from, ids_from, ids_into, payloads_into, read_level, value_from, value_into
 from vdb.wire.publish import group_text, publish_results, usual_publish
 
 Handler = Callable[[IncomingCall], None]
@@ -48,6 +49,7 @@ class RpcFace:
             "status": self._status,
             "rows": self._rows,
             "waitForProjection": self._wait_for_projection,
+            **event_calls(service),
             **member_calls(service),
         }
 
@@ -281,17 +283,6 @@ def _origin_of(client: bytes, session: int, number: int) -> Origin:
 
 def _level(params: Any) -> ReadLevel:
     return read_level(params.consistency)
-
-
-def read_level(reader: Any) -> ReadLevel:
-    """How fresh a read must be."""
-    match reader._which_str():
-        case "atLeast":
-            return Position.parse(reader.atLeast)
-        case "stale":
-            return Consistency.STALE
-        case _:
-            return Consistency.LINEARIZABLE
 
 
 def _expected(reader: Any) -> Expected:

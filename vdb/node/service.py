@@ -31,7 +31,9 @@ from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainSession
+from vdb.node.selecting import Selected, Selector
 from vdb.node.writes import Failure, Writes
+from vdb.selection import EventFilter, EventStart
 from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel, Region, TenantId, check_tenant_id
 
 T = TypeVar("T")
@@ -234,6 +236,47 @@ class Service:
                     if not runs:
                         await appended.wait()
         return LogResult(runs=tuple(runs), next_position=position, head=found.state.next_position)
+
+    async def read_events(
+        self,
+        tenant: int,
+        group: str,
+        wanted: EventFilter,
+        start: EventStart,
+        *,
+        backward: bool = False,
+        max_events: int,
+        wait_us: int = 0,
+        level: ReadLevel = LINEARIZABLE,
+    ) -> Selected:
+        """A tenant's events in one group (empty: the node's region) that fit a filter; see `vdb.node.selecting`.
+
+        UnknownStream where the filter names one that isn't there. With `wait_us` a read forward that comes to the end
+        with nothing waits that long for the next event.
+        """
+        checked = check_tenant_id(tenant)
+        if wanted.stream:
+            reader = await self._find(checked, wanted.stream, group, level)
+        else:
+            found = self._group(group or self.region.name)
+            await self._reach(found, level)
+            reader = self.readers[found.name]
+        selector = Selector(reader, checked, wanted)
+        places = selector.places()
+        if places is None:
+            raise UnknownStream(f"tenant {tenant} has no stream '{wanted.stream}'")
+        at = await selector.resolve(places, start, backward=backward)
+        if backward:
+            return await selector.backward(places, at, max(1, max_events))
+        selected = await selector.forward(places, at, max(1, max_events))
+        if wait_us:
+            with trio.move_on_after(min(wait_us, WAIT_US_MAX) / 1e6):
+                while selected.ended and not selected.events:
+                    appended = reader.group.signals.next(checked)
+                    selected = await selector.forward(places, selected.next, max(1, max_events))
+                    if selected.ended and not selected.events:
+                        await appended.wait()
+        return selected
 
     def _groups(self, name: str) -> list[Group]:
         """The one of this name; all, in their order, for an empty name."""

@@ -16,12 +16,13 @@ from vdb.kernel.reply import StreamCreated
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
 from vdb.node.crud.sessions import NodeSessions
-from vdb.node.rpc_face import RpcFace, read_level, read_origin
+from vdb.node.rpc_face import RpcFace, read_origin
 from vdb.node.writes import Failure
 from vdb.rpc.server import IncomingCall
 from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
 from vdb.sql.crossing import attribution_from, diff_into, explanation_into, versions_into
 from vdb.sql.moment import Moment, parse_moment
+from vdb.wire.api import read_level
 from vdb.wire.sql_api import parameters_from, rows_into, value_from
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from vdb.limits import EVENT_ID_SIZE
+from vdb.types import Consistency, Position, ReadLevel
 from vdb.wire import schema
 
 SqlValue = int | float | str | bytes | None
@@ -40,6 +41,17 @@ def ids_from(event_ids: Any) -> bytes:
 def ids_into(event_ids: bytes, builder: Any) -> None:
     """Split joined event ids into the field `eventIds` of a builder."""
     builder.eventIds = [event_ids[at : at + EVENT_ID_SIZE] for at in range(0, len(event_ids), EVENT_ID_SIZE)]
+
+
+def read_level(reader: Any) -> ReadLevel:
+    """How fresh a read must be."""
+    match reader._which_str():
+        case "atLeast":
+            return Position.parse(reader.atLeast)
+        case "stale":
+            return Consistency.STALE
+        case _:
+            return Consistency.LINEARIZABLE
 
 
 def value_into(value: object, builder: Any) -> None:

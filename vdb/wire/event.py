@@ -116,6 +116,18 @@ def decode_envelope(payload: Buffer) -> EventEnvelope:
     return envelope
 
 
+def envelope_type(payload: Buffer) -> str:
+    """The type of an envelope, without a look at the rest; WireError when the bytes aren't one."""
+    data = bytes(payload)
+    limit = _check_frame(data, "an event envelope")
+    try:
+        with _EventEnvelope.from_bytes(data, traversal_limit_in_words=limit) as reader:
+            found: str = reader.type
+            return found
+    except (schema.CapnpError, UnicodeDecodeError):
+        raise WireError("an event envelope: its bytes don't follow the encoding") from None
+
+
 def _check_frame(data: bytes, what: str) -> int:
     """Refuse what can't be a message; the words that reading it may touch."""
     if len(data) < 8 or len(data) % 8:
