@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from vdb.client.values import StreamAppend, check_appends
-from vdb.errors import TooLarge, UnknownStream, WrongExpectedOffset
+from vdb.errors import EventIdTaken, TooLarge, UnknownStream, WrongExpectedOffset
+from vdb.limits import EVENT_IDS_REMEMBERED
 from vdb.projections.source import OpenedRun
 from vdb.types import DataClass, GroupId, StreamId, TenantId
 from vdb.wire.event import encode_batch
@@ -46,6 +47,8 @@ class ListClient:
         if append.stream not in self.streams:
             raise UnknownStream("no such stream")
         stream = self.streams[append.stream]
+        if self._remembers(stream, [event_id for run in append.runs for event_id in run.event_ids]):
+            return
         if not append.expected.holds(len(stream)):
             raise WrongExpectedOffset(f"expected {append.expected}, the stream is at {len(stream)}")
         if sum(len(payload) for run in append.runs for payload in run.payloads) > self.size_max:
@@ -63,6 +66,16 @@ class ListClient:
             stream += [
                 (event_id, run.subject, payload) for event_id, payload in zip(run.event_ids, run.payloads, strict=True)
             ]
+
+    def _remembers(self, stream: list[tuple[bytes, str, bytes]], ids: list[bytes]) -> bool:
+        """Whether the stream's last events are these, as a stream of the database would say."""
+        held = [event_id for event_id, _subject, _payload in stream[-EVENT_IDS_REMEMBERED:]]
+        if not any(event_id in held for event_id in ids):
+            return False
+        start = held.index(ids[0]) if ids[0] in held else 0
+        if held[start : start + len(ids)] != ids:
+            raise EventIdTaken("some of these ids are there")
+        return True
 
     async def read_event_ids(self, stream: str, from_offset: int, /) -> tuple[list[bytes], int]:
         await trio.lowlevel.checkpoint()

@@ -4,7 +4,9 @@ Rules
 - Idempotent and resumable: before the first append to a stream its event ids are read back, and resources that are
   there are skipped. A second import of the same lines appends nothing, also after a kill half way.
 - Every append expects the stream's head exactly. If something else appended meanwhile (another import), the ids are
-  read again from there on, and what is missing is sent again: two imports at once make no duplicate.
+  read again from there on, and what is missing is sent again: two imports at once make no duplicate. A batch that the
+  stream has as it is, it answers as appended: then its head is further on than is known here, and the next append says
+  so.
 - A bad line is reported with file and line number and counted; the rest goes on.
 - Resources of one batch are grouped by patient, since a sealed run has one subject; within a patient their order is
   the file's. Reports and errors hold no name, subject or content.
@@ -18,7 +20,7 @@ from typing import Protocol
 from attrs import define, field, frozen
 
 from vdb.client.values import EventRun, StreamAppend
-from vdb.errors import TooLarge, WrongExpectedOffset
+from vdb.errors import EventIdTaken, TooLarge, WrongExpectedOffset
 from vdb.fhir.lines import Resource, read_line
 from vdb.fhir.resources import data_class_of, stream_of, type_of_file
 from vdb.kernel.command import Expected, ExpectedKind
@@ -28,6 +30,8 @@ from vdb.wire.event import ENVELOPE_SCHEMA
 
 BATCH_RESOURCES = 100
 BATCH_BYTES = 256 * 1024
+OTHER_WRITER = (WrongExpectedOffset, EventIdTaken)
+"""Something was appended since the ids were read: other resources, or some of these."""
 
 Lines = Iterable[tuple[int, bytes]]
 """(line number from 1, the line without its end)."""
@@ -41,7 +45,7 @@ class ImportClient(Protocol):
     ) -> object: ...
 
     async def append(self, appends: Sequence[StreamAppend], /) -> object:
-        """All or nothing; WrongExpectedOffset, TooLarge."""
+        """All or nothing; WrongExpectedOffset, EventIdTaken, TooLarge."""
 
     async def read_event_ids(self, stream: str, from_offset: int, /) -> tuple[Sequence[bytes], int]:
         """Ids of the next events, and the offset to go on from: `from_offset` itself at the stream's end."""
@@ -69,6 +73,7 @@ class ImportReport:
     resources: int = 0
     """Good ones: appended or there already."""
     appended: int = 0
+    """By this import, or as the very same batch by another one a moment before."""
     duplicates: int = 0
     rejected: int = 0
     unattributed: int = 0
@@ -173,7 +178,7 @@ class FhirImporter:
             resources = [resource for resource, _file, _line in stream.waiting.values()]
             try:
                 await self._append(stream, resources)
-            except WrongExpectedOffset:
+            except OTHER_WRITER:
                 mark("fhir.other_writer")
                 await self._read_ids(stream)
                 self._drop_stored(stream)
@@ -201,7 +206,7 @@ class FhirImporter:
             except TooLarge:
                 self.report.resources -= 1
                 self._reject(file, number, "larger than a message may be")
-            except WrongExpectedOffset:
+            except OTHER_WRITER:
                 return  # the caller starts again with what still waits
             del stream.waiting[event_id]
 
