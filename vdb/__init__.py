@@ -20,6 +20,7 @@ from vdb.version import VERSION
 if TYPE_CHECKING:
     from vdb.client.client import Client
     from vdb.client.connect import SyncClient, connect, connect_sync
+    from vdb.client.stream_events import StreamEvents
     from vdb.client.values import (
         Event,
         EventRun,
@@ -68,6 +69,7 @@ __all__ = [
     "Rows",
     "SqlDatabase",
     "StreamAppend",
+    "StreamEvents",
     "StreamInfo",
     "SyncClient",
     "TlsConfig",
@@ -85,6 +87,7 @@ __all__ = [
 _HOMES = {
     "vdb.client.client": ("Client",),
     "vdb.client.connect": ("SyncClient", "connect", "connect_sync"),
+    "vdb.client.stream_events": ("StreamEvents",),
     "vdb.client.values": (
         "Event",
         "EventRun",

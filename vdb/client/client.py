@@ -19,8 +19,9 @@ from vdb.client.admin import ClusterAdmin
 from vdb.client.face import AsyncFace
 from vdb.client.router import Connector, OnLink, Router
 from vdb.client.rpc_gateway import RpcGateway
+from vdb.client.stamps import Stamps
 from vdb.errors import InvalidArgument
-from vdb.ports import Entropy
+from vdb.ports import Clock, Entropy
 
 
 class Client(AsyncFace):
@@ -31,6 +32,7 @@ class Client(AsyncFace):
         nodes: Mapping[str, Connector] | Connector,
         *,
         entropy: Entropy,
+        clock: Clock | None = None,
         tenant: int = 1,
         retry_for: float = 30.0,
         connect_for: float = 0.0,
@@ -39,7 +41,8 @@ class Client(AsyncFace):
     ) -> None:
         """`nodes`: connectors by the addresses that the nodes name each other by; one alone needs no address.
 
-        `retry_for`: seconds within which a call is sent again after lost connections, unless it has a timeout.
+        `clock` says when events happened that don't say so themselves. `retry_for`: seconds within which a call is sent
+        again after lost connections, unless it has a timeout.
 
         `connect_for`: seconds in which the first connection must come about; 0 tries once. `learn` makes a connector
         for an address that a node names. `on_link` is told of each connection that is made or lost.
@@ -52,7 +55,7 @@ class Client(AsyncFace):
         """Status of all nodes, and changes of members."""
         self._connect_for = connect_for
         self._entered = False
-        super().__init__(self._rpc, tenant=tenant, timeout=retry_for)
+        super().__init__(self._rpc, stamps=Stamps(entropy, clock), tenant=tenant, timeout=retry_for)
 
     async def __aenter__(self) -> Client:
         """Connect. Raises Unreachable if nobody answers."""

@@ -19,6 +19,7 @@ from vdb.client.sync_face import SyncFace
 from vdb.errors import ConfigError, ConnectionLost, InvalidArgument, NotLoopback
 from vdb.world.address import is_loopback, split_address
 from vdb.world.client_tls import client_context
+from vdb.world.clock import RealClock
 from vdb.world.entropy import RealEntropy
 from vdb.world.environment import default_address, default_tenant
 from vdb.world.network import TlsConfig
@@ -92,6 +93,7 @@ def connect(
         {one: tcp_connector(one, tls) for one in addresses},
         learn=partial(tcp_connector, tls=tls),
         entropy=RealEntropy(),
+        clock=RealClock(),
         tenant=default_tenant() if tenant is None else tenant,
         retry_for=retry_for,
         connect_for=connect_for,

@@ -7,8 +7,10 @@ The public methods are in the parts: `append_face` writes events, `read_face` re
 from __future__ import annotations
 
 from vdb.client.gateway import Gateway
+from vdb.client.stamps import Stamps
 from vdb.client.values import NodeStatus, check_number, check_text
 from vdb.errors import InvalidArgument
+from vdb.events.registry import REGISTRY, EventRegistry
 from vdb.limits import STREAM_NAME_BYTES_MAX
 from vdb.types import (
     GLOBAL_GROUP,
@@ -71,8 +73,20 @@ def check_start(start: int) -> None:
 class FaceBase:
     """A gateway, and the tenant for which it is used."""
 
-    def __init__(self, gateway: Gateway, *, tenant: int = 1, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        stamps: Stamps,
+        tenant: int = 1,
+        timeout: float = 30.0,
+        registry: EventRegistry = REGISTRY,
+    ) -> None:
         self._gateway = gateway
+        self.stamps = stamps
+        """Ids and times of new events."""
+        self.registry = registry
+        """The classes of events."""
         self.tenant = check_tenant_id(tenant)
         self.timeout = timeout
         """Seconds that a call may take unless it says otherwise."""

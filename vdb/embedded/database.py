@@ -24,6 +24,7 @@ from typing import Any
 import trio
 
 from vdb.client.face import AsyncFace
+from vdb.client.stamps import Stamps
 from vdb.client.sync_face import SyncFace
 from vdb.crypto.root import RootKeys
 from vdb.embedded.hop_gateway import HopGateway
@@ -38,6 +39,7 @@ from vdb.node.node import Node
 from vdb.projections.config import ProjectionConfig
 from vdb.types import Region
 from vdb.world import make_world
+from vdb.world.clock import RealClock
 from vdb.world.entropy import RealEntropy
 
 MEMORY = ":memory:"
@@ -55,13 +57,14 @@ class EmbeddedDatabase(SyncFace):
     def __init__(
         self, loop: LoopThread, gateway: ServiceGateway, *, data_dir: Path, tenant: int, scratch: bool
     ) -> None:
-        super().__init__(AsyncFace(gateway, tenant=tenant), loop.call)
+        stamps = Stamps(RealEntropy(), RealClock())
+        super().__init__(AsyncFace(gateway, stamps=stamps, tenant=tenant), loop.call)
         self.data_dir = data_dir
         self.loop = loop
         """The thread in which the node runs."""
         self.databases: CrudDatabases = gateway.databases
         """The node's SQL databases; their methods run in its loop."""
-        self.aio = AsyncFace(HopGateway(gateway, loop), tenant=tenant)
+        self.aio = AsyncFace(HopGateway(gateway, loop), stamps=stamps, tenant=tenant)
         """The same methods as coroutines, for trio and asyncio."""
         self._finalizer = weakref.finalize(self, _end, loop, data_dir if scratch else None)
 
