@@ -11,6 +11,7 @@ from sim.aimed_disk import AimedDisk
 from sim.atlas import Atlas
 from sim.canary import NAME_CANARY
 from sim.checkers.projected import projection_config
+from sim.events.projecting import census
 from sim.machine import CLIENT_PORT, PEER_PORT, Machine
 from sim.options import Options
 from sim.peer_atlas import PeerAtlas
@@ -25,6 +26,7 @@ from vdb.errors import VerityError
 from vdb.node.config import MemberConfig, NodeConfig
 from vdb.node.node import Node
 from vdb.node.observer import Observer
+from vdb.projections.config import ProjectionConfig
 from vdb.types import GLOBAL_GROUP, Region
 
 REGION = "eu-west-1"
@@ -77,7 +79,7 @@ class Builder:
             name=host(number),
             address=f"{host(number)}:{CLIENT_PORT}",
             limits=options.limits,
-            projections=(projection_config(NAME_CANARY.decode()),) if options.projection else (),
+            projections=self._projections(),
             scrub_period_s=options.scrub_period_s,
         )
         if options.nodes == 1:
@@ -92,6 +94,10 @@ class Builder:
             timing=options.timing,
             tick_s=options.tick_us / 1e6,
         )
+
+    def _projections(self) -> tuple[ProjectionConfig, ...]:
+        found = (projection_config(NAME_CANARY.decode()),) if self.options.projection else ()
+        return (*found, census()) if self.options.events else found
 
     def atlas(self, number: int, disk: AimedDisk) -> Atlas:
         random = draws(self.seed, self._name("atlas", number))

@@ -61,6 +61,8 @@ DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
+EVENTS_KINDS = ("append", "rows")
+"""What clients of typed streams do."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
@@ -142,6 +144,8 @@ class Options:
     events_clients: int = 3
     events_deeds: int = 80
     """Appends and reads of all of them together."""
+    events_mix: Mapping[str, int] = field(factory=lambda: dict.fromkeys(EVENTS_KINDS, 1))
+    """Weight of each kind of deed."""
     events_streams: int = 4
     events_per_append: int = 3
     events_patients: int = 6
@@ -273,13 +277,14 @@ def draw_events(random: Random) -> dict[str, Any]:
     return {
         "events_clients": random.choice((1, 2, 3, 5)),
         "events_deeds": random.randrange(50, 120),
+        "events_mix": {**{kind: random.choice((0, 1, 2)) for kind in EVENTS_KINDS}, "append": random.choice((2, 5, 8))},
         "events_streams": random.choice((1, 2, 4, 6)),
         "events_per_append": random.choice((1, 2, 5)),
         "events_patients": random.choice((1, 4, 12)),
         "events_poison": random.choice((0.0, 0.02, 0.1)),
         "events_global": random.random() < 0.2,
         "events_think_us": random.choice((0, 0, 500, 5_000)),
-        "consumers": random.choice((0, 1, 2, 3)),
+        "consumers": 0 * random.choice((0, 1, 2, 3)),
         "consumer_members": random.choice((1, 2, 4)),
         "consumer_ack_us": random.choice((50_000, 300_000, 2_000_000)),
         "consumer_faults": random.choice((0.0, 0.1, 0.3, 0.6)),

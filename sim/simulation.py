@@ -205,6 +205,9 @@ class Simulation:
             elapsed = self.clock.now_ns()
             self.idle = self.workload.idle_ns / max(1, elapsed)
             self.nemesis.heal()
+            with trio.move_on_after(self.options.heal_bound_us / 1e6) as bound:
+                await self.events.drain()
+            self.verdict.check("I36", not bound.cancelled_caught, f"consumers that don't end: {self.events.lag()}")
             await self._converge()
             nursery.cancel_scope.cancel()
 

@@ -65,7 +65,7 @@ class ConsumerJudge:
             self._check_order()
         for settling in self.deeds.settled:
             self._check_settling(settling)
-        if self.deeds.drained:
+        if self.deeds.drained_to >= 0:
             self._check_complete()
         self._check_letters()
 
@@ -243,7 +243,7 @@ class ConsumerJudge:
         }  # fmt: skip
         dead = {letter.position for letter in self.deeds.last}
         for due in self.log:
-            if due.position < self.deeds.start_most:
+            if not self.deeds.start_most <= due.position < self.deeds.drained_to:
                 continue
             self._check(
                 "C7",

@@ -7,6 +7,7 @@ asked' is exact. A deed whose outcome isn't known is never told.
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -60,6 +61,15 @@ class Reading(Deed):
     """Whether it went on to where nothing more was: then it holds all that was acknowledged when it began."""
     seen: list[tuple[int, str, int, int]] = field(factory=list)
     """(position, stream, offset, number of the fact)"""
+
+
+@define(eq=False, kw_only=True)
+class RowsRead(Deed):
+    """The rows of a projection, and the position that they were said to stand for."""
+
+    projection: str
+    rows: tuple[tuple[Any, ...], ...] = ()
+    position: int = -1
 
 
 @define(eq=False, kw_only=True)
@@ -167,8 +177,8 @@ class ConsumerDeeds:
     """Every dead letter that was ever told, by its position."""
     last: list[Letter] = field(factory=list)
     """Those that are there in the end."""
-    drained: bool = False
-    """Whether everything has been delivered and settled in the end."""
+    drained_to: int = -1
+    """The position up to which everything has been delivered and settled in the end."""
 
 
 @define
@@ -177,6 +187,7 @@ class Deeds:
 
     appends: list[Appending] = field(factory=list)
     reads: list[Reading] = field(factory=list)
+    rows: list[RowsRead] = field(factory=list)
     consumers: dict[str, ConsumerDeeds] = field(factory=dict)
     answered: int = 0
     """Deeds that were answered, refusals included."""

@@ -9,7 +9,7 @@ import trio
 from attrs import define, field
 
 from sim.cluster import Cluster
-from sim.events.deeds import Deed, Deeds, Fate
+from sim.events.deeds import ConsumerSpec, Deed, Deeds, Fate
 from sim.events.kinds import Fact, draw_fact, stream_name
 from sim.machine import Machine
 from sim.options import Options
@@ -41,6 +41,10 @@ class EventsLoad:
     learn: Callable[[int, str], Connector]
     entropy: Callable[[int], Entropy]
     tell: Callable[[], None]
+    head: Callable[[], int]
+    """Behind the last event of the streams that was ever committed."""
+    last: Callable[[ConsumerSpec], int]
+    """The position of the last event that fits a consumer's filter; -1: none does."""
     deeds: Deeds = field(factory=Deeds)
     facts: dict[int, Fact] = field(factory=dict)
     group: str = field(init=False)

@@ -10,8 +10,12 @@ from attrs import define, field
 from sim.checkers.consumer_deeds import ConsumerJudge
 from sim.checkers.contents import Contents
 from sim.checkers.events_log import EventsLog, check_appends
+from sim.checkers.events_projected import check_file, check_rows
 from sim.cluster import Cluster
+from sim.events.deeds import ConsumerSpec
 from sim.events.load import TENANT, EventsLoad
+from sim.events.members import ConsumerLoad
+from sim.events.projecting import NAME
 from sim.events.writers import Writer
 from sim.machine import Machine
 from sim.options import Options
@@ -19,7 +23,11 @@ from sim.raw_client import Connector
 from sim.trace import Trace
 from sim.verdict import Verdict
 from sim.world.entropy import draws
+from vdb.errors import DatabaseDamaged, WrongKey
+from vdb.kernel.command import KeyScope
 from vdb.ports import Entropy
+from vdb.projections.store import SqliteError
+from vdb.types import TenantId
 
 
 @define(eq=False, kw_only=True)
@@ -39,14 +47,24 @@ class EventsPart:
     tell: Callable[[], None]
     load: EventsLoad = field(init=False)
     log: EventsLog = field(init=False)
+    consumers: list[ConsumerLoad] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.load = EventsLoad(
             options=self.options, cluster=self.cluster, random=draws(self.seed, "events load"), verdict=self.verdict,
             trace=self.trace, region=self.home, connectors=self.connectors, learn=self.learn, entropy=self.entropy,
-            tell=self.tell,
+            tell=self.tell, head=self._head, last=self._last,
         )  # fmt: skip
         self.log = EventsLog(self.contents[self.load.group], self.verdict, TENANT)
+
+    def _head(self) -> int:
+        self.log.catch_up()
+        return self.log.head
+
+    def _last(self, spec: ConsumerSpec) -> int:
+        self.log.catch_up()
+        fitting = (one.position for one in reversed(self.log.events) if spec.wants(one.stream, one.fact.type))
+        return next(fitting, -1)
 
     # Phases ----------------------------------------------------------------------------------------------------
 
@@ -54,14 +72,44 @@ class EventsPart:
         """All clients until all deeds are done."""
         if not self.options.events:
             return
+        self.load.writing = self.options.events_clients
+        self.consumers = [
+            ConsumerLoad(self.load, number, draws(self.seed, f"consumer {number}"))
+            for number in range(self.options.consumers)
+        ]
         async with trio.open_nursery() as nursery:
             for number in range(self.options.events_clients):
                 nursery.start_soon(Writer(self.load, number, draws(self.seed, f"event client {number}")).run)
+            for consumer in self.consumers:
+                nursery.start_soon(consumer.run)
+
+    async def drain(self) -> None:
+        """With nothing broken any more: consumers come to the end of the log, and hold nothing."""
+        async with trio.open_nursery() as nursery:
+            for consumer in self.consumers:
+                nursery.start_soon(consumer.drain)
+
+    def lag(self) -> str:
+        """Which consumers aren't drained."""
+        return " ".join(consumer.spec.name for consumer in self.consumers if not consumer.drained)
 
     # Looks -----------------------------------------------------------------------------------------------------
 
     def on_end(self, machine: Machine) -> None:
-        """An incarnation has ended."""
+        """P1, of the files that an ended incarnation left."""
+        if not self.options.events:
+            return
+        self.log.catch_up()
+        keyring = self.contents[self.home].keyring
+        row = keyring.row(TenantId(TENANT), KeyScope.PROJECTION, NAME)
+        path = f"projections/t_{TENANT}/{NAME}.db"
+        if row is None or not machine.scratch.exists(path):
+            return
+        name = f"{machine.name}: {path}"
+        try:
+            check_file(self.verdict, self.log, machine.scratch.location(path), keyring.key(row.dek_id), name)
+        except (WrongKey, DatabaseDamaged, SqliteError) as error:
+            self.verdict.check("P1", path in machine.scratch.rotted, f"{name} is damaged: {error}")
 
     def check_history(self) -> None:
         """Everything that clients were told."""
@@ -69,5 +117,8 @@ class EventsPart:
             return
         self.log.catch_up()
         check_appends(self.verdict, self.log, self.load.deeds)
+        for read in self.load.deeds.rows:
+            if read.position >= 0:
+                check_rows(self.verdict, "P2", self.log, read.position, read.rows, f"what {read.who} was given")
         for deeds in self.load.deeds.consumers.values():
             ConsumerJudge(self.verdict, deeds, self.log.fitting(deeds.spec)).check()

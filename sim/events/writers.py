@@ -7,15 +7,18 @@ from random import Random
 import trio
 from attrs import define, field
 
-from sim.events.deeds import Appending
+from sim.events.deeds import Appending, RowsRead
 from sim.events.kinds import runs_of
 from sim.events.load import RETRY_SECONDS, TENANT, EventsLoad
+from sim.events.projecting import NAME, TABLE
 from vdb.client.client import Client
 from vdb.client.values import StreamAppend
 from vdb.errors import VerityError
 from vdb.kernel.command import EMPTY, Expected, ExpectedKind
+from vdb.types import GroupId
 
 REST_SECONDS = 0.01
+ROWS_SECONDS = 10.0
 
 
 @define(eq=False)
@@ -31,14 +34,13 @@ class Writer:
     async def run(self) -> None:
         """Deeds until the run has had enough. The first client makes the streams."""
         load = self.load
-        load.writing += 1
         async with load.client(self.number) as client:
             if self.number == 0:
                 await self._make_streams(client)
             await load.made.wait()
             while load.left > 0:
                 load.left -= 1
-                await self._append(client)
+                await self._do(client)
                 if load.options.events_think_us:
                     await trio.sleep(self.random.randrange(load.options.events_think_us) / 1e6)
         load.writing -= 1
@@ -56,6 +58,11 @@ class Writer:
                     load.trace.add(self.who, "create", type(error).__name__)
                     await trio.sleep(REST_SECONDS)
         load.made.set()
+
+    async def _do(self, client: Client) -> None:
+        mix = self.load.options.events_mix
+        kind = self.random.choices(list(mix), list(mix.values()))[0]
+        await {"append": self._append, "rows": self._read_rows}[kind](client)
 
     async def _append(self, client: Client) -> None:
         load, random = self.load, self.random
@@ -82,6 +89,17 @@ class Writer:
                 load.heads[one.stream] = max(load.heads.get(one.stream, 0), one.next_offset)
 
         await load.recorded(deed, act)
+
+    async def _read_rows(self, client: Client) -> None:
+        deed = RowsRead(who=self.who, asked=self.load.deeds.tick(), projection=NAME)
+        self.load.deeds.rows.append(deed)
+
+        async def act() -> None:
+            found = await client._rpc.rows(TENANT, NAME, TABLE, where={}, order_by=(), limit=1000, timeout=ROWS_SECONDS)
+            places = {place.group: place.number for place in found.position}
+            deed.rows, deed.position = tuple(tuple(row) for row in found.rows), places.get(GroupId(self.load.group), 0)
+
+        await self.load.recorded(deed, act)
 
     def _condition(self, stream: str) -> Expected:
         drawn = self.random.random()

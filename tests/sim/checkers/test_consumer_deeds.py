@@ -84,7 +84,7 @@ class Tale:
 
     def verdict(self, *, drained: bool = False) -> str:
         verdict = Verdict()
-        self.deeds.drained = drained
+        self.deeds.drained_to = len(LOG) if drained else -1
         ConsumerJudge(verdict, self.deeds, LOG).check()
         return "" if verdict.violation is None else verdict.violation.invariant
 
