@@ -16,7 +16,7 @@
     │   ├── NotReady                this node can't serve the group now; try again later, or another node
     │   ├── Unreachable             no node answers at the address; nothing was sent
     │   ├── UnknownProjection
-    │   ├── UnknownConsumer, ConsumerExists
+    │   ├── UnknownConsumer, ConsumerExists, DeliveryLate
     │   ├── SqlRefused              a statement that SQL mode doesn't take; the message says why
     │   ├── SqlFailed               what SQLite said of a statement, on another machine
     │   ├── DatabaseLocked          another transaction holds the database's one writer
@@ -27,7 +27,7 @@
     │   └── ConnectionLost, Timeout, RemoteError, PrimaryLost
     ├── StartError                  a node can't start; the message says what to do
     │   ├── KeysMissing, WrongKey, KeyFilePermissions
-    │   ├── DataDirectoryInUse, ForeignData, NewerFormat, AddressInUse, ConfigError, NotLoopback
+    │   ├── DataDirectoryInUse, ForeignData, NewerFormat, OlderFormat, AddressInUse, ConfigError, NotLoopback
     │   ├── RefusedByPeer           another node of the cluster won't talk to this one
     │   │   └── ForgottenDisk
     │   └── DamagedData             what is on disk can't be trusted and can't be repaired here
@@ -86,8 +86,9 @@ class RefusalCode(Enum):
     MIGRATION_ERROR = "MIGRATION_ERROR"
     NOT_PRIMARY = "NOT_PRIMARY"
     NOT_READY = "NOT_READY"
+    DELIVERY_LATE = "DELIVERY_LATE"
     UNREACHABLE = "UNREACHABLE"
-    """Said by a client, never by a node."""
+    """This one and the one before are said by clients, never by a node."""
 
 
 class VerityError(Exception):
@@ -221,6 +222,12 @@ class ConsumerExists(DefiniteError):
     code = RefusalCode.CONSUMER_EXISTS
 
 
+class DeliveryLate(DefiniteError):
+    """A delivery was settled that isn't the member's any more: it may have been delivered again."""
+
+    code = RefusalCode.DELIVERY_LATE
+
+
 class EventIdTaken(Refused):
     """Some of an append's event ids are in its stream already, and the append isn't the one that brought them."""
 
@@ -316,6 +323,10 @@ class ForeignData(StartError):
 
 class NewerFormat(StartError):
     pass
+
+
+class OlderFormat(StartError):
+    """An earlier version of VerityDB wrote the data, and this one can't make them its own."""
 
 
 class AddressInUse(StartError):

@@ -5,6 +5,7 @@ An event fits a filter when everything that the filter gives holds. Names are te
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 
 from attrs import field, frozen
@@ -15,15 +16,19 @@ SYSTEM_STREAMS = "$"
 """What the names of the system's own streams begin with."""
 
 
+def _texts(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 @frozen(kw_only=True)
 class EventFilter:
     """The default fits every event."""
 
     stream: str = field(default="", repr=False)
     """Exactly this stream; empty: any."""
-    prefixes: tuple[str, ...] = field(default=(), converter=tuple, repr=False)
+    prefixes: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
     """Streams whose names begin with one of these; empty: any."""
-    types: tuple[str, ...] = field(default=(), converter=tuple)
+    types: tuple[str, ...] = field(default=(), converter=_texts)
     """Types of events ("" for opaque payloads); empty: all."""
 
     def fits_stream(self, name: str) -> bool:

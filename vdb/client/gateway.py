@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from vdb.client.consumer_gateway import ConsumerGateway
 from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.types import DataClass, GroupId, ReadLevel
 
 
 class Gateway(Protocol):
+    @property
+    def consumers(self) -> ConsumerGateway:
+        """Its consumer groups."""
+
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
     ) -> bool:

@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from vdb.client import rpc_codec
 from vdb.client.router import Router
+from vdb.client.rpc_consumers import RpcConsumers
 from vdb.client.rpc_sql import RpcSql, RpcSqlSource
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
@@ -39,6 +40,7 @@ class RpcGateway:
         self._groups: dict[tuple[int, str], GroupId] = {}
         self._all_groups: tuple[GroupId, ...] = ()
         self._sql = RpcSql(router, entropy, self._group_of)
+        self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._groups_of_node)
 
     def close(self) -> None:
         """Fail the writes in flight: their outcome is unknown."""

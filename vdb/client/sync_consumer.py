@@ -1,0 +1,202 @@
+"""Consumer groups for programs without an event loop: the same methods as in `consumer`, blocking. Thread-safe.
+
+with consumer.member() as member:
+    for delivery in member:
+        send(delivery.event)
+        delivery.ack()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from vdb.client.consumer import PREFETCH, AnyLetter, Consumer
+from vdb.client.consumer_settings import Seconds
+from vdb.client.delivery import DeadLetter, Delivery
+from vdb.client.member import Member
+from vdb.client.sync_sql import Run
+from vdb.consumers import ConsumerInfo
+from vdb.events import RecordedEvent
+from vdb.types import GroupId, Position
+
+
+class SyncDelivery:
+    """See `Delivery`."""
+
+    __slots__ = ("_run", "inner")
+
+    def __init__(self, inner: Delivery, run: Run) -> None:
+        self.inner = inner
+        self._run = run
+
+    @property
+    def recorded(self) -> RecordedEvent:
+        return self.inner.recorded
+
+    @property
+    def event(self) -> Any:
+        return self.inner.event
+
+    @property
+    def attempt(self) -> int:
+        return self.inner.attempt
+
+    @property
+    def deadline(self) -> int:
+        return self.inner.deadline
+
+    @property
+    def position(self) -> Position:
+        return self.inner.position
+
+    @property
+    def stream(self) -> str:
+        return self.inner.stream
+
+    @property
+    def offset(self) -> int:
+        return self.inner.offset
+
+    def ack(self, confirm: bool = False, *, timeout: float | None = None) -> None:
+        """It is done, and isn't delivered again."""
+        self._run(partial(self.inner.ack, confirm, timeout=timeout))
+
+    def nak(self, delay: Seconds | None = None, *, confirm: bool = False, timeout: float | None = None) -> None:
+        """It didn't work out: deliver it again after `delay`, or after the group's back-off."""
+        self._run(partial(self.inner.nak, delay, confirm=confirm, timeout=timeout))
+
+    def term(self, reason: str, *, confirm: bool = False, timeout: float | None = None) -> None:
+        """It never will work out: it becomes a dead letter, for this reason."""
+        self._run(partial(self.inner.term, reason, confirm=confirm, timeout=timeout))
+
+    def extend(self, seconds: Seconds | None = None, *, timeout: float | None = None) -> None:
+        """It takes longer: the deadline is so far from now, or as far as the group's. Confirmed; DeliveryLate."""
+        self._run(partial(self.inner.extend, seconds, timeout=timeout))
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+
+class SyncMember:
+    """For `with`, once. See `Member`."""
+
+    def __init__(self, inner: Member, run: Run) -> None:
+        self._inner = inner
+        self._run = run
+
+    def __enter__(self) -> SyncMember:
+        self._run(self._inner.__aenter__)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._run(partial(self._inner.__aexit__, kind, error, traceback))
+
+    def fetch(self, max: int = 100, wait: Seconds = 5.0, *, timeout: float | None = None) -> list[SyncDelivery]:
+        """Up to `max` deliveries; an empty list once nothing has come for `wait` seconds."""
+        found = self._run(partial(self._inner.fetch, max, wait, timeout=timeout))
+        return [SyncDelivery(each, self._run) for each in found]
+
+    def ack(self, deliveries: Sequence[SyncDelivery], confirm: bool = False, *, timeout: float | None = None) -> None:
+        """`SyncDelivery.ack` for several at once."""
+        self._run(partial(self._inner.ack, [each.inner for each in deliveries], confirm, timeout=timeout))
+
+    def __iter__(self) -> SyncMember:
+        return self
+
+    def __next__(self) -> SyncDelivery:
+        """The next delivery, however long that takes."""
+        return SyncDelivery(self._run(self._inner.__anext__), self._run)
+
+
+class SyncDeadLetter:
+    """See `DeadLetter`."""
+
+    def __init__(self, inner: DeadLetter, run: Run) -> None:
+        self.inner = inner
+        self._run = run
+        self.position = inner.position
+        self.stream = inner.stream
+        self.offset = inner.offset
+        self.attempts = inner.attempts
+        self.time = inner.time
+        self.reason = inner.reason
+
+    def recorded(self, *, ignore_unknown: bool = False) -> RecordedEvent | None:
+        """The event, read from the log and decoded; None for an unknown type, where these are to be ignored."""
+        return self._run(partial(self.inner.recorded, ignore_unknown=ignore_unknown))
+
+    def __repr__(self) -> str:
+        return repr(self.inner)
+
+
+SyncAnyLetter = SyncDeadLetter | AnyLetter
+
+
+class SyncConsumer:
+    """See `Consumer`."""
+
+    def __init__(self, inner: Consumer, run: Run) -> None:
+        self._inner = inner
+        self._run = run
+        self.name = inner.name
+
+    def group(self, timeout: float | None = None) -> GroupId:
+        """The group of nodes that holds it."""
+        return self._run(partial(self._inner.group, timeout))
+
+    def info(self, *, timeout: float | None = None) -> ConsumerInfo:
+        """What it is and how it stands. UnknownConsumer."""
+        return self._run(partial(self._inner.info, timeout=timeout))
+
+    def member(self, name: str | None = None, *, prefetch: int = PREFETCH, ignore_unknown: bool = False) -> SyncMember:
+        """A member for `with`. See `Consumer.member`."""
+        return SyncMember(self._inner.member(name, prefetch=prefetch, ignore_unknown=ignore_unknown), self._run)
+
+    def dead_letters(self, *, timeout: float | None = None) -> list[SyncDeadLetter]:
+        """The events that were given up, in the order of their positions."""
+        letters = self._run(partial(self._inner.dead_letters, timeout=timeout))
+        return [SyncDeadLetter(letter, self._run) for letter in letters]
+
+    def replay(
+        self,
+        positions: Iterable[SyncAnyLetter] | None = None,
+        *,
+        reason: str = "",
+        actor: str | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Deliver dead letters anew, from attempt 1. See `Consumer.replay`."""
+        letters = _plain(positions)
+        who = self._inner.actor(actor)
+        return self._run(partial(self._inner.replay, letters, reason=reason, actor=who, timeout=timeout))
+
+    def drop(
+        self,
+        positions: Iterable[SyncAnyLetter] | None = None,
+        *,
+        reason: str = "",
+        actor: str | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """Forget dead letters for good. See `Consumer.drop`."""
+        letters = _plain(positions)
+        who = self._inner.actor(actor)
+        return self._run(partial(self._inner.drop, letters, reason=reason, actor=who, timeout=timeout))
+
+    def delete(self, *, timeout: float | None = None) -> bool:
+        """Delete the consumer group with its place and its dead letters; False if there was none."""
+        return self._run(partial(self._inner.delete, timeout=timeout))
+
+    def __repr__(self) -> str:
+        return f"SyncConsumer({self.name!r})"
+
+
+def _plain(positions: Iterable[SyncAnyLetter] | None) -> list[AnyLetter] | None:
+    if positions is None:
+        return None
+    return [each.inner if isinstance(each, SyncDeadLetter) else each for each in positions]
