@@ -8,17 +8,24 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
-from vdb.ports import Connection, Database
+from vdb.ports import Connection
 from vdb.projections.stored import stored_tables
 from vdb.projections.tables import Table, quote
 
 PAGE_ROWS = 1_000
 Row = tuple[Any, ...]
+T = TypeVar("T")
+
+
+class Readable(Protocol):
+    """A database, or what stands before one."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
 
 
 @frozen(kw_only=True)
@@ -45,7 +52,7 @@ class Comparison:
             self.differences.append(difference)
 
 
-async def compare(before: Database, after: Database, differences_max: int) -> Comparison:
+async def compare(before: Readable, after: Readable, differences_max: int) -> Comparison:
     """All tables of the two, by name."""
     sides = [await _tables(before), await _tables(after)]
     comparison = Comparison()
@@ -64,7 +71,7 @@ async def compare(before: Database, after: Database, differences_max: int) -> Co
 
 
 async def _compare_table(
-    table: Table, before: Database, after: Database, comparison: Comparison, differences_max: int
+    table: Table, before: Readable, after: Readable, comparison: Comparison, differences_max: int
 ) -> None:
     """Merge the two sides by key."""
     olds, news = _rows(before, table), _rows(after, table)
@@ -87,7 +94,7 @@ async def _compare_table(
             new = await anext(news, None)
 
 
-async def _tables(database: Database) -> dict[str, Table]:
+async def _tables(database: Readable) -> dict[str, Table]:
     return {table.name: table for table in await database.read(stored_tables)}
 
 
@@ -95,7 +102,7 @@ def _shape(table: Table) -> object:
     return table.column_names, table.key
 
 
-async def _rows(database: Database, table: Table) -> AsyncIterator[tuple[Row, Row]]:
+async def _rows(database: Readable, table: Table) -> AsyncIterator[tuple[Row, Row]]:
     """(key, row) of all rows, in the order of the key."""
     places = [table.column_names.index(column) for column in table.key]
     after: Row = ()
@@ -108,7 +115,7 @@ async def _rows(database: Database, table: Table) -> AsyncIterator[tuple[Row, Ro
             return
 
 
-async def _page(database: Database, table: Table, after: Row) -> list[Row]:
+async def _page(database: Readable, table: Table, after: Row) -> list[Row]:
     columns = ", ".join(map(quote, table.column_names))
     key = ", ".join(map(quote, table.key))
     beyond = f" WHERE ({key}) > ({', '.join('?' * len(table.key))})" if after else ""

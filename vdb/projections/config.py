@@ -50,6 +50,8 @@ class ProjectionConfig:
     """None: every tenant has one."""
     streams: StreamSelection = field(converter=_selection)
     template: Template
+    check: str = ""
+    """A query that gives a row where the rows are wrong: what a rebuild made isn't used while it does."""
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "a projection")
@@ -77,14 +79,23 @@ def for_tenant(configs: Iterable[ProjectionConfig], tenant: TenantId) -> list[Pr
 
 
 def joined(configs: Iterable[ProjectionConfig]) -> tuple[ProjectionConfig, ...]:
-    """Timelines of the same name and tenant become one that holds both; anything else twice is ConfigError."""
-    found: dict[tuple[str, TenantId | None], ProjectionConfig] = {}
+    """Timelines of the same name and tenant become one that holds both; else a name may stand for several versions.
+
+    The older ones then keep their rows in step until those of the newest are built. ConfigError for the same version
+    twice, and for a name both of every tenant and of one.
+    """
+    found: dict[tuple[str, TenantId | None, int], ProjectionConfig] = {}
+    kinds: dict[tuple[str, TenantId | None], bool] = {}
     for config in configs:
-        at = (config.name, config.tenant)
+        is_timeline = isinstance(config.template, Timeline)
+        at = (config.name, config.tenant, 0 if is_timeline else config.version)
+        if kinds.setdefault((config.name, config.tenant), is_timeline) != is_timeline:
+            raise ConfigError(f"two projections are called {config.name!r}: only timelines can be joined")
         other = found.get(at)
         found[at] = config if other is None else _join(other, config)
-    for name, tenant in found:
-        if tenant is not None and (name, None) in found:
+    everybodys = {name: None for name, tenant, _version in found if tenant is None}
+    for name, tenant, _version in found:
+        if tenant is not None and name in everybodys:
             raise ConfigError(f"projection {name!r}: expected it for every tenant or for tenant {tenant}, found both")
     return tuple(found.values())
 

@@ -1,0 +1,586 @@
+"""One projection of one tenant, over all its generations: the rows in use, and those that are built beside them.
+
+Promises
+1. Who reads gets rows of the generation in use, and never of one that isn't whole. What is in use changes by one write
+   of the pointer (`vdb.projections.generations`); after it nobody gets older rows than before, unless by `switch_back`.
+2. A version above the one in use is built beside it by itself, from the log, and then used; so are the rows of a
+   `rebuild`. Meanwhile the generation in use follows the log, if the handlers of its version are here; if they aren't,
+   its rows are served as they are.
+3. What is being built goes on where it was after a restart. If the configuration has changed since, it begins anew.
+4. Rows are used only once they have reached the end of the log, and the check query, if there is one, gives no row.
+   If that fails, the generation in use stays, and the status says why.
+5. At the switch both stand at the same position, so that each event is live in exactly one of them.
+6. The generation that was in use before is kept, as it was left, for the way back; older ones are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import trio
+from attrs import field, frozen
+
+from vdb.errors import (
+    ConfigError,
+    DatabaseDamaged,
+    DefiniteError,
+    DiskFull,
+    InvalidArgument,
+    NodeStopped,
+    Overloaded,
+    ProjectionFailed,
+    WrongKey,
+)
+from vdb.marks import mark
+from vdb.ports import Connection, Database, Disk
+from vdb.projections.comparing import Comparison, compare
+from vdb.projections.config import ProjectionConfig
+from vdb.projections.generations import Generation, GenerationFiles, Pointer
+from vdb.projections.progress import Progress, WatchedSource
+from vdb.projections.rows import LIMIT_DEFAULT, Rows
+from vdb.projections.runner import KeyFor, Live, ProjectionRunner, ProjectionStatus, nothing_is_live
+from vdb.projections.serving import Serving, StillRows
+from vdb.projections.source import EventSource
+from vdb.projections.store import SqliteError
+from vdb.projections.stored import Stored, read_stored
+from vdb.projections.values import SqlValue
+from vdb.types import GroupId, TenantId
+
+T = TypeVar("T")
+
+BUILD_EVENTS = 1_000
+"""Events that a rebuild commits at once."""
+CLOSE_SECONDS = 0.5
+"""What is built is at the log's end when the rest of the log was read in this time: the switch waits for the rest."""
+TELL_SECONDS = 10.0
+"""Between two lines of the node's log about a rebuild."""
+_CHECKED_ROWS_MAX = 1_000
+
+
+def _say_nothing(event: str, **fields: object) -> None:
+    """Nobody listens."""
+
+
+@frozen(kw_only=True)
+class Means:
+    """What a projection needs of its node."""
+
+    disk: Disk
+    key_for: KeyFor
+    source_for: Callable[[ProjectionConfig], EventSource]
+    live: Live = nothing_is_live
+    opening: trio.Semaphore = field(factory=lambda: trio.Semaphore(1))
+    pause: float = 1.0
+    """Seconds between two attempts when something holds it up."""
+    inform: Callable[..., None] = _say_nothing
+    """Told (event, **fields) of normal operation."""
+    warn: Callable[..., None] = _say_nothing
+    """Told (event, **fields) of what an operator should look at."""
+
+
+@frozen(kw_only=True)
+class BuildingStatus:
+    """`state`: "building", "ready" or "failed"."""
+
+    generation: int
+    version: int
+    progress: Progress
+    state: str
+    error: str
+
+
+@frozen(kw_only=True)
+class ProjectorStatus:
+    """`still_seconds`: since its position last moved."""
+
+    rows: ProjectionStatus
+    generation: int
+    condition: str
+    still_seconds: float
+    previous: int
+    building: BuildingStatus | None
+
+
+@frozen(kw_only=True)
+class RowDifferences:
+    """`before` and `after`: where the two sides stood."""
+
+    comparison: Comparison
+    before: dict[GroupId, int]
+    after: dict[GroupId, int]
+
+
+class Projector:
+    """`versions`: the configurations of this name that are here, of different versions. `run` is its task."""
+
+    def __init__(self, tenant: TenantId, versions: Sequence[ProjectionConfig], means: Means) -> None:
+        self.tenant = tenant
+        self._versions = {config.version: config for config in sorted(versions, key=lambda config: config.version)}
+        self._newest = list(self._versions.values())[-1]
+        self.name = self._newest.name
+        self._means = means
+        self._files = GenerationFiles(means.disk, tenant, self.name)
+        self._pointer = Pointer(current=None)
+        self._current: Serving | None = None
+        self._building: Serving | None = None
+        self._opened = False
+        """Whether the generation in use is open."""
+        self._opens = trio.Event()
+        self._changing = trio.Lock()
+        self._held_up = ""
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve, and build what is to be built, until cancelled. Started once the rows in use are open."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            async with self._changing:
+                self._pointer = await self._patiently(self._load)
+                await self._patiently(lambda: self._files.tidy(self._pointer))
+                if self._pointer.current is not None:
+                    await self._serve(self._pointer.current)
+                await self._patiently(self._take_up_building)
+            task_status.started()
+            await trio.sleep_forever()
+
+    # Reading ---------------------------------------------------------------------------------------------------
+
+    async def rows(
+        self,
+        table: str,
+        where: Mapping[str, SqlValue] | None = None,
+        order_by: Sequence[str] = (),
+        limit: int = LIMIT_DEFAULT,
+    ) -> Rows:
+        """Rows of a declared table; see `ProjectionRunner.rows`. Waits where there are none yet."""
+        return await self._on_current(lambda serving: serving.rows.rows(table, where, order_by, limit))
+
+    async def wait_for(self, positions: Mapping[GroupId, int]) -> None:
+        """Return when everything before these positions is in the rows in use; ProjectionFailed if they stopped."""
+        await self._on_current(lambda serving: serving.rows.wait_for(positions))
+
+    async def _on_current(self, ask: Callable[[Serving], Awaitable[T]]) -> T:
+        while True:
+            while not self._opened:
+                await self._opens.wait()
+            serving = self._current
+            assert serving is not None
+            try:
+                return await ask(serving)
+            except (NodeStopped, trio.ClosedResourceError):
+                if serving is self._current:
+                    raise
+                mark("projector.asked_again")
+
+    def status(self) -> ProjectorStatus:
+        current, building = self._current, self._building
+        if current is None:
+            rows = ProjectionStatus(
+                tenant=self.tenant,
+                name=self.name,
+                version=self._newest.version,
+                positions={},
+                lag=sum(self._means.source_for(self._newest).head(self.tenant, group) for group in self._groups()),
+                error=self._held_up,
+            )
+        else:
+            rows = current.rows.status()
+        return ProjectorStatus(
+            rows=rows,
+            generation=0 if current is None else current.generation.number,
+            condition="opening" if current is None else current.rows.condition,
+            still_seconds=0.0 if current is None else trio.current_time() - current.source.moved_at,
+            previous=0 if self._pointer.previous is None else self._pointer.previous.number,
+            building=None if building is None else _building_status(building),
+        )
+
+    @property
+    def current(self) -> Serving | None:
+        """The generation in use, if it is open."""
+        return self._current if self._opened else None
+
+    # Changing --------------------------------------------------------------------------------------------------
+
+    async def rebuild(self, *, hold: bool) -> None:
+        """Begin to build the rows anew beside those in use. Takes the place of a rebuild that is under way."""
+
+        async def work() -> None:
+            await self._drop_building()
+            await self._begin(hold=hold)
+
+        await self._change(work)
+
+    async def switch(self) -> int:
+        """Use what was built beside; its generation. InvalidArgument where nothing is ready."""
+
+        async def work() -> int:
+            building = self._building
+            if building is None:
+                raise InvalidArgument(f"projection {self.name!r}: nothing is built beside the rows in use")
+            if building.error:
+                building.error = await self._check(building) if building.whole else building.error
+            if building.error:
+                raise InvalidArgument(f"projection {self.name!r}: what was built can't be used: {building.error}")
+            if not building.whole:
+                progress = building.source.progress()
+                raise InvalidArgument(
+                    f"projection {self.name!r} is still being built: {progress.done} of {progress.total} positions read"
+                )
+            await self._use(building)
+            return building.generation.number
+
+        return await self._change(work)
+
+    async def switch_back(self) -> int:
+        """Use what was in use before, as it was left; with its handlers here it then catches up. Its generation."""
+
+        async def work() -> int:
+            if self._pointer.previous is None:
+                raise InvalidArgument(f"projection {self.name!r}: no rows are kept that were in use before")
+            pointer = self._pointer.switched_back()
+            mark("projector.switched_back")
+            await self._files.store(pointer)
+            seen = {} if self._current is None else self._current.rows.status().positions
+            await self._replace(pointer, seen)
+            assert pointer.current is not None
+            self._tell("projection.switched_back")
+            return pointer.current.number
+
+        return await self._change(work)
+
+    async def diff(self, differences_max: int) -> RowDifferences:
+        """How what is built beside differs from the rows in use, both held at one position if they can move."""
+        async with self._changing:
+            current, building = self._current, self._building
+            if building is None or current is None:
+                raise InvalidArgument(f"projection {self.name!r}: nothing is built beside the rows in use")
+            if not building.whole and not building.error:
+                raise InvalidArgument(f"projection {self.name!r} is still being built: there is nothing to compare yet")
+            try:
+                await _align(current, building)
+                comparison = await compare(current.rows, building.rows, differences_max)
+                return RowDifferences(
+                    comparison=comparison,
+                    before=current.rows.status().positions,
+                    after=building.rows.status().positions,
+                )
+            finally:
+                current.source.release()
+                building.source.release()
+
+    async def _change(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` in a task of the projection's own: whoever asked may go, what it began is finished."""
+        done = trio.Event()
+        results: list[T] = []
+        errors: list[DefiniteError] = []
+
+        async def run() -> None:
+            async with self._changing:
+                try:
+                    results.append(await work())
+                except DefiniteError as error:
+                    errors.append(error)
+            done.set()
+
+        if self._nursery is None:
+            raise NodeStopped(f"projection {self.name!r} isn't open")
+        self._nursery.start_soon(run)
+        await done.wait()
+        if errors:
+            raise errors[0]
+        return results[0]
+
+    # Opening ---------------------------------------------------------------------------------------------------
+
+    async def _load(self) -> Pointer:
+        pointer = await self._files.load()
+        if pointer is not None:
+            return pointer
+        first = Pointer.first(self._newest.version)
+        if self._newest.version == 1:
+            return first  # nothing older can be in the file
+        stored = await self._peek(1)
+        if stored is None:
+            return first
+        mark("projector.adopted")
+        pointer = Pointer.first(stored.version)
+        await self._files.store(pointer)
+        return pointer
+
+    async def _peek(self, number: int) -> Stored | None:
+        """What a generation's file says of itself; None where there is none, or none that can be read."""
+        if not await self._means.disk.exists(self._files.path(number)):
+            return None
+        try:
+            database = await self._open(number)
+            try:
+                return await database.read(read_stored)
+            finally:
+                await database.close()
+        except DatabaseDamaged:
+            mark("projector.damaged_at_start")
+            return None
+
+    async def _open(self, number: int) -> Database:
+        path = self._files.path(number)
+        async with self._means.opening:
+            key = await self._means.key_for(self.tenant, self.name)
+            try:
+                return await self._means.disk.open_database(path, key)
+            except WrongKey:
+                raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
+
+    async def _serve(self, generation: Generation, live_from: Mapping[GroupId, int] | None = None) -> None:
+        """Open the generation in use."""
+        if generation.version > self._newest.version:
+            raise ConfigError(
+                f"projection {self.name!r}: its file was made by version {generation.version}, newer than "
+                f"{self._newest.version}"
+            )
+        serving = await self._patiently(lambda: self._make_serving(generation, live_from))
+        self._current = serving
+        assert self._nursery is not None
+        await self._nursery.start(serving.run)
+        self._opened = True
+        self._opens.set()
+
+    async def _make_serving(self, generation: Generation, live_from: Mapping[GroupId, int] | None) -> Serving:
+        config = self._versions.get(generation.version)
+        source = WatchedSource(self._means.source_for(config or self._newest), self.tenant)
+        if config is None:
+            still = await self._still_rows(generation, source)
+            if still is not None:
+                return Serving(generation=generation, config=None, source=source, rows=still)
+            config = self._newest
+        floor = dict(live_from or {})
+
+        def live(group: GroupId) -> int | None:
+            start = self._means.live(group)
+            return None if start is None else max(start, floor.get(group, 0))
+
+        runner = self._runner(generation, config, source, live)
+        return Serving(generation=generation, config=config, source=source, rows=runner, live_from=floor)
+
+    async def _still_rows(self, generation: Generation, source: WatchedSource) -> StillRows | None:
+        """None where the file has no rows that could be served."""
+        try:
+            database = await self._open(generation.number)
+        except DatabaseDamaged as error:
+            await self._means.disk.set_database_aside(self._files.path(generation.number))
+            self._means.warn("projection.set_aside", reason=str(error))
+            return None
+        stored = await database.read(read_stored)
+        if stored is None:
+            await database.close()
+            return None
+        mark("projector.still_rows")
+        return StillRows(database, self.tenant, self.name, stored, source)
+
+    def _runner(
+        self, generation: Generation, config: ProjectionConfig, source: WatchedSource, live: Live, **more: Any
+    ) -> ProjectionRunner:
+        return ProjectionRunner(
+            disk=self._means.disk,
+            source=source,
+            config=config,
+            tenant=self.tenant,
+            key_for=self._means.key_for,
+            path=self._files.path(generation.number),
+            live=live,
+            opening=self._means.opening,
+            pause=self._means.pause,
+            on_failed=lambda error: self._means.warn("projection.stopped", reason=str(error)),
+            on_set_aside=lambda damage: self._means.warn("projection.set_aside", reason=str(damage)),
+            **more,
+        )
+
+    # Building --------------------------------------------------------------------------------------------------
+
+    async def _take_up_building(self) -> None:
+        """Go on with what an earlier life was building, or begin what a raised version asks for."""
+        building, current = self._pointer.building, self._pointer.current
+        if building is not None and await self._can_go_on(building):
+            mark("projector.building_resumed")
+            await self._build(building)
+        elif building is not None or current is None or self._newest.version > self._wanted_above(current):
+            await self._begin(hold=self._pointer.hold and building is not None)
+
+    def _wanted_above(self, current: Generation) -> int:
+        return max(current.version, self._pointer.declined)
+
+    async def _can_go_on(self, building: Generation) -> bool:
+        config = self._versions.get(building.version)
+        if config is not self._newest:
+            return False
+        stored = await self._peek(building.number)
+        return stored is None or stored.fingerprint == config.fingerprint()
+
+    async def _begin(self, *, hold: bool) -> None:
+        pointer = self._pointer.begun(self._newest.version, hold=hold)
+        await self._files.store(pointer)
+        self._pointer = pointer
+        await self._files.tidy(pointer)
+        assert pointer.building is not None
+        self._tell("projection.building", hold=hold)
+        await self._build(pointer.building)
+
+    async def _build(self, generation: Generation) -> None:
+        assert self._nursery is not None
+        source = WatchedSource(self._means.source_for(self._newest), self.tenant, gives_way=True)
+        runner = self._runner(generation, self._newest, source, nothing_is_live, batch_events=BUILD_EVENTS)
+        self._building = Serving(generation=generation, config=self._newest, source=source, rows=runner)
+        self._nursery.start_soon(self._building.run)
+        self._nursery.start_soon(self._attend, self._building)
+
+    async def _drop_building(self) -> None:
+        building, self._building = self._building, None
+        if building is not None:
+            mark("projector.building_dropped")
+            await building.stop()
+
+    async def _attend(self, building: Serving) -> None:
+        """Wait until what is built is whole; then use it, unless it is to wait for a command."""
+        with building.attending:
+            try:
+                await self._catch_up(building)
+                building.whole = True
+                building.error = await self._check(building)
+            except ProjectionFailed as error:
+                building.error = str(error)
+            if building.error:
+                mark("projector.build_failed")
+                self._means.warn("projection.build_failed", **self._named(building), reason=building.error)
+            elif self._pointer.hold:
+                self._means.inform("projection.built", **self._named(building))
+            else:
+                async with self._changing:
+                    if self._building is building:
+                        await self._patiently(lambda: self._use(building))
+
+    async def _catch_up(self, building: Serving) -> None:
+        """Return when it is near the end of the log; ProjectionFailed where a handler fails."""
+        while True:
+            begun = trio.current_time()
+            heads = building.source.heads()
+            while True:
+                with trio.move_on_after(TELL_SECONDS) as waiting:
+                    await building.rows.wait_for(heads)
+                if not waiting.cancelled_caught:
+                    break
+                progress = building.source.progress()
+                self._means.inform(
+                    "projection.building",
+                    **self._named(building),
+                    done=progress.done,
+                    total=progress.total,
+                    events_per_second=round(progress.events_per_second),
+                )
+            if trio.current_time() - begun <= CLOSE_SECONDS:
+                return
+
+    async def _check(self, building: Serving) -> str:
+        """Why the check query says that the rows are wrong; '' where it doesn't, or there is none."""
+        check = self._newest.check
+        if not check:
+            return ""
+
+        def work(db: Connection) -> int:
+            return len(db.execute(check).fetchmany(_CHECKED_ROWS_MAX))
+
+        try:
+            count = await building.rows.read(work)
+        except SqliteError as error:
+            return f"its check query can't be run: {type(error).__name__}"
+        more = " or more" if count == _CHECKED_ROWS_MAX else ""
+        return f"its check query gives {count}{more} rows: expected none" if count else ""
+
+    # Switching -------------------------------------------------------------------------------------------------
+
+    async def _use(self, building: Serving) -> None:
+        """Have what was built take the place of the rows in use."""
+        current, pointer = self._current, self._pointer.switched()
+        try:
+            if current is not None:
+                await _align(current, building)
+            await self._files.store(pointer)
+        except DiskFull:
+            building.source.release()
+            if current is not None:
+                current.source.release()
+            raise
+        mark("projector.switched")
+        seen = {} if current is None else current.rows.status().positions
+        self._building = None
+        await building.stop()
+        await self._replace(pointer, seen)
+        self._tell("projection.switched")
+
+    async def _replace(self, pointer: Pointer, seen: Mapping[GroupId, int]) -> None:
+        """Close the rows in use, and open those that the pointer names; `seen`: as far as others were live."""
+        old, self._current = self._current, None
+        self._opened, self._opens = False, trio.Event()
+        if old is not None:
+            await old.stop()
+        self._pointer = pointer
+        assert pointer.current is not None
+        await self._serve(pointer.current, seen)
+        await self._files.tidy(pointer)
+
+    # Little things ---------------------------------------------------------------------------------------------
+
+    async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Again and again while the disk is full or the node overloaded."""
+        while True:
+            try:
+                found = await work()
+            except (DiskFull, Overloaded) as error:
+                mark("projector.held_up")
+                why = "the disk is full" if isinstance(error, DiskFull) else "the node is overloaded"
+                self._held_up = f"projection {self.name!r} of tenant {self.tenant} waits: {why}"
+                await trio.sleep(self._means.pause)
+            else:
+                self._held_up = ""
+                return found
+
+    def _groups(self) -> Sequence[GroupId]:
+        return self._means.source_for(self._newest).groups()
+
+    def _tell(self, event: str, **fields: object) -> None:
+        found = self._pointer.building or self._pointer.current
+        assert found is not None
+        self._means.inform(
+            event, projection=self.name, tenant=self.tenant, generation=found.number, version=found.version, **fields
+        )
+
+    def _named(self, serving: Serving) -> dict[str, object]:
+        return {
+            "projection": self.name,
+            "tenant": self.tenant,
+            "generation": serving.generation.number,
+            "version": serving.generation.version,
+        }
+
+
+async def _align(one: Serving, other: Serving) -> None:
+    """Let both reach the end of the log as it is now, and hold them there. One that can't move stays where it is."""
+    heads = one.source.heads()
+    for serving in (one, other):
+        if serving.can_move:
+            serving.source.hold(heads)
+    for serving in (one, other):
+        if serving.can_move:
+            try:
+                await serving.rows.wait_for(heads)
+            except ProjectionFailed:
+                mark("projector.stopped_at_the_end")
+
+
+def _building_status(building: Serving) -> BuildingStatus:
+    return BuildingStatus(
+        generation=building.generation.number,
+        version=building.generation.version,
+        progress=building.source.progress(),
+        state="failed" if building.error else "ready" if building.whole else "building",
+        error=building.error,
+    )
