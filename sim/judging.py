@@ -13,6 +13,7 @@ from sim.checkers.leaks import FORMS, PLAIN, check_no_leak
 from sim.checkers.linearizable import check_linearizable
 from sim.checkers.projected import NAME, check_projection
 from sim.checkers.segments import check_segments
+from sim.checkers.trees import check_trees
 from sim.history import History
 from sim.machine import Machine
 from sim.verdict import Verdict
@@ -68,6 +69,8 @@ class Judging:
         for contents in self.contents.values():
             check_linearizable(self.verdict, self.history.of_group(contents.ledger.group), contents.entries())
             check_log_reads(self.verdict, self.history, contents)
+        for watch in self.watch.watches.values():
+            check_trees(self.verdict, watch.ledger, watch.shadow.state)
 
     def check_leaks(self) -> None:
         """On every disk, in every form."""

@@ -27,6 +27,7 @@ from attrs import asdict, define, field, frozen
 
 from vdb.crypto.keyring import Keyring
 from vdb.crypto.root import RootKeys
+from vdb.evidence.merkle import HASH_SIZE
 from vdb.kernel.command import INTERNAL, KeyScope, Request
 from vdb.kernel.reply import Reply
 from vdb.kernel.rows import CHAIN_SIZE, STREAM_ROW, TENANT_ROW, pack_key
@@ -135,6 +136,7 @@ def _rows(names: Names, keyring: Keyring, entropy: Any) -> Iterator[tuple[int, d
         lookups[stream_name_key(tenant, keyring.lookup(tenant, KeyScope.STREAM, name))] = U64.pack(stream)
     owners = {
         tenant_key(tenant): TENANT_ROW.pack(bytes(CHAIN_SIZE), count, count, count, names.streams)
+        + bytes(HASH_SIZE * count.bit_count())
         for tenant, count in counts.items()
     }
     yield from ((Table.TENANTS, owners), (Table.STREAMS, streams), (Table.STREAM_NAMES, lookups), (Table.KEYS, keys))

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 
 from vdb.crypto.record import CHAIN_START, chain, record_leaf
 from vdb.errors import RefusalCode
+from vdb.evidence.merkle import Frontier
 from vdb.kernel.apply import stored_reply
 from vdb.kernel.command import (
     ANY,
@@ -72,6 +73,7 @@ class Model:
     log: list[tuple[int, int, int]] = field(factory=list)
     """(tenant, stream, offset) by position."""
     chains: dict[int, bytes] = field(factory=dict)
+    frontiers: dict[int, Frontier] = field(factory=dict)
     sessions: dict[int, Session] = field(factory=dict)
     """In order of use, least recently used first."""
     next_session: int = 0
@@ -393,6 +395,7 @@ class KernelMachine(RuleBasedStateMachine):
             assert tenant.next_position == position + 1
             assert (tenant.event_count, tenant.stream_count) == (len(log), log.count(0))
             assert tenant.chain == self.model.chains[tenant.tenant]
+            assert tenant.frontier == self.model.frontiers[tenant.tenant]
 
     @invariant()
     def sessions_are_the_models(self) -> None:
@@ -472,8 +475,9 @@ class KernelMachine(RuleBasedStateMachine):
             if not isinstance(effect, AppendRecord):
                 continue
             tenant = effect.tenant
-            chained = chain(self.model.chains.get(tenant, CHAIN_START), record_leaf(effect.record))
-            self.model.chains[tenant] = chained
+            leaf = record_leaf(effect.record)
+            self.model.chains[tenant] = chain(self.model.chains.get(tenant, CHAIN_START), leaf)
+            self.model.frontiers[tenant] = self.model.frontiers.get(tenant, Frontier()).append(leaf)
             assert effect.first_position == len(self.model.log)
             for offset in range(effect.first_offset, effect.first_offset + effect.count):
                 place = self.model.events.get((tenant, effect.stream))

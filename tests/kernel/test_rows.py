@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vdb.evidence.merkle import Frontier
 from vdb.kernel.command import Expected, ExpectedKind, KeyRow, KeyScope, Origin
 from vdb.kernel.rows import (
     KeptRecord,
@@ -23,16 +24,26 @@ u64 = st.integers(0, 2**64 - 1)
 GROUP = GroupId("eu-west-1")
 
 
+frontiers = u64.flatmap(
+    lambda size: st.builds(
+        Frontier.unpack, st.just(size), st.binary(min_size=32 * size.bit_count(), max_size=32 * size.bit_count())
+    )
+)
+
+
 @given(
-    st.builds(
-        TenantState,
-        tenant=u64,
-        group=st.just(GROUP),
-        chain=st.binary(min_size=32, max_size=32),
-        record_count=u64,
-        event_count=u64,
-        stream_count=u64,
-        next_position=u64,
+    frontiers.flatmap(
+        lambda frontier: st.builds(
+            TenantState,
+            tenant=u64,
+            group=st.just(GROUP),
+            chain=st.binary(min_size=32, max_size=32),
+            record_count=st.just(frontier.size),
+            frontier=st.just(frontier),
+            event_count=u64,
+            stream_count=u64,
+            next_position=u64,
+        )
     )
 )
 def test_tenant_round_trip(tenant: TenantState) -> None:

@@ -11,7 +11,7 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vdb.errors import DamagedData, DiskFull, ForeignData, NewerFormat
+from vdb.errors import DamagedData, DiskFull, ForeignData, NewerFormat, OlderFormat
 from vdb.kernel.tables import Table
 from vdb.storage import checkpoint_family
 from vdb.storage.checkpoint import CheckpointStore
@@ -217,7 +217,15 @@ async def test_a_checkpoint_of_a_newer_format_or_another_group(new_disk: Any) ->
         await other.load(2, checkpoint_id)
     path = f"{FOLDER}/checkpoint-0000000000000002"
     disk.data(path)[9] = 4
-    with pytest.raises(NewerFormat, match="has format version 4; this program reads versions up to 1"):
+    with pytest.raises(NewerFormat, match="has format version 4; this program reads versions up to 2"):
+        await (await open_store(disk)).load(2, sha256(disk.data(path)).digest())
+
+
+async def test_a_checkpoint_of_an_older_format(new_disk: Any) -> None:
+    disk, _ = await filled(new_disk)
+    path = f"{FOLDER}/checkpoint-0000000000000002"
+    disk.data(path)[9] = 1
+    with pytest.raises(OlderFormat, match="has format version 1; this program reads 2: export the data"):
         await (await open_store(disk)).load(2, sha256(disk.data(path)).digest())
 
 

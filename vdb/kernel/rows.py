@@ -2,7 +2,8 @@
 
 Layouts (big-endian):
 
-    TenantState   chain 32, record_count u64, event_count u64, stream_count u64, next_position u64
+    TenantState   chain 32, record_count u64, event_count u64, stream_count u64, next_position u64, then the frontier of
+                  the Merkle tree over the same leaves as the chain's: 32 bytes for each bit of record_count
     StreamState   data_class u8, next_offset u64, created_at u64, last_position u64
     SessionState  client 16, last_number u64, last_used u64
     KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
@@ -21,6 +22,7 @@ import struct
 
 from attrs import field, frozen
 
+from vdb.evidence.merkle import Frontier
 from vdb.kernel.command import Expected, ExpectedKind, KeyRow, KeyScope, Origin
 from vdb.kernel.streamid import stream_id
 from vdb.types import DataClass, GroupId, StreamId, TenantId
@@ -33,6 +35,8 @@ WRAPPED_SIZE = 40
 """A key of 32 bytes under AES-256 key wrap (RFC 3394)."""
 
 TENANT_ROW = struct.Struct(">32sQQQQ")
+"""Of a tenant's row without its frontier, which is the rest."""
+TENANT_ROW_SIZE = TENANT_ROW.size
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
 KEY_ROW = struct.Struct(">QBB32s32s16sI40sBQ")
@@ -57,6 +61,8 @@ class TenantState:
     stream_count: int
     next_position: int
     """The position after the tenant's last one, in the group's log."""
+    frontier: Frontier = field(repr=False)
+    """Of the Merkle tree over the leaves of all the tenant's records in commit order (RFC 6962)."""
 
     @property
     def next_stream(self) -> StreamId:
@@ -64,11 +70,12 @@ class TenantState:
         return stream_id(self.group, self.stream_count + 1)
 
     def pack(self) -> bytes:
-        return TENANT_ROW.pack(self.chain, self.record_count, self.event_count, self.stream_count, self.next_position)
+        head = TENANT_ROW.pack(self.chain, self.record_count, self.event_count, self.stream_count, self.next_position)
+        return head + self.frontier.pack()
 
 
 def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
-    chain, record_count, event_count, stream_count, next_position = TENANT_ROW.unpack(row)
+    chain, record_count, event_count, stream_count, next_position = TENANT_ROW.unpack_from(row)
     return TenantState(
         tenant=tenant,
         group=group,
@@ -77,6 +84,7 @@ def unpack_tenant(group: GroupId, tenant: TenantId, row: bytes) -> TenantState:
         event_count=event_count,
         stream_count=stream_count,
         next_position=next_position,
+        frontier=Frontier.unpack(record_count, row[TENANT_ROW_SIZE:]),
     )
 
 

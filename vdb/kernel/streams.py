@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vdb.crypto.record import chain as chain_hash
+from vdb.evidence.merkle import grow
 from vdb.kernel.command import AppendBatch, CreateStream, StreamAppend
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import AppendRecord
@@ -22,7 +23,7 @@ from vdb.kernel.event_ids import remember
 from vdb.kernel.predict import NewStream, check_append, check_append_to, check_create
 from vdb.kernel.records import check_record
 from vdb.kernel.reply import Appended, AppendedStream, Refusal, Reply, StreamCreated
-from vdb.kernel.rows import CHAIN_SIZE, STREAM_ROW, TENANT_ROW
+from vdb.kernel.rows import CHAIN_SIZE, STREAM_ROW, TENANT_ROW, TENANT_ROW_SIZE
 from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, TRANSACTIONS, U64, stream_key, stream_name_key, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId
@@ -61,7 +62,7 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
     """Take the catalogue's record into the tenant's log and chain."""
     tenant = command.tenant
     row = draft.rows[TENANTS].get(tenant_key(tenant), _NEW_TENANT)
-    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(row)
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack_from(row)
     assert offset == stream_count
     leaf, _ = check_record(
         draft,
@@ -78,7 +79,8 @@ def _append_name(draft: Draft, command: CreateStream, offset: int) -> None:
         tenant_key(tenant),
         TENANT_ROW.pack(
             chain_hash(chain, leaf), record_count + 1, event_count + 1, stream_count + 1, draft.next_position + 1
-        ),
+        )
+        + grow(row[TENANT_ROW_SIZE:], record_count, leaf),
     )
     draft.effects.append(AppendRecord(tenant, CATALOGUE, offset, draft.next_position, 1, command.record))
 
@@ -93,7 +95,9 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
         _assert_unsealed(appends, first_offsets)
         return first_offsets
     owner = tenant_key(tenant)
-    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
+    row = draft.rows[TENANTS][owner]
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack_from(row)
+    frontier = row[TENANT_ROW_SIZE:]
     first_position = position = draft.next_position
     time = draft.last_timestamp
     ranges: list[AppendedStream] = []
@@ -107,6 +111,7 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
             if ids:
                 remember(draft, tenant, stream, offset, position, time, ids)
             chain = chain_hash(chain, leaf)
+            frontier = grow(frontier, record_count, leaf)
             draft.effects.append(AppendRecord(tenant, stream, offset, position, run.count, run.record))
             offset += run.count
             position += run.count
@@ -115,7 +120,8 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
             draft.put(STREAMS, key, STREAM_ROW.pack(data_class, offset, created_at, position - 1))
         ranges.append(AppendedStream(stream, first_offset, offset))
     event_count += position - first_position
-    draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count, event_count, stream_count, position))
+    head = TENANT_ROW.pack(chain, record_count, event_count, stream_count, position)
+    draft.put(TENANTS, owner, head + frontier)
     draft.next_position = position
     draft.wake(tenant)
     return Appended(tuple(ranges), first_position, position, time)
@@ -131,7 +137,8 @@ def _append_run(draft: Draft, tenant: TenantId, append: StreamAppend) -> Reply:
         return first_offset
     rows = draft.rows
     owner, key = tenant_key(tenant), stream_key(tenant, stream)
-    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(rows[TENANTS][owner])
+    tenant_row = rows[TENANTS][owner]
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack_from(tenant_row)
     data_class, next_offset, created_at, _ = STREAM_ROW.unpack(rows[STREAMS][key])
     assert next_offset == first_offset
     leaf, ids = check_record(draft, tenant, stream, data_class, next_offset, count, record, time)
@@ -142,7 +149,7 @@ def _append_run(draft: Draft, tenant: TenantId, append: StreamAppend) -> Reply:
     draft.effects.append(AppendRecord(tenant, stream, next_offset, position, count, record))
     draft.put(STREAMS, key, STREAM_ROW.pack(data_class, following, created_at, next_position - 1))
     row = TENANT_ROW.pack(chain_hash(chain, leaf), record_count + 1, event_count + count, stream_count, next_position)
-    draft.put(TENANTS, owner, row)
+    draft.put(TENANTS, owner, row + grow(tenant_row[TENANT_ROW_SIZE:], record_count, leaf))
     draft.next_position = next_position
     draft.wake(tenant)
     return Appended((AppendedStream(stream, next_offset, following),), position, next_position, time)

@@ -23,6 +23,7 @@ from attrs import evolve
 
 from vdb.crypto.record import chain as chain_hash
 from vdb.crypto.record import event_ids_of
+from vdb.evidence.merkle import grow
 from vdb.kernel.command import AppendPart, Origin, StreamAppend
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import AppendRecord
@@ -33,6 +34,7 @@ from vdb.kernel.reply import Appended, AppendedStream, PartKept, Reply, Voided
 from vdb.kernel.rows import (
     STREAM_ROW,
     TENANT_ROW,
+    TENANT_ROW_SIZE,
     KeptRecord,
     Target,
     TransactionState,
@@ -139,7 +141,9 @@ def _close(draft: Draft, held: TransactionState) -> Reply:
 
 def _append_records(draft: Draft, held: TransactionState) -> None:
     tenant, owner = held.tenant, tenant_key(held.tenant)
-    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack(draft.rows[TENANTS][owner])
+    row = draft.rows[TENANTS][owner]
+    chain, record_count, event_count, stream_count, _ = TENANT_ROW.unpack_from(row)
+    frontier = row[TENANT_ROW_SIZE:]
     position = draft.next_position
     offsets = {one.stream: one.first_offset for one in held.targets}
     last_positions: dict[int, int] = {}
@@ -150,6 +154,8 @@ def _append_records(draft: Draft, held: TransactionState) -> None:
             remember(draft, tenant, stream, offsets[stream], position, held.transaction, ids)
         draft.effects.append(AppendRecord(tenant, stream, offsets[stream], position, count, kept.record))
         chain = chain_hash(chain, kept.leaf)
+        frontier = grow(frontier, record_count, kept.leaf)
+        record_count += 1
         offsets[stream] += count
         position += count
         last_positions[stream] = position - 1
@@ -162,7 +168,8 @@ def _append_records(draft: Draft, held: TransactionState) -> None:
                 STREAMS, key, STREAM_ROW.pack(data_class, one.next_offset, created_at, last_positions[one.stream])
             )
     event_count += position - draft.next_position
-    draft.put(TENANTS, owner, TENANT_ROW.pack(chain, record_count + held.records, event_count, stream_count, position))
+    head = TENANT_ROW.pack(chain, record_count, event_count, stream_count, position)
+    draft.put(TENANTS, owner, head + frontier)
     draft.next_position = position
 
 

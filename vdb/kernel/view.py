@@ -64,7 +64,7 @@ class View:
     def tenant_head(self, tenant: TenantId) -> int:
         """The position after the tenant's last one; 0 for a tenant that isn't there."""
         row = self.rows[TENANTS].get(tenant_key(tenant))
-        return 0 if row is None else int(TENANT_ROW.unpack(row)[4])
+        return 0 if row is None else int(TENANT_ROW.unpack_from(row)[4])
 
     def stream(self, tenant: TenantId, stream: StreamId) -> StreamState | None:
         row = self.rows[STREAMS].get(stream_key(tenant, stream))

@@ -30,11 +30,12 @@ from zlib import crc32
 
 from attrs import field, frozen
 
-from vdb.errors import DamagedData, ForeignData, NewerFormat, WireError
+from vdb.errors import DamagedData, ForeignData, NewerFormat, OlderFormat, WireError
 from vdb.wire.snapshot import RowBlock, decode_rows
 
 SLOTS = 1024
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""From 2 on a tenant's row has the frontier of its Merkle tree. It can't be made from a row of version 1."""
 MANIFEST_MAGIC = b"VDBCHECK"
 DATA_MAGIC = b"VDBTABLE"
 DATA_HEADER_SIZE = 64
@@ -158,6 +159,11 @@ def check_start(path: str, data: bytes, magic: bytes, group_hash: bytes, *, grou
         raise ForeignData(f"{path}: expected a file of a VerityDB checkpoint starting with {magic!r}, found {found!r}")
     if version > FORMAT_VERSION:
         raise NewerFormat(f"{path} has format version {version}; this program reads versions up to {FORMAT_VERSION}")
+    if version < FORMAT_VERSION:
+        raise OlderFormat(
+            f"{path} has format version {version}; this program reads {FORMAT_VERSION}: export the data with the "
+            "version of VerityDB that wrote it, and import them"
+        )
     if data[group_at : group_at + 32] != group_hash:
         raise ForeignData(f"{path}: expected a checkpoint of group {group_hash.hex()[:16]}, found another group's")
 
