@@ -21,7 +21,7 @@ from sim.sql.grammar import KINDS as SQL_KINDS
 from sim.sql.shapes import SHAPES as SQL_SHAPES
 from sim.world.entropy import draws
 from sim.world.faults import DiskFaults, NetworkFaults
-from vdb.limits import REPLICAS_MAX, SECTOR_SIZE, Limits
+from vdb.limits import EVENT_IDS_MAX, REPLICAS_MAX, SECTOR_SIZE, Limits
 from vdb.vsr.timing import Timing
 
 SMALL_WORK = ("append", "append_many", "append_exact", "append_empty", "create", "read", "follow", "read_log", "twice")
@@ -336,6 +336,7 @@ def draw_limits(random: Random) -> Limits:
         segment_size=random.choice((1, 4, 16, 256)) * 1024,
         read_bytes_max=SECTOR_SIZE * random.choice((1, 2, 16)),
         open_files_max=random.choice((4, 8, 64)),
+        event_ids_max=EVENT_IDS_MAX,
     )
 
 

@@ -4,6 +4,7 @@ It is fed by the observers' `on_commit`, of every replica and each of its incarn
 - I1, I2, I3, I4, I31: one checksum per op for ever, ops in order, chained, views and timestamps rising;
 - I19, I20, I21: sessions (`SessionTable`), each payload's record once;
 - gap-free offsets and positions, and conditions on offsets, by counting;
+- event ids: what streams remember of them isn't appended again (`EventIds`);
 - transactions: parts in consecutive ops of one view, with nothing between them, closed whole or void (`Parts`);
 - I20, I24: an op gives the same replies on every replica, and in each replay.
 What it collects, `frames`, says what the segments must hold; `keys` are the rows of the key store.
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
+from sim.checkers.event_ids import EventIds
 from sim.checkers.parts import Parts
 from sim.checkers.sessions import Due, SessionTable, refused_as
 from sim.verdict import Verdict
@@ -24,6 +26,7 @@ from vdb.kernel.command import (
     AppendPart,
     CreateStream,
     KeyRow,
+    KnownAppend,
     OpenSession,
     Origin,
     PutKey,
@@ -83,12 +86,14 @@ class Ledger:
     """The op up to which each replica's present incarnation has committed."""
     sessions: SessionTable = field(init=False)
     parts: Parts = field(init=False)
+    event_ids: EventIds = field(init=False)
     _next_offset: dict[Stream, int] = field(factory=dict)
     _place: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
         self.sessions = SessionTable(self.limits.sessions_max)
         self.parts = Parts(self.group, self.verdict)
+        self.event_ids = EventIds(self.group, self.limits.event_ids_max, self.verdict)
 
     def on_start(self, commit: int, replica: int = 0) -> None:
         """A new incarnation starts with the ops up to `commit` already in its state; so it does after a state sync."""
@@ -224,6 +229,9 @@ class Ledger:
         if isinstance(command, VoidTransaction):
             self.parts.on_void(command)
             return
+        if isinstance(command, KnownAppend):
+            self.event_ids.on_known(op, command, reply)
+            return
         if isinstance(command, CreateStream | AppendBatch):
             self.parts.check_closed(op)
         if isinstance(command, CreateStream) and isinstance(reply, StreamCreated):
@@ -274,5 +282,6 @@ class Ledger:
         offset = self._next_offset.get((tenant, stream), 0)
         frame = Frame(*self._place, self.next_position, stream, offset, count, bytes(record), created)
         self.frames.setdefault(tenant, []).append(frame)
+        self.event_ids.on_record(self._place, tenant, stream, offset, self.next_position, frame.record)
         self._next_offset[tenant, stream] = offset + count
         self.next_position += count
