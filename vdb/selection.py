@@ -86,3 +86,17 @@ class EventRecord:
     """16 bytes, or None if the writer gave none."""
     schema_id: int
     data_class: DataClass
+
+
+@frozen(kw_only=True)
+class Selected:
+    """A piece of a read by filter."""
+
+    events: tuple[EventRecord, ...] = field(repr=False)
+    next: int
+    """Where the next piece begins: an offset where the filter names a stream, else a position's number. Backward, the
+    event before it comes first."""
+    head: int
+    """Where the stream or the log ended."""
+    ended: bool
+    """Nothing more fits for now."""

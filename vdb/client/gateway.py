@@ -12,6 +12,7 @@ from typing import Protocol
 from vdb.client.consumer_gateway import ConsumerGateway
 from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import DataClass, GroupId, ReadLevel
 
 
@@ -54,6 +55,21 @@ class Gateway(Protocol):
         level: ReadLevel,
         timeout: float,
     ) -> ReadPage: ...
+
+    async def read_events(
+        self,
+        tenant: int,
+        group: GroupId,
+        wanted: EventFilter,
+        start: EventStart,
+        *,
+        backward: bool,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
+    ) -> Selected:
+        """Some events of a group that fit. Forward, an empty answer at the end waits up to `wait` seconds for one."""
 
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float

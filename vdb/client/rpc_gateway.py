@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from vdb.client import rpc_codec
 from vdb.client.router import Router
 from vdb.client.rpc_consumers import RpcConsumers
+from vdb.client.rpc_events import EventRequest, ask_events
 from vdb.client.rpc_sql import RpcSql, RpcSqlSource
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
@@ -23,6 +24,7 @@ from vdb.client.writer import Writer
 from vdb.errors import CrossGroup, NotPrimary, UnknownStream, UnknownTenant
 from vdb.kernel.command import CLIENT_ID_SIZE, Origin
 from vdb.ports import Entropy
+from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import Consistency, DataClass, GroupId, ReadLevel
 
 _PLACES_MAX = 100_000
@@ -133,6 +135,22 @@ class RpcGateway:
             wait_seconds=wait,
             group=group if level is Consistency.LINEARIZABLE else None,
         )
+
+    async def read_events(
+        self,
+        tenant: int,
+        group: GroupId,
+        wanted: EventFilter,
+        start: EventStart,
+        *,
+        backward: bool,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
+    ) -> Selected:
+        request = EventRequest(tenant=tenant, group=group, wanted=wanted, start=start, backward=backward, level=level)
+        return await ask_events(self._router, request, max_events, wait, timeout)
 
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float

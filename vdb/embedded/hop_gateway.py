@@ -10,6 +10,7 @@ from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
+from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import DataClass, GroupId, ReadLevel
 
 
@@ -81,6 +82,34 @@ class HopGateway:
                 tenant,
                 group,
                 from_position,
+                max_events=max_events,
+                wait=wait,
+                level=level,
+                timeout=timeout,
+            )
+        )
+
+    async def read_events(
+        self,
+        tenant: int,
+        group: GroupId,
+        wanted: EventFilter,
+        start: EventStart,
+        *,
+        backward: bool,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
+    ) -> Selected:
+        return await self._loop.call_async(
+            partial(
+                self._inner.read_events,
+                tenant,
+                group,
+                wanted,
+                start,
+                backward=backward,
                 max_events=max_events,
                 wait=wait,
                 level=level,

@@ -32,6 +32,7 @@ from vdb.node import answers
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
+from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import DataClass, GroupId, Position, ReadLevel
 from vdb.wire.event import decode_batch, encode_batch
 
@@ -103,6 +104,30 @@ class ServiceGateway:
         )
         runs = tuple(_read_run(run, ids_only=False) for run in result.runs)
         return ReadPage(runs=runs, next=result.next_position, head=result.head)
+
+    async def read_events(
+        self,
+        tenant: int,
+        group: GroupId,
+        wanted: EventFilter,
+        start: EventStart,
+        *,
+        backward: bool,
+        max_events: int,
+        wait: float,
+        level: ReadLevel,
+        timeout: float,
+    ) -> Selected:
+        return await self._service.read_events(
+            tenant,
+            group,
+            wanted,
+            start,
+            backward=backward,
+            max_events=max_events,
+            wait_us=int(wait * 1e6),
+            level=level,
+        )
 
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.node.node_service import NodeService
-from vdb.node.selecting import Selected
 from vdb.rpc.server import IncomingCall
+from vdb.selection import Selected
 from vdb.wire.api import read_level
 from vdb.wire.consumer_api import filter_from, record_into, start_from
 

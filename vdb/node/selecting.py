@@ -12,8 +12,6 @@ Rules
 
 from __future__ import annotations
 
-from attrs import field, frozen
-
 from vdb.crypto.record import header_size, schema_of
 from vdb.errors import InvalidArgument, WireError
 from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX
@@ -21,7 +19,7 @@ from vdb.marks import mark
 from vdb.node.event_places import LogPlaces, Places, StreamPlaces, first_at_position, first_at_time
 from vdb.node.reader import GroupReader
 from vdb.node.records import open_frame
-from vdb.selection import EventFilter, EventRecord, EventStart, StartKind
+from vdb.selection import EventFilter, EventRecord, EventStart, Selected, StartKind
 from vdb.storage.event_log import Frame
 from vdb.types import Position, TenantId
 from vdb.wire.event import ENVELOPE_SCHEMA, decode_batch, envelope_type
@@ -32,18 +30,6 @@ SCANS_MAX = 8
 STEP_MIN = 64
 STEP_MAX = 1 << 20
 """Numbers that a backward read goes down at a time."""
-
-
-@frozen(kw_only=True)
-class Selected:
-    """A piece of a read by filter."""
-
-    events: tuple[EventRecord, ...] = field(repr=False)
-    next: int
-    head: int
-    """Where the stream or the log ended."""
-    ended: bool
-    """Nothing more fits for now."""
 
 
 class Selector:

@@ -31,9 +31,9 @@ from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.group import Group
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainSession
-from vdb.node.selecting import Selected, Selector
+from vdb.node.selecting import Selector
 from vdb.node.writes import Failure, Writes
-from vdb.selection import EventFilter, EventStart
+from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel, Region, TenantId, check_tenant_id
 
 T = TypeVar("T")
