@@ -133,7 +133,9 @@ def read_fact(payload: bytes) -> Fact | None:
 
 def told_fact(event: Any) -> tuple[int, str, int, bool]:
     """What an event of one of the classes says: its number, patient, ward, and whether it is poisoned."""
-    return (event.n, event.patient, event.ward, event.poisoned) if isinstance(event, tuple(CLASSES.values())) else _NOT
+    if not isinstance(event, Admitted | Moved | Left):
+        return _NOT
+    return event.n, event.patient, event.ward, event.poisoned
 
 
 _NOT = (-1, "", -1, False)

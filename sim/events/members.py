@@ -222,7 +222,7 @@ class ConsumerLoad:
 
     async def info(self, client: Client) -> ConsumerInfo | None:
         try:
-            found = await consumers_of(client).list(
+            found = await consumers_of(client).infos(
                 TENANT, self.group, self.spec.name, level=Consistency.LINEARIZABLE, timeout=RETRY_SECONDS
             )
         except VerityError as error:
