@@ -442,21 +442,25 @@ class Projector:
     async def _attend(self, building: Serving) -> None:
         """Wait until what is built is whole; then use it, unless it is to wait for a command."""
         with building.attending:
-            try:
-                await self._catch_up(building)
-                building.whole = True
-                building.error = await self._check(building)
-            except ProjectionFailed as error:
-                building.error = str(error)
-            if building.error:
-                mark("projector.build_failed")
-                self._means.warn("projection.build_failed", **self._named(building), reason=building.error)
-            elif self._pointer.hold:
-                self._means.inform("projection.built", **self._named(building))
-            else:
-                async with self._changing:
-                    if self._building is building:
-                        await self._patiently(lambda: self._use(building))
+            await self._finish(building)
+        if building.whole and not building.error and not self._pointer.hold:
+            async with self._changing:
+                if self._building is building:
+                    await self._patiently(lambda: self._use(building))
+
+    async def _finish(self, building: Serving) -> None:
+        """Find out whether it can be used, and say so."""
+        try:
+            await self._catch_up(building)
+            building.whole = True
+            building.error = await self._check(building)
+        except ProjectionFailed as error:
+            building.error = str(error)
+        if building.error:
+            mark("projector.build_failed")
+            self._means.warn("projection.build_failed", **self._named(building), reason=building.error)
+        else:
+            self._means.inform("projection.built", **self._named(building))
 
     async def _catch_up(self, building: Serving) -> None:
         """Return when it is near the end of the log; ProjectionFailed where a handler fails."""
@@ -519,7 +523,8 @@ class Projector:
     async def _replace(self, pointer: Pointer, seen: Mapping[GroupId, int]) -> None:
         """Close the rows in use, and open those that the pointer names; `seen`: as far as others were live."""
         old, self._current = self._current, None
-        self._opened, self._opens = False, trio.Event()
+        if self._opened:
+            self._opened, self._opens = False, trio.Event()
         if old is not None:
             await old.stop()
         self._pointer = pointer
