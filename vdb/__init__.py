@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vdb.dbapi.database import SqlDatabase, open_crud
     from vdb.embedded.database import EmbeddedDatabase, open
     from vdb.errors import DefiniteError, IndefiniteError, VerityError
-    from vdb.events import NewEvent, RecordedEvent, context, event, upcast
+    from vdb.events import NewEvent, RecordedEvent, applies, context, event, upcast
     from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected
     from vdb.limits import Limits
     from vdb.types import Consistency, DataClass, Durability, GroupId, Placement, Position, Region
@@ -75,6 +75,7 @@ __all__ = [
     "TlsConfig",
     "VerityError",
     "__version__",
+    "applies",
     "connect",
     "connect_sync",
     "context",
@@ -101,7 +102,7 @@ _HOMES = {
     "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
     "vdb.embedded.database": ("EmbeddedDatabase", "open"),
     "vdb.errors": ("DefiniteError", "IndefiniteError", "VerityError"),
-    "vdb.events": ("NewEvent", "RecordedEvent", "context", "event", "upcast"),
+    "vdb.events": ("NewEvent", "RecordedEvent", "applies", "context", "event", "upcast"),
     "vdb.kernel.command": ("ANY", "EMPTY", "EXISTS", "Expected"),
     "vdb.limits": ("Limits",),
     "vdb.types": ("Consistency", "DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),

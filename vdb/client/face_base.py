@@ -7,6 +7,7 @@ The public methods are in the parts: `append_face` writes events, `read_face` re
 from __future__ import annotations
 
 from vdb.client.gateway import Gateway
+from vdb.client.snapshots import Snapshots
 from vdb.client.stamps import Stamps
 from vdb.client.values import NodeStatus, check_number, check_text
 from vdb.errors import InvalidArgument
@@ -87,6 +88,8 @@ class FaceBase:
         """Ids and times of new events."""
         self.registry = registry
         """The classes of events."""
+        self.snapshots = Snapshots()
+        """States of aggregates: a cache."""
         self.tenant = check_tenant_id(tenant)
         self.timeout = timeout
         """Seconds that a call may take unless it says otherwise."""

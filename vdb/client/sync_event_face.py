@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
+from vdb.client.aggregates import AnyPlace
 from vdb.client.event_face import EventKind
 from vdb.client.face_base import LINEARIZABLE
 from vdb.client.recorded_events import RecordedEvents
@@ -12,6 +15,8 @@ from vdb.client.sync_base import SyncBase
 from vdb.client.sync_sql import Run
 from vdb.events.recorded import RecordedEvent
 from vdb.types import Consistency, GroupId, Position
+
+T = TypeVar("T")
 
 
 class SyncRecordedEvents:
@@ -80,3 +85,30 @@ class SyncEventFace(SyncBase):
             timeout=timeout,
         )
         return SyncRecordedEvents(events, self._run)
+
+    def aggregate(
+        self,
+        cls: type[T],
+        stream: str,
+        *,
+        at: AnyPlace | None = None,
+        missing_ok: bool = False,
+        ignore_unknown: bool = False,
+        consistency: Consistency | str = LINEARIZABLE,
+        at_least: Position | str | None = None,
+        timeout: float | None = None,
+    ) -> tuple[T, int]:
+        """Fold a stream into an object, and the offset that comes next. See `AsyncFace.aggregate`."""
+        return self._run(
+            partial(
+                self._face.aggregate,
+                cls,
+                stream,
+                at=at,
+                missing_ok=missing_ok,
+                ignore_unknown=ignore_unknown,
+                consistency=consistency,
+                at_least=at_least,
+                timeout=timeout,
+            )
+        )

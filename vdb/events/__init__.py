@@ -12,6 +12,7 @@ default, `recorded` the one way from what a log holds to an event, `folding` the
 """
 
 from vdb.events.event_context import context
+from vdb.events.folding import applies
 from vdb.events.new_event import NewEvent
 from vdb.events.recorded import RecordedEvent, record_from
 from vdb.events.registry import (
@@ -30,6 +31,7 @@ __all__ = [
     "EventType",
     "NewEvent",
     "RecordedEvent",
+    "applies",
     "context",
     "decode_event",
     "encode_event",

@@ -215,15 +215,18 @@ class EventRegistry:
             value = _plain.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise InvalidEvent(f"event {name!r} version {version}: its body isn't JSON") from None
-        while (step := steps.get(version)) is not None:
-            value = _stepped(name, version, step, value)
-            version += 1
+        version, value = _through(steps, name, version, value)
         try:
             return version, _encoder.encode(value)
         except (TypeError, ValueError, OverflowError, msgspec.MsgspecError):
             raise InvalidEvent(
                 f"event {name!r}: its upcaster to version {version} made what can't be carried as JSON"
             ) from None
+
+    def upcast_value(self, name: str, version: int, value: Any) -> Any:
+        """A body that is decoded to plain JSON values already, upcast as `decode_body` does; it may be changed."""
+        steps = self._upcasters.get(name)
+        return value if steps is None or version not in steps else _through(steps, name, version, value)[1]
 
     def _decode(self, entry: EventType, body: Buffer) -> Any:
         try:
@@ -248,6 +251,14 @@ def _same(one: Any, other: Any) -> bool:
         return False
     code, other_code = getattr(one, "__code__", None), getattr(other, "__code__", None)
     return code is None or other_code is None or code.co_firstlineno == other_code.co_firstlineno
+
+
+def _through(steps: dict[int, Upcaster], name: str, version: int, value: Any) -> tuple[int, Any]:
+    """The version that there is a way to, and the value as it has it."""
+    while (step := steps.get(version)) is not None:
+        value = _stepped(name, version, step, value)
+        version += 1
+    return version, value
 
 
 def _stepped(name: str, version: int, step: Upcaster, value: Any) -> dict[str, Any]:
