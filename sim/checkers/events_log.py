@@ -86,7 +86,8 @@ def check_appends(verdict: Verdict, log: EventsLog, deeds: Deeds) -> None:
             "E1", all(found) or not any(found), f"{name} is in the log in part: {[bool(one) for one in found]}"
         )
         if deed.fate is Fate.REFUSED:
-            verdict.check("E1", not any(found), f"{name} was refused ({deed.refusal}), and is in the log")
+            there = any(found) and not deed.came_again
+            verdict.check("E1", not there, f"{name} was refused ({deed.refusal}), and is in the log")
         if deed.fate is not Fate.DONE:
             continue
         for stream, part in deed.parts.items():

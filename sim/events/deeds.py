@@ -45,22 +45,53 @@ class Appending(Deed):
     offsets: dict[str, int] = field(factory=dict)
     position: int = -1
     """The log's next position after it."""
+    came_again: bool = False
+    """Whether another client sent it, too."""
+
+
+@define(eq=False, kw_only=True)
+class Resending(Deed):
+    """Events of earlier appends, sent by a client of its own."""
+
+    of: tuple[Appending, ...]
+    parts: dict[str, tuple[Fact, ...]]
+    whole: bool
+    """Whether they are those of one append, as it was."""
+    offsets: dict[str, int] = field(factory=dict)
+    position: int = -1
+
+
+@frozen(kw_only=True)
+class Seen:
+    """One event as a read gave it. `told` is what the event itself says (`sim.events.kinds.told_fact`)."""
+
+    position: int
+    stream: str
+    offset: int
+    time: int
+    event_id: bytes
+    actor: str
+    subject: str
+    told: tuple[int, str, int, bool]
 
 
 @define(eq=False, kw_only=True)
 class Reading(Deed):
-    """Events asked for by a filter. `start` and `end` are positions: it saw all that fits in [start, end)."""
+    """Events asked for by a filter: of one stream, or of all with these prefixes; of these types, or all."""
 
     stream: str = ""
     prefixes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     backward: bool = False
-    start: int = 0
-    end: int = -1
-    whole: bool = False
-    """Whether it went on to where nothing more was: then it holds all that was acknowledged when it began."""
-    seen: list[tuple[int, str, int, int]] = field(factory=list)
-    """(position, stream, offset, number of the fact)"""
+    start: str = ""
+    """'offset', 'position' or 'time', of `place`; '' is the edge."""
+    place: int = 0
+    most: int = 0
+    """0: all."""
+    follows: bool = False
+    stale: bool = False
+    """Whether it takes what the node has."""
+    seen: list[Seen] = field(factory=list)
 
 
 @define(eq=False, kw_only=True)
@@ -186,6 +217,7 @@ class Deeds:
     """All of a run."""
 
     appends: list[Appending] = field(factory=list)
+    resent: list[Resending] = field(factory=list)
     reads: list[Reading] = field(factory=list)
     rows: list[RowsRead] = field(factory=list)
     consumers: dict[str, ConsumerDeeds] = field(factory=dict)

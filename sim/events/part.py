@@ -11,6 +11,8 @@ from sim.checkers.consumer_deeds import ConsumerJudge
 from sim.checkers.contents import Contents
 from sim.checkers.events_log import EventsLog, check_appends
 from sim.checkers.events_projected import check_file, check_rows
+from sim.checkers.events_reads import ReadsJudge
+from sim.checkers.events_resent import check_resent
 from sim.cluster import Cluster
 from sim.events.deeds import ConsumerSpec
 from sim.events.load import TENANT, EventsLoad
@@ -117,6 +119,8 @@ class EventsPart:
             return
         self.log.catch_up()
         check_appends(self.verdict, self.log, self.load.deeds)
+        check_resent(self.verdict, self.log, self.load.deeds)
+        ReadsJudge(self.verdict, self.log, self.load.deeds).check()
         for read in self.load.deeds.rows:
             if read.position >= 0:
                 check_rows(self.verdict, "P2", self.log, read.position, read.rows, f"what {read.who} was given")

@@ -11,6 +11,8 @@ from sim.events.deeds import Appending, RowsRead
 from sim.events.kinds import Fact, runs_of
 from sim.events.load import RETRY_SECONDS, TENANT, EventsLoad
 from sim.events.projecting import NAME, TABLE
+from sim.events.readers import Reader
+from sim.events.resending import send_again
 from vdb.client.client import Client
 from vdb.client.stream_events import StreamEvents
 from vdb.client.values import StreamAppend
@@ -63,7 +65,12 @@ class Writer:
     async def _do(self, client: Client) -> None:
         mix = self.load.options.events_mix
         kind = self.random.choices(list(mix), list(mix.values()))[0]
-        await {"append": self._append, "rows": self._read_rows}[kind](client)
+        if kind == "again":
+            await send_again(self.load, self.random, self.who)
+        else:
+            reader = Reader(self.load, self.who, self.random)
+        acts = {"append": self._append, "rows": self._read_rows, "read": reader.read, "follow": reader.follow}
+        await acts[kind](client)
 
     async def _append(self, client: Client) -> None:
         load, random = self.load, self.random
