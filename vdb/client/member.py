@@ -80,6 +80,8 @@ class Member:
         self._entered = True
         info = await self.consumer.info()
         self._ack_seconds = info.settings.ack_us / 1e6
+        if info.settings.max_deliver == 1:
+            self._prefetch = 0  # what nobody has seen yet when the member leaves would have had its one delivery
         if self._id:
             await self.consumer.line(self._id, self._ack_seconds).leave(self.consumer.seconds(None))
         self._line = self.consumer.line(self._id, self._ack_seconds)

@@ -106,7 +106,10 @@ class FakeConsumers:
             self.events.append((payload, ENVELOPE_SCHEMA))
 
     def add_unknown(self, type_name: str) -> None:
-        envelope = EventEnvelope(event_id=b"u" * 16, type=type_name, time=7, body=b"{}")
+        self.add_body(type_name, 1, b"{}")
+
+    def add_body(self, type_name: str, version: int, body: bytes) -> None:
+        envelope = EventEnvelope(event_id=b"u" * 16, type=type_name, version=version, time=7, body=body)
         self.events.append((encode_envelope(envelope), ENVELOPE_SCHEMA))
 
     def add_opaque(self, payload: bytes) -> None:
