@@ -56,6 +56,8 @@ class EventsLoad:
     """The largest next offset of each stream that a client was told."""
     positions: list[int] = field(factory=list)
     """Next positions of appends, as they were told."""
+    times: dict[int, int] = field(factory=dict)
+    """When events were appended, by their positions, as readers were told."""
     writing: int = 0
     """Clients that may still append."""
 

@@ -67,8 +67,8 @@ class Writer:
         kind = self.random.choices(list(mix), list(mix.values()))[0]
         if kind == "again":
             await send_again(self.load, self.random, self.who)
-        else:
-            reader = Reader(self.load, self.who, self.random)
+            return
+        reader = Reader(self.load, self.who, self.random)
         acts = {"append": self._append, "rows": self._read_rows, "read": reader.read, "follow": reader.follow}
         await acts[kind](client)
 

@@ -1,0 +1,123 @@
+"""Reads by filter, against the log.
+
+E2  what a read saw is the log's events that fit, from its place on, one after the other: none is left out, none comes
+    twice, each as it was appended, whatever version it was written in
+E3  a linearizable read that went to the end saw all that fits and had been acknowledged when it began
+E4  an event has one time, whoever reads it, and reads from a time begin with the first event that isn't older
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define, field
+
+from sim.checkers.events_log import EventsLog, LoggedFact
+from sim.events.deeds import Deeds, Fate, Reading, Seen
+from sim.verdict import Verdict
+
+
+@define
+class ReadsJudge:
+    """Looks at all reads of a run, at its end."""
+
+    verdict: Verdict
+    log: EventsLog
+    deeds: Deeds
+    _times: dict[int, int] = field(factory=dict)
+
+    def check(self) -> None:
+        for read in self.deeds.reads:
+            for seen in read.seen:
+                known = self._times.setdefault(seen.position, seen.time)
+                self._check("E4", read, known == seen.time, f"{seen.position} is of {known} and of {seen.time}")
+        for read in self.deeds.reads:
+            if read.fate is not Fate.REFUSED:
+                self._check_read(read)
+
+    def _check_read(self, read: Reading) -> None:
+        fitting = [one for one in self.log.events if _fits(read, one)]
+        if read.backward:
+            fitting.reverse()
+        begin = self._begin(read, fitting)
+        due = fitting[begin : begin + len(read.seen)]
+        for one, seen in zip(due, read.seen, strict=False):
+            self._check("E2", read, _is(one, seen), f"it saw {seen}, where the log has {one}")
+        self._check("E2", read, len(due) == len(read.seen), f"it saw {len(read.seen)} events, {len(due)} fit")
+        went_on = read.fate is Fate.DONE and not read.follows and not (read.most and len(read.seen) >= read.most)
+        if not went_on:
+            return
+        missing = fitting[begin + len(read.seen) :]
+        acknowledged = 0 if read.stale else self._acknowledged(read)
+        late = [one for one in missing if read.backward or one.position < acknowledged]
+        self._check("E3", read, not late, f"it ended after {len(read.seen)} events, and left out {late and late[0]}")
+
+    def _begin(self, read: Reading, fitting: list[LoggedFact]) -> int:
+        """Where in what fits it must begin; a backward read from the end may begin where the log ended then."""
+        if read.start == "offset":
+            return _first(fitting, lambda one: (one.offset < read.place) == read.backward)
+        if read.start == "position":
+            return _first(fitting, lambda one: (one.position < read.place) == read.backward)
+        if not read.seen:
+            return len(fitting) if read.backward or read.start == "time" else 0
+        first = _first(fitting, lambda one: one.position == read.seen[0].position)
+        if read.start == "time":
+            self._check_time(read, fitting, first)
+        elif read.backward:
+            acknowledged = 0 if read.stale else self._acknowledged(read)
+            newer = [one for one in fitting[:first] if one.position < acknowledged]
+            self._check(
+                "E3", read, not newer, f"it began before {newer and newer[0]}, acknowledged before it was asked"
+            )
+        return first if read.backward or read.start == "time" else 0
+
+    def _check_time(self, read: Reading, fitting: list[LoggedFact], first: int) -> None:
+        """Of those whose times are known: those before the first one seen don't belong to the read."""
+        for one in fitting[:first]:
+            time = self._times.get(one.position)
+            if time is None or (read.backward and one.position > read.seen[0].position and time >= read.place):
+                continue
+            self._check(
+                "E4",
+                read,
+                (time < read.place) != read.backward,
+                f"it began with {read.seen[0].position} and left out {one.position}, of {time}",
+            )
+        time = self._times[read.seen[0].position]
+        self._check("E4", read, (time < read.place) == read.backward, f"it began with an event of {time}")
+
+    def _acknowledged(self, read: Reading) -> int:
+        """The log's next position after what was acknowledged before the read was asked for."""
+        return max((one.position for one in self.deeds.appends if one.told < read.asked), default=0)
+
+    def _check(self, invariant: str, read: Reading, holds: bool, message: str) -> None:
+        if holds:
+            self.verdict.check(invariant, True, "")
+            return
+        self.verdict.check(
+            invariant,
+            False,
+            f"the read of {read.who} at {read.asked} ({'backward' if read.backward else 'forward'} from "
+            f"{read.start or 'the edge'} {read.place} of {read.stream or read.prefixes} {read.types}, at most "
+            f"{read.most}): {message}",
+        )
+
+
+def _fits(read: Reading, one: LoggedFact) -> bool:
+    return (
+        (not read.stream or one.stream == read.stream)
+        and (not read.prefixes or one.stream.startswith(read.prefixes))
+        and (not read.types or one.fact.type in read.types)
+    )
+
+
+def _is(one: LoggedFact, seen: Seen) -> bool:
+    fact = one.fact
+    return (seen.position, seen.stream, seen.offset, seen.event_id, seen.actor, seen.subject, seen.told) == (
+        one.position, one.stream, one.offset, fact.event_id, fact.by, fact.patient,
+        (fact.number, fact.patient, fact.ward, fact.poisoned),
+    )  # fmt: skip
+
+
+def _first(events: list[LoggedFact], holds: Callable[[LoggedFact], bool]) -> int:
+    return next((at for at, one in enumerate(events) if holds(one)), len(events))
