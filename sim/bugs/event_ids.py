@@ -1,0 +1,57 @@
+"""Planted bugs of appends that come again, known by the ids of their events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.bugs.patch import Bug, Replacement
+
+_AGAIN = {
+    "sql": False, "events": True, "events_deeds": 100, "requests": 60, "clients": 2, "beyond_repair": False,
+    "events_mix": {"append": 5, "rows": 0, "again": 5},
+}  # fmt: skip
+"""Nearly all that clients do is to append, and to append again."""
+
+
+def conditions_before_ids() -> tuple[Replacement, ...]:
+    from vdb.kernel.predict import check_append
+    from vdb.kernel.reply import Refusal
+    from vdb.node.preparer import Preparer, refused_append
+
+    def make(append: Any) -> Any:
+        def check_first(self: Any, batch: Any, request: Any) -> Any:
+            wanted = [
+                (self.stream_id(batch.view, request.tenant, one.stream), one.expected, one.count)
+                for one in request.appends
+            ]
+            if not isinstance(check_append(batch.view, request.tenant, wanted), Refusal):
+                return append(self, batch, request)
+            counts = [[run.count for run in one.runs] for one in request.appends]
+            refused = [(*one[:2], some) for one, some in zip(wanted, counts, strict=True)]
+            return refused_append(request.tenant, refused)
+
+        return check_first
+
+    return (Replacement(Preparer, "_append", make),)
+
+
+def only_the_last_is_remembered() -> tuple[Replacement, ...]:
+    from vdb.kernel import streams
+
+    def make(remember: Any) -> Any:
+        def remember_one(draft: Any, *place: Any) -> None:
+            kept, draft.event_ids_max = draft.event_ids_max, 1
+            remember(draft, *place)
+            draft.event_ids_max = kept
+
+        return remember_one
+
+    return (Replacement(streams, "remember", make),)
+
+
+EVENT_ID_BUGS: tuple[Bug, ...] = (
+    Bug(id="d1", what="conditions are looked at before event ids", expected=("E6",),
+        replacements=conditions_before_ids, overrides=_AGAIN),
+    Bug(id="d2", what="a stream remembers the id of its last event alone", expected=("event-ids", "E1"),
+        replacements=only_the_last_is_remembered, overrides=_AGAIN),
+)  # fmt: skip
