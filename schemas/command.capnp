@@ -19,6 +19,12 @@ struct Request {
     voidTransaction @9 :UInt64;   # the transaction
     reconfigure @10 :Reconfigure;
     knownAppend @11 :KnownAppend;
+    createConsumer @12 :CreateConsumer;
+    consumerFetch @13 :ConsumerFetch;
+    consumerSettle @14 :ConsumerSettle;
+    consumerLeave @15 :ConsumerLeave;
+    deleteConsumer @16 :DeleteConsumer;
+    settleLetters @17 :SettleLetters;
   }
 }
 
@@ -106,4 +112,57 @@ struct Member {
   peerAddress @2 :Text;    # host:port
   address @3 :Text;
   diskId @4 :Data;         # 16 bytes
+}
+
+# Consumer groups. `lookup` is 32 bytes, a member's id 16; packed lists are specified in vdb/wire/consumer_command.py.
+
+struct CreateConsumer {
+  tenant @0 :UInt64;
+  lookup @1 :Data;
+  ackMicros @2 :UInt64;
+  inFlightMax @3 :UInt32;
+  memberInFlightMax @4 :UInt32;
+  orderedBy @5 :UInt8;
+  maxDeliver @6 :UInt32;
+  backoffMicros @7 :UInt64;
+  backoffMaxMicros @8 :UInt64;
+  start @9 :UInt64;
+  fingerprint @10 :Data;   # 32 bytes
+  sealed @11 :Data;
+}
+
+struct ConsumerFetch {
+  tenant @0 :UInt64;
+  lookup @1 :Data;
+  member @2 :Data;
+  countMax @3 :UInt32;
+  scannedFrom @4 :UInt64;
+  scannedTo @5 :UInt64;
+  candidates @6 :Data;     # packed
+}
+
+struct ConsumerSettle {
+  tenant @0 :UInt64;
+  lookup @1 :Data;
+  member @2 :Data;
+  settlements @3 :Data;    # packed
+  reasons @4 :List(Data);  # one each, or none at all
+}
+
+struct ConsumerLeave {
+  tenant @0 :UInt64;
+  lookup @1 :Data;
+  member @2 :Data;
+}
+
+struct DeleteConsumer {
+  tenant @0 :UInt64;
+  lookup @1 :Data;
+}
+
+struct SettleLetters {
+  tenant @0 :UInt64;
+  lookup @1 :Data;
+  positions @2 :Data;      # packed
+  drop @3 :Bool;
 }

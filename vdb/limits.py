@@ -53,6 +53,16 @@ EVENT_IDS_REMEMBERED = 64
 """Of each stream, unless the limits say otherwise."""
 EVENT_IDS_MAX = 1024
 """They are one row of the state, which is written anew by each append that brings one."""
+CONSUMERS_MAX = 10_000
+"""Consumer groups that a group of nodes holds."""
+CONSUMER_IN_FLIGHT_MAX = 10_000
+"""Deliveries without an answer of one consumer group."""
+CONSUMER_NAME_BYTES_MAX = 512
+CONSUMER_REASON_BYTES_MAX = 1024
+DELIVERIES_PER_FETCH_MAX = 1000
+SETTLEMENTS_PER_REQUEST_MAX = 1000
+LETTERS_PER_REQUEST_MAX = 10_000
+"""Dead letters that one request delivers anew or drops."""
 SQL_SESSIONS_MAX = 256
 """Sessions of SQL databases that clients have open on a node at once."""
 SQL_STATEMENT_BYTES_MAX = 1_000_000

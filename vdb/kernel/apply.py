@@ -28,6 +28,8 @@ from vdb.kernel.command import (
     Request,
     VoidTransaction,
 )
+from vdb.kernel.consumer_command import ConsumerCommand
+from vdb.kernel.consumers import consumer
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
 from vdb.kernel.event_ids import answer_known
@@ -82,6 +84,8 @@ def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply
         return put_key(draft, command.row)
     if isinstance(command, AppendPart):
         return append_part(draft, origin, command)
+    if isinstance(command, ConsumerCommand):
+        return consumer(draft, command)
     if isinstance(command, KnownAppend):
         return answer_known(draft, command)
     if isinstance(command, VoidTransaction):

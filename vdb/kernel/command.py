@@ -11,6 +11,7 @@ from enum import IntEnum
 from attrs import field, frozen
 
 from vdb.errors import RefusalCode
+from vdb.kernel.consumer_command import ConsumerCommand
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.values import fast_frozen
 
@@ -236,6 +237,7 @@ Command = (
     CreateStream
     | AppendBatch
     | KnownAppend
+    | ConsumerCommand
     | AppendPart
     | VoidTransaction
     | OpenSession

@@ -49,4 +49,12 @@ class ChangeMembers:
     epoch: int
 
 
-Effect = AppendRecord | WakeProjection | StoreKey | EvictSession | ChangeMembers
+@fast_frozen
+class WakeConsumer:
+    """A consumer group may have something to hand out, or has ended."""
+
+    tenant: TenantId
+    lookup: bytes = field(repr=False)
+
+
+Effect = AppendRecord | WakeProjection | StoreKey | EvictSession | ChangeMembers | WakeConsumer

@@ -65,6 +65,45 @@ class Reconfigured:
     epoch: int
 
 
+Delivery = tuple[int, int]
+"""Position and attempt, from 1."""
+
+
+@frozen
+class ConsumerCreated:
+    created: bool
+    """False when it was there already, with the same settings."""
+
+
+@fast_frozen
+class ConsumerFetched:
+    deadline: int
+    """Of all deliveries. Microseconds UTC."""
+    deliveries: tuple[Delivery, ...]
+
+
+@fast_frozen
+class ConsumerSettled:
+    late: tuple[int, ...]
+    """Positions that weren't the member's in this attempt (any more), as they were asked for."""
+
+
+@frozen
+class ConsumerLeft:
+    returned: int
+    """Deliveries that the member gave back."""
+
+
+@frozen
+class ConsumerDeleted:
+    deleted: bool
+
+
+@frozen
+class LettersSettled:
+    count: int
+
+
 @frozen
 class Refusal:
     """A business refusal: a value, the same on every replica. The message names what was expected and found."""
@@ -73,4 +112,5 @@ class Refusal:
     message: str
 
 
-Reply = StreamCreated | Appended | PartKept | Voided | SessionOpened | KeyPut | Reconfigured | Refusal
+ConsumerReply = ConsumerCreated | ConsumerFetched | ConsumerSettled | ConsumerLeft | ConsumerDeleted | LettersSettled
+Reply = StreamCreated | Appended | PartKept | Voided | SessionOpened | KeyPut | Reconfigured | ConsumerReply | Refusal

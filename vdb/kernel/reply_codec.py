@@ -10,6 +10,7 @@ Layout (big-endian): tag u8, then
     6 PartKept        transaction u64, number u32
     7 Voided          transaction u64
     8 Reconfigured    epoch u64
+    9 to 14           replies of consumer groups (`vdb.kernel.consumer_reply_codec`)
 
 Only the state's own rows are decoded here, which were encoded here: a malformed one is a broken invariant.
 """
@@ -20,9 +21,11 @@ import struct
 from typing import assert_never
 
 from vdb.errors import RefusalCode
+from vdb.kernel.consumer_reply_codec import decode_consumer_reply, encode_consumer_reply
 from vdb.kernel.reply import (
     Appended,
     AppendedStream,
+    ConsumerReply,
     KeyPut,
     PartKept,
     Reconfigured,
@@ -64,6 +67,8 @@ def encode_reply(reply: Reply) -> bytes:
         return _VOID.pack(_VOIDED, reply.transaction)
     if isinstance(reply, Reconfigured):
         return _EPOCH.pack(_RECONFIGURED, reply.epoch)
+    if isinstance(reply, ConsumerReply):
+        return encode_consumer_reply(reply)
     assert_never(reply)
 
 
@@ -107,6 +112,8 @@ def decode_reply(data: bytes) -> Reply:
         return Voided(_VOID.unpack(data)[1])
     if tag == _RECONFIGURED:
         return Reconfigured(_EPOCH.unpack(data)[1])
-    assert tag == _REFUSAL, f"a stored reply has a tag from 1 to 8; found {tag}"
+    if tag > _RECONFIGURED:
+        return decode_consumer_reply(data)
+    assert tag == _REFUSAL, f"a stored reply has a tag from 1 on; found {tag}"
     end = 2 + data[1]
     return Refusal(RefusalCode(data[2:end].decode("ascii")), data[end:].decode())

@@ -13,6 +13,7 @@ Invariants
 - Each row of STREAM_NAMES names a row of STREAMS, each row of STREAMS a tenant; CLIENTS and SESSIONS are one to one.
 - TRANSACTIONS has one row at most, and PARTS the rows that it counts.
 - MEMBERS has rows of voters and learners of the current configuration alone.
+- CONSUMERS and CONSUMER_WORK have the same keys. Each row of DEAD_LETTERS belongs to one of theirs, which counts it.
 - Each row of EVENT_IDS belongs to a row of STREAMS, and holds at most `event_ids_max` ids.
 
 `changed` holds the rows set or removed since the last `take_changed`. It travels with the state, so that it forks
@@ -40,7 +41,9 @@ from vdb.kernel.rows import (
 from vdb.kernel.streamid import first_session, stream_id
 from vdb.kernel.tables import (
     CONFIGURATION,
+    CONSUMERS,
     CURRENT_CONFIGURATION,
+    DEAD_LETTERS,
     MEMBERS,
     META_LAST_TIMESTAMP,
     META_NEXT_POSITION,
@@ -50,6 +53,9 @@ from vdb.kernel.tables import (
     TENANTS,
     U64,
     Table,
+    consumer_key,
+    letter_of,
+    tenant_key,
 )
 from vdb.kernel.view import View
 from vdb.limits import EVENT_IDS_REMEMBERED
@@ -167,6 +173,16 @@ class State(View):
         """All keys: tenant keys first, since they wrap the others, then by dek_id."""
         rows = [unpack_key(dek_id, row) for dek_id, row in self.rows[Table.KEYS].items()]
         yield from sorted(rows, key=lambda row: (row.scope is not KeyScope.TENANT, row.dek_id))
+
+    def consumers(self, tenant: TenantId) -> list[bytes]:
+        """Lookups of a tenant's consumer groups, in order."""
+        owner = tenant_key(tenant)
+        return sorted(key[len(owner) :] for key in self.rows[CONSUMERS] if key.startswith(owner))
+
+    def dead_letters(self, tenant: TenantId, lookup: bytes) -> list[int]:
+        """Positions of a consumer group's dead letters, in order. The cost follows those of all groups."""
+        key = consumer_key(tenant, lookup)
+        return sorted(letter_of(row) for row in self.rows[DEAD_LETTERS] if row.startswith(key))
 
     def membership(self) -> Membership:
         """The configuration that the last reconfiguration made; FOUNDING before the first."""

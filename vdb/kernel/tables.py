@@ -19,6 +19,9 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | CONFIGURATION | "current"                   | `Membership`; no row while the founding one holds       |
 | MEMBERS      | node u8                      | `MemberRow`: of members whose row a reconfiguration put |
 | EVENT_IDS    | tenant u64, stream u64       | ids of the stream's last events (`vdb.kernel.event_ids`) |
+| CONSUMERS    | tenant u64, lookup 32        | `ConsumerRow`: what a consumer group is                 |
+| CONSUMER_WORK | the same                    | `Work`: where it stands                                 |
+| DEAD_LETTERS | the same, position u64       | `DeadLetter`                                            |
 """
 
 from __future__ import annotations
@@ -44,6 +47,9 @@ class Table(IntEnum):
     CONFIGURATION = 10
     MEMBERS = 11
     EVENT_IDS = 12
+    CONSUMERS = 13
+    CONSUMER_WORK = 14
+    DEAD_LETTERS = 15
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
@@ -59,6 +65,9 @@ PARTS: Final = Table.PARTS
 CONFIGURATION: Final = Table.CONFIGURATION
 MEMBERS: Final = Table.MEMBERS
 EVENT_IDS: Final = Table.EVENT_IDS
+CONSUMERS: Final = Table.CONSUMERS
+CONSUMER_WORK: Final = Table.CONSUMER_WORK
+DEAD_LETTERS: Final = Table.DEAD_LETTERS
 
 ROW_TABLES: tuple[Table, ...] = (
     TENANTS,
@@ -73,6 +82,9 @@ ROW_TABLES: tuple[Table, ...] = (
     CONFIGURATION,
     MEMBERS,
     EVENT_IDS,
+    CONSUMERS,
+    CONSUMER_WORK,
+    DEAD_LETTERS,
 )
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 
@@ -102,6 +114,19 @@ stream_key = _TWO_U64.pack
 
 def stream_name_key(tenant: int, lookup: bytes) -> bytes:
     return U64.pack(tenant) + lookup
+
+
+consumer_key = stream_name_key
+"""(tenant, lookup)"""
+
+
+def letter_key(consumer: bytes, position: int) -> bytes:
+    return consumer + U64.pack(position)
+
+
+def letter_of(key: bytes) -> int:
+    """The position in a dead letter's key."""
+    return int.from_bytes(key[-U64.size :], "big")
 
 
 def reply_key(session: int, number: int) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vdb.kernel.command import KeyRow
+from vdb.kernel.consumer_rows import ConsumerRow, DeadLetter, Work, unpack_consumer, unpack_letter, unpack_work
 from vdb.kernel.rows import (
     TENANT_ROW,
     SessionState,
@@ -21,12 +22,17 @@ from vdb.kernel.rows import (
     unpack_tenant,
 )
 from vdb.kernel.tables import (
+    CONSUMER_WORK,
+    CONSUMERS,
+    DEAD_LETTERS,
     KEYS,
     SESSIONS,
     STREAM_NAMES,
     STREAMS,
     TENANTS,
     U64,
+    consumer_key,
+    letter_key,
     session_key,
     stream_key,
     stream_name_key,
@@ -86,6 +92,19 @@ class View:
     def session(self, session: int) -> SessionState | None:
         row = self.rows[SESSIONS].get(session_key(session))
         return None if row is None else unpack_session(session, row)
+
+    def consumer(self, tenant: TenantId, lookup: bytes) -> ConsumerRow | None:
+        """The consumer group whose name has this HMAC (32 bytes)."""
+        row = self.rows[CONSUMERS].get(consumer_key(tenant, lookup))
+        return None if row is None else unpack_consumer(row)
+
+    def work(self, tenant: TenantId, lookup: bytes) -> Work:
+        """Where a consumer group stands that there is."""
+        return unpack_work(self.rows[CONSUMER_WORK][consumer_key(tenant, lookup)])
+
+    def dead_letter(self, tenant: TenantId, lookup: bytes, position: int) -> DeadLetter:
+        """One that there is."""
+        return unpack_letter(position, self.rows[DEAD_LETTERS][letter_key(consumer_key(tenant, lookup), position)])
 
     def key(self, dek_id: bytes) -> KeyRow | None:
         row = self.rows[KEYS].get(dek_id)

@@ -20,7 +20,7 @@ import trio
 from attrs import frozen
 
 from vdb.crypto.keyring import Keyring
-from vdb.kernel.effect import AppendRecord, ChangeMembers, Effect, EvictSession, StoreKey, WakeProjection
+from vdb.kernel.effect import AppendRecord, ChangeMembers, Effect, EvictSession, StoreKey, WakeConsumer, WakeProjection
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
@@ -162,6 +162,8 @@ class Executor:
                 self._sinks.signals.notify(effect.tenant)
             case StoreKey():
                 self._sinks.keyring.add(effect.row)
+            case WakeConsumer():
+                self._sinks.signals.notify_consumer(effect.tenant, effect.lookup)
             case EvictSession():
                 mark("group.session_evicted")
             case ChangeMembers():

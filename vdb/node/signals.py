@@ -14,6 +14,7 @@ class Signals:
 
     def __init__(self) -> None:
         self._tenants: dict[TenantId, trio.Event] = {}
+        self._consumers: dict[tuple[TenantId, bytes], trio.Event] = {}
         self.on_notify: Callable[[TenantId], None] | None = None
         """Called at each notification, synchronously; it must not wait."""
 
@@ -36,6 +37,16 @@ class Signals:
     def next(self, tenant: TenantId) -> trio.Event:
         """The event of this tenant's next append. Take it before looking at the log, or an append may be missed."""
         return self._tenants.setdefault(tenant, trio.Event())
+
+    def notify_consumer(self, tenant: TenantId, lookup: bytes) -> None:
+        """Wake all who wait for this consumer group: an answer came, or it has ended."""
+        event = self._consumers.pop((tenant, lookup), None)
+        if event is not None:
+            event.set()
+
+    def next_of_consumer(self, tenant: TenantId, lookup: bytes) -> trio.Event:
+        """The event of the next change that may let this consumer group hand something out, appends apart."""
+        return self._consumers.setdefault((tenant, lookup), trio.Event())
 
 
 class Progress:

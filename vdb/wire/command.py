@@ -38,9 +38,11 @@ from vdb.kernel.command import (
     StreamAppend,
     VoidTransaction,
 )
+from vdb.kernel.consumer_command import ConsumerCommand
 from vdb.limits import EVENT_ID_SIZE, RECORD_SIZE_MAX
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.wire import schema
+from vdb.wire.consumer_command import CONSUMER_DECODERS, encode_consumer
 
 _BODY = schema.command.PrepareBody
 _WORD = 8
@@ -102,6 +104,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         builder.openSession = None
     elif isinstance(command, Reconfigure):
         _encode_reconfigure(builder.init("reconfigure"), command)
+    elif isinstance(command, ConsumerCommand):
+        encode_consumer(builder, command)
     else:
         assert_never(command)
 
@@ -326,4 +330,5 @@ _DECODERS = {
     "reconfigure": _decode_reconfigure,
     "reject": _decode_reject,
     "voidTransaction": _decode_void,
+    **CONSUMER_DECODERS,
 }
