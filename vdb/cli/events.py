@@ -18,6 +18,7 @@ from vdb.client.client import Client
 from vdb.client.follow import EventIterator
 from vdb.client.values import Event, Published
 from vdb.errors import ConfigError, VerityError, WireError
+from vdb.selection import EventRecord
 from vdb.types import Position
 from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
 
@@ -182,7 +183,7 @@ def _print_event(event: Event, as_json: bool) -> None:
     print_text(f"{visible(event.stream)}\t{event.offset}\t{time_text(event.time)}\t{visible(text)}")
 
 
-def event_as_json(event: Event) -> dict[str, Any]:
+def event_as_json(event: Event | EventRecord) -> dict[str, Any]:
     """An event as the object that commands print.
 
     Its content is in `event` (typed events), in `payload` (text), or in `payload_base64` (other bytes).

@@ -25,6 +25,8 @@ _COMMANDS = (
     ("stream", "vdb.cli.stream:app", "Create, list and show streams."),
     ("publish", "vdb.cli.events:publish", "Append events to a stream."),
     ("read", "vdb.cli.events:read", "Read a stream, or a group's log."),
+    ("consume", "vdb.cli.consume:consume", "Take deliveries of a consumer group."),
+    ("consumer", "vdb.cli.consumer:app", "Create, list and show consumer groups, and settle their dead letters."),
     ("status", "vdb.cli.status:status", "Show a node or a cluster, its groups and its projections."),
     ("cluster", "vdb.cli.cluster:app", "Set up a cluster, and change its members."),
     ("sql", "vdb.cli.sql.command:sql", "Run SQL on a database, or talk with it."),

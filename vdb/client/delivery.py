@@ -16,6 +16,7 @@ from vdb.client.values import check_text
 from vdb.consumers import Delivered, Settlement, Verdict
 from vdb.errors import InvalidArgument, InvalidEvent, UnknownEventType, WireError
 from vdb.events import RecordedEvent, record_from
+from vdb.selection import EventRecord
 from vdb.types import Position
 
 OWN_BACKOFF = -1
@@ -84,6 +85,11 @@ class Delivery:
     def event(self) -> Any:
         """The event: an instance of its registered class, or the bytes of an opaque payload. See `recorded`."""
         return self.recorded.event
+
+    @property
+    def record(self) -> EventRecord:
+        """The event as the node sent it, its payload still encoded."""
+        return self._delivered.event
 
     @property
     def attempt(self) -> int:
