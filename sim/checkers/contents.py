@@ -17,9 +17,11 @@ from sim.history import Call, History, Outcome, StreamKey
 from sim.verdict import Verdict
 from vdb.crypto.keyring import Keyring
 from vdb.crypto.record import decode_record, open_body
-from vdb.sql.names import STREAM_PREFIX
 from vdb.types import GLOBAL_GROUP, DataClass
 from vdb.wire.event import decode_batch
+
+SYSTEM_PREFIX = "$"
+"""Of streams that nodes write themselves: SQL databases, what was done with dead letters."""
 
 
 @frozen
@@ -95,7 +97,7 @@ class Contents:
         self.verdict.check(
             "records", len(payloads) == frame.count, f"position {frame.position}: {len(payloads)} events"
         )
-        if not stream.name.startswith((STREAM_PREFIX, PREFIX)):
+        if not stream.name.startswith((SYSTEM_PREFIX, PREFIX)):
             self._entries.append((frame.position, frame.op, frame.request, Entry(stream, frame.offset, payloads)))
         events = self.events.setdefault(tenant, [])
         for index, payload in enumerate(payloads):
