@@ -585,4 +585,18 @@ interface VerityDb {
   parkedEvents @45 (tenant :UInt64, projection :Text, max :UInt32) -> (events :List(ParkedEvent));
   settleParked @46 (tenant :UInt64, projection :Text, position :Text, drop :Bool) -> (count :UInt32);
   # Tries a parked event, and those that wait behind it, again, or drops it. No position: all there are.
+
+  # Evidence. Each tenant's records in a group are the leaves of a Merkle tree (RFC 6962), in commit order. Answered by the
+  # group's primary.
+
+  treeHead @47 (tenant :UInt64, group :Text) -> (note :Data, verifierKey :Text);
+  # The tree as it is, as a signed note (C2SP tlog-checkpoint), and the vkey of the node that signed.
+
+  proveRecord @48 (tenant :UInt64, stream :Text, offset :UInt64) -> (proof :Data, verifierKey :Text);
+  # That the record of this event is in the tree (C2SP tlog-proof). Its extra data is the leaf's: the record's header and
+  # the SHA-256 of its sealed body.
+
+  proveConsistency @49 (tenant :UInt64, group :Text, size :UInt64)
+                   -> (note :Data, verifierKey :Text, path :List(Data));
+  # The tree as it is, and that it begins with the tree of `size` leaves. INVALID_ARGUMENT if it never had as many.
 }

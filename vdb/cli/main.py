@@ -32,6 +32,7 @@ _COMMANDS = (
     ("sql", "vdb.cli.sql.command:sql", "Run SQL on a database, or talk with it."),
     ("migrate", "vdb.cli.migrate:app", "Bring a SQL database's schema up to a folder of migrations."),
     ("projection", "vdb.cli.projection:app", "Look at projections."),
+    ("audit", "vdb.cli.audit:app", "Signed heads of the log, and proofs that hold without a server."),
     ("policy", "vdb.cli.policy:app", "Check a policy file, and explain what it decides."),
     ("import", "vdb.cli.importing:app", "Import data."),
     ("demo", "vdb.cli.demo.command:demo", "Watch a node take a clinic's day, be killed, and keep every promise."),

@@ -14,6 +14,7 @@ from vdb.client.aggregates import AggregateFace
 from vdb.client.append_face import AppendFace
 from vdb.client.consumer_face import ConsumerFace
 from vdb.client.database_face import DatabaseFace
+from vdb.client.evidence_face import EvidenceFace
 from vdb.client.face_base import LINEARIZABLE, check_name, data_class_of, placement_of, read_level
 from vdb.client.projection_face import ProjectionFace
 from vdb.client.read_face import READ_EVENTS, ReadFace
@@ -25,7 +26,7 @@ __all__ = ["LINEARIZABLE", "READ_EVENTS", "AsyncFace"]
 STREAMS_PER_PAGE = 1000
 
 
-class AsyncFace(ConsumerFace, AppendFace, ReadFace, AggregateFace, DatabaseFace, ProjectionFace):
+class AsyncFace(ConsumerFace, AppendFace, ReadFace, AggregateFace, DatabaseFace, ProjectionFace, EvidenceFace):
     """What `vdb.connect` gives, and `aio` of an embedded database."""
 
     async def create_stream(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vdb.client.consumer_gateway import ConsumerGateway
+from vdb.client.evidence_line import EvidenceLine
 from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.selection import EventFilter, EventStart, Selected
@@ -20,6 +21,10 @@ class Gateway(Protocol):
     @property
     def consumers(self) -> ConsumerGateway:
         """Its consumer groups."""
+
+    @property
+    def evidence(self) -> EvidenceLine:
+        """Heads of its trees, and proofs."""
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

@@ -9,13 +9,22 @@ from vdb.client.sync_append_face import SyncAppendFace
 from vdb.client.sync_consumer_face import SyncConsumerFace
 from vdb.client.sync_database_face import SyncDatabaseFace
 from vdb.client.sync_event_face import SyncEventFace
+from vdb.client.sync_evidence_face import SyncEvidenceFace
 from vdb.client.sync_projection_face import SyncProjectionFace
 from vdb.client.sync_read_face import SyncReadFace
 from vdb.client.values import NodeStatus, StreamInfo
 from vdb.types import Consistency, DataClass, Position, Region
 
 
-class SyncFace(SyncConsumerFace, SyncAppendFace, SyncReadFace, SyncEventFace, SyncDatabaseFace, SyncProjectionFace):
+class SyncFace(
+    SyncConsumerFace,
+    SyncAppendFace,
+    SyncReadFace,
+    SyncEventFace,
+    SyncDatabaseFace,
+    SyncProjectionFace,
+    SyncEvidenceFace,
+):
     """What `vdb.connect_sync` gives, and an embedded database itself."""
 
     def create_stream(

@@ -5,6 +5,8 @@ Rules
   so one given key serves a regional and the global group without joining them, and a region's name is bound in.
 - `key_id` names a root key without telling anything of it; the superblock holds it, so that a node says at once that it
   was given another key.
+- A node signs with a key that is derived for it and its disk: nothing has to be stored, and a lost disk takes its key
+  along. Whoever holds the root key could sign as any of its nodes; they open every record as well.
 - What is wrapped is bound to a context: the same bytes don't unwrap for another tenant.
 """
 
@@ -15,6 +17,7 @@ from base64 import b64decode
 
 from vdb.crypto.kdf import KEY_SIZE, derive
 from vdb.crypto.keywrap import unwrap_key, wrap_key
+from vdb.crypto.signing import SigningKey
 from vdb.errors import ConfigError
 from vdb.types import GLOBAL_GROUP, GroupId
 
@@ -51,6 +54,10 @@ class RootKey:
     def unwrap(self, wrapped: bytes, context: bytes = b"") -> bytes | None:
         """The wrapped key; None when it was wrapped by another root key or for another context."""
         return unwrap_key(self._wrapping_key(context), wrapped)
+
+    def signing_key(self, context: bytes) -> SigningKey:
+        """A key that is derived for this context: the same each time, so that nobody has to keep it."""
+        return SigningKey(derive(self._key, b"veritydb/v1/root/sign", context))
 
     def _wrapping_key(self, context: bytes) -> bytes:
         return derive(self._key, b"veritydb/v1/root/wrap", context)

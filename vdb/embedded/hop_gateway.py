@@ -8,6 +8,7 @@ from functools import partial
 from vdb.client.gateway import Gateway
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.embedded.local_evidence import HopEvidence
 from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
 from vdb.selection import EventFilter, EventStart, Selected
@@ -20,6 +21,7 @@ class HopGateway:
     def __init__(self, inner: Gateway, loop: LoopThread) -> None:
         self._inner = inner
         self._loop = loop
+        self.evidence = HopEvidence(inner.evidence, loop)
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

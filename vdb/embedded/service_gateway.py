@@ -24,6 +24,7 @@ from vdb.client.values import (
     Where,
     parse_positions,
 )
+from vdb.embedded.local_evidence import ServiceEvidence
 from vdb.embedded.local_sql import ServiceSource
 from vdb.errors import Timeout
 from vdb.kernel.command import INTERNAL
@@ -43,6 +44,7 @@ class ServiceGateway:
     def __init__(self, service: NodeService) -> None:
         self._service = service
         self.databases = service.databases
+        self.evidence = ServiceEvidence(service)
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

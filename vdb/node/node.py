@@ -29,6 +29,7 @@ from vdb.node.node_service import NodeService
 from vdb.node.observer import SILENT, Observer
 from vdb.node.preparer import Preparer
 from vdb.node.projecting import ProjectionManager
+from vdb.node.proving import Prover
 from vdb.node.reader import GroupReader
 from vdb.node.rebuilding import Rebuilding
 from vdb.node.writes import Writes
@@ -100,6 +101,7 @@ class Node:
                     region=self.config.region,
                     projections=projections,
                     membership=self._membership(file),
+                    proofs=Prover(readers, self.config.root_keys, lambda: file.identity.disk),
                     clock=self.world.clock,
                     name=self.config.name,
                     version=VERSION,

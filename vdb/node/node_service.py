@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vdb.errors import InvalidArgument, RefusalCode, error_for_refusal
+from vdb.evidence.note import VerifierKey
+from vdb.evidence.proof import LogProof
 from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
-from vdb.node.answers import GroupStatus, NodeStatus, RowsResult
+from vdb.node.answers import GroupStatus, NodeStatus, RowDifferences, RowsResult
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.group import Group
 from vdb.node.membership import Membership
 from vdb.node.projecting import ProjectionManager
+from vdb.node.proving import Prover
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainReconfigure, PlainReject
-from vdb.node.service import Service, answered
+from vdb.node.service import LINEARIZABLE, Service, answered
 from vdb.node.writes import Writes
 from vdb.ports import Clock
 from vdb.projections.rows import LIMIT_DEFAULT
@@ -36,6 +39,7 @@ class NodeService(Service):
         region: Region,
         projections: ProjectionManager,
         membership: Membership,
+        proofs: Prover,
         clock: Clock,
         name: str,
         version: str,
@@ -45,12 +49,18 @@ class NodeService(Service):
         """The SQL databases."""
         self.sql = NodeSessions(self, databases)
         """Sessions on them, for callers that aren't in this process' own threads."""
+        self.proofs = proofs
         self._projections = projections
         self._membership = membership
         self._clock = clock
         self._name = name
         self._version = version
         self._started_ns = clock.monotonic_ns()
+
+    async def prove_record(self, tenant: int, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
+        """That the record with this event is in its tenant's tree. UnknownStream, NotPrimary, InvalidArgument."""
+        reader = await self._find(check_tenant_id(tenant), stream, "", LINEARIZABLE)
+        return await self.proofs.prove(tenant, reader, stream, offset)
 
     async def status(self) -> NodeStatus:
         groups = list(self.groups.values())
@@ -60,7 +70,7 @@ class NodeService(Service):
             region=self.region.name,
             version=self._version,
             groups=tuple(self._group_status(group) for group in groups),
-            projections=tuple(self._projections.status()),
+            projections=tuple(await self._projections.status()),
             uptime_seconds=(self._clock.monotonic_ns() - self._started_ns) / 1e9,
             number=first.replica.replica,
             cluster=first.superblock.state.cluster,
@@ -91,6 +101,7 @@ class NodeService(Service):
             epoch=replica.configuration.epoch,
             members=members,
             serving=group.is_serving,
+            still_us=int(self._projections.still_seconds(group.name) * 1e6),
         )
 
     # Members ---------------------------------------------------------------------------------------------------
@@ -165,3 +176,15 @@ class NodeService(Service):
         for group in wanted:
             self._group(group)
         return await self._projections.wait_for(check_tenant_id(tenant), projection, wanted, timeout_us / 1e6)
+
+    async def rebuild_projection(self, tenant: int, projection: str, *, hold: bool) -> None:
+        """Begin to build a projection's rows anew beside those in use, on this node; then use them, unless `hold`."""
+        await self._projections.rebuild(check_tenant_id(tenant), projection, hold=hold)
+
+    async def switch_projection(self, tenant: int, projection: str, *, back: bool) -> int:
+        """Use the rows that were built beside, or those in use before. The generation that is in use then."""
+        return await self._projections.switch(check_tenant_id(tenant), projection, back=back)
+
+    async def diff_projection(self, tenant: int, projection: str, differences_max: int) -> RowDifferences:
+        """How the rows that were built beside differ from those in use."""
+        return await self._projections.diff(check_tenant_id(tenant), projection, differences_max)

@@ -19,6 +19,7 @@ from vdb.node.member_calls import member_calls
 from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.node.rpc_events import event_calls
+from vdb.node.rpc_evidence import evidence_calls
 from vdb.node.status_results import fill_status
 from vdb.node.writes import Failure
 from vdb.projections.source import OpenedRun
@@ -51,6 +52,7 @@ class RpcFace:
             "waitForProjection": self._wait_for_projection,
             **event_calls(service),
             **member_calls(service),
+            **evidence_calls(service),
         }
 
     def dispatch(self, call: IncomingCall) -> None:

@@ -1,0 +1,122 @@
+"""Evidence of a real node: heads that continue each other, proofs that hold without it, and histories that don't."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import vdb
+from vdb.cli.main import run
+from vdb.crypto.signing import SigningKey
+from vdb.errors import EvidenceInvalid, InvalidArgument, UnknownStream
+from vdb.evidence.checkpoint import Checkpoint
+from vdb.evidence.merkle import leaf_hash
+from vdb.evidence.note import VerifierKey, sign_note
+from vdb.evidence.proof import LogProof
+
+
+def fill(database: vdb.EmbeddedDatabase, count: int) -> None:
+    database.create_stream("notes", if_not_exists=True)
+    for number in range(count):
+        database.publish("notes", b"event %d" % number, subject=f"patient-{number % 3}")
+
+
+def test_every_record_can_be_proven() -> None:
+    with vdb.open(":memory:") as database:
+        fill(database, 20)
+        database.create_stream("providers", "non-phi", "global")
+        database.publish("providers", [b"one", b"two", b"three"])
+        head = database.tree_head()
+        for offset in range(20):
+            found = database.prove("notes", offset)
+            assert found.proof.checkpoint == head.checkpoint
+            assert found.proof.note.verified_by([head.verifier])
+            assert found.proof.holds_for(leaf_hash(found.proof.extra))
+        proofs = [database.prove("providers", offset).proof for offset in range(3)]
+        assert len({proof.index for proof in proofs}) == 1, "three events of one record"
+        assert proofs[0].checkpoint.origin.endswith("/global/t-1/data")
+
+
+def test_heads_continue_each_other(tmp_path: Path) -> None:
+    key = vdb.RootKeys(bytes(range(32)))
+    with vdb.open(tmp_path / "data", key) as database:
+        fill(database, 300)
+        first = database.tree_head()
+        again = database.follow_tree(first.note, [first.verifier])
+        assert again.note == first.note, "nothing was written in between"
+        fill(database, 1)
+    with vdb.open(tmp_path / "data", key) as database:
+        head = database.follow_tree(first.note, [first.verifier])
+        assert (head.verifier, head.checkpoint.size) == (first.verifier, first.checkpoint.size + 1)
+        assert database.follow_tree(None, [first.verifier]).checkpoint == head.checkpoint
+
+
+def test_another_history_is_noticed() -> None:
+    with vdb.open(":memory:") as database:
+        fill(database, 10)
+        head = database.tree_head()
+        checkpoint, keys = head.checkpoint, [head.verifier]
+
+        def known(size: int, root: bytes, origin: str = checkpoint.origin) -> vdb.evidence.note.Note:
+            return sign_note(str(Checkpoint(origin, size, root)), [])
+
+        with pytest.raises(EvidenceInvalid, match="doesn't begin with the one of 5 leaves"):
+            database.follow_tree(known(5, bytes(32)), keys)
+        with pytest.raises(
+            EvidenceInvalid, match=r"the tree of 12 leaves that was known isn't there any more: .* has 11 leaves"
+        ):
+            database.follow_tree(known(12, bytes(32)), keys)
+        with pytest.raises(EvidenceInvalid, match="another log's: expected 'other'"):
+            database.follow_tree(known(11, checkpoint.root, "other"), keys)
+        stranger = VerifierKey(checkpoint.origin, SigningKey(bytes(32)).public)
+        with pytest.raises(EvidenceInvalid, match="isn't signed by a key that is trusted"):
+            database.follow_tree(head.note, [stranger])
+
+
+def test_what_isnt_there_cant_be_proven() -> None:
+    with vdb.open(":memory:") as database:
+        fill(database, 2)
+        with pytest.raises(InvalidArgument, match="has 2 events: expected the offset of one, found 2"):
+            database.prove("notes", 2)
+        with pytest.raises(UnknownStream):
+            database.prove("letters", 0)
+        with pytest.raises(InvalidArgument, match="no group 'mars': expected one of"):
+            database.tree_head("mars")
+
+
+def test_a_file_verifies_without_a_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "note.tlog-proof"
+    with vdb.open(":memory:") as database:
+        fill(database, 9)
+        found = database.prove("notes", 4)
+    file.write_text(str(found.proof))
+    words = ["audit", "verify", "--proof", str(file), "--key", str(found.verifier)]
+    assert run(words) == 0
+    assert "it holds: record 5 of 10" in capsys.readouterr().out
+    assert run([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["holds"], told["offset"], told["data_class"], told["tenant"]) == (True, 4, "phi", 1)
+
+    trust = tmp_path / "trust"
+    trust.write_text(f"log {found.verifier}\nquorum none\n")
+    assert run(["audit", "verify", "--proof", str(file), "--trust", str(trust)]) == 0
+    capsys.readouterr()
+    data = file.read_bytes()
+    for at in range(len(data)):
+        file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert run(words) == 1, f"byte {at} was changed, and the proof still holds"
+        assert "it doesn't hold: " in capsys.readouterr().out
+
+
+def test_whose_signature_counts_has_to_be_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", "verify", "--proof", str(tmp_path / "none")]) == 2
+    assert "whose signature counts?" in capsys.readouterr().err
+
+
+def test_a_proof_for_another_record_doesnt_hold() -> None:
+    with vdb.open(":memory:") as database:
+        fill(database, 9)
+        one, other = database.prove("notes", 1).proof, database.prove("notes", 2).proof
+    assert not LogProof(one.index, one.path, one.note, other.extra).holds_for(leaf_hash(other.extra))

@@ -1,0 +1,184 @@
+"""`vdb audit head|prove|verify`: evidence of what the log holds."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from vdb.cli.options import TENANT, TenantOptions
+from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_text
+from vdb.crypto.record import RecordHeader, decode_header
+from vdb.errors import ConfigError, CryptoError, EvidenceInvalid
+from vdb.evidence.merkle import HASH_SIZE, leaf_hash
+from vdb.evidence.note import VerifierKey, parse_note
+from vdb.evidence.proof import LogProof
+from vdb.evidence.trust import TrustPolicy
+
+app = App(name="audit", help="Signed heads of the log's trees, and proofs that hold without a server.")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@app.command
+async def head(
+    *,
+    group: str = "",
+    since: Path | None = None,
+    key: list[str] | None = None,
+    out: Path | None = None,
+    options: TenantOptions = TENANT,
+) -> None:
+    """Fetch the signed head of a tenant's tree, and check that the log only grew since the last one.
+
+    Keep what it prints: it is what nobody can go back behind. Exit code 1 if the tree isn't a continuation.
+
+    Example: `vdb audit head --since last.note --key "$(cat node.vkey)" --out next.note`
+
+    Parameters
+    ----------
+    group
+        A region's name, or 'global'; by default the region of the node.
+    since
+        The head that was fetched before: the new one must continue it.
+    key
+        A node's key, as it was handed to you (vkey). May be given several times. Without one the node's own word counts.
+    out
+        Where to write the head.
+    """
+    keys = [VerifierKey.parse(text) for text in key or ()]
+    known = None if since is None else parse_note(_read(since))
+    async with options.tenant_client() as client:
+        found = await client.tree_head(group) if not keys else None
+        trusted = keys or [found.verifier]  # type: ignore[union-attr]
+        checked = await client.follow_tree(known, trusted, group) if known is not None or keys else found
+    assert checked is not None
+    if out is not None:
+        _write(out, str(checked.note))
+    checkpoint = checked.checkpoint
+    if options.json:
+        print_json(
+            {
+                "origin": checkpoint.origin,
+                "size": checkpoint.size,
+                "root": checkpoint.root.hex(),
+                "continues": since is not None,
+                "key": str(checked.verifier),
+                "note": str(checked.note),
+            }
+        )
+    else:
+        print_text(str(checked.note).rstrip("\n"))
+        print_note(f"{checkpoint.size} records; key: {checked.verifier}")
+    if not keys:
+        print_note("no --key was given: this is the node's own word, until you compare its key")
+
+
+@app.command
+async def prove(*, stream: str, offset: int, out: Path | None = None, options: TenantOptions = TENANT) -> None:
+    """Fetch the proof that an event's record is in the log, as a file that verifies without a server.
+
+    Example: `vdb audit prove --stream notes --offset 3 --out note-3.tlog-proof`
+
+    Parameters
+    ----------
+    stream
+        The event's stream.
+    offset
+        Its offset.
+    out
+        Where to write the proof; by default it is printed.
+    """
+    async with options.tenant_client() as client:
+        found = await client.prove(stream, offset)
+    if out is not None:
+        _write(out, str(found.proof))
+    if options.json:
+        print_json({"index": found.proof.index, "key": str(found.verifier), "proof": str(found.proof)})
+    elif out is None:
+        print_text(str(found.proof).rstrip("\n"))
+    else:
+        print_note(f"record {found.proof.index} of {found.proof.checkpoint.size}; key: {found.verifier}")
+
+
+@app.command
+def verify(*, proof: Path, key: list[str] | None = None, trust: Path | None = None, json: bool = False) -> int:
+    """Verify a proof offline: no node is asked. Exit code 1 if it doesn't hold.
+
+    Example: `vdb audit verify --proof note-3.tlog-proof --key "$(cat node.vkey)"`
+
+    Parameters
+    ----------
+    proof
+        A file of `vdb audit prove`.
+    key
+        A key of the log (vkey), as it was handed to you. May be given several times.
+    trust
+        Instead: a file that says whose signatures count (C2SP tlog-policy), witnesses among them.
+    json
+        Print one object.
+    """
+    if bool(key) == (trust is not None):
+        raise ConfigError("whose signature counts? Give --key, or a file with --trust")
+    try:
+        if trust is not None:
+            policy = TrustPolicy.parse(_read(trust).decode("utf-8"))
+        else:
+            policy = TrustPolicy(logs=tuple(VerifierKey.parse(text) for text in key or ()))
+        found = LogProof.parse(_read(proof))
+        checkpoint = policy.check(found.note)
+        header = _header(found.extra)
+        if not found.holds_for(leaf_hash(found.extra)):
+            raise EvidenceInvalid("the record isn't in the tree that was signed: its path leads to another root")
+    except EvidenceInvalid as error:
+        if json:
+            print_json({"holds": False, "reason": str(error)})
+        else:
+            print_text(f"{proof}: it doesn't hold: {error}")
+        return EXIT_FAILED
+    told = _told(header)
+    if json:
+        print_json({"holds": True, "origin": checkpoint.origin, "size": checkpoint.size, "index": found.index, **told})
+    else:
+        print_text(f"it holds: record {found.index} of {checkpoint.size} in {checkpoint.origin}")
+        for name, value in told.items():
+            print_text(f"  {name.replace('_', ' '):12} {value}")
+    return EXIT_OK
+
+
+def _header(leaf_data: bytes) -> RecordHeader:
+    try:
+        return decode_header(leaf_data[:-HASH_SIZE])
+    except CryptoError as error:
+        raise EvidenceInvalid(f"the proof's extra data isn't a record's: {error}") from None
+
+
+def _told(header: RecordHeader) -> dict[str, Any]:
+    """What a header says in clear."""
+    return {
+        "tenant": header.tenant,
+        "stream_id": header.stream,
+        "offset": header.offset,
+        "count": header.count,
+        "data_class": header.data_class.label,
+        "region": header.region,
+        "time": (_EPOCH + timedelta(microseconds=header.time)).isoformat(),
+    }
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} can't be written: {error.strerror}") from None
+
+
+def _read(file: Path) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} can't be read: {error.strerror}") from None

@@ -1,0 +1,66 @@
+"""The part of the face that is about evidence: signed heads of trees, and proofs that hold without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vdb.client.evidence_line import RecordProof, TreeHead
+from vdb.client.face_base import FaceBase
+from vdb.client.values import check_number
+from vdb.errors import EvidenceInvalid, InvalidArgument
+from vdb.evidence.checkpoint import Checkpoint
+from vdb.evidence.merkle import verify_consistency
+from vdb.evidence.note import Note, VerifierKey
+from vdb.types import U64_MAX, Region
+
+
+class EvidenceFace(FaceBase):
+    """Each tenant's records in a group are the leaves of one Merkle tree (RFC 6962), in commit order."""
+
+    async def tree_head(self, group: Region | str = "", *, timeout: float | None = None) -> TreeHead:
+        """The tree as it is, signed by the group's primary. `group`: 'global', or a region; empty: the node's."""
+        name = str(group) or await self._region_of_node(timeout)
+        return await self._gateway.evidence.head(self.tenant, name, timeout=self._seconds(timeout))
+
+    async def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
+        """That the record of an event is in the tree. UnknownStream, InvalidArgument."""
+        check_number(offset, U64_MAX, "an offset")
+        return await self._gateway.evidence.prove(self.tenant, stream, offset, timeout=self._seconds(timeout))
+
+    async def follow_tree(
+        self, known: Note | None, keys: Iterable[VerifierKey], group: Region | str = "", *, timeout: float | None = None
+    ) -> TreeHead:
+        """The tree as it is, once it is clear that it continues the one that was known: keep it, and give it next time.
+
+        `keys`: whose signatures count; one of them has to have signed. EvidenceInvalid if the tree that the node shows
+        is another one, has lost leaves, or isn't signed: somebody has changed what was there, or shows two histories.
+        """
+        trusted = tuple(keys)
+        if known is None:
+            head = await self.tree_head(group, timeout=timeout)
+            _check_signed(head.note, trusted)
+            return head
+        old, name = Checkpoint.parse(known.text), str(group) or await self._region_of_node(timeout)
+        try:
+            head, path = await self._gateway.evidence.consistency(
+                self.tenant, name, old.size, timeout=self._seconds(timeout)
+            )
+        except InvalidArgument as error:
+            raise EvidenceInvalid(
+                f"the tree of {old.size} leaves that was known isn't there any more: {error}"
+            ) from None
+        _check_signed(head.note, trusted)
+        new = head.checkpoint
+        if new.origin != old.origin:
+            raise EvidenceInvalid(f"the tree is another log's: expected {old.origin!r}, found {new.origin!r}")
+        if not verify_consistency(old.size, old.root, new.size, new.root, path):
+            raise EvidenceInvalid(
+                f"the tree of {new.size} leaves doesn't begin with the one of {old.size} leaves that was known: what "
+                "was there was changed"
+            )
+        return head
+
+
+def _check_signed(note: Note, keys: tuple[VerifierKey, ...]) -> None:
+    if not note.verified_by(keys):
+        raise EvidenceInvalid("the tree isn't signed by a key that is trusted")
