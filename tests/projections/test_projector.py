@@ -122,7 +122,7 @@ async def test_a_rebuild_takes_the_place_of_the_rows_in_use(start: Start, publis
         assert files(tmp_path) == ["counter.2.db", "counter.db"]
         await projector.rebuild(hold=False)
         await until(lambda: projector.status().generation == 3)
-        assert files(tmp_path) == ["counter.2.db", "counter.3.db"]
+        await until(lambda: files(tmp_path) == ["counter.2.db", "counter.3.db"])
     async with start(version(1)) as projector:
         assert await counted(projector, end) == (3, 8)
 

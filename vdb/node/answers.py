@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from vdb.projections.comparing import Difference
 from vdb.projections.source import OpenedRun
 from vdb.types import DataClass, GroupId, Position, StreamId, TenantId
 from vdb.values import fast_frozen
@@ -107,6 +108,26 @@ class GroupStatus:
     members: tuple[MemberStatus, ...]
     serving: bool
     """This node is the primary and answers."""
+    still_us: int = 0
+    """Microseconds for which requests have waited here without any commit; 0: none wait, or some commit."""
+
+
+@frozen(kw_only=True)
+class BuildingStatus:
+    """Rows of a projection that are built beside those in use."""
+
+    generation: int
+    version: int
+    done: int
+    """Positions read."""
+    total: int
+    """Positions there are to read."""
+    events_per_second: float
+    eta_seconds: float | None
+    """None: not known yet."""
+    state: str
+    """"building", "ready" (waits for the switch) or "failed"."""
+    error: str
 
 
 @frozen(kw_only=True)
@@ -117,6 +138,22 @@ class ProjectionStatus:
     lag: int
     """Events not yet applied."""
     error: str
+    version: int
+    generation: int
+    """Of the file in use: it counts up with each that was built; 0: none is."""
+    state: str
+    """"following", "stopped", "held up" or "opening"."""
+    age_us: int
+    """Microseconds since the oldest event that isn't applied was appended; 0: all are applied."""
+    head_age_us: int | None
+    """Microseconds since the tenant's last event was appended; None: none was."""
+    previous: int
+    """The generation to go back to; 0: none."""
+    file_seconds: float
+    """Since the position in the file last moved."""
+    parked: int = 0
+    skipped: int = 0
+    building: BuildingStatus | None = None
 
 
 @frozen(kw_only=True)
@@ -132,6 +169,16 @@ class NodeStatus:
     cluster: bytes
     disk_id: bytes
     clock_synchronised: bool
+
+
+@frozen(kw_only=True)
+class RowDifferences:
+    """How the rows built beside differ from those in use. The first differences, and the number of all."""
+
+    differences: tuple[Difference, ...] = field(repr=False)
+    count: int
+    position_before: str
+    position_after: str
 
 
 @frozen(kw_only=True)

@@ -241,6 +241,16 @@ class Group:
         """Whether this node is the primary, and takes requests."""
         return self._member.is_serving
 
+    @property
+    def leads_from(self) -> int | None:
+        """The position of the first event that this node prepares as the primary it is now; None while it isn't."""
+        return self._member.proposer.leads_from if self.is_serving else None
+
+    @property
+    def waiting(self) -> int:
+        """Requests that were taken here and haven't committed."""
+        return self._member.waiting
+
     def not_serving(self) -> NotPrimary | NotReady | None:
         """Why this node can't say what the group doesn't hold; None while it is the primary and takes requests."""
         if self.is_serving:

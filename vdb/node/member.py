@@ -222,6 +222,11 @@ class Member:
         """Whether this node leads, and hasn't given up its view."""
         return self.replica.is_serving_primary and not self.replica.abdicated
 
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue, and prepares in the pipeline."""
+        return len(self.proposer.queue) + len(self.pipeline)
+
     def receive(self, message: Message) -> None:
         """A message of another node. What comes before the replica knows its own disk, or after the end, is lost."""
         if not self._open:

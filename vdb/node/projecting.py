@@ -1,95 +1,69 @@
-"""The node's projections: a runner for each configured projection of each tenant that has a stream here.
+"""The node's projections: a projector for each configured projection of each tenant that has a stream here.
 
-A projection's file is encrypted under a random key of the region's key store, put there (through the log) before the
-file is made. Its events come from all groups of this node, opened.
+A projection's files are encrypted under a random key of the region's key store, put there (through the log) before the
+first is made. Its events come from all groups of this node, opened.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import trio
 
-from vdb.errors import (
-    DatabaseDamaged,
-    ProjectionFailed,
-    UnknownProjection,
-)
+from vdb.errors import UnknownProjection
 from vdb.node import log
-from vdb.node.answers import ProjectionStatus, RowsResult
+from vdb.node.ages import Ages
+from vdb.node.answers import BuildingStatus, ProjectionStatus, RowDifferences, RowsResult
 from vdb.node.file_keys import FileKeys
 from vdb.node.group import Group
+from vdb.node.node_source import NodeSource
 from vdb.node.reader import GroupReader
 from vdb.node.signals import Signals
+from vdb.node.standstill import Standstill
 from vdb.ports import Disk
 from vdb.projections.config import ProjectionConfig, for_tenant
-from vdb.projections.runner import ProjectionRunner
-from vdb.projections.source import OpenedRun
+from vdb.projections.projector import Means, Projector, ProjectorStatus
 from vdb.projections.values import SqlValue
 from vdb.types import GLOBAL_GROUP, GroupId, Position, TenantId
-
-FOLLOW_SECONDS = 0.005
-"""How far, about, a projection lets the log get ahead. Each step has a cost of its own (a read, a transaction); taken
-for each op, the steps of three projections took half of a busy node's time."""
 
 OPENING_MAX = 4
 """Projections that are opened at once. A start has one for each tenant and projection, and each puts a key through the
 log or runs a schema in a thread: all at once they would fill the group's queue, and the threads that serve."""
 
 
-class NodeSource:
-    """The node's log as one projection sees it (`vdb.projections.source.EventSource`): the streams that it reads."""
-
-    def __init__(self, readers: Mapping[GroupId, GroupReader], appended: Signals, wants: Callable[[str], bool]) -> None:
-        self._readers = readers
-        self._appended = appended
-        self._wants = wants
-
-    def groups(self) -> Sequence[GroupId]:
-        return tuple(self._readers)
-
-    def head(self, tenant: TenantId, group: GroupId) -> int:
-        return self._readers[group].group.state.tenant_head(tenant)
-
-    async def read_log(
-        self, tenant: TenantId, group: GroupId, from_position: int, max_events: int
-    ) -> tuple[Sequence[OpenedRun], int]:
-        if self.head(tenant, group) <= from_position:
-            return (), max(from_position, self._readers[group].group.state.next_position)
-        return await self._readers[group].read_wanted(tenant, from_position, max_events, self._wants)
-
-    async def wait_for_events(self, tenant: TenantId, positions: Mapping[GroupId, int]) -> None:
-        """Return when a group holds an event of the tenant at or beyond its position here.
-
-        Then it waits a little, so that under load a projection reads many events at once and not an op's worth.
-        """
-        while all(self.head(tenant, group) <= position for group, position in positions.items()):
-            await self._appended.next(tenant).wait()
-        await trio.sleep(FOLLOW_SECONDS)
-
-
 class ProjectionManager:
-    """Starts runners as tenants appear, and finds them for queries."""
+    """Starts projectors as tenants appear, and finds them for queries."""
 
     def __init__(self, disk: Disk, readers: Mapping[GroupId, GroupReader], configs: Sequence[ProjectionConfig]) -> None:
-        self._disk = disk
         self._readers = readers
         self._configs = tuple(configs)
         self._appended = Signals()
         """Of all groups."""
-        self._runners: dict[tuple[TenantId, str], ProjectionRunner] = {}
+        self._projectors: dict[tuple[TenantId, str], Projector] = {}
         self._started: dict[tuple[TenantId, str], trio.Event] = {}
         self._tenants: dict[TenantId, None] = {}
-        self._opening = trio.Semaphore(OPENING_MAX)
         self._appear, self._appeared = trio.open_memory_channel[TenantId](math.inf)
         for reader in readers.values():
             reader.group.signals.on_notify = self._notice if self._configs else None
-        self._keys = FileKeys(next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP))
+        keys = FileKeys(next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP))
+        self._means = Means(
+            disk=disk,
+            key_for=keys.key_for,
+            source_for=lambda config: NodeSource(readers, self._appended, config.streams.wants),
+            live=lambda group: readers[group].group.leads_from,
+            opening=trio.Semaphore(OPENING_MAX),
+            inform=log.info,
+            warn=log.warning,
+        )
+        self._ages = Ages(readers)
+        self._standstill = Standstill(self._groups(), self._projectors.values)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Start a runner for each tenant there is, then for each that comes, until cancelled."""
+        """Start a projector for each tenant there is, then for each that comes, until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._standstill.run)
             for group in self._groups():
                 for tenant_state in group.state.tenants():
                     self._start(nursery, tenant_state.tenant)
@@ -97,10 +71,7 @@ class ProjectionManager:
             async for tenant in self._appeared:
                 self._start(nursery, tenant)
 
-    def runner(self, tenant: TenantId, name: str) -> ProjectionRunner | None:
-        """The runner of a tenant's projection, once its file is open."""
-        started = self._started.get((tenant, name))
-        return self._runners[tenant, name] if started is not None and started.is_set() else None
+    # Reading ---------------------------------------------------------------------------------------------------
 
     async def rows(
         self,
@@ -121,8 +92,8 @@ class ProjectionManager:
     async def wait_for(self, tenant: TenantId, name: str, positions: Mapping[GroupId, int], timeout_s: float) -> bool:
         """True once everything before the positions is applied; False after the timeout."""
         with trio.move_on_after(timeout_s) as scope:
-            runner = await self._opened(tenant, name)
-            await runner.wait_for({group: self._own(tenant, group, at) for group, at in positions.items()})
+            projector = await self._opened(tenant, name)
+            await projector.wait_for({group: self._own(tenant, group, at) for group, at in positions.items()})
         return not scope.cancelled_caught
 
     def _own(self, tenant: TenantId, group: GroupId, position: int) -> int:
@@ -132,37 +103,52 @@ class ProjectionManager:
             return position
         return min(position, reader.group.state.tenant_head(tenant))
 
-    def status(self) -> list[ProjectionStatus]:
-        found: list[ProjectionStatus] = []
-        for runner in self._runners.values():
-            status = runner.status()
-            found.append(
-                ProjectionStatus(
-                    tenant=status.tenant,
-                    name=status.name,
-                    position=position_text(status.positions),
-                    lag=status.lag,
-                    error=status.error,
-                )
-            )
-        return found
+    async def status(self) -> list[ProjectionStatus]:
+        return [await self._status_of(projector) for projector in list(self._projectors.values())]
 
-    async def _opened(self, tenant: TenantId, name: str) -> ProjectionRunner:
-        """The runner, waiting for its file if it is just being opened."""
+    def still_seconds(self, group: GroupId) -> float:
+        """How long requests have waited in a group without any commit."""
+        return self._standstill.still_seconds(group)
+
+    # Generations -----------------------------------------------------------------------------------------------
+
+    async def rebuild(self, tenant: TenantId, name: str, *, hold: bool) -> None:
+        """Begin to build the rows anew beside those in use; `hold`: to be used only when told to."""
+        await (await self._opened(tenant, name)).rebuild(hold=hold)
+
+    async def switch(self, tenant: TenantId, name: str, *, back: bool) -> int:
+        """Use what was built beside, or what was in use before; its generation. InvalidArgument."""
+        projector = await self._opened(tenant, name)
+        return await (projector.switch_back() if back else projector.switch())
+
+    async def diff(self, tenant: TenantId, name: str, differences_max: int) -> RowDifferences:
+        """How the rows that were built beside differ from those in use. InvalidArgument."""
+        found = await (await self._opened(tenant, name)).diff(differences_max)
+        return RowDifferences(
+            differences=tuple(found.comparison.differences),
+            count=found.comparison.count,
+            position_before=position_text(found.before),
+            position_after=position_text(found.after),
+        )
+
+    # Starting --------------------------------------------------------------------------------------------------
+
+    async def _opened(self, tenant: TenantId, name: str) -> Projector:
+        """The projector, waiting for its file if it is just being opened."""
         if (tenant, name) not in self._started:
-            names = [config.name for config in for_tenant(self._configs, tenant)]
+            names = list(dict.fromkeys(config.name for config in for_tenant(self._configs, tenant)))
             if name in names:
                 raise UnknownProjection(f"projection '{name}' has no rows: tenant {tenant} has no stream on this node")
             known = ", ".join(f"'{found}'" for found in names) or "none"
             raise UnknownProjection(f"tenant {tenant} has no projection '{name}' on this node; it has {known}")
         await self._started[tenant, name].wait()
-        return self._runners[tenant, name]
+        return self._projectors[tenant, name]
 
     def _groups(self) -> list[Group]:
         return [reader.group for reader in self._readers.values()]
 
     def _notice(self, tenant: TenantId) -> None:
-        """An op of this tenant was applied. Called from the commit path: the runner is started by our own task."""
+        """An op of this tenant was applied. Called from the commit path: its projectors are started by our own task."""
         self._appended.notify(tenant)
         if tenant not in self._tenants:
             self._tenants[tenant] = None
@@ -170,34 +156,58 @@ class ProjectionManager:
 
     def _start(self, nursery: trio.Nursery, tenant: TenantId) -> None:
         self._tenants[tenant] = None
+        versions: dict[str, list[ProjectionConfig]] = {}
         for config in for_tenant(self._configs, tenant):
-            if (tenant, config.name) not in self._started:
-                self._started[tenant, config.name] = trio.Event()
-                nursery.start_soon(self._run_one, tenant, config)
+            versions.setdefault(config.name, []).append(config)
+        for name, configs in versions.items():
+            if (tenant, name) not in self._started:
+                self._started[tenant, name] = trio.Event()
+                nursery.start_soon(self._run_one, tenant, configs)
 
-    async def _run_one(self, tenant: TenantId, config: ProjectionConfig) -> None:
-        runner = ProjectionRunner(
-            disk=self._disk,
-            source=NodeSource(self._readers, self._appended, config.streams.wants),
-            config=config,
-            tenant=tenant,
-            key_for=self._keys.key_for,
-            on_failed=_report,
-            on_set_aside=_report_set_aside,
-            opening=self._opening,
-        )
-        self._runners[tenant, config.name] = runner
+    async def _run_one(self, tenant: TenantId, configs: Sequence[ProjectionConfig]) -> None:
+        projector = Projector(tenant, configs, self._means)
+        self._projectors[tenant, projector.name] = projector
         async with trio.open_nursery() as nursery:
-            await nursery.start(runner.run)
-            self._started[tenant, config.name].set()
+            await nursery.start(projector.run)
+            self._started[tenant, projector.name].set()
+
+    async def _status_of(self, projector: Projector) -> ProjectionStatus:
+        found = projector.status()
+        positions = found.rows.positions
+        age_us = await self._ages.of_unapplied(projector.tenant, positions) if found.rows.lag else 0
+        return ProjectionStatus(
+            tenant=projector.tenant,
+            name=projector.name,
+            position=position_text(positions),
+            age_us=age_us,
+            head_age_us=await self._ages.of_last(projector.tenant),
+            **_generation_fields(found),
+        )
 
 
-def _report(error: ProjectionFailed) -> None:
-    log.warning("projection.stopped", reason=str(error))
-
-
-def _report_set_aside(damage: DatabaseDamaged) -> None:
-    log.warning("projection.set_aside", reason=str(damage))
+def _generation_fields(found: ProjectorStatus) -> dict[str, Any]:
+    building = found.building
+    return {
+        "lag": found.rows.lag,
+        "error": found.rows.error,
+        "version": found.rows.version,
+        "generation": found.generation,
+        "state": found.condition,
+        "previous": found.previous,
+        "file_seconds": found.still_seconds,
+        "building": None
+        if building is None
+        else BuildingStatus(
+            generation=building.generation,
+            version=building.version,
+            done=building.progress.done,
+            total=building.progress.total,
+            events_per_second=building.progress.events_per_second,
+            eta_seconds=building.progress.eta_seconds,
+            state=building.state,
+            error=building.error,
+        ),
+    }
 
 
 def position_text(positions: Mapping[GroupId, int]) -> str:

@@ -85,6 +85,8 @@ class Proposer:
         """None: this node isn't primary, or hasn't yet executed what the pipeline holds."""
         self._view: int | None = None
         """The view that this node leads."""
+        self.leads_from: int | None = None
+        """The position after the last event that another primary, or an earlier life, prepared; None: no primary."""
         self._sending: Sending | None = None
         """The transaction whose next part fills the next prepare."""
         self._wake = trio.Event()
@@ -134,7 +136,7 @@ class Proposer:
 
     def depose(self, reason: NotPrimary) -> None:
         """It isn't any more. What has committed is still answered by its commit."""
-        self._view = self._prepared = None
+        self._view = self._prepared = self.leads_from = None
         self._taking_over.cancel()
         waited_for, self.ready = self.ready, trio.Event()
         waited_for.set()
@@ -187,6 +189,7 @@ class Proposer:
             self._pipeline.inherit(header.op, batch)
             state = batch.state
         self._prepared = state
+        self.leads_from = state.next_position
         self._void_what_is_open(state)
         self.ready.set()
 

@@ -193,7 +193,8 @@ class CrudDatabases:
                 continue
             for file in await self._world.disk.list(f"projections/{folder}"):
                 name = file.removesuffix(".db")
-                if not file.endswith(".db") or name in self._projections:
+                # A projection's later generations have a '.' in their names, which no database has.
+                if not file.endswith(".db") or "." in name or name in self._projections:
                     continue
                 try:
                     await self.open(int(number), name)
