@@ -44,7 +44,7 @@ async def head(
     since
         The head that was fetched before: the new one must continue it.
     key
-        A node's key, as it was handed to you (vkey). May be given several times. Without one the node's own word counts.
+        A node's key, as it was handed to you (vkey). May be given several times. Without one its own word counts.
     out
         Where to write the head.
     """
