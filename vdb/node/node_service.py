@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from vdb.errors import InvalidArgument, RefusalCode, error_for_refusal
+from vdb.evidence.note import VerifierKey
+from vdb.evidence.proof import LogProof
 from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
@@ -14,9 +16,10 @@ from vdb.node.crud.sessions import NodeSessions
 from vdb.node.group import Group
 from vdb.node.membership import Membership
 from vdb.node.projecting import ProjectionManager
+from vdb.node.proving import Prover
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainReconfigure, PlainReject
-from vdb.node.service import Service, answered
+from vdb.node.service import LINEARIZABLE, Service, answered
 from vdb.node.writes import Writes
 from vdb.ports import Clock
 from vdb.projections.rows import LIMIT_DEFAULT
@@ -36,6 +39,7 @@ class NodeService(Service):
         region: Region,
         projections: ProjectionManager,
         membership: Membership,
+        proofs: Prover,
         clock: Clock,
         name: str,
         version: str,
@@ -45,12 +49,18 @@ class NodeService(Service):
         """The SQL databases."""
         self.sql = NodeSessions(self, databases)
         """Sessions on them, for callers that aren't in this process' own threads."""
+        self.proofs = proofs
         self._projections = projections
         self._membership = membership
         self._clock = clock
         self._name = name
         self._version = version
         self._started_ns = clock.monotonic_ns()
+
+    async def prove_record(self, tenant: int, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
+        """That the record with this event is in its tenant's tree. UnknownStream, NotPrimary, InvalidArgument."""
+        reader = await self._find(check_tenant_id(tenant), stream, "", LINEARIZABLE)
+        return await self.proofs.prove(tenant, reader, stream, offset)
 
     async def status(self) -> NodeStatus:
         groups = list(self.groups.values())
