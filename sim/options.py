@@ -61,7 +61,7 @@ DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
-EVENTS_KINDS = ("append", "rows", "read", "follow", "again")
+EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again")
 """What clients of typed streams do."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""

@@ -4,6 +4,8 @@ E2  what a read saw is the log's events that fit, from its place on, one after t
     twice, each as it was appended, whatever version it was written in
 E3  a linearizable read that went to the end saw all that fits and had been acknowledged when it began
 E4  an event has one time, whoever reads it, and reads from a time begin with the first event that isn't older
+E5  an aggregate is the fold of its stream up to the offset that it names: the one that was asked for, or one that
+    isn't before what had been acknowledged
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from collections.abc import Callable
 from attrs import define, field
 
 from sim.checkers.events_log import EventsLog, LoggedFact
-from sim.events.deeds import Deeds, Fate, Reading, Seen
+from sim.events.deeds import Deeds, Fate, Folding, Reading, Seen
+from sim.events.kinds import link
 from sim.verdict import Verdict
 
 
@@ -34,6 +37,33 @@ class ReadsJudge:
         for read in self.deeds.reads:
             if read.fate is not Fate.REFUSED:
                 self._check_read(read)
+
+        for folding in self.deeds.foldings:
+            if folding.fate is Fate.DONE:
+                self._check_folding(folding)
+
+    def _check_folding(self, folding: Folding) -> None:
+        name = f"the aggregate of {folding.stream} that {folding.who} asked for at {folding.asked}"
+        chain, count = "", 0
+        for one in self.log.events:
+            if one.stream == folding.stream and one.offset < folding.next_offset:
+                chain, count = link(chain, one.fact.number), count + 1
+        self.verdict.check(
+            "E5",
+            (folding.chain, folding.events) == (chain, count) and count == folding.next_offset,
+            f"{name} has {folding.events} events up to {folding.next_offset}, or others; the log has {count} there",
+        )
+        told = [
+            append.offsets[folding.stream] + len(append.parts[folding.stream])
+            for append in self.deeds.appends
+            if append.told < folding.asked and folding.stream in append.offsets
+        ]
+        least = max(told, default=0) if folding.at < 0 else folding.at
+        self.verdict.check(
+            "E5",
+            folding.next_offset >= least if folding.at < 0 else folding.next_offset == least,
+            f"{name} is as of {folding.next_offset}; {least} was due",
+        )
 
     def _check_read(self, read: Reading) -> None:
         fitting = [one for one in self.log.events if _fits(read, one)]

@@ -95,6 +95,17 @@ class Reading(Deed):
 
 
 @define(eq=False, kw_only=True)
+class Folding(Deed):
+    """A stream's aggregate: as of an offset, or of now (-1)."""
+
+    stream: str
+    at: int = -1
+    events: int = 0
+    chain: str = ""
+    next_offset: int = -1
+
+
+@define(eq=False, kw_only=True)
 class RowsRead(Deed):
     """The rows of a projection, and the position that they were said to stand for."""
 
@@ -219,6 +230,7 @@ class Deeds:
     appends: list[Appending] = field(factory=list)
     resent: list[Resending] = field(factory=list)
     reads: list[Reading] = field(factory=list)
+    foldings: list[Folding] = field(factory=list)
     rows: list[RowsRead] = field(factory=list)
     consumers: dict[str, ConsumerDeeds] = field(factory=dict)
     answered: int = 0

@@ -8,6 +8,7 @@ writers still write: whoever reads them has them brought up to date.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -65,6 +66,23 @@ CLASSES = {ADMITTED: Admitted, MOVED: Moved, LEFT: Left}
 def _with_ward(body: dict[str, Any]) -> dict[str, Any]:
     """Of version 1, which had the ward as a text with another name."""
     return {**{name: value for name, value in body.items() if name != "place"}, "ward": int(body["place"])}
+
+
+@frozen(kw_only=True)
+class Story:
+    """An aggregate: a chain over all events of a stream, which tells their order."""
+
+    events: int = 0
+    chain: str = ""
+
+    @vdb.events.applies(Admitted, Moved, Left)
+    def tell(self, event: Admitted | Moved | Left) -> Story:
+        return Story(events=self.events + 1, chain=link(self.chain, event.n))
+
+
+def link(chain: str, number: int) -> str:
+    """A chain of hashes with one more number."""
+    return sha256(f"{chain}/{number}".encode()).hexdigest()[:16]
 
 
 def stream_name(number: int) -> str:

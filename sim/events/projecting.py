@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Any
 
-from sim.events.kinds import PREFIX, TYPES, Fact
+from sim.events.kinds import PREFIX, TYPES, Fact, link
 from vdb.ports import Connection
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.handler import Context, Handlers, StoredEvent
@@ -38,7 +37,7 @@ class Poisoned(Exception):
 def after(row: Row | None, number: int) -> Row:
     """A patient's row after one more event."""
     count, _, chain = row or (0, 0, "")
-    return count + 1, number, sha256(f"{chain}/{number}".encode()).hexdigest()[:16]
+    return count + 1, number, link(chain, number)
 
 
 def fold(facts: Iterable[Fact]) -> dict[str, Row]:

@@ -1,4 +1,4 @@
-"""Reading typed events by filter: forward and backward, from some place, and from history into what is live."""
+"""Reading typed events: by filter, forward and backward, from some place, from history into what is live; folded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import trio
 from attrs import define
 
-from sim.events.deeds import Reading, Seen
-from sim.events.kinds import CLASSES, FAMILIES, PREFIX, TYPES, told_fact
+from sim.events.deeds import Folding, Reading, Seen
+from sim.events.kinds import CLASSES, FAMILIES, PREFIX, TYPES, Story, told_fact
 from sim.events.load import EventsLoad
 from vdb.client.client import Client
 from vdb.types import Consistency, GroupId, Position
@@ -32,6 +32,21 @@ class Reader:
         deed = self._draw(backward=False)
         deed.follows = True
         await self._read(client, deed)
+
+    async def aggregate(self, client: Client) -> None:
+        """Twice, now and then: then what was kept of the first time is used."""
+        load, random = self.load, self.random
+        stream = random.choice(load.streams)
+        for _ in range(random.choice((1, 2))):
+            at = random.randrange(load.heads.get(stream, 0) + 1) if random.random() < 0.4 else -1
+            deed = Folding(who=self.who, asked=load.deeds.tick(), stream=stream, at=at)
+            load.deeds.foldings.append(deed)
+
+            async def act(deed: Folding = deed) -> None:
+                story, following = await client.aggregate(Story, deed.stream, at=None if deed.at < 0 else deed.at)
+                deed.events, deed.chain, deed.next_offset = story.events, story.chain, following
+
+            await load.recorded(deed, act)
 
     def _draw(self, *, backward: bool) -> Reading:
         load, random = self.load, self.random

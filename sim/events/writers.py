@@ -69,7 +69,10 @@ class Writer:
             await send_again(self.load, self.random, self.who)
             return
         reader = Reader(self.load, self.who, self.random)
-        acts = {"append": self._append, "rows": self._read_rows, "read": reader.read, "follow": reader.follow}
+        acts = {
+            "append": self._append, "rows": self._read_rows, "read": reader.read, "follow": reader.follow,
+            "aggregate": reader.aggregate,
+        }  # fmt: skip
         await acts[kind](client)
 
     async def _append(self, client: Client) -> None:
