@@ -63,7 +63,7 @@ async def consume(
                         await delivery.ack()
                 count += len(found)
     if not count and wait is not None:
-        print_note(f"nothing came within {wait:g} s")
+        print_note(f"nothing came within {wait:g} s" if wait else "nothing is there to be delivered")
 
 
 async def _next(member: Member, most: int, wait: float | None) -> list[Delivery]:

@@ -312,7 +312,7 @@ def _print_settled(consumer: Consumer, count: int, chosen: list[Position] | None
     else:
         print_text(f"{visible(consumer.name)}: {count} dead {'letter' if count == 1 else 'letters'} {what}")
     if chosen is not None and count < len(chosen):
-        print_note(f"{len(chosen) - count} of the {len(chosen)} positions had no dead letter")
+        print_note(f"{len(chosen) - count} of {len(chosen)} positions had no dead letter")
 
 
 def _start(text: str) -> AnyStart:

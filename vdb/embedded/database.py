@@ -138,7 +138,7 @@ def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], Non
         node = Node(make_world(place, config.region), config)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
-            ready(ServiceGateway(node.service))
+            ready(ServiceGateway(node.service, nursery))
 
     return main
 

@@ -8,6 +8,7 @@ from functools import partial
 from vdb.client.gateway import Gateway
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.embedded.local_consumers import HopConsumers
 from vdb.embedded.local_evidence import HopEvidence
 from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
@@ -22,6 +23,11 @@ class HopGateway:
         self._inner = inner
         self._loop = loop
         self.evidence = HopEvidence(inner.evidence, loop)
+
+    @property
+    def consumers(self) -> HopConsumers:
+        """Its consumer groups."""
+        return HopConsumers(self._inner.consumers, self._loop)
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

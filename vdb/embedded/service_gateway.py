@@ -24,6 +24,7 @@ from vdb.client.values import (
     Where,
     parse_positions,
 )
+from vdb.embedded.local_consumers import ServiceConsumers
 from vdb.embedded.local_evidence import ServiceEvidence
 from vdb.embedded.local_sql import ServiceSource
 from vdb.errors import Timeout
@@ -41,10 +42,17 @@ from vdb.wire.event import decode_batch, encode_batch
 class ServiceGateway:
     """Implements `vdb.client.gateway.Gateway` over a `NodeService`."""
 
-    def __init__(self, service: NodeService) -> None:
+    def __init__(self, service: NodeService, tasks: trio.Nursery) -> None:
+        """`tasks`: of the node's loop, for what goes on behind a call."""
         self._service = service
+        self._tasks = tasks
         self.databases = service.databases
         self.evidence = ServiceEvidence(service)
+
+    @property
+    def consumers(self) -> ServiceConsumers:
+        """Its consumer groups."""
+        return ServiceConsumers(self._service.consumers, tuple(self._service.groups), self._tasks)
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

@@ -95,6 +95,10 @@ class FakeConsumers:
         ):
             setattr(node, f"on_{name}", partial(self._answer, getattr(self, name)))
 
+    def share(self, other: FakeConsumers) -> None:
+        """Know what another one knows."""
+        self.groups, self.events, self.settled = other.groups, other.events, other.settled
+
     def _answer(self, handler: Callable[[IncomingCall], None], call: IncomingCall, params: Any) -> None:
         del params
         handler(call)
@@ -331,6 +335,12 @@ class FakeConsumers:
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """Trio with a clock that jumps."""
     return "trio", {"clock": trio.testing.MockClock(autojump_threshold=0)}
+
+
+@pytest.fixture
+def fake_consumers() -> type[FakeConsumers]:
+    """What makes consumers for a fake node."""
+    return FakeConsumers
 
 
 @pytest.fixture

@@ -96,9 +96,7 @@ def test_what_comes_too_late_is_told(address: str, fake: Any) -> None:
         with consumer.member() as member:
             (ada,) = member.fetch()
             fake.groups["reminders"].out.clear()
-            with pytest.raises(
-                DeliveryLate, match="from ap-southeast-2:0 isn't this member's any more"
-            ):
+            with pytest.raises(DeliveryLate, match="from ap-southeast-2:0 isn't this member's any more"):
                 ada.ack(confirm=True)
 
 
