@@ -11,6 +11,7 @@ from enum import Enum
 from attrs import field, frozen
 
 from vdb.types import DataClass, Position
+from vdb.values import fast_frozen
 
 SYSTEM_STREAMS = "$"
 """What the names of the system's own streams begin with."""
@@ -71,7 +72,7 @@ class EventStart:
     """0 where the kind has none."""
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class EventRecord:
     """One event as a node hands it out, its payload still encoded."""
 

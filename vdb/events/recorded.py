@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from vdb.errors import UnknownEventType
 from vdb.events.registry import REGISTRY, EventRegistry
 from vdb.types import DataClass, Position
+from vdb.values import fast_frozen
 from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, decode_envelope
 
 NO_ID = b""
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class RecordedEvent:
     """One event of the log. Times are microseconds UTC; ids are 16 bytes, or empty."""
 

@@ -12,6 +12,10 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
 from vdb.crypto.record import header_size, schema_of
 from vdb.errors import InvalidArgument, WireError
 from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX
@@ -19,6 +23,7 @@ from vdb.marks import mark
 from vdb.node.event_places import LogPlaces, Places, StreamPlaces, first_at_position, first_at_time
 from vdb.node.reader import GroupReader
 from vdb.node.records import open_frame
+from vdb.projections.source import OpenedRun
 from vdb.selection import EventFilter, EventRecord, EventStart, Selected, StartKind
 from vdb.storage.event_log import Frame
 from vdb.types import Position, TenantId
@@ -30,6 +35,33 @@ SCANS_MAX = 8
 STEP_MIN = 64
 STEP_MAX = 1 << 20
 """Numbers that a backward read goes down at a time."""
+
+
+@frozen
+class OpenedFrame:
+    """A frame's events, of which records are made one by one: a read may want the last of many."""
+
+    run: OpenedRun | None
+    """None: none of its events is meant."""
+    payloads: Sequence[bytes] = field(repr=False)
+
+    def record(self, index: int) -> EventRecord:
+        """One of its events."""
+        run = self.run
+        assert run is not None
+        return EventRecord(
+            stream=run.stream,
+            offset=run.first_offset + index,
+            position=Position(run.group, run.first_position + index),
+            time=run.time,
+            payload=self.payloads[index],
+            event_id=run.event_ids[index * EVENT_ID_SIZE : (index + 1) * EVENT_ID_SIZE] or None,
+            schema_id=run.schema_id,
+            data_class=run.data_class,
+        )
+
+
+NOT_MEANT = OpenedFrame(None, ())
 
 
 class Selector:
@@ -78,13 +110,15 @@ class Selector:
             if not frames:
                 return self._piece(events, max(head, at), places, ended=True)
             for frame in frames:
-                for number, event in await self._open(places, frame):
-                    if number < start:
+                opened = await self._open(frame)
+                first = places.first_of(frame)
+                for index in range(max(0, start - first), len(opened.payloads)):
+                    if not self._fits(opened, index):
                         continue
                     if len(events) >= maximum:
-                        return self._piece(events, number, places)
-                    events.append(event)
-                    size += len(event.payload)
+                        return self._piece(events, first + index, places)
+                    events.append(opened.record(index))
+                    size += len(opened.payloads[index])
                 at = max(start, places.first_of(frame) + frame.count)
                 if len(events) >= maximum or size >= self._read_bytes:
                     return self._piece(events, at, places)
@@ -107,13 +141,15 @@ class Selector:
                 step = max(1, step // 8)
                 continue
             for frame in reversed(frames):
-                for number, event in reversed(await self._open(places, frame)):
-                    if number >= below:
+                opened = await self._open(frame)
+                first = places.first_of(frame)
+                for index in reversed(range(min(len(opened.payloads), below - first))):
+                    if not self._fits(opened, index):
                         continue
                     if len(events) >= maximum or size >= self._read_bytes:
-                        return self._piece(events, number + 1, places)
-                    events.append(event)
-                    size += len(event.payload)
+                        return self._piece(events, first + index + 1, places)
+                    events.append(opened.record(index))
+                    size += len(opened.payloads[index])
             below = min(low, places.first_of(frames[0])) if frames else low
             if not events:
                 step = min(step * 4, STEP_MAX)
@@ -139,31 +175,14 @@ class Selector:
                 return None
         return frames
 
-    async def _open(self, places: Places, frame: Frame) -> list[tuple[int, EventRecord]]:
-        """A frame's events that are meant, with their numbers, in order."""
+    async def _open(self, frame: Frame) -> OpenedFrame:
+        """A frame's events; none where they aren't meant."""
         name = await self._name(frame)
         if name is None or not self._may_hold(schema_of(bytes(frame.record[: header_size(frame.record)]))):
-            return []
+            return NOT_MEANT
         group = self._reader.group
         run = open_frame(frame, tenant=self._tenant, group=group.name, stream_name=name, keyring=group.keyring)
-        first, ids = places.first_of(frame), run.event_ids
-        return [
-            (
-                first + index,
-                EventRecord(
-                    stream=name,
-                    offset=run.first_offset + index,
-                    position=Position(group.name, run.first_position + index),
-                    time=run.time,
-                    payload=payload,
-                    event_id=ids[index * EVENT_ID_SIZE : (index + 1) * EVENT_ID_SIZE] or None,
-                    schema_id=run.schema_id,
-                    data_class=run.data_class,
-                ),
-            )
-            for index, payload in enumerate(decode_batch(run.batch))
-            if self._fits(run.schema_id, payload)
-        ]
+        return OpenedFrame(run, decode_batch(run.batch))
 
     async def _name(self, frame: Frame) -> str | None:
         """The name of a frame's stream; None where it isn't meant, which the catalogue never is."""
@@ -178,11 +197,13 @@ class Selector:
             return not self._wanted.types or self._wanted.types != ("",)
         return schema_id != SQL_SCHEMA and self._wanted.fits_type("")
 
-    def _fits(self, schema_id: int, payload: bytes) -> bool:
-        if not self._wanted.types or schema_id != ENVELOPE_SCHEMA:
+    def _fits(self, opened: OpenedFrame, index: int) -> bool:
+        """Whether an event of a frame that may hold some is of a type that is meant."""
+        assert opened.run is not None
+        if not self._wanted.types or opened.run.schema_id != ENVELOPE_SCHEMA:
             return True
         try:
-            return self._wanted.fits_type(envelope_type(payload))
+            return self._wanted.fits_type(envelope_type(opened.payloads[index]))
         except WireError:
             mark("selecting.no_envelope")
             return False
