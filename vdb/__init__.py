@@ -20,6 +20,9 @@ from vdb.version import VERSION
 if TYPE_CHECKING:
     from vdb.client.client import Client
     from vdb.client.connect import SyncClient, connect, connect_sync
+    from vdb.client.consumer import Consumer
+    from vdb.client.delivery import DeadLetter, Delivery
+    from vdb.client.member import Member
     from vdb.client.stream_events import StreamEvents
     from vdb.client.values import (
         Event,
@@ -30,10 +33,11 @@ if TYPE_CHECKING:
         StreamAppend,
         StreamInfo,
     )
+    from vdb.consumers import ConsumerInfo
     from vdb.crypto.root import RootKeys
     from vdb.dbapi.database import SqlDatabase, open_crud
     from vdb.embedded.database import EmbeddedDatabase, open
-    from vdb.errors import DefiniteError, IndefiniteError, VerityError
+    from vdb.errors import DefiniteError, DeliveryLate, IndefiniteError, VerityError
     from vdb.events import NewEvent, RecordedEvent, applies, context, event, upcast
     from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected
     from vdb.limits import Limits
@@ -48,8 +52,13 @@ __all__ = [
     "EXISTS",
     "Client",
     "Consistency",
+    "Consumer",
+    "ConsumerInfo",
     "DataClass",
+    "DeadLetter",
     "DefiniteError",
+    "Delivery",
+    "DeliveryLate",
     "Durability",
     "EmbeddedDatabase",
     "Event",
@@ -58,6 +67,7 @@ __all__ = [
     "GroupId",
     "IndefiniteError",
     "Limits",
+    "Member",
     "NewEvent",
     "NodeStatus",
     "Placement",
@@ -88,6 +98,9 @@ __all__ = [
 _HOMES = {
     "vdb.client.client": ("Client",),
     "vdb.client.connect": ("SyncClient", "connect", "connect_sync"),
+    "vdb.client.consumer": ("Consumer",),
+    "vdb.client.delivery": ("DeadLetter", "Delivery"),
+    "vdb.client.member": ("Member",),
     "vdb.client.stream_events": ("StreamEvents",),
     "vdb.client.values": (
         "Event",
@@ -98,10 +111,11 @@ _HOMES = {
         "StreamAppend",
         "StreamInfo",
     ),
+    "vdb.consumers": ("ConsumerInfo",),
     "vdb.crypto.root": ("RootKeys",),
     "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
     "vdb.embedded.database": ("EmbeddedDatabase", "open"),
-    "vdb.errors": ("DefiniteError", "IndefiniteError", "VerityError"),
+    "vdb.errors": ("DefiniteError", "DeliveryLate", "IndefiniteError", "VerityError"),
     "vdb.events": ("NewEvent", "RecordedEvent", "applies", "context", "event", "upcast"),
     "vdb.kernel.command": ("ANY", "EMPTY", "EXISTS", "Expected"),
     "vdb.limits": ("Limits",),
