@@ -22,6 +22,7 @@ from vdb.node.crud.databases import CrudDatabases
 from vdb.node.group import Group
 from vdb.node.group_storage import CheckpointLost, GroupStorage, format_group, is_formatted, open_group
 from vdb.node.identity import Identity, IdentityFile, open_identity
+from vdb.node.inline import InlineProjections
 from vdb.node.member import MemberSettings
 from vdb.node.membership import Membership, Surroundings
 from vdb.node.neighbourhood import Neighbourhood
@@ -87,7 +88,8 @@ class Node:
                     await nursery.start(group.run)
                 readers = {name: GroupReader(group) for name, group in self.groups.items()}
                 projections = ProjectionManager(disk, readers, self.config.projections)
-                writes = Writes(readers)
+                inline = InlineProjections(projections, self.config.projections)
+                writes = Writes(readers, inline if any(one.inline for one in self.config.projections) else None)
                 databases = CrudDatabases(
                     world=self.world,
                     readers=readers,
@@ -107,6 +109,7 @@ class Node:
                     version=VERSION,
                 )
                 await nursery.start(projections.run)
+                await nursery.start(inline.run)
                 await nursery.start(databases.run)
                 await nursery.start(self._service.sql.run)
                 if listener is not None:

@@ -19,10 +19,17 @@ for each op, the steps of three projections took half of a busy node's time."""
 class NodeSource:
     """Implements `vdb.projections.source.EventSource` over the readers of all groups."""
 
-    def __init__(self, readers: Mapping[GroupId, GroupReader], appended: Signals, wants: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        readers: Mapping[GroupId, GroupReader],
+        appended: Signals,
+        wants: Callable[[str], bool],
+        patience: float = FOLLOW_SECONDS,
+    ) -> None:
         self._readers = readers
         self._appended = appended
         self._wants = wants
+        self._patience = patience
 
     def groups(self) -> Sequence[GroupId]:
         return tuple(self._readers)
@@ -44,4 +51,4 @@ class NodeSource:
         """
         while all(self.head(tenant, group) <= position for group, position in positions.items()):
             await self._appended.next(tenant).wait()
-        await trio.sleep(FOLLOW_SECONDS)
+        await trio.sleep(self._patience)

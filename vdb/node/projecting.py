@@ -18,7 +18,7 @@ from vdb.node.ages import Ages
 from vdb.node.answers import BuildingStatus, ProjectionStatus, RowDifferences, RowsResult
 from vdb.node.file_keys import FileKeys
 from vdb.node.group import Group
-from vdb.node.node_source import NodeSource
+from vdb.node.node_source import FOLLOW_SECONDS, NodeSource
 from vdb.node.reader import GroupReader
 from vdb.node.signals import Signals
 from vdb.node.standstill import Standstill
@@ -51,7 +51,9 @@ class ProjectionManager:
         self._means = Means(
             disk=disk,
             key_for=keys.key_for,
-            source_for=lambda config: NodeSource(readers, self._appended, config.streams.wants),
+            source_for=lambda config: NodeSource(
+                readers, self._appended, config.streams.wants, 0.0 if config.inline else FOLLOW_SECONDS
+            ),
             live=lambda group: readers[group].group.leads_from,
             opening=trio.Semaphore(OPENING_MAX),
             inform=log.info,

@@ -29,32 +29,30 @@ from vdb.errors import (
     PrimaryLost,
     StorageError,
     StreamExists,
-    TooLarge,
     UnknownStream,
     UnknownTenant,
     error_for_refusal,
 )
-from vdb.kernel.command import ANY, CLIENT_ID_SIZE, INTERNAL, Origin
+from vdb.kernel.command import CLIENT_ID_SIZE, INTERNAL, Origin
 from vdb.kernel.reply import Appended, Refusal, Reply, StreamCreated
 from vdb.kernel.streamid import group_tag, tag_of
 from vdb.limits import (
-    EVENT_ID_SIZE,
     EVENTS_PER_APPEND_MAX,
     EVENTS_PER_COMMAND_MAX,
     STREAM_NAME_BYTES_MAX,
-    STREAMS_PER_APPEND_MAX,
-    SUBJECT_BYTES_MAX,
 )
 from vdb.node.admission import Admission
 from vdb.node.answers import AppendResult, StreamRange
+from vdb.node.append_checks import check_appends, check_text
 from vdb.node.cutting import fit, size_bound
 from vdb.node.group import Group
+from vdb.node.inline import InlineProjections
 from vdb.node.reader import GroupReader
 from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest
+from vdb.selection import SYSTEM_STREAMS
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import (
     GLOBAL_GROUP,
-    U64_MAX,
     DataClass,
     GroupId,
     Placement,
@@ -63,7 +61,6 @@ from vdb.types import (
     check_tenant_id,
     group_for_placement,
 )
-from vdb.wire.api import BAD_IDS
 
 T = TypeVar("T")
 Failure = DefiniteError | PrimaryLost
@@ -83,8 +80,10 @@ _PLACES_MAX = 100_000
 class Writes:
     """See the module's docstring. One per node."""
 
-    def __init__(self, readers: Mapping[GroupId, GroupReader]) -> None:
+    def __init__(self, readers: Mapping[GroupId, GroupReader], inline: InlineProjections | None = None) -> None:
         self._readers = readers
+        self._inline = inline
+        """None where no projection is inline."""
         self._admissions = {name: Admission(reader.group.limits) for name, reader in readers.items()}
         self._creating: dict[tuple[TenantId, str], list[Group]] = {}
         """Creations on their way, by name: the group of each."""
@@ -115,9 +114,9 @@ class Writes:
             group = self._group_for(kind, placement)
             checked = _check_creation(tenant, name)
             self._check_name_is_free(group, checked, name)
-            self._check_origin(origin, group)
+            self.check_origin(origin, group)
         except DefiniteError as error:
-            self._refuse(origin, error, answer, on_answer)
+            self.refuse(origin, error, answer, on_answer)
             return
         under_way = self._creating.setdefault((checked, name), [])
         under_way.append(group)
@@ -129,7 +128,7 @@ class Writes:
             on_answer(result)
 
         request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
-        self._submit(checked, group, request, origin, answer, on_done)
+        self.submit(checked, group, request, origin, answer, on_done)
 
     def append(
         self,
@@ -149,9 +148,17 @@ class Writes:
         try:
             group, request = self._admit(origin, tenant, appends, names, of_sql=of_sql)
         except DefiniteError as error:
-            self._refuse(origin, error, answer, on_answer)
+            self.refuse(origin, error, answer, on_answer)
             return
-        self._submit(TenantId(tenant), group, request, origin, answer, on_answer)
+        awaited = self._inline.awaited(tenant, names) if self._inline is not None else ()
+
+        def when_applied(result: AppendResult | Failure) -> None:
+            if self._inline is not None and isinstance(result, AppendResult):
+                self._inline.hold(awaited, tenant, group.name, result.next_position, lambda: on_answer(result))
+            else:
+                on_answer(result)
+
+        self.submit(TenantId(tenant), group, request, origin, answer, when_applied if awaited else on_answer)
 
     def publish(
         self, origin: Origin, tenant: int, append: PlainAppend, on_appended: OnAppended, on_error: OnError
@@ -168,15 +175,20 @@ class Writes:
         def on_answer(result: tuple[GroupId, Appended] | Failure) -> None:
             if isinstance(result, DefiniteError | PrimaryLost):
                 on_error(result)
+                return
+            awaited = self._inline.awaited(tenant, names) if self._inline is not None else ()
+            if self._inline is not None and awaited:
+                name, appended = result
+                self._inline.hold(awaited, tenant, name, appended.next_position, lambda: on_appended(*result))
             else:
                 on_appended(*result)
 
         try:
             group, request = self._admit(origin, tenant, (append,), names)
         except DefiniteError as error:
-            self._refuse(origin, error, answer, on_answer)
+            self.refuse(origin, error, answer, on_answer)
             return
-        self._submit(TenantId(tenant), group, request, origin, answer, on_answer)
+        self.submit(TenantId(tenant), group, request, origin, answer, on_answer)
 
     def _admit(
         self,
@@ -192,12 +204,12 @@ class Writes:
         if not of_sql:
             for name in names:
                 _check_mode(name)
-        _check_appends(appends, EVENTS_PER_COMMAND_MAX if of_sql else EVENTS_PER_APPEND_MAX)
+        check_appends(appends, EVENTS_PER_COMMAND_MAX if of_sql else EVENTS_PER_APPEND_MAX)
         group = self._group_of(checked, names)
-        self._check_origin(origin, group)
+        self.check_origin(origin, group)
         return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
 
-    def _refuse(
+    def refuse(
         self, origin: Origin, error: DefiniteError, answer: Answer[T], on_answer: Callable[[T | Failure], None]
     ) -> None:
         """Let the refusal use up the request's number, unless the request was executed before."""
@@ -217,7 +229,7 @@ class Writes:
         def first_answer(name: GroupId, reply: Reply) -> T | Failure:
             return error if isinstance(reply, Refusal) and reply.code is error.code else answer(name, reply)
 
-        self._submit(NO_TENANT, group, _rejection(error), origin, first_answer, on_answer)
+        self.submit(NO_TENANT, group, _rejection(error), origin, first_answer, on_answer)
 
     def _refuse_in_all(
         self, error: DefiniteError, groups: Sequence[Group], on_answer: Callable[[Failure], None]
@@ -240,7 +252,7 @@ class Writes:
             else:
                 on_answer(found)
 
-        self._submit(NO_TENANT, first, _rejection(error), INTERNAL, refused, on_refused)
+        self.submit(NO_TENANT, first, _rejection(error), INTERNAL, refused, on_refused)
 
     def _with_peers(self) -> list[Group]:
         """The groups in which another node may have become the primary."""
@@ -262,7 +274,7 @@ class Writes:
                 message = message.replace(f"stream {stream.stream} ", f"stream '{name}' ")
         return Refusal(reply.code, message)
 
-    def _submit(
+    def submit(
         self,
         tenant: TenantId,
         group: Group,
@@ -271,6 +283,7 @@ class Writes:
         answer: Answer[T],
         on_answer: Callable[[T | Failure], None],
     ) -> None:
+        """Queue a request that was checked; `on_answer` is called once."""
         admission, size = self._admissions[group.name], size_bound(request)
         refusal = admission.refusal(tenant, size)
         if refusal is not None and not group.knows(origin):
@@ -343,7 +356,7 @@ class Writes:
             self._places.clear()
         self._places[tenant, name] = reader
 
-    def _check_origin(self, origin: Origin, group: Group) -> None:
+    def check_origin(self, origin: Origin, group: Group) -> None:
         """A session belongs to one client and one group."""
         if len(origin.client) != CLIENT_ID_SIZE:
             raise InvalidArgument(f"a client id has {CLIENT_ID_SIZE} bytes; found {len(origin.client)}")
@@ -367,86 +380,22 @@ def _data_class(number: int) -> DataClass:
 
 
 def _check_mode(stream: str) -> None:
-    """A database's stream is written by its SQL alone."""
+    """A database's stream is written by its SQL alone, and the system's own by the system."""
     if stream.startswith(STREAM_PREFIX):
         raise ModeViolation(
             f"streams called '{STREAM_PREFIX}...' belong to SQL databases: expected SQL to write them, found an append "
             "or a creation"
         )
+    if stream.startswith(SYSTEM_STREAMS):
+        raise InvalidArgument(f"names that begin with '{SYSTEM_STREAMS}' are the system's own; found such a stream")
 
 
 def _check_creation(tenant: int, name: str) -> TenantId:
     checked = check_tenant_id(tenant)
-    _check_text("a stream's name", name, STREAM_NAME_BYTES_MAX)
+    check_text("a stream's name", name, STREAM_NAME_BYTES_MAX)
     if not name:
         raise InvalidArgument("a stream's name can't be empty")
     return checked
-
-
-def _check_appends(appends: Sequence[PlainAppend], count_max: int) -> None:
-    """The bounds of an append, before anything is looked up: what follows costs time for each stream and run."""
-    if len(appends) == 1:
-        if appends[0].count > count_max:
-            raise _too_many_events(appends[0].count, count_max)
-        _check_runs(appends[0])
-        return
-    if not appends:
-        raise InvalidArgument("an append names at least one stream")
-    if len(appends) > STREAMS_PER_APPEND_MAX:
-        raise TooLarge(f"an append has at most {STREAMS_PER_APPEND_MAX} streams; found {len(appends)}")
-    if len({append.stream for append in appends}) != len(appends):
-        raise InvalidArgument("an append names each stream once; found one twice")
-    count = sum([append.count for append in appends])
-    if count > count_max:
-        raise _too_many_events(count, count_max)
-    for append in appends:
-        _check_runs(append)
-
-
-def _too_many_events(count: int, count_max: int) -> TooLarge:
-    return TooLarge(f"an append has at most {count_max} events; found {count}")
-
-
-def _check_runs(append: PlainAppend) -> None:
-    if append.expected is not ANY and not 0 <= append.expected.offset <= U64_MAX:
-        raise InvalidArgument(f"an offset lies between 0 and {U64_MAX}; found {append.expected.offset}")
-    for run in append.runs:
-        _check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
-        if not 0 <= run.schema_id < 2**32:
-            raise InvalidArgument(f"a schema id lies between 0 and {2**32 - 1}; found {run.schema_id}")
-        if run.count < 1:
-            raise InvalidArgument("a run holds at least one event; found none")
-        if run.event_ids == BAD_IDS:
-            raise InvalidArgument(f"an event id has {EVENT_ID_SIZE} bytes; found one of another length")
-        if run.event_ids and len(run.event_ids) != run.count * EVENT_ID_SIZE:
-            raise InvalidArgument(
-                f"event ids have {EVENT_ID_SIZE} bytes each, one an event: expected {run.count * EVENT_ID_SIZE} bytes, "
-                f"found {len(run.event_ids)}"
-            )
-    _check_ids_differ([run.event_ids for run in append.runs if run.event_ids])
-
-
-def _check_ids_differ(ids: Sequence[bytes]) -> None:
-    """One id for two events of a stream would be no id: which of them came again, nobody could tell."""
-    if not ids or (len(ids) == 1 and len(ids[0]) == EVENT_ID_SIZE):
-        return
-    seen: dict[bytes, None] = {}
-    for some in ids:
-        for at in range(0, len(some), EVENT_ID_SIZE):
-            seen[some[at : at + EVENT_ID_SIZE]] = None
-    if len(seen) * EVENT_ID_SIZE != sum(map(len, ids)):
-        raise InvalidArgument("the events of a stream have an id each; found one id twice in an append")
-
-
-def _check_text(what: str, text: str, bytes_max: int) -> None:
-    if text.isascii() and len(text) <= bytes_max:
-        return
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidArgument(f"{what} is text that UTF-8 can encode; found lone surrogates") from None
-    if size > bytes_max:
-        raise TooLarge(f"{what} has at most {bytes_max} bytes; found {size}")
 
 
 def _rejection(error: DefiniteError) -> PlainRequest:

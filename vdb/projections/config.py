@@ -52,6 +52,8 @@ class ProjectionConfig:
     template: Template
     check: str = ""
     """A query that gives a row where the rows are wrong: what a rebuild made isn't used while it does."""
+    inline: bool = False
+    """Whether an append to one of its streams is answered once these rows have its events (`vdb.node.inline`)."""
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "a projection")
@@ -110,4 +112,5 @@ def _join(one: ProjectionConfig, other: ProjectionConfig) -> ProjectionConfig:
             names=one.streams.names + other.streams.names, prefixes=one.streams.prefixes + other.streams.prefixes
         ),
         template=one.template.joined(other.template),
+        inline=one.inline or other.inline,
     )

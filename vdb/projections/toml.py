@@ -5,6 +5,7 @@ name = "notes_current"
 version = 1
 tenant = "*"                        # or a tenant's number
 streams = ["notes", "fhir.*"]       # exact names, or PREFIX*
+inline = false                      # true: an append is answered once its events are in the rows
 
 [projection.latest-by-id]
 table = "notes"
@@ -99,6 +100,7 @@ class _Projection(_Strict, kw_only=True, frozen=True):
     version: int = 1
     tenant: int | Literal["*"] = "*"
     streams: list[str]
+    inline: bool = False
     latest_by_id: _Latest | None = None
     timeline: _Timeline | None = None
 
@@ -121,6 +123,7 @@ def _parse(table: Any, number: int) -> ProjectionConfig:
             tenant=None if found.tenant == "*" else check_tenant_id(found.tenant),
             streams=found.streams,
             template=_template(found),
+            inline=found.inline,
         )
     except InvalidArgument as error:
         raise ConfigError(f"projection {found.name}: {error}") from None
