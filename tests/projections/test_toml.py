@@ -34,6 +34,7 @@ status = "draft"
 [[projection]]
 name = "timeline"
 streams = ["notes"]
+inline = true
 [projection.timeline]
 subject-column = "patient"
 [[projection.timeline.entry]]
@@ -53,6 +54,7 @@ def parse(text: str) -> Any:
 def test_the_example() -> None:
     notes, timeline = parse(EXAMPLE)
     assert (notes.name, notes.version, notes.tenant) == ("notes_current", 2, 7)
+    assert (notes.inline, timeline.inline) == (False, True)
     assert notes.streams.wants("notes")
     assert notes.streams.wants("fhir.Patient")
     assert not notes.streams.wants("notes2")
