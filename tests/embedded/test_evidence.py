@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from vdb.evidence.checkpoint import Checkpoint
 from vdb.evidence.merkle import leaf_hash
 from vdb.evidence.note import VerifierKey, sign_note
 from vdb.evidence.proof import LogProof
+from vdb.storage.segment import FRAME_OVERHEAD, HEADER_SIZE
 
 
 def fill(database: vdb.EmbeddedDatabase, count: int) -> None:
@@ -64,9 +67,7 @@ def test_another_history_is_noticed() -> None:
 
         with pytest.raises(EvidenceInvalid, match="doesn't begin with the one of 5 leaves"):
             database.follow_tree(known(5, bytes(32)), keys)
-        with pytest.raises(
-            EvidenceInvalid, match=r"12 leaves that was known isn't there any more: .* has 11 leaves"
-        ):
+        with pytest.raises(EvidenceInvalid, match=r"12 leaves that was known isn't there any more: .* has 11 leaves"):
             database.follow_tree(known(12, bytes(32)), keys)
         with pytest.raises(EvidenceInvalid, match="another log's: expected 'other'"):
             database.follow_tree(known(11, checkpoint.root, "other"), keys)
@@ -120,3 +121,83 @@ def test_a_proof_for_another_record_doesnt_hold() -> None:
         fill(database, 9)
         one, other = database.prove("notes", 1).proof, database.prove("notes", 2).proof
     assert not LogProof(one.index, one.path, one.note, other.extra).holds_for(leaf_hash(other.extra))
+
+
+# What is stored
+
+
+def tamper(data: Path, frame: int) -> int:
+    """Change a byte of a stored record, and its frame's checksum along, as who knows the format would. Its place."""
+    (segment,) = data.glob("groups/ap-southeast-2/log/t_1/*.seg")
+    content = bytearray(segment.read_bytes())
+    start = HEADER_SIZE
+    for _ in range(frame):
+        start += FRAME_OVERHEAD + int.from_bytes(content[start + 8 : start + 12], "big")
+    end = start + FRAME_OVERHEAD + int.from_bytes(content[start + 8 : start + 12], "big")
+    content[end - 5] ^= 1
+    content[end - 4 : end] = zlib.crc32(content[start : end - 4]).to_bytes(4, "big")
+    segment.write_bytes(content)
+    return start
+
+
+def test_an_audit_reads_opens_and_hashes_everything(tmp_path: Path) -> None:
+    key = vdb.RootKeys(bytes(range(32)))
+    with vdb.open(tmp_path / "data", key) as database:
+        fill(database, 30)
+        head = database.tree_head()
+        fill(database, 30)
+        audit = database.audit_log("ap-southeast-2", 1, head.checkpoint)
+        assert (audit.records, audit.events, audit.unopened, audit.findings) == (61, 61, 0, ())
+        assert audit.root == database.tree_head().checkpoint.root
+        assert database.audited_logs() == [("ap-southeast-2", 1)]
+        assert database.origin("ap-southeast-2", 1) == head.checkpoint.origin
+        (finding,) = database.audit_log("ap-southeast-2", 1, Checkpoint("x", 31, bytes(32))).findings
+        assert finding.what == "the first 31 records aren't those of the tree that was kept"
+        (finding,) = database.audit_log("ap-southeast-2", 1, Checkpoint("x", 99, bytes(32))).findings
+        assert finding.what == "expected at least 99 records, of the tree that was kept: found fewer"
+
+
+def test_a_record_that_was_changed_with_its_checksum_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_file = tmp_path / "root.key"
+    key_file.write_text(base64.b64encode(bytes(range(32))).decode())
+    key_file.chmod(0o600)
+    data, since = tmp_path / "data", tmp_path / "last.note"
+    with vdb.open(data, key_file) as database:
+        fill(database, 250)
+        head = database.tree_head()
+        since.write_text(str(head.note))
+        fill(database, 1)
+    words = ["audit", "log", "--data-dir", str(data), "--key-file", str(key_file)]
+    kept = ["--since", str(since), "--key", str(head.verifier)]
+    assert run([*words, *kept]) == 0
+    assert "252 records, 252 events" in capsys.readouterr().out
+    start = tamper(data, 100)
+    assert run([*words, *kept, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    record, known, tree = found["findings"]
+    assert record["place"] == f"groups/ap-southeast-2/log/t_1/000001.seg: byte {start}"
+    assert "offset 99: " in record["what"]
+    assert known["what"] == "the first 251 records aren't those of the tree that was kept"
+    assert tree["what"] == "the tree of what is stored isn't the tree of what was committed"
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--since", "SINCE"], "--since and --key belong together"),
+        (["--since", "SINCE", "--key", "KEY"], "--since names a log that this node doesn't have: elsewhere"),
+    ],
+)
+def test_a_head_that_was_kept_counts_by_its_signature(
+    tmp_path: Path, more: list[str], says: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VDB_ROOT_KEY", base64.b64encode(bytes(range(32))).decode())
+    with vdb.open(tmp_path / "data") as database:
+        fill(database, 1)
+    signer, since = SigningKey(bytes(32)), tmp_path / "last.note"
+    since.write_text(str(sign_note(str(Checkpoint("elsewhere", 1, bytes(32))), [("elsewhere", signer)])))
+    put = {"SINCE": str(since), "KEY": str(VerifierKey("elsewhere", signer.public))}
+    assert run(["audit", "log", "--data-dir", str(tmp_path / "data"), *(put.get(word, word) for word in more)]) == 2
+    assert says in capsys.readouterr().err

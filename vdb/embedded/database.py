@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,12 +33,14 @@ from vdb.embedded.keys import Keys, find_root_keys
 from vdb.embedded.loop_thread import LoopThread
 from vdb.embedded.service_gateway import ServiceGateway
 from vdb.errors import DataDirectoryInUse
+from vdb.evidence.checkpoint import Checkpoint
 from vdb.limits import Limits
+from vdb.node.auditing import LogAudit, Progress
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.node import Node
 from vdb.projections.config import ProjectionConfig
-from vdb.types import Region
+from vdb.types import GroupId, Region, check_tenant_id
 from vdb.world import make_world
 from vdb.world.clock import RealClock
 from vdb.world.entropy import RealEntropy
@@ -62,11 +65,26 @@ class EmbeddedDatabase(SyncFace):
         self.data_dir = data_dir
         self.loop = loop
         """The thread in which the node runs."""
+        self._audits = gateway.audits
         self.databases: CrudDatabases = gateway.databases
         """The node's SQL databases; their methods run in its loop."""
         self.aio = AsyncFace(HopGateway(gateway, loop), stamps=stamps, tenant=tenant)
         """The same methods as coroutines, for trio and asyncio."""
         self._finalizer = weakref.finalize(self, _end, loop, data_dir if scratch else None)
+
+    def audited_logs(self) -> list[tuple[str, int]]:
+        """The logs that `audit_log` can be asked for: (group, tenant)."""
+        return [(str(group), int(tenant)) for group, tenant in self._audits.logs()]
+
+    def origin(self, group: str, tenant: int) -> str:
+        """The name of a log in signed heads."""
+        return self._audits.origin(GroupId(group), check_tenant_id(tenant))
+
+    def audit_log(
+        self, group: str, tenant: int, known: Checkpoint | None = None, on_progress: Progress | None = None
+    ) -> LogAudit:
+        """Read, open and hash every record of a log as it is stored. `known`: a tree that was kept before."""
+        return self.loop.call(partial(self._audits.audit, GroupId(group), check_tenant_id(tenant), known, on_progress))
 
     @property
     def is_ours(self) -> bool:

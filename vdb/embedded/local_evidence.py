@@ -9,8 +9,11 @@ import trio
 from vdb.client.evidence_line import EvidenceLine, RecordProof, TreeHead
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import Timeout
+from vdb.evidence.checkpoint import Checkpoint
+from vdb.node.auditing import LogAudit, Progress, audit_log
 from vdb.node.node_service import NodeService
-from vdb.node.proving import SignedHead
+from vdb.node.proving import SignedHead, origin_of
+from vdb.types import GroupId, TenantId
 
 
 class ServiceEvidence:
@@ -37,6 +40,28 @@ class ServiceEvidence:
             head, path = await self._service.proofs.consistency(tenant, group or self._service.region.name, size)
             return _head(head), path
         raise _timed_out("tree_consistency", timeout)
+
+
+class LocalAudit:
+    """Audits of the log as it is stored, in the node's loop."""
+
+    def __init__(self, service: NodeService) -> None:
+        self._service = service
+
+    def logs(self) -> list[tuple[GroupId, TenantId]]:
+        """All logs of the node: a group's of a tenant."""
+        groups = self._service.groups.items()
+        return [(name, state.tenant) for name, group in groups for state in group.state.tenants()]
+
+    def origin(self, group: GroupId, tenant: TenantId) -> str:
+        """The log's name in signed heads."""
+        return origin_of(self._service.groups[group].superblock.state.cluster, group, tenant)
+
+    async def audit(
+        self, group: GroupId, tenant: TenantId, known: Checkpoint | None, on_progress: Progress | None
+    ) -> LogAudit:
+        """See `vdb.node.auditing`. `on_progress` is called in the node's loop."""
+        return await audit_log(self._service.readers[group], tenant, known, on_progress)
 
 
 class HopEvidence:

@@ -13,6 +13,7 @@ from vdb.client.values import (
     GroupStatus,
     MemberStatus,
     NodeStatus,
+    ProjectionBuilding,
     ProjectionStatus,
     Published,
     ReadPage,
@@ -25,7 +26,8 @@ from vdb.client.values import (
     parse_positions,
 )
 from vdb.embedded.local_consumers import ServiceConsumers
-from vdb.embedded.local_evidence import ServiceEvidence
+from vdb.embedded.local_evidence import LocalAudit, ServiceEvidence
+from vdb.embedded.local_projections import ServiceProjections
 from vdb.embedded.local_sql import ServiceSource
 from vdb.errors import Timeout
 from vdb.kernel.command import INTERNAL
@@ -48,6 +50,8 @@ class ServiceGateway:
         self._tasks = tasks
         self.databases = service.databases
         self.evidence = ServiceEvidence(service)
+        self.projections = ServiceProjections(service)
+        self.audits = LocalAudit(service)
 
     @property
     def consumers(self) -> ServiceConsumers:
@@ -263,6 +267,7 @@ def _node_status(status: answers.NodeStatus) -> NodeStatus:
                 members=tuple(MemberStatus(**asdict(member)) for member in group.members),
                 serving=group.serving,
                 disk_full=group.disk_full,
+                still_us=group.still_us,
             )
             for group in status.groups
         ),
@@ -273,6 +278,16 @@ def _node_status(status: answers.NodeStatus) -> NodeStatus:
                 position=parse_positions(projection.position),
                 lag=projection.lag,
                 error=projection.error,
+                version=projection.version,
+                generation=projection.generation,
+                state=projection.state,
+                age_us=projection.age_us,
+                head_age_us=projection.head_age_us,
+                parked=projection.parked,
+                skipped=projection.skipped,
+                previous=projection.previous,
+                file_seconds=projection.file_seconds,
+                building=None if projection.building is None else ProjectionBuilding(**asdict(projection.building)),
             )
             for projection in status.projections
         ),

@@ -36,7 +36,7 @@ from vdb.storage.tenant_log import (
     segment_key,
     tenant_key,
 )
-from vdb.storage.tenant_reader import read_log, read_stream
+from vdb.storage.tenant_reader import place_of, read_log, read_stream
 from vdb.types import StreamId, TenantId
 
 __all__ = ["EventLog", "Frame", "LogCheckpoint"]
@@ -137,6 +137,10 @@ class EventLog:
         frames = await self._read(lambda: read_log(log, from_position, max_bytes))
         self._keep_warm(log)
         return frames
+
+    async def place_of(self, tenant: TenantId, position: int) -> str:
+        """Where the record at this position is stored: its file and its first byte there, for people."""
+        return await place_of(self._log(tenant), position)
 
     def set_repair(self, repair: Repair) -> None:
         """From now on damage is mended from other replicas before a read fails because of it."""

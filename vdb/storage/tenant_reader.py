@@ -88,6 +88,16 @@ async def read_log(log: TenantLog, from_position: int, max_bytes: int) -> list[F
     return frames
 
 
+async def place_of(log: TenantLog, position: int) -> str:
+    """The file that holds the record at this position, and the byte where its frame begins."""
+    if log.tail and position >= log.tail[0].first_position:
+        return "not in a file yet"
+    at = bisect_right(log.closed, position, key=lambda closed: closed.next_position)
+    number = log.closed[at].segment if at < len(log.closed) else log.cursor.segment
+    index = await _index_of(log, number)
+    return f"{log.path(number)}: byte {index.start_of(index.frame_at(position))}"
+
+
 async def _index_of(log: TenantLog, number: int) -> FrameIndex | ClosedIndex:
     """The index of a segment that was open or closed when the read began; it may have grown or closed since."""
     if log.cursor.segment == number:
