@@ -152,6 +152,8 @@ class Options:
     """Whom the events are about: their keys."""
     events_poison: float = 0.0
     """How many of the events handlers of projections refuse."""
+    events_rebuilds: int = 0
+    """How often somebody has projections built anew, switched, or their version raised."""
     events_global: bool = False
     """Whether the streams lie in the global group."""
     events_think_us: int = 0
@@ -282,6 +284,7 @@ def draw_events(random: Random) -> dict[str, Any]:
         "events_per_append": random.choice((1, 2, 5)),
         "events_patients": random.choice((1, 4, 12)),
         "events_poison": random.choice((0.0, 0.02, 0.1)),
+        "events_rebuilds": random.choice((0, 2, 6)),
         "events_global": random.random() < 0.2,
         "events_think_us": random.choice((0, 0, 500, 5_000)),
         "consumers": 0 * random.choice((0, 1, 2, 3)),

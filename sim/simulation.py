@@ -207,7 +207,9 @@ class Simulation:
             self.nemesis.heal()
             with trio.move_on_after(self.options.heal_bound_us / 1e6) as bound:
                 await self.events.drain()
-            self.verdict.check("I36", not bound.cancelled_caught, f"consumers that don't end: {self.events.lag()}")
+            self.verdict.check(
+                "I36", not bound.cancelled_caught, f"consumers that don't end: {self.events.undrained()}"
+            )
             await self._converge()
             nursery.cancel_scope.cancel()
 
@@ -233,7 +235,7 @@ class Simulation:
         for _ in range(int(self.options.heal_bound_us / 1e6 / CONVERGENCE_STEP_SECONDS)):
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
-            lack = lack or self.sql.lag()
+            lack = lack or self.sql.lag() or self.events.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

@@ -26,18 +26,21 @@ def check_file(verdict: Verdict, log: EventsLog, file: str, key: bytes, name: st
         tables = work_on(connection, lambda db: dump_tables(db, with_meta=True), name)
     finally:
         close_sqlcipher(connection)
-    position = {row[2]: row[3] for row in tables.get(META_TABLE, [])}.get(log.contents.ledger.group, 0)
-    check_rows(verdict, "P1", log, position, tables.get(TABLE, []), name)
+    meta = {row[2]: (row[3], row[1]) for row in tables.get(META_TABLE, [])}
+    position, version = meta.get(log.contents.ledger.group, (0, 1))
+    check_rows(verdict, "P1", log, position, tables.get(TABLE, []), name, (version,))
     refused = next((one.position for one in log.events if one.fact.poisoned), position)
     verdict.check("P4", position <= refused, f"{name} is at {position}, and its handlers refuse the event at {refused}")
 
 
 def check_rows(
-    verdict: Verdict, invariant: str, log: EventsLog, position: int, rows: Sequence[Sequence[Any]], name: str
-) -> None:
-    """Whether these are the rows of the log up to a position."""
-    expected = fold(one.fact for one in before(log.events, position))
+    verdict: Verdict, invariant: str, log: EventsLog, position: int, rows: Sequence[Sequence[Any]], name: str,
+    versions: Sequence[int],
+) -> None:  # fmt: skip
+    """Whether these are the rows of the log up to a position, as one of these versions makes them."""
     found: dict[str, Row] = {row[0]: (row[1], row[2], row[3]) for row in rows}
+    facts = [one.fact for one in before(log.events, position)]
+    expected = next((made for version in versions if (made := fold(facts, version)) == found), fold(facts, versions[0]))
     differing = sorted(key for key in {**found, **expected} if found.get(key) != expected.get(key))
     verdict.check(
         invariant,

@@ -43,6 +43,8 @@ class EventsLoad:
     tell: Callable[[], None]
     head: Callable[[], int]
     """Behind the last event of the streams that was ever committed."""
+    rank: Callable[[int], int]
+    """How many events of the streams lie before a position."""
     last: Callable[[ConsumerSpec], int]
     """The position of the last event that fits a consumer's filter; -1: none does."""
     deeds: Deeds = field(factory=Deeds)
@@ -60,6 +62,7 @@ class EventsLoad:
     """When events were appended, by their positions, as readers were told."""
     writing: int = 0
     """Clients that may still append."""
+    _written: trio.Event = field(factory=trio.Event)
 
     def __attrs_post_init__(self) -> None:
         options = self.options
@@ -91,6 +94,15 @@ class EventsLoad:
             if group is not None and group.not_serving() is None:
                 return machine
         return None
+
+    def end_writing(self) -> None:
+        """One of the clients has done what it had to."""
+        self.writing -= 1
+        if not self.writing:
+            self._written.set()
+
+    async def wait_until_written(self) -> None:
+        await self._written.wait()
 
     def new_facts(self, random: Random, count: int, by: str) -> tuple[Fact, ...]:
         found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 import trio
@@ -10,14 +11,15 @@ from attrs import define, field
 from sim.checkers.consumer_deeds import ConsumerJudge
 from sim.checkers.contents import Contents
 from sim.checkers.events_log import EventsLog, check_appends
-from sim.checkers.events_projected import check_file, check_rows
+from sim.checkers.events_projected import before, check_file, check_rows
 from sim.checkers.events_reads import ReadsJudge
 from sim.checkers.events_resent import check_resent
 from sim.cluster import Cluster
 from sim.events.deeds import ConsumerSpec
 from sim.events.load import TENANT, EventsLoad
 from sim.events.members import ConsumerLoad
-from sim.events.projecting import NAME
+from sim.events.projecting import NAME, VERSIONS
+from sim.events.steward import Steward
 from sim.events.writers import Writer
 from sim.machine import Machine
 from sim.options import Options
@@ -28,8 +30,12 @@ from sim.world.entropy import draws
 from vdb.errors import DatabaseDamaged, WrongKey
 from vdb.kernel.command import KeyScope
 from vdb.ports import Entropy
+from vdb.projections.projector import Projector
 from vdb.projections.store import SqliteError
 from vdb.types import TenantId
+
+GENERATION = re.compile(rf"projections/t_{TENANT}/{NAME}(\.[0-9]+)?\.db")
+"""The files of all generations of the projection."""
 
 
 @define(eq=False, kw_only=True)
@@ -55,13 +61,17 @@ class EventsPart:
         self.load = EventsLoad(
             options=self.options, cluster=self.cluster, random=draws(self.seed, "events load"), verdict=self.verdict,
             trace=self.trace, region=self.home, connectors=self.connectors, learn=self.learn, entropy=self.entropy,
-            tell=self.tell, head=self._head, last=self._last,
+            tell=self.tell, head=self._head, rank=self._rank, last=self._last,
         )  # fmt: skip
         self.log = EventsLog(self.contents[self.load.group], self.verdict, TENANT)
 
     def _head(self) -> int:
         self.log.catch_up()
         return self.log.head
+
+    def _rank(self, position: int) -> int:
+        self.log.catch_up()
+        return len(before(self.log.events, position))
 
     def _last(self, spec: ConsumerSpec) -> int:
         self.log.catch_up()
@@ -84,6 +94,7 @@ class EventsPart:
                 nursery.start_soon(Writer(self.load, number, draws(self.seed, f"event client {number}")).run)
             for consumer in self.consumers:
                 nursery.start_soon(consumer.run)
+            nursery.start_soon(Steward(self.load, draws(self.seed, "steward")).run)
 
     async def drain(self) -> None:
         """With nothing broken any more: consumers come to the end of the log, and hold nothing."""
@@ -91,9 +102,23 @@ class EventsPart:
             for consumer in self.consumers:
                 nursery.start_soon(consumer.drain)
 
-    def lag(self) -> str:
+    def undrained(self) -> str:
         """Which consumers aren't drained."""
         return " ".join(consumer.spec.name for consumer in self.consumers if not consumer.drained)
+
+    def lag(self) -> str:
+        """What a projection of an idle node hasn't applied, or built, yet; '' if nothing."""
+        for machine in self.cluster.up if self.options.events else ():
+            projector = _projector(machine)
+            if projector is None:
+                continue
+            status = projector.status()
+            if status.rows.lag and not status.rows.error:
+                return f"{machine.name}: {NAME} is {status.rows.lag} behind, {status.condition}"
+            building = status.building
+            if building is not None and building.state == "building":
+                return f"{machine.name}: generation {building.generation} of {NAME} is being built"
+        return ""
 
     # Looks -----------------------------------------------------------------------------------------------------
 
@@ -104,14 +129,14 @@ class EventsPart:
         self.log.catch_up()
         keyring = self.contents[self.home].keyring
         row = keyring.row(TenantId(TENANT), KeyScope.PROJECTION, NAME)
-        path = f"projections/t_{TENANT}/{NAME}.db"
-        if row is None or not machine.scratch.exists(path):
-            return
-        name = f"{machine.name}: {path}"
-        try:
-            check_file(self.verdict, self.log, machine.scratch.location(path), keyring.key(row.dek_id), name)
-        except (WrongKey, DatabaseDamaged, SqliteError) as error:
-            self.verdict.check("P1", path in machine.scratch.rotted, f"{name} is damaged: {error}")
+        for path in machine.scratch.paths():
+            if row is None or not GENERATION.fullmatch(path):
+                continue
+            name = f"{machine.name}: {path}"
+            try:
+                check_file(self.verdict, self.log, machine.scratch.location(path), keyring.key(row.dek_id), name)
+            except (WrongKey, DatabaseDamaged, SqliteError) as error:
+                self.verdict.check("P1", path in machine.scratch.rotted, f"{name} is damaged: {error}")
 
     def check_history(self) -> None:
         """Everything that clients were told."""
@@ -123,6 +148,14 @@ class EventsPart:
         ReadsJudge(self.verdict, self.log, self.load.deeds).check()
         for read in self.load.deeds.rows:
             if read.position >= 0:
-                check_rows(self.verdict, "P2", self.log, read.position, read.rows, f"what {read.who} was given")
+                check_rows(
+                    self.verdict, "P2", self.log, read.position, read.rows, f"what {read.who} was given", VERSIONS
+                )  # fmt: skip
         for deeds in self.load.deeds.consumers.values():
             ConsumerJudge(self.verdict, deeds, self.log.fitting(deeds.spec)).check()
+
+
+def _projector(machine: Machine) -> Projector | None:
+    if machine.node is None or not machine.is_alive():
+        return None
+    return machine.node.service._projections._projectors.get((TenantId(TENANT), NAME))

@@ -1,7 +1,8 @@
 """Projections with handlers in Python: the rows that they make, and the same rows folded without them.
 
 Each patient has one row: how many events there were, the number of the last one, and a chain of hashes over all of
-them. An event that is missed, applied twice or out of order shows in the chain for ever.
+them. An event that is missed, applied twice or out of order shows in the chain for ever. The versions of the projection
+begin their chains differently, so that rows tell whose they are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vdb.projections.tables import Column, ColumnType, Table
 
 NAME = "census"
 TABLE = "patients"
+VERSIONS = (1, 2)
 Row = tuple[int, int, str]
 """How many, the last number, the chain."""
 
@@ -34,25 +36,25 @@ class Poisoned(Exception):
     """What handlers raise of an event that they refuse."""
 
 
-def after(row: Row | None, number: int) -> Row:
-    """A patient's row after one more event."""
-    count, _, chain = row or (0, 0, "")
+def after(row: Row | None, number: int, version: int) -> Row:
+    """A patient's row after one more event, as this version of the projection has it."""
+    count, _, chain = row or (0, 0, f"v{version}")
     return count + 1, number, link(chain, number)
 
 
-def fold(facts: Iterable[Fact]) -> dict[str, Row]:
+def fold(facts: Iterable[Fact], version: int) -> dict[str, Row]:
     """What the table holds after these events."""
     rows: dict[str, Row] = {}
     for fact in facts:
-        rows[fact.patient] = after(rows.get(fact.patient), fact.number)
+        rows[fact.patient] = after(rows.get(fact.patient), fact.number, version)
     return rows
 
 
-def apply_event(db: Connection, body: dict[str, Any]) -> None:
+def apply_event(db: Connection, body: dict[str, Any], version: int) -> None:
     """What each handler does: of two statements, so that half of it would show."""
     patient = body["patient"]
     found = db.execute(f"SELECT events, last, chain FROM {TABLE} WHERE patient = ?", (patient,)).fetchall()
-    count, last, chain = after(found[0] if found else None, body["n"])
+    count, last, chain = after(found[0] if found else None, body["n"], version)
     if not found:
         db.execute(f"INSERT INTO {TABLE} VALUES (?, 0, 0, '')", (patient,))
     db.execute(f"UPDATE {TABLE} SET events = ?, last = ? WHERE patient = ?", (count, last, patient))
@@ -61,14 +63,15 @@ def apply_event(db: Connection, body: dict[str, Any]) -> None:
     db.execute(f"UPDATE {TABLE} SET chain = ? WHERE patient = ?", (chain, patient))
 
 
-def _handle(db: Connection, event: StoredEvent, _context: Context) -> None:
-    apply_event(db, json.loads(event.body))
+def census(version: int = 1) -> ProjectionConfig:
+    """A version of the projection as nodes are given it."""
 
+    def handle(db: Connection, event: StoredEvent, _context: Context) -> None:
+        apply_event(db, json.loads(event.body), version)
 
-def census() -> ProjectionConfig:
-    """The projection as nodes are given it."""
     return ProjectionConfig(
         name=NAME,
+        version=version,
         streams=(f"{PREFIX}*",),
-        template=Handlers(tables=(_TABLE,), handlers=dict.fromkeys(TYPES, _handle)),
+        template=Handlers(tables=(_TABLE,), handlers=dict.fromkeys(TYPES, handle)),
     )

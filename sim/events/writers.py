@@ -46,7 +46,7 @@ class Writer:
                 await self._do(client)
                 if load.options.events_think_us:
                     await trio.sleep(self.random.randrange(load.options.events_think_us) / 1e6)
-        load.writing -= 1
+        load.end_writing()
 
     async def _make_streams(self, client: Client) -> None:
         load = self.load

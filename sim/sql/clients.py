@@ -8,8 +8,6 @@ statement half way, and end their session.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from random import Random
 
 import trio
@@ -17,13 +15,13 @@ from attrs import define
 
 from sim.checkers.sql_deeds import check_fresh
 from sim.checkers.sql_past import check_past
+from sim.inside import living
 from sim.machine import Machine
 from sim.sql.deeds import METADATA_KEY, Answer, Deed, Fate, Said, row_text
 from sim.sql.load import DATABASE, TENANT, SqlLoad
 from sim.sql.model import failed
 from sim.sql.script import Script, Statement
 from sim.sql.shapes import BY_NAME
-from sim.world.fence import Crashed
 from vdb.changes import Attribution
 from vdb.errors import DefiniteError, UnknownDatabase, VerityError
 from vdb.node.crud.database import CrudDatabase
@@ -76,7 +74,7 @@ class SqlClient:
 
     async def _visit(self, machine: Machine, todo: list[str] | None) -> None:
         """One session, as long as the node lives."""
-        with _living(machine):
+        with living(machine):
             assert machine.node is not None
             try:
                 database = await self._open(machine)
@@ -228,19 +226,3 @@ def _answer(session: SqlSession, result: Result) -> Answer:
 def _exists(deed: Deed) -> bool:
     """Whether the tables were made by an attempt whose outcome wasn't known."""
     return any(said.answer is not None and "already exists" in said.answer.error for said in deed.said)
-
-
-@contextmanager
-def _living(machine: Machine) -> Iterator[None]:
-    """A client's task inside a node: it ends with the incarnation, wherever it stands, and is paused with it."""
-    fence = machine.fence
-    assert fence is not None
-    with trio.CancelScope() as scope, machine.tasks.members():
-        with fence.ending(scope):
-            try:
-                yield
-            except Crashed:
-                pass
-            except Exception:
-                if not fence.tripped:
-                    raise

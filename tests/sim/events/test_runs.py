@@ -12,7 +12,8 @@ from sim.run import run_seed
 SMALL: Mapping[str, Any] = {
     "sql": False, "events": True, "events_deeds": 40, "requests": 20, "clients": 2, "tenants": 1, "spares": 0,
     "harmed": [], "dead_at_the_end": False, "disturbances": ["crash", "crash"], "beyond_repair": False,
-    "events_poison": 0.0, "events_mix": {"append": 4, "rows": 2, "read": 2, "follow": 1, "aggregate": 2},
+    "events_poison": 0.0, "events_rebuilds": 3,
+    "events_mix": {"append": 4, "rows": 2, "read": 2, "follow": 1, "aggregate": 2},
 }  # fmt: skip
 CHECKED = ("E1", "E2", "E3", "E5", "P1", "P2")
 

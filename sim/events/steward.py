@@ -1,0 +1,138 @@
+"""The steward of projections: has them built anew on some node, switched, compared and switched back, under writes.
+
+It also raises the version: from its next start on a node is given both versions of the projection, or the new one
+alone. And it reads rows where it is, again and again: they never go back, but by a switch back.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable
+from functools import partial
+from random import Random
+
+import trio
+from attrs import define, evolve, field
+
+from sim.events.deeds import Fate, RowsRead
+from sim.events.load import TENANT, EventsLoad
+from sim.events.projecting import NAME, TABLE, census
+from sim.inside import living
+from sim.machine import Machine
+from vdb.errors import VerityError
+from vdb.node.answers import RowDifferences
+from vdb.node.node_service import NodeService
+from vdb.projections.store import SqliteError
+from vdb.types import GroupId, Position
+
+REST_SECONDS = 0.3
+WATCH_SECONDS = 0.05
+LOOK_SECONDS = 1.0
+
+
+@define(eq=False)
+class Steward:
+    load: EventsLoad
+    random: Random
+    who: str = "steward"
+    _backs: dict[str, int] = field(factory=dict)
+    """How often an incarnation was told to switch back."""
+    _seen: dict[str, int] = field(factory=dict)
+    """The place of the rows that an incarnation gave last."""
+    _raised: bool = False
+
+    async def run(self) -> None:
+        """Until the writers are done."""
+        load = self.load
+        await load.made.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._watch)
+            for _ in range(load.options.events_rebuilds):
+                await trio.sleep(2 * REST_SECONDS * self.random.random())
+                if not load.writing:
+                    break
+                await self._act()
+            await load.wait_until_written()
+            nursery.cancel_scope.cancel()
+
+    async def _act(self) -> None:
+        kind = self.random.choice(("rebuild", "rebuild", "hold", "switch", "back", "diff", "raise"))
+        if kind == "raise":
+            self._raise_version()
+        elif self.load.cluster.up:
+            machine = self.random.choice(self.load.cluster.up)
+            await self._inside(machine, partial(self._ask, machine.who, kind))
+
+    async def _ask(self, who: str, kind: str, service: NodeService) -> None:
+        told = 0
+        if kind in ("rebuild", "hold"):
+            await service.rebuild_projection(TENANT, NAME, hold=kind == "hold")
+        elif kind == "diff":
+            told = self._check_diff(who, await service.diff_projection(TENANT, NAME, 10))
+        else:
+            if kind == "back":
+                self._backs[who] = self._backs.get(who, 0) + 1
+            told = await service.switch_projection(TENANT, NAME, back=kind == "back")
+        self.load.trace.add(self.who, kind, who, told)
+
+    def _check_diff(self, who: str, found: RowDifferences) -> int:
+        """P5: rows of one version at one place don't differ."""
+        same = found.position_before == found.position_after
+        self.load.verdict.check(
+            "P5",
+            not same or not found.count or self._raised,
+            f"{who}: {found.count} rows differ at {found.position_before}: {found.differences[:1]}",
+        )
+        return found.count
+
+    def _raise_version(self) -> None:
+        """From their next start on, of some machines."""
+        self._raised = True
+        both = self.random.random() < 0.6
+        for machine in self.load.cluster:
+            if self.random.random() < 0.7:
+                others = tuple(one for one in machine.config.projections if one.name != NAME)
+                given = (census(1), census(2)) if both else (census(2),)
+                machine.config = evolve(machine.config, projections=(*others, *given))
+                self.load.trace.add(self.who, "raise", machine.name, both)
+
+    # Watching --------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while True:
+            if self.load.cluster.up:
+                machine = self.random.choice(self.load.cluster.up)
+                await self._inside(machine, partial(self._look, machine.who))
+            await trio.sleep(WATCH_SECONDS * (0.5 + self.random.random()))
+
+    async def _look(self, who: str, service: NodeService) -> None:
+        """P2: rows of a node are those of some place of the log, and never of an earlier one than before."""
+        load = self.load
+        deed = RowsRead(who=f"{self.who} on {who}", asked=load.deeds.tick(), projection=NAME)
+        before, backs = self._seen.get(who, -1), self._backs.get(who, 0)
+        with trio.move_on_after(LOOK_SECONDS):
+            found = await service.rows(TENANT, NAME, TABLE, {}, (), 1000)
+            places = {place.group: place.number for place in map(Position.parse, found.position.split())}
+            deed.rows = tuple(tuple(row) for row in found.rows)
+            deed.position = places.get(GroupId(load.group), 0)
+            load.deeds.rows.append(deed)
+            load.deeds.end(deed, Fate.DONE)
+            if self._backs.get(who, 0) == backs:
+                load.verdict.check(
+                    "P2",
+                    load.rank(deed.position) >= load.rank(before),
+                    f"{who} gave rows of {before}, and then of {deed.position}",
+                )
+            self._seen[who] = deed.position
+
+    async def _inside(self, machine: Machine, work: Callable[[NodeService], Awaitable[None]]) -> None:
+        with living(machine):
+            assert machine.node is not None
+            try:
+                await work(machine.node.service)
+            except (VerityError, SqliteError, trio.ClosedResourceError) as error:
+                self.load.trace.add(self.who, machine.who, type(error).__name__, str(error))
+            except Exception as error:
+                if machine.is_alive():
+                    text = "".join(traceback.format_exception(error)[-6:])
+                    self.load.verdict.fail("error", f"the steward on {machine.name}: {error}\n{text}")
