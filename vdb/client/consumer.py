@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from attrs import frozen
 
@@ -13,14 +14,17 @@ from vdb.client.gateway import Gateway
 from vdb.client.member import Member
 from vdb.client.values import check_number, check_text
 from vdb.consumers import ConsumerInfo, DeadLetterInfo
-from vdb.errors import InvalidArgument, UnknownConsumer
+from vdb.errors import InvalidArgument, TooLarge, UnknownConsumer
 from vdb.events import RecordedEvent, record_from
 from vdb.events.event_context import current_context
-from vdb.limits import STREAM_NAME_BYTES_MAX
+from vdb.limits import CONSUMER_NAME_BYTES_MAX, CONSUMER_REASON_BYTES_MAX
 from vdb.types import U64_MAX, GroupId, Position
 
 PREFETCH = 100
 LETTERS_PER_PAGE = 1000
+
+LETTERS_PER_CALL = 500
+"""Dead letters that one call settles, where they are named."""
 
 AnyLetter = DeadLetter | Position | int
 """A dead letter, where it lies, or the number of its position."""
@@ -28,8 +32,8 @@ AnyLetter = DeadLetter | Position | int
 
 def check_consumer_name(name: str) -> str:
     size = len(check_text(name, "a consumer's name"))
-    if not 1 <= size <= STREAM_NAME_BYTES_MAX:
-        raise InvalidArgument(f"a consumer's name has 1 to {STREAM_NAME_BYTES_MAX} bytes; found {size}")
+    if not 1 <= size <= CONSUMER_NAME_BYTES_MAX:
+        raise InvalidArgument(f"a consumer's name has 1 to {CONSUMER_NAME_BYTES_MAX} bytes; found {size}")
     return name
 
 
@@ -162,24 +166,27 @@ class Consumer:
         actor: str | None,
         timeout: float | None,
     ) -> int:
-        who = self.actor(actor)
-        check_text(reason, "a reason")
         group = await self.group(timeout)
-        numbers: list[int] = []
-        if positions is not None:
-            numbers = [_number(each, group) for each in positions]
-            if not numbers:
-                return 0
-        return await self._gateway.settle_dead_letters(
+        call = partial(
+            self._gateway.settle_dead_letters,
             self._home.tenant,
             group,
             self.name,
-            numbers,
             drop=drop,
-            actor=who,
-            reason=reason,
+            actor=self.actor(actor),
+            reason=_checked(reason, "a reason"),
             timeout=self.seconds(timeout),
         )
+        count = 0
+        if positions is None:
+            there = (await self.info(timeout=timeout)).dead_letters
+            while count < there and (found := await call([])):  # each takes as many as fit it
+                count += found
+            return count
+        numbers = [_number(each, group) for each in positions]
+        for at in range(0, len(numbers), LETTERS_PER_CALL):
+            count += await call(numbers[at : at + LETTERS_PER_CALL])
+        return count
 
     async def delete(self, *, timeout: float | None = None) -> bool:
         """Delete the consumer group with its place and its dead letters; False if there was none."""
@@ -188,9 +195,7 @@ class Consumer:
 
     def actor(self, given: str | None) -> str:
         """Who acts: as given, or as the context says (`vdb.context`)."""
-        who = current_context().actor if given is None else given
-        check_text(who, "an actor")
-        return who
+        return _checked(current_context().actor if given is None else given, "an actor")
 
     def line(self, member: bytes, ack_seconds: float) -> MemberLine:
         """The way of a member. The group is known by then."""
@@ -203,6 +208,13 @@ class Consumer:
 
     def __repr__(self) -> str:
         return f"Consumer({self.name!r})"
+
+
+def _checked(text: str, what: str) -> str:
+    size = len(check_text(text, what))
+    if size > CONSUMER_REASON_BYTES_MAX:
+        raise TooLarge(f"{what} has at most {CONSUMER_REASON_BYTES_MAX} bytes; found {size}")
+    return text
 
 
 def _number(letter: AnyLetter, group: GroupId) -> int:

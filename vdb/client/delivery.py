@@ -14,8 +14,9 @@ from attrs import field, frozen
 from vdb.client.consumer_settings import Seconds, duration_us
 from vdb.client.values import check_text
 from vdb.consumers import Delivered, Settlement, Verdict
-from vdb.errors import InvalidArgument, InvalidEvent, UnknownEventType, WireError
+from vdb.errors import InvalidArgument, InvalidEvent, TooLarge, UnknownEventType, WireError
 from vdb.events import RecordedEvent, record_from
+from vdb.limits import CONSUMER_REASON_BYTES_MAX
 from vdb.selection import EventRecord
 from vdb.types import Position
 
@@ -124,7 +125,9 @@ class Delivery:
 
     async def term(self, reason: str, *, confirm: bool = False, timeout: float | None = None) -> None:
         """It never will work out: it becomes a dead letter, for this reason."""
-        check_text(reason, "the reason of a dead letter")
+        size = len(check_text(reason, "the reason of a dead letter"))
+        if size > CONSUMER_REASON_BYTES_MAX:
+            raise TooLarge(f"the reason of a dead letter has at most {CONSUMER_REASON_BYTES_MAX} bytes; found {size}")
         await self._settler.settle([self.answer(Verdict.TERM, reason=reason)], confirm=confirm, timeout=timeout)
 
     async def extend(self, seconds: Seconds | None = None, *, timeout: float | None = None) -> None:

@@ -32,14 +32,12 @@ from vdb.client.delivery import Delivery
 from vdb.client.values import check_number, check_text
 from vdb.consumers import MEMBER_ID_SIZE, Delivered, Settlement, Verdict
 from vdb.errors import DeliveryLate, InvalidArgument, VerityError
+from vdb.limits import DELIVERIES_PER_FETCH_MAX
 from vdb.marks import mark
 from vdb.types import Position
 
 if TYPE_CHECKING:
     from vdb.client.consumer import Consumer
-
-FETCH_MAX = 10_000
-"""Deliveries of one fetch, and so of what is fetched ahead."""
 
 WAIT_SECONDS_MAX = 20.0
 """How long one call waits on the node; a longer wait is several."""
@@ -60,7 +58,7 @@ class Member:
     def __init__(self, consumer: Consumer, name: str | None, *, prefetch: int, ignore_unknown: bool) -> None:
         self.consumer = consumer
         self._id = b"" if name is None else _id_of(name)
-        self._prefetch = check_number(prefetch, FETCH_MAX, "prefetch")
+        self._prefetch = check_number(prefetch, DELIVERIES_PER_FETCH_MAX, "prefetch")
         self._ignore_unknown = ignore_unknown
         self._line: MemberLine | None = None
         self._entered = False
@@ -103,7 +101,7 @@ class Member:
 
         Timeout: nobody answered for `timeout` seconds (by default the client's) beyond the wait.
         """
-        most = check_number(max, FETCH_MAX, "max")
+        most = check_number(max, DELIVERIES_PER_FETCH_MAX, "max")
         if not most:
             raise InvalidArgument("max: expected at least 1 delivery, found 0")
         line = self._open()

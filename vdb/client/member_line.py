@@ -29,9 +29,11 @@ from vdb.errors import (
     NotReady,
     Overloaded,
     Timeout,
+    TooLarge,
     Unreachable,
     VerityError,
 )
+from vdb.limits import SETTLEMENTS_PER_REQUEST_MAX
 from vdb.marks import mark
 
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
@@ -47,9 +49,6 @@ RETRY_SECONDS = 0.5
 
 SETTLE_SECONDS = 0.02
 """How long a posted settlement waits for others."""
-
-SETTLEMENTS_MAX = 1000
-"""Sent in one call."""
 
 
 PASSING = (IndefiniteError, Unreachable, Overloaded, NotReady, DiskFull)
@@ -240,7 +239,7 @@ class BufferedLine:
                 self._batches.append(_Batch())
             batch = self._batches[-1]
             batch.settlements.append(settlement)
-            if len(batch.settlements) >= SETTLEMENTS_MAX:
+            if len(batch.settlements) >= SETTLEMENTS_PER_REQUEST_MAX:
                 batch.sent = True
                 batch.urgent.set()
             if not batches or batches[-1] is not batch:
@@ -293,6 +292,13 @@ class BufferedLine:
             except PASSING:
                 mark("consumer.settle_again")
                 await anyio.sleep(RETRY_SECONDS)
+            except TooLarge:
+                half = len(settlements) // 2
+                if not half:
+                    raise
+                mark("consumer.settle_in_halves")
+                first = await self._answer(settlements[:half])
+                return first + await self._answer(settlements[half:])
 
     def _fail(self, error: VerityError) -> None:
         """Nothing more is settled: whoever waits is told."""

@@ -23,7 +23,7 @@ from vdb.consumers import (
     Settlement,
     Verdict,
 )
-from vdb.errors import ConsumerExists, UnknownConsumer
+from vdb.errors import ConsumerExists, TooLarge, UnknownConsumer
 from vdb.events import encode_event
 from vdb.rpc.server import IncomingCall
 from vdb.selection import EventRecord
@@ -80,6 +80,7 @@ class FakeConsumers:
         self.deeds: list[tuple[list[int], bool, str, str]] = []
         self.refusals: list[Exception] = []
         """What the next calls of members are refused with."""
+        self.settlements_max = 1000
         self.lose_fetches = 0
         """So many fetches that found something are answered by cutting the connection."""
         for name in (
@@ -217,6 +218,8 @@ class FakeConsumers:
         def execute() -> Callable[[Any], None]:
             if self.refusals:
                 raise self.refusals.pop(0)
+            if len(settlements) > self.settlements_max:
+                raise TooLarge("the request is too large")
             self.settled.append(settlements)
             group, late = self._group(name), []
             for settlement in settlements:

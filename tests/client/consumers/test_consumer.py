@@ -10,7 +10,7 @@ from attrs import frozen
 
 import vdb
 from vdb.consumers import ConsumerSettings, OrderedBy
-from vdb.errors import ConsumerExists, InvalidArgument, UnknownConsumer, UnknownEventType
+from vdb.errors import ConsumerExists, InvalidArgument, TooLarge, UnknownConsumer, UnknownEventType
 from vdb.events.registry import REGISTRY
 from vdb.selection import EventFilter, EventStart, StartKind
 from vdb.types import Position
@@ -203,6 +203,8 @@ async def test_dead_letters_are_delivered_anew_or_dropped(running: Any, fake: An
             await consumer.replay(["ap-southeast-2:1"])
         with pytest.raises(InvalidArgument, match="the number of a position: expected an int from 0 to"):
             await consumer.replay([-1])
+        with pytest.raises(TooLarge, match="a reason has at most 1024 bytes; found 1025"):
+            await consumer.replay(reason="x" * 1025)
         with pytest.raises(InvalidArgument, match="an actor is text: expected a str, found int"):
             await consumer.replay(actor=7)
 

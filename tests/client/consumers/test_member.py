@@ -14,6 +14,7 @@ from vdb.errors import (
     InvalidArgument,
     Overloaded,
     Timeout,
+    TooLarge,
     UnknownConsumer,
     UnknownEventType,
 )
@@ -395,6 +396,17 @@ async def test_an_overloaded_node_is_asked_again(running: Any, fake: Any, node: 
             assert fake.groups["reminders"].acked == [0]
 
 
+async def test_what_is_too_large_for_one_request_is_settled_in_several(running: Any, fake: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders")
+        fake.add(*"abcdefgh")
+        fake.settlements_max = 3
+        async with consumer.member() as member:
+            await member.ack(await member.fetch(), confirm=True)
+            assert fake.groups["reminders"].acked == list(range(8))
+            assert [len(call) for call in fake.settled] == [2, 2, 2, 2]
+
+
 async def test_a_consumer_that_is_deleted_ends_its_members(running: Any, fake: Any) -> None:
     async with running() as client:
         consumer = await client.create_consumer("reminders")
@@ -444,8 +456,8 @@ async def test_wrong_arguments_are_named(running: Any, fake: Any) -> None:
     async with running() as client:
         consumer = await client.create_consumer("reminders")
         fake.add("ada")
-        with pytest.raises(InvalidArgument, match="prefetch: expected an int from 0 to 10000, found 10001"):
-            consumer.member(prefetch=10_001)
+        with pytest.raises(InvalidArgument, match="prefetch: expected an int from 0 to 1000, found 1001"):
+            consumer.member(prefetch=1001)
         with pytest.raises(InvalidArgument, match="a member's name is text: expected a str, found int"):
             consumer.member(7)
         with pytest.raises(InvalidArgument, match="a member's name has at least 1 byte; found none"):
@@ -453,8 +465,8 @@ async def test_wrong_arguments_are_named(running: Any, fake: Any) -> None:
         async with consumer.member() as member:
             with pytest.raises(InvalidArgument, match="max: expected at least 1 delivery, found 0"):
                 await member.fetch(0)
-            with pytest.raises(InvalidArgument, match="max: expected an int from 0 to 10000, found 20000"):
-                await member.fetch(20_000)
+            with pytest.raises(InvalidArgument, match="max: expected an int from 0 to 1000, found 2000"):
+                await member.fetch(2000)
             with pytest.raises(InvalidArgument, match="wait: expected 0 to 315360000 seconds, found -1"):
                 await member.fetch(wait=-1)
             (ada,) = await member.fetch()
@@ -464,6 +476,8 @@ async def test_wrong_arguments_are_named(running: Any, fake: Any) -> None:
                 await ada.extend(0)
             with pytest.raises(InvalidArgument, match="the reason of a dead letter is text: expected a str, found int"):
                 await ada.term(5)
+            with pytest.raises(TooLarge, match="the reason of a dead letter has at most 1024 bytes; found 1025"):
+                await ada.term("x" * 1025)
             await ada.ack(confirm=True)
 
 
