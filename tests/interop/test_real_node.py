@@ -87,6 +87,19 @@ def test_a_session_makes_a_retry_safe(address: str) -> None:
     with_their_client(address, use)
 
 
+def test_event_ids_make_an_append_safe_without_a_session(address: str) -> None:
+    async def use(db: Any) -> None:
+        await create(db)
+        first = await publish(db, [b"once"], eventIds=[b"a" * 16], expected={"none": None})
+        again = await publish(db, [b"once"], eventIds=[b"a" * 16], expected={"none": None})
+        assert (first.firstOffset, first.nextPosition, first.time) == (again.firstOffset, again.nextPosition, again.time)
+        with pytest.raises(capnp.KjException, match="EVENT_ID_TAKEN: expected event ids that are new"):
+            await publish(db, [b"once", b"more"], eventIds=[b"a" * 16, b"b" * 16])
+        assert (await publish(db, [b"more"], eventIds=[b"b" * 16], expected={"exists": None})).firstOffset == 1
+
+    with_their_client(address, use)
+
+
 def test_64_calls_in_flight_are_answered_in_their_order_in_the_log(address: str) -> None:
     async def use(db: Any) -> None:
         await create(db)
@@ -106,6 +119,7 @@ def test_64_calls_in_flight_are_answered_in_their_order_in_the_log(address: str)
         (lambda db: create(db, "x", 7), "INVALID_ARGUMENT: a data class is"),
         (create, "STREAM_EXISTS"),
         (lambda db: publish(db, [b"x"], expected={"exact": 3}), "WRONG_EXPECTED_OFFSET: expected exactly 3"),
+        (lambda db: publish(db, [b"x"], expected={"exists": None}), "WRONG_EXPECTED_OFFSET: expected at least one ev"),
         (lambda db: publish(db, [b"x"], eventIds=[b"short"]), "INVALID_ARGUMENT: an event id has 16 bytes"),
         (lambda db: publish(db, [bytes(1_500_000)]), "TOO_LARGE: .*expected at most"),
     ],
