@@ -97,6 +97,7 @@ struct GroupStatus {
   members @15 :List(MemberStatus);
   serving @16 :Bool;         # this node is the primary and answers
   diskFull @17 :Bool;
+  stillMicros @18 :UInt64;   # for how long requests have waited here without any commit; 0: none wait, or some commit
 }
 
 struct MemberStatus {
@@ -392,6 +393,8 @@ struct RowDifference {
   key @1 :List(Value);
   before @2 :List(Value);    # as the rows in use have it; empty: they don't
   after @3 :List(Value);     # as the new rows have it; empty: they don't
+  columns @4 :List(Text);    # of before and after
+  keyColumns @5 :List(Text);
 }
 
 interface VerityDb {
@@ -579,8 +582,10 @@ interface VerityDb {
   # Uses the rows that were built beside; back: those that were in use before.
 
   diffProjection @44 (tenant :UInt64, projection :Text, max :UInt32)
-                 -> (differences :List(RowDifference), count :UInt64, more :Bool);
-  # How the rows built beside differ from those in use.
+                 -> (differences :List(RowDifference), count :UInt64, more :Bool,
+                     positionBefore :Text, positionAfter :Text);
+  # How the rows built beside differ from those in use, both held at one position where both can move. count: of all
+  # differences; more: there are more than were told.
 
   parkedEvents @45 (tenant :UInt64, projection :Text, max :UInt32) -> (events :List(ParkedEvent));
   settleParked @46 (tenant :UInt64, projection :Text, position :Text, drop :Bool) -> (count :UInt32);

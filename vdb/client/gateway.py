@@ -11,6 +11,7 @@ from typing import Protocol
 
 from vdb.client.consumer_gateway import ConsumerGateway
 from vdb.client.evidence_line import EvidenceLine
+from vdb.client.projection_line import ProjectionLine
 from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.selection import EventFilter, EventStart, Selected
@@ -25,6 +26,10 @@ class Gateway(Protocol):
     @property
     def evidence(self) -> EvidenceLine:
         """Heads of its trees, and proofs."""
+
+    @property
+    def projections(self) -> ProjectionLine:
+        """Changes of its projections."""
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vdb.client.face_base import FaceBase
+from vdb.client.projection_line import RowDifferences
 from vdb.client.values import Rows, Where
 from vdb.types import Position
 
 
 class ProjectionFace(FaceBase):
-    """Rows that projections keep."""
+    """Rows that projections keep, and how they are made anew. The node that is asked answers for its own files."""
 
     async def rows(
         self,
@@ -44,3 +45,28 @@ class ProjectionFace(FaceBase):
     async def wait_for(self, projection: str, position: Position | str, timeout: float | None = None) -> bool:
         """`wait_for_projection`: what was appended up to `Published.position` is in the rows then."""
         return await self.wait_for_projection(projection, position, timeout)
+
+    async def rebuild_projection(self, projection: str, *, hold: bool = False, timeout: float | None = None) -> None:
+        """Build a projection's rows anew beside those in use, which go on, and then use the new ones.
+
+        Returns once it has begun; `status` tells how far it is. `hold`: the new rows are used only when
+        `switch_projection` says so. Takes the place of a rebuild that is under way.
+        """
+        await self._gateway.projections.rebuild(self.tenant, projection, hold=hold, timeout=self._seconds(timeout))
+
+    async def switch_projection(self, projection: str, *, back: bool = False, timeout: float | None = None) -> int:
+        """Use the rows that were built beside; `back`: those in use before. The generation that is in use then.
+
+        InvalidArgument where there are none, or they aren't whole, or the check query says that they are wrong.
+        """
+        return await self._gateway.projections.switch(
+            self.tenant, projection, back=back, timeout=self._seconds(timeout)
+        )
+
+    async def diff_projection(
+        self, projection: str, max_differences: int = 100, *, timeout: float | None = None
+    ) -> RowDifferences:
+        """How the rows that were built beside differ from those in use; both stand still while they are compared."""
+        return await self._gateway.projections.diff(
+            self.tenant, projection, max_differences, timeout=self._seconds(timeout)
+        )

@@ -9,6 +9,7 @@ from vdb.client.values import (
     GroupStatus,
     MemberStatus,
     NodeStatus,
+    ProjectionBuilding,
     ProjectionStatus,
     Published,
     ReadPage,
@@ -156,6 +157,21 @@ def read_streams(results: Any) -> tuple[list[StreamInfo], bool]:
     return [read_stream_info(stream) for stream in results.streams], results.more
 
 
+def _read_building(building: Any) -> ProjectionBuilding | None:
+    if not building.generation:
+        return None
+    return ProjectionBuilding(
+        generation=building.generation,
+        version=building.version,
+        done=building.done,
+        total=building.total,
+        events_per_second=building.eventsPerSecond,
+        eta_seconds=None if building.etaSeconds < 0 else building.etaSeconds,
+        state=building.state,
+        error=building.error,
+    )
+
+
 def read_status(results: Any) -> NodeStatus:
     return NodeStatus(
         node=results.node,
@@ -181,6 +197,7 @@ def read_status(results: Any) -> NodeStatus:
                 members=tuple(_read_member(member) for member in group.members),
                 serving=group.serving,
                 disk_full=group.diskFull,
+                still_us=group.stillMicros,
             )
             for group in results.groups
         ),
@@ -191,6 +208,16 @@ def read_status(results: Any) -> NodeStatus:
                 position=parse_positions(projection.position),
                 lag=projection.lag,
                 error=projection.error,
+                version=projection.version,
+                generation=projection.generation,
+                state=projection.state,
+                age_us=projection.ageMicros,
+                head_age_us=None if projection.headAgeMicros < 0 else projection.headAgeMicros,
+                parked=projection.parked,
+                skipped=projection.skipped,
+                previous=projection.previous,
+                file_seconds=projection.fileSeconds,
+                building=_read_building(projection.building),
             )
             for projection in results.projections
         ),

@@ -18,6 +18,7 @@ from vdb.client.router import Router
 from vdb.client.rpc_consumers import RpcConsumers
 from vdb.client.rpc_events import EventRequest, ask_events
 from vdb.client.rpc_evidence import RpcEvidence
+from vdb.client.rpc_projections import RpcProjections
 from vdb.client.rpc_sql import RpcSql, RpcSqlSource
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
@@ -44,6 +45,7 @@ class RpcGateway:
         self._all_groups: tuple[GroupId, ...] = ()
         self._sql = RpcSql(router, entropy, self._group_of)
         self.evidence = RpcEvidence(router, self._group_of)
+        self.projections = RpcProjections(router)
         self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._groups_of_node)
 
     def close(self) -> None:

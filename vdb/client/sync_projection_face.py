@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from vdb.client.projection_line import RowDifferences
 from vdb.client.sync_base import SyncBase
 from vdb.client.values import Rows, Where
 from vdb.types import Position
 
 
 class SyncProjectionFace(SyncBase):
-    """Rows that projections keep."""
+    """Rows that projections keep, and how they are made anew. See `ProjectionFace`."""
 
     def rows(
         self,
@@ -33,3 +34,17 @@ class SyncProjectionFace(SyncBase):
     def wait_for(self, projection: str, position: Position | str, timeout: float | None = None) -> bool:
         """`wait_for_projection`: what was appended up to `Published.position` is in the rows then."""
         return self.wait_for_projection(projection, position, timeout)
+
+    def rebuild_projection(self, projection: str, *, hold: bool = False, timeout: float | None = None) -> None:
+        """Build a projection's rows anew beside those in use, then use the new ones. Returns once it has begun."""
+        self._run(partial(self._face.rebuild_projection, projection, hold=hold, timeout=timeout))
+
+    def switch_projection(self, projection: str, *, back: bool = False, timeout: float | None = None) -> int:
+        """Use the rows that were built beside; `back`: those in use before. The generation that is in use then."""
+        return self._run(partial(self._face.switch_projection, projection, back=back, timeout=timeout))
+
+    def diff_projection(
+        self, projection: str, max_differences: int = 100, *, timeout: float | None = None
+    ) -> RowDifferences:
+        """How the rows that were built beside differ from those in use."""
+        return self._run(partial(self._face.diff_projection, projection, max_differences, timeout=timeout))

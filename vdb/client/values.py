@@ -215,6 +215,27 @@ class GroupStatus:
     serving: bool
     """The node is the primary and answers."""
     disk_full: bool
+    still_us: int = 0
+    """Microseconds for which requests have waited there without any commit; 0: none wait, or some commit."""
+
+
+@frozen(kw_only=True)
+class ProjectionBuilding:
+    """Rows of a projection that are built beside those in use."""
+
+    generation: int
+    version: int
+    done: int
+    """Positions read."""
+    total: int
+    """Positions there are to read."""
+    events_per_second: float
+    eta_seconds: float | None
+    """None: not known yet."""
+    state: str
+    """"building", "ready" (waits for the switch) or "failed"."""
+    error: str
+    """Of a check that doesn't hold, or of a handler."""
 
 
 @frozen(kw_only=True)
@@ -226,6 +247,22 @@ class ProjectionStatus:
     """Events not yet applied."""
     error: str
     """Why it stopped, or empty."""
+    version: int = 1
+    generation: int = 1
+    """Of the file in use: it counts up with each that was built; 0: none is."""
+    state: str = "following"
+    """"following", "stopped", "held up" or "opening"."""
+    age_us: int = 0
+    """Microseconds since the oldest event that isn't applied was appended; 0: all are applied."""
+    head_age_us: int | None = None
+    """Microseconds since the tenant's last event was appended; None: none was."""
+    parked: int = 0
+    skipped: int = 0
+    previous: int = 0
+    """The generation to go back to; 0: none."""
+    file_seconds: float = 0.0
+    """Since the position in the file last moved."""
+    building: ProjectionBuilding | None = None
 
 
 @frozen(kw_only=True)

@@ -20,6 +20,7 @@ from vdb.node.node_service import NodeService
 from vdb.node.request import PlainAppend, PlainRun
 from vdb.node.rpc_events import event_calls
 from vdb.node.rpc_evidence import evidence_calls
+from vdb.node.rpc_projections import projection_calls
 from vdb.node.status_results import fill_status
 from vdb.node.writes import Failure
 from vdb.projections.source import OpenedRun
@@ -52,6 +53,7 @@ class RpcFace:
             "waitForProjection": self._wait_for_projection,
             **event_calls(service),
             **member_calls(service),
+            **projection_calls(service),
             **evidence_calls(service),
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vdb.node.answers import GroupStatus, MemberStatus, NodeStatus
+from vdb.node.answers import GroupStatus, MemberStatus, NodeStatus, ProjectionStatus
 
 _NEVER = -1
 
@@ -18,8 +18,24 @@ def fill_status(results: Any, status: NodeStatus) -> None:
     for builder, group in zip(results.init("groups", len(status.groups)), status.groups, strict=True):
         _fill_group(builder, group)
     for builder, found in zip(results.init("projections", len(status.projections)), status.projections, strict=True):
-        builder.tenant, builder.name, builder.position = found.tenant, found.name, found.position
-        builder.lag, builder.error = found.lag, found.error
+        _fill_projection(builder, found)
+
+
+def _fill_projection(builder: Any, found: ProjectionStatus) -> None:
+    builder.tenant, builder.name, builder.position = found.tenant, found.name, found.position
+    builder.lag, builder.error = found.lag, found.error
+    builder.version, builder.generation, builder.state = found.version, found.generation, found.state
+    builder.ageMicros, builder.previous = found.age_us, found.previous
+    builder.headAgeMicros = _NEVER if found.head_age_us is None else found.head_age_us
+    builder.parked, builder.skipped, builder.fileSeconds = found.parked, found.skipped, found.file_seconds
+    building = found.building
+    if building is not None:
+        target = builder.init("building")
+        target.generation, target.version = building.generation, building.version
+        target.done, target.total = building.done, building.total
+        target.eventsPerSecond = building.events_per_second
+        target.etaSeconds = _NEVER if building.eta_seconds is None else building.eta_seconds
+        target.state, target.error = building.state, building.error
 
 
 def _fill_group(builder: Any, group: GroupStatus) -> None:
@@ -29,7 +45,7 @@ def _fill_group(builder: Any, group: GroupStatus) -> None:
     builder.streams, builder.sessions = group.streams, group.sessions
     builder.scrubbedAt, builder.scrubFaults = group.scrubbed_at, group.scrub_faults
     builder.primary, builder.primaryAddress, builder.epoch = group.primary, group.primary_address, group.epoch
-    builder.serving, builder.diskFull = group.serving, group.disk_full
+    builder.serving, builder.diskFull, builder.stillMicros = group.serving, group.disk_full, group.still_us
     for target, member in zip(builder.init("members", len(group.members)), group.members, strict=True):
         _fill_member(target, member)
 

@@ -32,7 +32,7 @@ class Readable(Protocol):
 class Difference:
     """A row that isn't the same on both sides."""
 
-    table: str
+    table: Table
     key: Row = field(repr=False)
     before: Row | None = field(repr=False)
     """None: it isn't there."""
@@ -63,10 +63,10 @@ async def compare(before: Readable, after: Readable, differences_max: int) -> Co
             continue
         if old is not None:
             async for key, row in _rows(before, old):
-                comparison.add(Difference(table=name, key=key, before=row, after=None), differences_max)
+                comparison.add(Difference(table=old, key=key, before=row, after=None), differences_max)
         if new is not None:
             async for key, row in _rows(after, new):
-                comparison.add(Difference(table=name, key=key, before=None, after=row), differences_max)
+                comparison.add(Difference(table=new, key=key, before=None, after=row), differences_max)
     return comparison
 
 
@@ -82,15 +82,15 @@ async def _compare_table(
             assert old is not None
             assert new is not None
             if old[1] != new[1]:
-                comparison.add(Difference(table=table.name, key=old[0], before=old[1], after=new[1]), differences_max)
+                comparison.add(Difference(table=table, key=old[0], before=old[1], after=new[1]), differences_max)
             old, new = await anext(olds, None), await anext(news, None)
         elif order < 0:
             assert old is not None
-            comparison.add(Difference(table=table.name, key=old[0], before=old[1], after=None), differences_max)
+            comparison.add(Difference(table=table, key=old[0], before=old[1], after=None), differences_max)
             old = await anext(olds, None)
         else:
             assert new is not None
-            comparison.add(Difference(table=table.name, key=new[0], before=None, after=new[1]), differences_max)
+            comparison.add(Difference(table=table, key=new[0], before=None, after=new[1]), differences_max)
             new = await anext(news, None)
 
 

@@ -52,6 +52,8 @@ class ProjectionConfig:
     template: Template
     check: str = ""
     """A query that gives a row where the rows are wrong: what a rebuild made isn't used while it does."""
+    hold: bool = False
+    """Whether rows of a raised version, once they are built, wait for `switch_projection` before they are used."""
     inline: bool = False
     """Whether an append to one of its streams is answered once these rows have its events (`vdb.node.inline`)."""
 

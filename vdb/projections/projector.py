@@ -404,7 +404,7 @@ class Projector:
             mark("projector.building_resumed")
             await self._build(building)
         elif building is not None or current is None or self._newest.version > self._wanted_above(current):
-            await self._begin(hold=self._pointer.hold and building is not None)
+            await self._begin(hold=self._newest.hold if building is None else self._pointer.hold)
 
     def _wanted_above(self, current: Generation) -> int:
         return max(current.version, self._pointer.declined)

@@ -1,0 +1,131 @@
+"""Generations of projections through the faces: embedded, from asyncio, and over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+import vdb
+from vdb.crypto.root import RootKeys
+from vdb.errors import InvalidArgument, UnknownProjection
+from vdb.node.config import NodeConfig
+from vdb.node.node import Node
+from vdb.projections.config import ProjectionConfig
+from vdb.projections.latest import LatestById
+from vdb.types import Region
+from vdb.world import make_world
+
+KEYS = RootKeys(bytes(range(32)))
+REGION = Region("ap-southeast-2")
+BEDS = LatestById(table="beds", key_path="id", columns={"ward": "ward"}, payload="json")
+
+
+def beds(version: int = 1, **more: Any) -> ProjectionConfig:
+    return ProjectionConfig(name="beds", version=version, streams=["beds"], template=BEDS, **more)
+
+
+ROOMS = ProjectionConfig(
+    name="beds",
+    version=2,
+    hold=True,
+    streams=["beds"],
+    template=LatestById(table="beds", key_path="id", columns={"ward": "room"}, payload="json"),
+)
+
+
+def bed(number: int, ward: str = "a") -> bytes:
+    return json.dumps({"id": f"{number:02}", "ward": ward, "room": ward.upper()}).encode()
+
+
+def until(reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def is_ready(status: vdb.NodeStatus) -> bool:
+    building = status.projections[0].building
+    return building is not None and building.state == "ready"
+
+
+def test_a_rebuild_of_a_program(tmp_path: Path) -> None:
+    with vdb.open(tmp_path, KEYS, projections=[beds()]) as database:
+        database.create_stream("beds")
+        position = database.publish("beds", [bed(number) for number in range(9)]).position
+        assert database.wait_for("beds", position)
+        database.rebuild_projection("beds", hold=True)
+        until(lambda: is_ready(database.status()))
+        found = database.status().projections[0]
+        assert (found.version, found.generation, found.state, found.lag, found.age_us) == (1, 1, "following", 0, 0)
+        assert (found.building.generation, found.building.done, found.building.total) == (2, 9 + 1, 9 + 1)
+        assert found.building.eta_seconds == 0
+        assert found.head_age_us is not None
+        assert 0 <= found.head_age_us < 60_000_000
+        found = database.diff_projection("beds")
+        assert (found.differences, found.count) == ((), 0)
+        assert database.switch_projection("beds") == 2
+        assert database.status().projections[0].previous == 1
+        assert database.switch_projection("beds", back=True) == 1
+        with pytest.raises(InvalidArgument, match="projection 'beds': nothing is built beside the rows in use"):
+            database.switch_projection("beds")
+        with pytest.raises(UnknownProjection, match="no projection 'bed' on this node; it has 'beds'"):
+            database.rebuild_projection("bed")
+        assert len(database.rows("beds", "beds").rows) == 9
+
+
+def test_a_raised_version_is_compared(tmp_path: Path) -> None:
+    with vdb.open(tmp_path, KEYS, projections=[beds()]) as database:
+        database.create_stream("beds")
+        position = database.publish("beds", [bed(number) for number in range(3)]).position
+        assert database.wait_for("beds", position)
+    with vdb.open(tmp_path, KEYS, projections=[beds(), ROOMS]) as database:
+        until(lambda: is_ready(database.status()))
+
+        async def compare() -> Any:
+            return await database.aio.diff_projection("beds", 2)
+
+        found = asyncio.run(compare())
+        assert found.count == 3
+        assert found.position_before == found.position_after
+        assert [(one.table, one.key_columns, one.columns) for one in found.differences] == [
+            ("beds", ("id",), ("id", "ward"))
+        ] * 2
+        assert [(one.key, one.before, one.after) for one in found.differences] == [
+            ((f"0{number}",), (f"0{number}", "a"), (f"0{number}", "A")) for number in range(2)
+        ]
+        assert database.rows("beds", "beds", {"id": "00"}).rows == (("00", "a"),)
+        assert trio.run(lambda: database.aio.switch_projection("beds")) == 2
+        assert database.rows("beds", "beds", {"id": "00"}).rows == (("00", "A"),)
+
+
+async def test_over_a_socket(tmp_path: Path) -> None:
+    config = NodeConfig(region=REGION, root_keys=KEYS, address="127.0.0.1:0", projections=(beds(), ROOMS))
+    node = Node(make_world(tmp_path, REGION), config)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(node.run)
+            async with vdb.connect(address) as client:
+                await client.create_stream("beds")
+                published = await client.publish("beds", [bed(number) for number in range(3)])
+                assert await client.wait_for("beds", published.position)
+                await client.rebuild_projection("beds", hold=True)
+                while not is_ready(await client.status()):  # noqa: ASYNC110 - it is another node's
+                    await trio.sleep(0.01)
+                building = (await client.status()).projections[0].building
+                assert (building.version, building.generation, building.total) == (2, 2, building.done)
+                found = await client.diff_projection("beds")
+                assert (found.count, found.differences) == (0, ())
+                assert found.position_before == found.position_after
+                assert await client.switch_projection("beds") == 2
+                assert await client.switch_projection("beds", back=True) == 1
+                with pytest.raises(InvalidArgument, match="nothing is built beside"):
+                    await client.diff_projection("beds")
+            nursery.cancel_scope.cancel()
