@@ -23,6 +23,9 @@ from vdb.types import Position
 OWN_BACKOFF = -1
 """Of a nak: the group's back-off."""
 
+_HINT = "settle it, or leave it to a member that can decode it"
+_UNKNOWN_HINT = "settle it, register its type, or open the member with ignore_unknown=True"
+
 
 class Settler(Protocol):
     """What settles deliveries: their member."""
@@ -53,33 +56,38 @@ class Delivery:
         UnknownEventType, InvalidEvent, WireError: it can't be decoded here. Settle it all the same, or leave it to a
         member that knows its type.
         """
-        if self._recorded is None:
-            found = self.decode(ignore_unknown=False)
-            assert found is not None, "an unknown type has raised"
-            self._recorded = found
-        return self._recorded
+        found = self._decode(ignore_unknown=False)
+        assert found is not None, "an unknown type has raised"
+        return found
 
-    def decode(self, *, ignore_unknown: bool) -> RecordedEvent | None:
-        """`recorded`; None for an event of an unknown type, where these are to be ignored."""
-        if self._recorded is None:
-            record = self._delivered.event
-            try:
-                self._recorded = record_from(
-                    record.payload,
-                    record.schema_id,
-                    record.stream,
-                    record.offset,
-                    record.position,
-                    record.time,
-                    record.event_id,
-                    record.data_class,
-                    ignore_unknown=ignore_unknown,
-                )
-            except (UnknownEventType, InvalidEvent, WireError) as error:
-                raise type(error)(
-                    f"the delivery at {self.position} (attempt {self.attempt}) can't be decoded: {error}; it isn't "
-                    "lost: settle it, register its type, or open the member with ignore_unknown=True"
-                ) from None
+    def is_unknown(self) -> bool:
+        """Whether the event is of a type that isn't registered here. What else is wrong with it, `recorded` says."""
+        try:
+            return self._decode(ignore_unknown=True) is None
+        except (InvalidEvent, WireError):
+            return False
+
+    def _decode(self, *, ignore_unknown: bool) -> RecordedEvent | None:
+        if self._recorded is not None:
+            return self._recorded
+        record = self._delivered.event
+        try:
+            self._recorded = record_from(
+                record.payload,
+                record.schema_id,
+                record.stream,
+                record.offset,
+                record.position,
+                record.time,
+                record.event_id,
+                record.data_class,
+                ignore_unknown=ignore_unknown,
+            )
+        except (UnknownEventType, InvalidEvent, WireError) as error:
+            hint = _UNKNOWN_HINT if isinstance(error, UnknownEventType) else _HINT
+            raise type(error)(
+                f"the delivery at {self.position} (attempt {self.attempt}) can't be decoded: {error}; it isn't lost: {hint}"
+            ) from None
         return self._recorded
 
     @property

@@ -64,7 +64,7 @@ class Member:
         self._entered = False
         self._ack_seconds = 0.0
         self._ready: deque[Delivery] = deque()
-        """What iterating hands out next, all fetched at `_ready_at`."""
+        """What iterating hands out next; the oldest was fetched at `_ready_at`."""
         self._ready_at = 0.0
         self._began_at = 0.0
         """When the first of `_ready` was handed out."""
@@ -111,13 +111,12 @@ class Member:
             left = min(end - anyio.current_time(), WAIT_SECONDS_MAX)
             is_last = left < WAIT_SECONDS_MAX
             found = self._take_ready(most)
-            if not found:
-                found = self._known([Delivery(each, self) for each in await self._fetched(line, most, left, seconds)])
-            if found or is_last:
+            if found:
                 return found
-
-    async def _fetched(self, line: MemberLine, most: int, wait: float, timeout: float) -> list[Delivered]:
-        return await line.fetch(most, wait if wait > 0 else 0.0, timeout)
+            came = await line.fetch(most, left if left > 0 else 0.0, seconds)
+            found = self._known(came)
+            if found or (is_last and not came):
+                return found
 
     async def ack(self, deliveries: Sequence[Delivery], confirm: bool = False, *, timeout: float | None = None) -> None:
         """`Delivery.ack` for several at once."""
@@ -167,19 +166,21 @@ class Member:
         found, age = await line.take(self._batch, ahead=self._batch > 1)
         await anyio.lowlevel.checkpoint()  # so that a handler that never waits doesn't stop the others
         self._began_at = anyio.current_time()
-        self._ready_at = self._began_at - age
-        self._ready.extend(self._known([Delivery(each, self) for each in found]))
+        fetched_at = self._began_at - age
+        self._ready_at = min(self._ready_at, fetched_at) if self._ready else fetched_at
+        self._ready.extend(self._known(found))
 
     def _take_ready(self, most: int) -> list[Delivery]:
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
 
-    def _known(self, deliveries: list[Delivery]) -> list[Delivery]:
+    def _known(self, came: Sequence[Delivered]) -> list[Delivery]:
         """Those whose types are known, where others are to be ignored; the others are acked."""
+        deliveries = [Delivery(each, self) for each in came]
         if not self._ignore_unknown:
             return deliveries
         known = []
         for delivery in deliveries:
-            if delivery.decode(ignore_unknown=True) is None:
+            if delivery.is_unknown():
                 mark("consumer.unknown_type_ignored")
                 self._open().post([delivery.answer(Verdict.ACK)])
             else:

@@ -10,8 +10,10 @@ import trio
 
 from vdb.consumers import Verdict
 from vdb.errors import (
+    ConnectionLost,
     DeliveryLate,
     InvalidArgument,
+    InvalidEvent,
     Overloaded,
     Timeout,
     TooLarge,
@@ -295,7 +297,7 @@ async def test_unknown_types_can_be_ignored(running: Any, fake: Any) -> None:
         fake.add("ada")
         fake.add_opaque(b"raw")
         async with consumer.member(ignore_unknown=True) as member:
-            found = await member.fetch()
+            found = await member.fetch(1, wait=0) + await member.fetch(1, wait=0)
             assert [each.offset for each in found] == [1, 2]
             assert found[1].event == b"raw"
         assert fake.groups["reminders"].acked == [0]
@@ -382,6 +384,33 @@ async def test_fetch_says_when_nobody_answers(running: Any, fake: Any, node: Any
             with pytest.raises(Timeout, match=r"no answer to consumerFetch within 7 s; last: nobody answers here"):
                 await member.fetch(wait=5, timeout=2)
             node.refuse_connections = 0
+
+
+async def test_who_waits_for_an_ack_is_told_when_nobody_answers(running: Any, fake: Any, node: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders")
+        fake.add("ada", "bob")
+        async with consumer.member() as member:
+            ada, bob = await member.fetch()
+            node.mute = True
+            with pytest.raises(Timeout) as caught:
+                await ada.ack(confirm=True, timeout=3)
+            assert str(caught.value) == ("no answer to settlements within 3 s; they may count, or be delivered again")
+            node.mute = False
+            node.cut()
+            await bob.ack(confirm=True)  # behind the one before, which is sent again
+            assert fake.groups["reminders"].acked == [0, 1]
+
+
+async def test_a_block_that_cannot_settle_at_its_end_says_so(running: Any, fake: Any, node: Any) -> None:
+    async with running(retry_for=4) as client:
+        consumer = await client.create_consumer("reminders")
+        fake.add("ada")
+        with pytest.raises(Timeout, match=r"no answer to settlements within 4 s"):  # noqa: PT012
+            async with consumer.member() as member:
+                (ada,) = await member.fetch()
+                await ada.ack()
+                node.mute = True
 
 
 async def test_an_overloaded_node_is_asked_again(running: Any, fake: Any, node: Any) -> None:
@@ -479,6 +508,47 @@ async def test_wrong_arguments_are_named(running: Any, fake: Any) -> None:
             with pytest.raises(TooLarge, match="the reason of a dead letter has at most 1024 bytes; found 1025"):
                 await ada.term("x" * 1025)
             await ada.ack(confirm=True)
+
+
+async def test_calls_under_way_end_when_their_client_is_closed(running: Any, fake: Any, node: Any) -> None:
+    errors: list[str] = []
+
+    async def fails(call: Any) -> None:
+        with pytest.raises(ConnectionLost) as caught:
+            await call()
+        errors.append(str(caught.value))
+
+    async with trio.open_nursery() as nursery:
+        async with running() as client:
+            consumer = await client.create_consumer("reminders")
+            fake.add("ada")
+            member = consumer.member()
+            await member.__aenter__()
+            (ada,) = await member.fetch()
+            nursery.start_soon(fails, member.fetch)
+            node.mute = True
+            nursery.start_soon(fails, lambda: ada.ack(confirm=True))
+            await trio.sleep(1)
+    assert sorted(errors) == [
+        "the client was closed before settlements were answered: they may count",
+        "the client was closed while a member fetched",
+    ]
+
+
+async def test_an_event_that_does_not_fit_its_class_is_named(running: Any, fake: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders")
+        fake.add_body("consumer-test-booked", 1, b"{}")
+        async with consumer.member(ignore_unknown=True) as member:
+            (delivery,) = await member.fetch()
+            with pytest.raises(InvalidEvent) as caught:
+                _ = delivery.event
+            assert str(caught.value) == (
+                "the delivery at ap-southeast-2:0 (attempt 1) can't be decoded: event 'consumer-test-booked' version "
+                "1: Object missing required field `patient` at $; it isn't lost: settle it, or leave it to a member "
+                "that can decode it"
+            )
+            await delivery.term("not what it says", confirm=True)
 
 
 async def test_a_client_that_is_closed_says_so(running: Any, fake: Any) -> None:
