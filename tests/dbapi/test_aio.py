@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+import vdb
 import vdb.dbapi
 from vdb.dbapi import OperationalError, attributed
 from vdb.dbapi.aio import AsyncConnection, connect
@@ -100,3 +102,26 @@ def test_what_is_said_around_a_call_counts(run: Callable[..., Any]) -> None:
             return str(session.attribution.actor)  # type: ignore[union-attr]
 
     assert run(main) == "dr-lee"
+
+
+def test_what_is_told_of_the_past(run: Callable[..., Any], tmp_path: Path) -> None:
+    key = vdb.RootKeys(bytes(range(32)))
+
+    async def main() -> None:
+        async with connect(tmp_path / "data", keys=key, isolation_level=None) as connection:
+            connection.actor = "dr.lee"
+            await connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
+            for number in (1, 2):
+                await connection.execute("INSERT OR REPLACE INTO t VALUES (7, ?)", (number,))
+            versions = await connection.history("t", 7)
+            assert [version.attribution.actor for version in versions] == ["dr.lee"] * len(versions)
+            first, last = versions[0].next_offset, versions[-1].next_offset
+            (table,) = await connection.diff(first, last)
+            assert (table.table, len(table.rows)) == ("t", 1)
+            (write,) = (await connection.explain("DELETE FROM t")).writes
+            assert write.table == "t"
+            await connection.restore("before", first)
+        async with connect(tmp_path / "data", keys=key, name="before") as connection:
+            assert await connection.execute_fetchall("SELECT a FROM t") == [(1,)]
+
+    run(main)

@@ -14,13 +14,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from vdb.dbapi import connect as connect_sync
 from vdb.dbapi.connection import Connection
 from vdb.dbapi.cursor import Cursor
+from vdb.sql.diffing import TableDiff
+from vdb.sql.explain import Explanation
+from vdb.sql.history import Version
+from vdb.sql.moment import AnyMoment
 from vdb.world.threads import Turns
 
 T = TypeVar("T")
@@ -187,6 +191,22 @@ class AsyncConnection:
         """The statements that make the same database."""
         for statement in await self._call(lambda: list(self.sync.iterdump())):
             yield statement
+
+    async def history(self, table: str, key: Any) -> Sequence[Version]:
+        """The versions of a row, the oldest first. See `Connection.history`."""
+        return await self._call(lambda: self.sync.history(table, key))
+
+    async def explain(self, sql: str, /) -> Explanation:
+        """What a statement would read, write and log. It isn't run."""
+        return await self._call(lambda: self.sync.explain(sql))
+
+    async def diff(self, first: AnyMoment, second: AnyMoment) -> Sequence[TableDiff]:
+        """Which rows differ between two moments."""
+        return await self._call(lambda: self.sync.diff(first, second))
+
+    async def restore(self, name: str, moment: AnyMoment) -> None:
+        """Make a new database `name` beside this one, as this one was."""
+        await self._call(lambda: self.sync.restore(name, moment))
 
     async def close(self) -> None:
         """Roll back what is open, and end. Closing twice is harmless."""

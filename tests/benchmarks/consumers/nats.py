@@ -7,7 +7,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.cluster.system import end_process, find_programs, free_ports, last_lines, start_process, wait_until
+from tests.benchmarks.cluster.system import (
+    end_process,
+    find_programs,
+    free_ports,
+    last_lines,
+    start_process,
+    wait_until,
+)
 from tests.benchmarks.consumers.nats_link import NatsLink
 
 STREAM = "BENCH"
@@ -62,10 +69,10 @@ class Nats:
 
     def configuration(self) -> Sequence[str]:
         assert self._program is not None
-        version = subprocess.run([self._program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-        synced = "each write synced" if self._syncs else "this version can't sync each write: it does so every 2 minutes"
+        told = subprocess.run([self._program, "--version"], capture_output=True, text=True, check=True)
+        synced = "each write synced" if self._syncs else "this version syncs every 2 minutes, and can't for each write"
         return (
-            f"{version}, one server, file storage; {synced}",
+            f"{told.stdout.strip()}, one server, file storage; {synced}",
             "a pull consumer with explicit acknowledgement; the last of a batch is confirmed by the server",
         )
 
