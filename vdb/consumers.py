@@ -12,6 +12,7 @@ from enum import Enum, IntEnum
 from attrs import field, frozen
 
 from vdb.selection import EventFilter, EventRecord, EventStart
+from vdb.values import fast_frozen
 
 MEMBER_ID_SIZE = 16
 """Bytes of the id that a member chooses for itself."""
@@ -46,7 +47,7 @@ class ConsumerSettings:
     backoff_max_us: int = 60_000_000
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class Delivered:
     """A delivery as it travels."""
 
@@ -64,7 +65,7 @@ class Verdict(Enum):
     TERM = "term"
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class Settlement:
     """A member's answer to a delivery."""
 

@@ -85,9 +85,8 @@ class Delivery:
             )
         except (UnknownEventType, InvalidEvent, WireError) as error:
             hint = _UNKNOWN_HINT if isinstance(error, UnknownEventType) else _HINT
-            raise type(error)(
-                f"the delivery at {self.position} (attempt {self.attempt}) can't be decoded: {error}; it isn't lost: {hint}"
-            ) from None
+            what = f"the delivery at {self.position} (attempt {self.attempt})"
+            raise type(error)(f"{what} can't be decoded: {error}; it isn't lost: {hint}") from None
         return self._recorded
 
     @property
