@@ -13,12 +13,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from vdb.errors import WireError
 from vdb.limits import EVENT_ID_SIZE
 from vdb.ports import Buffer
+from vdb.values import fast_frozen
 from vdb.wire import schema
+from vdb.wire.envelope import Fields, read_usual, usual_envelope, usual_type
 
 OPAQUE_SCHEMA = 0
 """Schema id of payloads that only their writer understands."""
@@ -32,7 +34,7 @@ _SEGMENTS = struct.Struct("<I")
 _SEGMENTS_MAX = 512
 
 
-@frozen(kw_only=True)
+@fast_frozen(kw_only=True)
 class EventEnvelope:
     """A typed event. Ids are 16 bytes; correlation and causation may be empty."""
 
@@ -78,27 +80,59 @@ def encode_envelope(envelope: EventEnvelope) -> bytes:
             raise WireError(f"an envelope's {name}: expected {EVENT_ID_SIZE} bytes, found {len(value)}")
     if not 0 <= envelope.version < 2**32 or not -(2**63) <= envelope.time < 2**63:
         raise WireError("an envelope's version or time is out of range")
-    encoded: bytes = _EventEnvelope.new_message(
-        eventId=envelope.event_id,
-        type=envelope.type,
-        version=envelope.version,
-        time=envelope.time,
-        actor=envelope.actor,
-        correlationId=envelope.correlation_id,
-        causationId=envelope.causation_id,
-        subject=envelope.subject,
-        body=envelope.body,
-    ).to_bytes()
-    return encoded
+    return usual_envelope(
+        envelope.version,
+        envelope.time,
+        envelope.event_id,
+        _utf8(envelope.type),
+        _utf8(envelope.actor),
+        envelope.correlation_id,
+        envelope.causation_id,
+        _utf8(envelope.subject),
+        envelope.body,
+    )
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise WireError("an envelope's text: expected what UTF-8 can hold, found a lone surrogate") from None
 
 
 def decode_envelope(payload: Buffer) -> EventEnvelope:
     """The envelope in a payload whose schema id is 1; WireError when the bytes aren't one."""
     data = bytes(payload)
+    usual = read_usual(data)
+    envelope = _read_any(data) if usual is None else _from_usual(*usual)
+    if len(envelope.event_id) != EVENT_ID_SIZE:
+        raise WireError(f"an envelope's event id: expected {EVENT_ID_SIZE} bytes, found {len(envelope.event_id)}")
+    return envelope
+
+
+def _from_usual(version: int, time: int, fields: Fields) -> EventEnvelope:
+    event_id, kind, actor, correlation_id, causation_id, subject, body = fields
+    try:
+        return EventEnvelope(
+            event_id=event_id,
+            type=kind.decode(),
+            version=version,
+            time=time,
+            actor=actor.decode(),
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            subject=subject.decode(),
+            body=body,
+        )
+    except UnicodeDecodeError:
+        raise WireError("an event envelope: its bytes don't follow the encoding") from None
+
+
+def _read_any(data: bytes) -> EventEnvelope:
     limit = _check_frame(data, "an event envelope")
     try:
         with _EventEnvelope.from_bytes(data, traversal_limit_in_words=limit) as reader:
-            envelope = EventEnvelope(
+            return EventEnvelope(
                 event_id=reader.eventId,
                 type=reader.type,
                 version=reader.version,
@@ -111,16 +145,16 @@ def decode_envelope(payload: Buffer) -> EventEnvelope:
             )
     except (schema.CapnpError, UnicodeDecodeError):
         raise WireError("an event envelope: its bytes don't follow the encoding") from None
-    if len(envelope.event_id) != EVENT_ID_SIZE:
-        raise WireError(f"an envelope's event id: expected {EVENT_ID_SIZE} bytes, found {len(envelope.event_id)}")
-    return envelope
 
 
 def envelope_type(payload: Buffer) -> str:
     """The type of an envelope, without a look at the rest; WireError when the bytes aren't one."""
     data = bytes(payload)
-    limit = _check_frame(data, "an event envelope")
+    usual = usual_type(data)
     try:
+        if usual is not None:
+            return usual.decode()
+        limit = _check_frame(data, "an event envelope")
         with _EventEnvelope.from_bytes(data, traversal_limit_in_words=limit) as reader:
             found: str = reader.type
             return found
