@@ -97,7 +97,7 @@ class Builder:
 
     def _projections(self) -> tuple[ProjectionConfig, ...]:
         found = (projection_config(NAME_CANARY.decode()),) if self.options.projection else ()
-        return (*found, census()) if self.options.events else found
+        return (*found, census(inline=self.options.events_inline)) if self.options.events else found
 
     def atlas(self, number: int, disk: AimedDisk) -> Atlas:
         random = draws(self.seed, self._name("atlas", number))

@@ -61,7 +61,7 @@ DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
-EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again")
+EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again", "audit")
 """What clients of typed streams do."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
@@ -152,8 +152,12 @@ class Options:
     """Whom the events are about: their keys."""
     events_poison: float = 0.0
     """How many of the events handlers of projections refuse."""
+    events_policy: str = "stop"
+    """What projections then do: 'stop', 'park' or 'skip'."""
     events_rebuilds: int = 0
     """How often somebody has projections built anew, switched, or their version raised."""
+    events_inline: bool = False
+    """Whether appends wait for the projection."""
     events_global: bool = False
     """Whether the streams lie in the global group."""
     events_think_us: int = 0
@@ -292,6 +296,7 @@ def draw_events(random: Random) -> dict[str, Any]:
         "consumer_ack_us": random.choice((50_000, 300_000, 2_000_000)),
         "consumer_faults": random.choice((0.0, 0.1, 0.3, 0.6)),
         "consumer_vanish": random.choice((0.0, 0.05, 0.2)),
+        "events_inline": random.random() < 0.4,
     }
 
 

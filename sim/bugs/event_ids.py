@@ -1,4 +1,4 @@
-"""Planted bugs of appends that come again, known by the ids of their events."""
+"""Planted bugs of appends: those that come again, known by the ids of their events, and those that wait for rows."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ _AGAIN = {
     "events_mix": {"append": 5, "rows": 0, "again": 5},
 }  # fmt: skip
 """Nearly all that clients do is to append, and to append again."""
+_INLINE = {
+    **_AGAIN, "nodes": 1, "spares": 0, "harmed": [], "dead_at_the_end": False, "disturbances": ["crash", "crash"],
+    "events_inline": True, "events_poison": 0.0, "events_rebuilds": 0,
+    "events_mix": {"append": 5, "rows": 5, "again": 0},
+}  # fmt: skip
+"""To append, and to look."""
 
 
 def conditions_before_ids() -> tuple[Replacement, ...]:
@@ -49,9 +55,20 @@ def only_the_last_is_remembered() -> tuple[Replacement, ...]:
     return (Replacement(streams, "remember", make),)
 
 
+def inline_rows_arent_awaited() -> tuple[Replacement, ...]:
+    from vdb.node.inline import InlineProjections
+
+    def make(_hold: Any) -> Any:
+        return lambda self, names, tenant, group, position, tell: tell()
+
+    return (Replacement(InlineProjections, "hold", make),)
+
+
 EVENT_ID_BUGS: tuple[Bug, ...] = (
     Bug(id="d1", what="conditions are looked at before event ids", expected=("E6",),
         replacements=conditions_before_ids, overrides=_AGAIN),
     Bug(id="d2", what="a stream remembers the id of its last event alone", expected=("event-ids", "E1"),
         replacements=only_the_last_is_remembered, overrides=_AGAIN),
+    Bug(id="d3", what="an append is answered before inline projections have its events", expected=("P6",),
+        replacements=inline_rows_arent_awaited, overrides=_INLINE),
 )  # fmt: skip

@@ -25,7 +25,7 @@ class Replacement:
 @frozen(kw_only=True)
 class Bug:
     """`id`: a number for bugs of the protocol, 's1'... for storage, 'p1'... for projections, 't1'... for
-    transactions, 'q1'... for SQL, 'd1'... for appends that come again."""
+    transactions, 'q1'... for SQL, 'd1'... for what appends are answered."""
 
     id: str
     what: str

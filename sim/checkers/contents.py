@@ -72,6 +72,10 @@ class Contents:
             previous = (op, request)
         return joined
 
+    def stream_ids(self, tenant: int) -> dict[str, int]:
+        """The tenant's streams: ids by names."""
+        return {name: stream for (owner, stream), name in self._names.items() if owner == tenant}
+
     def _open(self, tenant: int, frame: Frame) -> None:
         sealed = decode_record(frame.record)
         header = sealed.header

@@ -124,12 +124,13 @@ class ReadsJudge:
         if holds:
             self.verdict.check(invariant, True, "")
             return
+        manner = f"{'following' if read.follows else 'to the end'}, {'stale' if read.stale else 'fresh'}"
         self.verdict.check(
             invariant,
             False,
             f"the read of {read.who} at {read.asked} ({'backward' if read.backward else 'forward'} from "
             f"{read.start or 'the edge'} {read.place} of {read.stream or read.prefixes} {read.types}, at most "
-            f"{read.most}): {message}",
+            f"{read.most}, {manner}): {message}",
         )
 
 

@@ -45,8 +45,28 @@ class Appending(Deed):
     offsets: dict[str, int] = field(factory=dict)
     position: int = -1
     """The log's next position after it."""
+    life: int = 0
+    """Of the node, when it was told; of several nodes 0."""
     came_again: bool = False
     """Whether another client sent it, too."""
+
+
+@define(eq=False, kw_only=True)
+class HeadSeen(Deed):
+    """The head of the tenant's tree: its number of leaves and its root. -1 where none was told."""
+
+    size: int = -1
+    root: bytes = b""
+
+
+@define(eq=False, kw_only=True)
+class Proven(HeadSeen):
+    """A proof that the record of an event is in the tree."""
+
+    stream: str
+    offset: int
+    leaf: bytes = b""
+    index: int = -1
 
 
 @define(eq=False, kw_only=True)
@@ -112,6 +132,8 @@ class RowsRead(Deed):
     projection: str
     rows: tuple[tuple[Any, ...], ...] = ()
     position: int = -1
+    life: int = 0
+    """As that of an append."""
 
 
 @define(eq=False, kw_only=True)
@@ -232,6 +254,8 @@ class Deeds:
     reads: list[Reading] = field(factory=list)
     foldings: list[Folding] = field(factory=list)
     rows: list[RowsRead] = field(factory=list)
+    heads: list[HeadSeen] = field(factory=list)
+    proofs: list[Proven] = field(factory=list)
     consumers: dict[str, ConsumerDeeds] = field(factory=dict)
     answered: int = 0
     """Deeds that were answered, refusals included."""

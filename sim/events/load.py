@@ -87,6 +87,11 @@ class EventsLoad:
             connect_for=3600.0, learn=lambda address: self.learn(own, address),
         )  # fmt: skip
 
+    @property
+    def life(self) -> int:
+        """Of the node, if there is one alone."""
+        return next(iter(self.cluster)).incarnation if self.options.nodes == 1 else 0
+
     def primary(self) -> Machine | None:
         """Whom a client that asks around finds; of several that think so, the first."""
         for machine in self.cluster.up:

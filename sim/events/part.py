@@ -10,10 +10,12 @@ from attrs import define, field
 
 from sim.checkers.consumer_deeds import ConsumerJudge
 from sim.checkers.contents import Contents
+from sim.checkers.events_inline import check_own_writes
 from sim.checkers.events_log import EventsLog, check_appends
 from sim.checkers.events_projected import before, check_file, check_rows
 from sim.checkers.events_reads import ReadsJudge
 from sim.checkers.events_resent import check_resent
+from sim.checkers.evidence import check_evidence
 from sim.cluster import Cluster
 from sim.events.deeds import ConsumerSpec
 from sim.events.load import TENANT, EventsLoad
@@ -134,7 +136,10 @@ class EventsPart:
                 continue
             name = f"{machine.name}: {path}"
             try:
-                check_file(self.verdict, self.log, machine.scratch.location(path), keyring.key(row.dek_id), name)
+                check_file(
+                    self.verdict, self.log, machine.scratch.location(path), keyring.key(row.dek_id), name,
+                    self.options.events_policy,
+                )  # fmt: skip
             except (WrongKey, DatabaseDamaged, SqliteError) as error:
                 self.verdict.check("P1", path in machine.scratch.rotted, f"{name} is damaged: {error}")
 
@@ -145,11 +150,16 @@ class EventsPart:
         self.log.catch_up()
         check_appends(self.verdict, self.log, self.load.deeds)
         check_resent(self.verdict, self.log, self.load.deeds)
+        contents = self.contents[self.load.group]
+        frames = contents.ledger.frames.get(TENANT, [])
+        check_evidence(self.verdict, self.load.deeds, frames, contents.stream_ids(TENANT))
+        check_own_writes(self.verdict, self.options, self.load.deeds)
         ReadsJudge(self.verdict, self.log, self.load.deeds).check()
         for read in self.load.deeds.rows:
             if read.position >= 0:
                 check_rows(
-                    self.verdict, "P2", self.log, read.position, read.rows, f"what {read.who} was given", VERSIONS
+                    self.verdict, self.log, read.position, read.rows, f"what {read.who} was given", VERSIONS,
+                    self.options.events_policy,
                 )  # fmt: skip
         for deeds in self.load.deeds.consumers.values():
             ConsumerJudge(self.verdict, deeds, self.log.fitting(deeds.spec)).check()

@@ -63,7 +63,7 @@ def apply_event(db: Connection, body: dict[str, Any], version: int) -> None:
     db.execute(f"UPDATE {TABLE} SET chain = ? WHERE patient = ?", (chain, patient))
 
 
-def census(version: int = 1) -> ProjectionConfig:
+def census(version: int = 1, *, inline: bool = False) -> ProjectionConfig:
     """A version of the projection as nodes are given it."""
 
     def handle(db: Connection, event: StoredEvent, _context: Context) -> None:
@@ -74,4 +74,5 @@ def census(version: int = 1) -> ProjectionConfig:
         version=version,
         streams=(f"{PREFIX}*",),
         template=Handlers(tables=(_TABLE,), handlers=dict.fromkeys(TYPES, handle)),
+        inline=inline,
     )

@@ -92,7 +92,8 @@ class Steward:
         for machine in self.load.cluster:
             if self.random.random() < 0.7:
                 others = tuple(one for one in machine.config.projections if one.name != NAME)
-                given = (census(1), census(2)) if both else (census(2),)
+                inline = self.load.options.events_inline
+                given = tuple(census(version, inline=inline) for version in ((1, 2) if both else (2,)))
                 machine.config = evolve(machine.config, projections=(*others, *given))
                 self.load.trace.add(self.who, "raise", machine.name, both)
 

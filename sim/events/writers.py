@@ -7,6 +7,7 @@ from random import Random
 import trio
 from attrs import define, field
 
+from sim.events.auditors import Auditor
 from sim.events.deeds import Appending, RowsRead
 from sim.events.kinds import Fact, runs_of
 from sim.events.load import RETRY_SECONDS, TENANT, EventsLoad
@@ -71,7 +72,7 @@ class Writer:
         reader = Reader(self.load, self.who, self.random)
         acts = {
             "append": self._append, "rows": self._read_rows, "read": reader.read, "follow": reader.follow,
-            "aggregate": reader.aggregate,
+            "aggregate": reader.aggregate, "audit": Auditor(self.load, self.who, self.random).audit,
         }  # fmt: skip
         await acts[kind](client)
 
@@ -92,7 +93,7 @@ class Writer:
                 [self._encoded(stream, list(facts), conditions[stream]) for stream, facts in parts.items()]
             )
             deed.offsets = {one.stream: one.first_offset for one in told}
-            deed.position = told[0].position.number
+            deed.position, deed.life = told[0].position.number, load.life
             load.positions.append(deed.position)
             for one in told:
                 load.heads[one.stream] = max(load.heads.get(one.stream, 0), one.next_offset)
@@ -113,6 +114,7 @@ class Writer:
             found = await client._rpc.rows(TENANT, NAME, TABLE, where={}, order_by=(), limit=1000, timeout=ROWS_SECONDS)
             places = {place.group: place.number for place in found.position}
             deed.rows, deed.position = tuple(tuple(row) for row in found.rows), places.get(GroupId(self.load.group), 0)
+            deed.life = self.load.life
 
         await self.load.recorded(deed, act)
 

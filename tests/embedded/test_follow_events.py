@@ -140,3 +140,23 @@ def test_following_wakes_up_for_what_fits_alone(database: vdb.EmbeddedDatabase) 
             await database.aio.append(f"w-{writer}", [Counted(writer=writer, number=number)])
 
     assert trio.run(main) == [2, 5]
+
+
+def test_from_a_position_that_lies_ahead_nothing_earlier_comes(database: vdb.EmbeddedDatabase) -> None:
+    first = database.append("w-0", [Counted(writer=0, number=0)])
+    ahead = vdb.Position(first.position.group, first.position.number + 1)
+    following = database.aio.read_events("w-0", follow=True, from_position=ahead)
+    found: list[vdb.RecordedEvent] = []
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(follow)
+            await trio.sleep(0.1)
+            for number in (1, 2):
+                await database.aio.append("w-0", [Counted(writer=0, number=number)])
+
+    async def follow() -> None:
+        found.append(await following.__anext__())
+
+    trio.run(main)
+    assert [one.event.number for one in found] == [2]

@@ -34,10 +34,14 @@ class ReadPlan:
     registry: EventRegistry
     ignore_unknown: bool
 
-    @property
-    def not_before(self) -> int | None:
-        """Microseconds UTC: a time that lies ahead may pass while the iterator follows."""
-        return self.start.value if self.start.kind is StartKind.TIME and not self.backward else None
+    def means(self, record: EventRecord) -> bool:
+        """Whether it isn't from before the start: of a place that lies ahead, a node knows no more than that. What is
+        appended before it is reached, while the iterator follows, isn't meant."""
+        if self.start.kind is StartKind.TIME:
+            return record.time >= self.start.value
+        if self.start.kind is StartKind.POSITION:
+            return record.position.number >= self.start.value
+        return True
 
 
 class RecordedEvents:
@@ -60,8 +64,7 @@ class RecordedEvents:
             selected = await self._fetch(self._start, maximum, FOLLOW_WAIT_SECONDS if plan.follow else 0.0)
             self._start = EventStart(plan.goes_on, selected.next)
             self._ended = selected.ended and not plan.follow
-            since = plan.not_before
-            records = [one for one in selected.events if since is None or one.time >= since]
+            records = [one for one in selected.events if plan.backward or plan.means(one)]
             if records:
                 return records
         return ()
