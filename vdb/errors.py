@@ -117,6 +117,10 @@ class UnknownEventType(InvalidArgument):
     """No class is registered for an event's type and version."""
 
 
+class HandlerRefused(InvalidArgument):
+    """A projection's handler asked its database for what would make the rows depend on more than the log."""
+
+
 class Refused(DefiniteError):
     """A business refusal, as a client sees it. Inside the kernel it is a value (`kernel.reply.Refusal`)."""
 

@@ -7,10 +7,18 @@ import pytest
 from vdb.errors import ConfigError
 from vdb.projections.handler import Context, StoredEvent
 from vdb.projections.paths import CONTEXT_FIELDS, MISSING, as_optional_path, as_path
-from vdb.types import DataClass, GroupId, Position, TenantId
+from vdb.projections.source import OpenedRun
+from vdb.types import DataClass, GroupId, StreamId, TenantId
+from vdb.wire.event import EventEnvelope
 
-EVENT = StoredEvent("t", 1, 77, "dr", "p-1", b"{}", False)
-CONTEXT = Context(TenantId(1), "notes", 3, Position(GroupId("global"), 9), 55, bytes(15) + b"\1", DataClass.PHI)
+EVENT = StoredEvent(
+    EventEnvelope(event_id=bytes(15) + b"\1", type="t", time=77, actor="dr", subject="p-1", body=b"{}"), b"{}"
+)
+RUN = OpenedRun(
+    tenant=TenantId(1), group=GroupId("global"), stream="notes", stream_id=StreamId(1), first_offset=2,
+    first_position=8, time=55, data_class=DataClass.PHI, schema_id=1, batch=b"", event_ids=b"", count=2,
+)  # fmt: skip
+CONTEXT = Context(RUN, 1, EVENT)
 BODY = {"a": {"b": [{"c": 1}, {"c": None}]}, "n": None, "t": "x"}
 
 
@@ -48,7 +56,7 @@ def test_every_context_field_is_tested() -> None:
 
 
 def test_a_missing_subject_is_missing() -> None:
-    event = StoredEvent("t", 1, 0, "", "", b"{}", False)
+    event = StoredEvent(EventEnvelope(event_id=bytes(16), type="t", time=0, body=b"{}"), b"{}")
     assert as_path("@subject").find({}, event, CONTEXT) is MISSING
 
 

@@ -14,7 +14,8 @@ from vdb.errors import UnknownEventType
 from vdb.events.registry import REGISTRY, EventRegistry
 from vdb.types import DataClass, Position
 from vdb.values import fast_frozen
-from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, decode_envelope
+from vdb.wire.envelope_view import Envelope
+from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
 
 NO_ID = b""
 
@@ -97,7 +98,7 @@ def record_from(
 
 
 def recorded(
-    envelope: EventEnvelope,
+    envelope: Envelope,
     event: Any,
     stream: str,
     offset: int,

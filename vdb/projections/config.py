@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from enum import Enum
+from typing import Any
 
 from attrs import evolve, field, frozen
 
@@ -37,8 +39,34 @@ class StreamSelection:
         return stream in self.names or stream.startswith(self.prefixes)
 
 
+def _policy(value: ErrorPolicy | str) -> ErrorPolicy:
+    try:
+        return ErrorPolicy(value)
+    except ValueError:
+        words = ", ".join(repr(policy.value) for policy in ErrorPolicy)
+        raise ConfigError(f"on_error: expected one of {words}; found {value!r}") from None
+
+
 def _selection(value: StreamSelection | Iterable[str]) -> StreamSelection:
     return value if isinstance(value, StreamSelection) else StreamSelection.parse(value)
+
+
+class ErrorPolicy(Enum):
+    """What a projection does with an event that its handlers fail at. The values are the words of configurations."""
+
+    STOP = "stop"
+    """It stops there, until the node starts again with a handler that can."""
+    PARK = "park"
+    """The event is parked, and later ones of the same subject (or stream) wait behind it; all others go on."""
+    SKIP = "skip"
+    """The event is passed over for good, and recorded."""
+
+
+BATCH_EVENTS = 500
+"""Events that are read, and committed, at once."""
+
+Effect = Callable[[Any], Awaitable[None]]
+"""Called after a commit with a `vdb.projections.effects.Batch`."""
 
 
 @frozen(kw_only=True)
@@ -54,6 +82,12 @@ class ProjectionConfig:
     """A query that gives a row where the rows are wrong: what a rebuild made isn't used while it does."""
     hold: bool = False
     """Whether rows of a raised version, once they are built, wait for `switch_projection` before they are used."""
+    on_error: ErrorPolicy = field(default=ErrorPolicy.STOP, converter=_policy)
+    batch_events: int = BATCH_EVENTS
+    """Events that are applied in one transaction, at most."""
+    batch_seconds: float = 0.0
+    """How long a transaction waits for that many. Rows are that much later; fewer transactions are made."""
+    after_commit: tuple[Effect, ...] = ()
     inline: bool = False
     """Whether an append to one of its streams is answered once these rows have its events (`vdb.node.inline`)."""
 
@@ -63,10 +97,27 @@ class ProjectionConfig:
             raise ConfigError(f"projection {self.name!r}: a version counts from 1; found {self.version}")
         if not self.streams.names and not self.streams.prefixes:
             raise ConfigError(f"projection {self.name!r} reads no stream: expected at least one name or PREFIX*")
+        if self.batch_events < 1 or self.batch_seconds < 0:
+            raise ConfigError(f"projection {self.name!r}: a batch has at least one event, and waits no negative time")
 
     @property
     def tables(self) -> tuple[Table, ...]:
         return self.template.tables
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the template is somebody's own functions: they get a handle that refuses what isn't for them."""
+        return getattr(self.template, "guarded", False)
+
+    @property
+    def only_writes(self) -> bool:
+        """Whether the template never reads what it wrote."""
+        return getattr(self.template, "only_writes", False)
+
+    def claims(self, event_type: str) -> bool:
+        """Whether the projection takes events of this type: all that a built-in template may look at."""
+        claims: Callable[[str], bool] | None = getattr(self.template, "claims", None)
+        return True if claims is None else claims(event_type)
 
     def fingerprint(self) -> str:
         """A hash of all that decides which rows come out."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 from vdb.errors import ConfigError, ProjectionFailed
 from vdb.marks import mark
 from vdb.ports import Connection
+from vdb.projections import parking
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.tables import META_TABLE
 from vdb.types import GroupId
@@ -31,12 +32,14 @@ _CREATE = (
 def prepare(db: Connection, config: ProjectionConfig, groups: tuple[GroupId, ...]) -> dict[GroupId, int]:
     """Create what is missing, within the caller's transaction; the position of each group."""
     db.execute(_CREATE)
+    db.execute(parking.CREATE)
     fingerprint = config.fingerprint()
     found = db.execute(f"SELECT DISTINCT projection, version, fingerprint FROM {META_TABLE}").fetchall()
     mine = (config.name, config.version, fingerprint)
     if found and found != [mine]:
         _check_replaceable(config, found)
         _empty(db)
+        db.execute(parking.CREATE)
         found = []
     if not found:
         for table in config.tables:

@@ -16,7 +16,7 @@ from vdb.errors import InvalidArgument
 from vdb.ports import Connection, Database
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.meta import positions
-from vdb.projections.tables import META_TABLE, Table, quote
+from vdb.projections.tables import OWN_TABLES, Table, quote
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId
 
@@ -87,7 +87,7 @@ def dump_tables(db: Connection, *, with_meta: bool = False) -> dict[str, list[tu
     ).fetchall()
     dump: dict[str, list[tuple[Any, ...]]] = {}
     for (name,) in names:
-        if name == META_TABLE and not with_meta:
+        if name in OWN_TABLES and not with_meta:
             continue
         quoted = '"{}"'.format(name.replace('"', '""'))
         width = len(db.execute(f"SELECT * FROM {quoted} LIMIT 0").description)

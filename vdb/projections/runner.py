@@ -3,9 +3,10 @@
 Promises
 1. Rows and position commit together, by compare-and-set on the old position (`vdb.projections.meta`).
 2. Each event is applied exactly once, in the order of its group; between groups there is no order.
-3. A handler that raises stops the projection at its event: the batch is rolled back, its events are applied one by
-   one, so everything before the culprit is in, and the status names projection, position, event type and cause. It
-   goes no further until the node starts again; the node and its other projections go on.
+3. A handler that raises has the batch rolled back. Everything before the culprit is committed, the culprit is tried
+   alone, and if it fails again the projection's policy counts: `stop` (it goes no further until the node starts again,
+   and the status names projection, position, event type and cause), `park` or `skip` (`vdb.projections.parking`). The
+   node and its other projections go on.
 4. What fails beneath (the disk, a record that doesn't open) isn't the handler's: it is raised to the node.
 5. A full disk, and an overloaded node when it puts its key, only hold it up: it tries again, and the status says so.
 6. A damaged file is set aside, once in a life, and built again from the log; damaged again, the projection stops. Who
@@ -31,20 +32,19 @@ from vdb.errors import (
     Overloaded,
     ProjectionFailed,
     StorageError,
-    VerityError,
     WrongKey,
 )
 from vdb.marks import mark
 from vdb.ports import Connection, Database, Disk
-from vdb.projections.apply import Culprit, Span, commit_span, prepare_database
-from vdb.projections.config import ProjectionConfig
+from vdb.projections.apply import Culprit, Span, cause_of, commit_failure, commit_span, prepare_database
+from vdb.projections.config import ErrorPolicy, ProjectionConfig
+from vdb.projections.effects import Batch, Effects
+from vdb.projections.parking import count_parked
+from vdb.projections.retrying import Shelf
 from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
 from vdb.projections.source import EventSource, OpenedRun
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, TenantId
-
-BATCH_EVENTS = 500
-"""Events that are read, and committed, at once."""
 
 AHEAD_MAX = 50_000
 """Positions without an event for this projection after which the file takes the position nevertheless: a start reads
@@ -87,11 +87,23 @@ class ProjectionStatus:
     """Positions between there and the tenant's last events, over all groups; 0 when all is applied."""
     error: str
     """Why it stopped, or what holds it up, or ""."""
+    parked: int = 0
+    """Events that wait for somebody to try them again, those behind a failed one too."""
+    skipped: int = 0
+    """Events that were passed over for good."""
 
 
 def database_path(tenant: TenantId, name: str) -> str:
     """Where a projection's file lies in the data directory."""
     return f"projections/t_{tenant}/{name}.db"
+
+
+@frozen
+class _Failure:
+    """What a handler raised, and at which event."""
+
+    culprit: Culprit
+    error: Exception
 
 
 class ProjectionRunner:
@@ -110,13 +122,13 @@ class ProjectionRunner:
         key_for: KeyFor,
         path: str | None = None,
         live: Live = nothing_is_live,
-        batch_events: int = BATCH_EVENTS,
+        batch_events: int | None = None,
         pause: float = 1.0,
         opening: trio.Semaphore | None = None,
         on_failed: Callable[[ProjectionFailed], None] | None = None,
         on_set_aside: Callable[[DatabaseDamaged], None] | None = None,
+        on_effect_failed: Callable[[str], None] | None = None,
     ) -> None:
-        assert batch_events >= 1
         self.config = config
         self.tenant = tenant
         self._disk = disk
@@ -124,11 +136,15 @@ class ProjectionRunner:
         self._key_for = key_for
         self._path = database_path(tenant, config.name) if path is None else path
         self._live = live
-        self._batch_events = batch_events
+        self._batch_events = config.batch_events if batch_events is None else batch_events
         self._pause = pause  # seconds between two attempts when something holds it up
         self._opening = trio.Semaphore(1) if opening is None else opening  # shared: how many open at once
         self._on_failed = on_failed
         self._on_set_aside = on_set_aside
+        self._effects = Effects(config, on_effect_failed)
+        self.shelf = Shelf(source, tenant, config, self._write, self.read)
+        """What is parked."""
+        self._parked = self._skipped = 0
         self._database: Database | None = None
         self._committed: dict[GroupId, int] = {}
         # Read up to here: ahead of `_committed` only where the log holds nothing for this projection in between.
@@ -145,6 +161,17 @@ class ProjectionRunner:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Open the file, follow the log until cancelled. Started once the file is open and its positions known."""
+        if not self.config.after_commit:
+            await self._run_rows(task_status)
+            return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._effects.run)
+            try:
+                await self._run_rows(task_status)
+            finally:
+                nursery.cancel_scope.cancel()
+
+    async def _run_rows(self, task_status: trio.TaskStatus[None]) -> None:
         started = False
         try:
             while True:
@@ -218,6 +245,8 @@ class ProjectionRunner:
             positions=dict(self._read),
             lag=lag,
             error=str(self._failed) if self._failed is not None else self._held_up,
+            parked=self._parked,
+            skipped=self._skipped,
         )
 
     # The loop --------------------------------------------------------------------------------------------------
@@ -249,7 +278,13 @@ class ProjectionRunner:
             except WrongKey:
                 raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
         groups = tuple(sorted(self._source.groups()))
-        found = await self._database.run(lambda db: prepare_database(db, self.config, groups))
+
+        def prepare(db: Connection) -> dict[GroupId, int]:
+            positions = prepare_database(db, self.config, groups)
+            self._count(db)
+            return positions
+
+        found = await self._database.run(prepare)
         self._committed = {group: found[group] for group in groups}
         self._read = dict(self._committed)
 
@@ -301,6 +336,17 @@ class ProjectionRunner:
                 moved |= await self._step(group)
             if not moved:
                 await self._source.wait_for_events(self.tenant, dict(self._read))
+                if self.config.batch_seconds > 0:
+                    await self._gather()
+
+    async def _gather(self) -> None:
+        """Let events come together for a transaction."""
+        with trio.move_on_after(self.config.batch_seconds):
+            while True:
+                heads = {group: self._source.head(self.tenant, group) for group in self._read}
+                if sum(max(0, heads[group] - read) for group, read in self._read.items()) >= self._batch_events:
+                    return
+                await self._source.wait_for_events(self.tenant, heads)
 
     async def _step(self, group: GroupId) -> bool:
         """Apply the next batch of a group; False when there is none."""
@@ -316,27 +362,35 @@ class ProjectionRunner:
 
     async def _apply(self, group: GroupId, runs: Sequence[OpenedRun], next_position: int) -> None:
         assert next_position >= runs[-1].next_position, "the log's next position lies within what it returned"
-        start = self._committed[group]
-        cause = await self._commit(group, runs, start, next_position)
-        if cause is None:
-            return
-        mark("projection.one_by_one")
-        for number in (number for run in runs for number in range(run.first_position, run.next_position)):
-            if number < start:
+        failure = await self._commit(group, runs, self._committed[group], next_position)
+        while failure is not None:
+            mark("projection.one_by_one")
+            at = failure.culprit.number
+            if not failure.culprit.exact:
+                failure = await self._commit(group, runs, self._committed[group], next_position, exact=True)
                 continue
-            cause = await self._commit(group, runs, self._committed[group], number + 1)
-            if cause is not None:
-                raise cause
-            self._read[group] = number + 1
-        await self._commit(group, runs, self._committed[group], next_position)
+            if at > self._committed[group]:
+                failure = await self._commit(group, runs, self._committed[group], at, exact=True)
+                if failure is not None:
+                    continue
+            failure = await self._commit(group, runs, at, at + 1, exact=True)
+            if failure is not None:
+                await self._pass_over(group, runs, failure)
+            failure = await self._commit(group, runs, at + 1, next_position, exact=True)
 
-    async def _commit(self, group: GroupId, runs: Sequence[OpenedRun], start: int, end: int) -> ProjectionFailed | None:
+    async def _commit(
+        self, group: GroupId, runs: Sequence[OpenedRun], start: int, end: int, *, exact: bool = False
+    ) -> _Failure | None:
         """Commit [start, end) in one transaction. The failure of a handler is returned, anything else raised."""
-        culprit = Culprit()
-        span = Span(group=group, runs=runs, start=start, end=end)
+        live = self._live(group) if self.config.after_commit else None
+        live_from = None if live is None else max(live, self._floor.get(group, 0))
+        # A template that isn't given rows to gather tells its culprit at once.
+        culprit = Culprit(exact=exact or not self.config.only_writes)
+        span = Span(group=group, runs=runs, start=start, end=end, live_from=live_from)
 
         def work(db: Connection) -> None:
             commit_span(db, self.config, span, culprit)
+            self._count(db)
 
         try:
             await self._run(work)
@@ -345,9 +399,49 @@ class ProjectionRunner:
         except Exception as error:
             if culprit.number < 0:
                 raise
-            return self._failure(Position(group, culprit.number), culprit.event_type, error)
+            return _Failure(culprit, error)
         self._committed[group] = end
+        self._read[group] = max(end, self._read[group])
+        if span.handled:
+            await self._effects.put(
+                Batch(
+                    projection=self.config.name,
+                    tenant=self.tenant,
+                    group=group,
+                    events=tuple(span.handled),
+                    database=self._opened(),
+                )
+            )
         return None
+
+    async def _pass_over(self, group: GroupId, runs: Sequence[OpenedRun], failure: _Failure) -> None:
+        """Do as the policy says with an event that failed alone. ProjectionFailed: stop."""
+        culprit, error = failure.culprit, failure.error
+        if self.config.on_error is ErrorPolicy.STOP:
+            raise self._failure(Position(group, culprit.number), culprit.event_type, error)
+        mark("projection.passed_over")
+        span = Span(group=group, runs=runs, start=culprit.number, end=culprit.number + 1)
+
+        def work(db: Connection) -> None:
+            commit_failure(db, self.config, span, culprit, error)
+            self._count(db)
+
+        await self._run(work)
+        self._committed[group] = span.end
+        self._read[group] = max(span.end, self._read[group])
+
+    async def _write(self, work: Callable[[Connection], T]) -> T:
+        """Call `work` with the writing connection, between two batches."""
+
+        def counted(db: Connection) -> T:
+            result = work(db)
+            self._count(db)
+            return result
+
+        return await (await self._readable()).run(counted)
+
+    def _count(self, db: Connection) -> None:
+        self._parked, self._skipped = count_parked(db)
 
     async def _run(self, work: Callable[[Connection], None]) -> None:
         while True:
@@ -366,11 +460,10 @@ class ProjectionRunner:
         await trio.sleep(self._pause)
 
     def _failure(self, position: Position, event_type: str, error: Exception) -> ProjectionFailed:
-        # Our own errors keep to the rule about messages; what others say may quote the event.
-        cause = f"{type(error).__name__}: {error}" if isinstance(error, VerityError) else type(error).__name__
         kind = f"event {event_type!r}" if event_type else "an event without a type"
         return ProjectionFailed(
-            f"projection {self.config.name!r} of tenant {self.tenant} stopped at position {position} ({kind}): {cause}"
+            f"projection {self.config.name!r} of tenant {self.tenant} stopped at position {position} ({kind}): "
+            f"{cause_of(error)}"
         )
 
     def _fail(self, error: ProjectionFailed) -> None:

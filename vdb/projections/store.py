@@ -100,9 +100,17 @@ def in_transaction(connection: Connection) -> bool:
     return bool(cast(sqlcipher3.Connection, connection).in_transaction)
 
 
-def set_authorizer(connection: Connection, callback: Callable[..., int]) -> None:
-    """Have SQLite ask `callback` about each action of a statement that it prepares. Expires prepared statements."""
+def set_authorizer(connection: Connection, callback: Callable[..., int] | None) -> None:
+    """Have SQLite ask `callback` about each action of a statement that it prepares. Expires prepared statements.
+
+    None: nobody is asked any more.
+    """
     cast(sqlcipher3.Connection, connection).set_authorizer(callback)
+
+
+def replace_function(connection: Connection, name: str, function: Callable[..., Any]) -> None:
+    """Have a function of SQL, of any number of arguments, be this one."""
+    cast(sqlcipher3.Connection, connection).create_function(name, -1, function, deterministic=True)
 
 
 def set_text_factory(connection: Connection, factory: Callable[[bytes], Any]) -> None:

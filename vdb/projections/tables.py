@@ -18,12 +18,15 @@ from vdb.errors import ConfigError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 META_TABLE = "projection_meta"
+PARKED_TABLE = "projection_parked"
+OWN_TABLES = (META_TABLE, PARKED_TABLE)
+"""The tables of a file that aren't its projection's rows."""
 COLUMNS_MAX = 200
 
 
 def check_name(name: str, what: str) -> str:
     """A name for a projection, table or column; ConfigError says what it may hold."""
-    if not _NAME.fullmatch(name) or name.startswith("sqlite_") or name == META_TABLE:
+    if not _NAME.fullmatch(name) or name.startswith("sqlite_") or name in OWN_TABLES:
         raise ConfigError(
             f"{what}: expected at most 63 of the characters a-z, 0-9 and '_', a letter first; found {name!r}"
         )
