@@ -344,6 +344,7 @@ struct Settlement {
     nak @3 :Int64;           # microseconds after which it may be delivered again; below 0: the group's back-off
     extend @4 :UInt64;       # microseconds from now; 0: the group's ackMicros
     term @5 :Text;           # why it will never be handled: it becomes a dead letter
+    untried @6 :Void;        # nobody has looked at it: it may be delivered at once, and the attempt doesn't count
   }
 }
 

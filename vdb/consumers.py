@@ -63,6 +63,8 @@ class Verdict(Enum):
     NAK = "nak"
     EXTEND = "extend"
     TERM = "term"
+    UNTRIED = "untried"
+    """Nobody has looked at it: it may be delivered at once, and the attempt doesn't count."""
 
 
 @fast_frozen(kw_only=True)

@@ -168,6 +168,22 @@ def test_an_answer_of_another_member_or_attempt_or_event_is_late() -> None:
     assert group.settle(ack(0), ack(0)) == (0,)
 
 
+def test_what_nobody_has_looked_at_is_delivered_again_under_the_same_attempt() -> None:
+    group = Group(evolve(TERMS, max_deliver=2))
+    for _ in range(5):
+        assert group.fetch(ANNA, 1) == [(0, 1)]
+        assert group.settle(SettleOne(0, 1, Verdict.UNTRIED)) == ()
+    assert group.fetch(BEN, 1) == [(0, 1)]
+    assert group.settle(SettleOne(0, 1, Verdict.UNTRIED)) == (0,)
+    group.settle(nak(0, delay=0), member=BEN)
+    assert group.fetch(ANNA, 1) == [(0, 2)]
+    assert group.settle(SettleOne(0, 2, Verdict.UNTRIED)) == ()
+    assert group.letters() == []
+    assert group.fetch(ANNA, 1) == [(0, 2)]
+    group.settle(nak(0, 2))
+    assert group.letters() == [0]
+
+
 def test_a_nak_waits_as_long_as_it_says() -> None:
     group = Group()
     group.fetch(ANNA, 20)

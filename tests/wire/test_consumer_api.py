@@ -62,7 +62,7 @@ RECORDS = st.builds(
 )
 DELIVERIES = st.builds(Delivered, event=RECORDS, attempt=U32, deadline=I64)
 SETTLEMENTS = st.one_of(
-    st.builds(Settlement, position=U64, attempt=U32, verdict=st.just(Verdict.ACK)),
+    st.builds(Settlement, position=U64, attempt=U32, verdict=st.sampled_from([Verdict.ACK, Verdict.UNTRIED])),
     st.builds(Settlement, position=U64, attempt=U32, verdict=st.just(Verdict.NAK), delay_us=I64),
     st.builds(Settlement, position=U64, attempt=U32, verdict=st.just(Verdict.EXTEND), delay_us=U64),
     st.builds(Settlement, position=U64, attempt=U32, verdict=st.just(Verdict.TERM), reason=TEXT),

@@ -7,7 +7,7 @@
 
 Rules
 - What is settled in a block is sent at its end at the latest, and what isn't settled is given back then, however the
-  block ends: by its end, an error or a cancellation.
+  block ends: by its end, an error or a cancellation. What was fetched ahead and never handed out costs no attempt.
 - Iterating fetches ahead as long as events are handled fast: never so many that the last would come near its deadline.
   What lay here for a part of its deadline is extended before it is handed out; what missed it isn't handed out.
 - Lost links and changes of the primary raise nothing while iterating. `fetch` raises Timeout when nobody answers it.
@@ -89,7 +89,10 @@ class Member:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._line is not None, "entered"
-        self._ready.clear()
+        if self._ready:
+            with suppress(VerityError):  # what is wrong with the line, leaving says as well
+                self._line.post([delivery.answer(Verdict.UNTRIED) for delivery in self._ready])
+            self._ready.clear()
         if error is None:
             await self._line.leave(self.consumer.seconds(None))
             return

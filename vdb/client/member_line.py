@@ -7,7 +7,8 @@ Rules
   one. While some are on their way, the next ones gather. They reach the node in the order in which they were posted.
 - Settlements whose outcome is unknown are sent again until the member leaves: to settle twice changes nothing. After a
   definite error nothing is sent any more, and whoever waits next gets the error.
-- A member that leaves ends what it fetches, settles what was posted, and gives back the rest.
+- A member that leaves ends what it fetches, settles what was posted, and gives back the rest; what nobody took goes
+  back as untried.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import anyio
 from attrs import define, field
 
 from vdb.client.consumer_gateway import MemberCalls
-from vdb.consumers import Delivered, Settlement
+from vdb.consumers import Delivered, Settlement, Verdict
 from vdb.errors import (
     ConnectionLost,
     DiskFull,
@@ -46,6 +47,9 @@ ANSWER_SECONDS = 30.0
 """How long a call of the background may take before it is made anew."""
 
 RETRY_SECONDS = 0.5
+
+LEAVE_SECONDS = 0.05
+"""How long a member that leaves waits for what it has asked for."""
 
 SETTLE_SECONDS = 0.02
 """How long a posted settlement waits for others."""
@@ -214,16 +218,33 @@ class BufferedLine:
         self._left = True
         deadline = anyio.current_time() + timeout
         try:
+            self._hurry()
+            # What a fetch is about to bring comes within this time, and needn't be given back as if it was tried.
+            with anyio.move_on_after(min(timeout, LEAVE_SECONDS)):
+                for fetch in list(self._fetches):
+                    await fetch.done.wait()
             for fetch in list(self._fetches):
                 fetch.scope.cancel()
-            batches = list(self._batches)
-            for batch in batches:
-                batch.urgent.set()
-            await self._wait_for(batches, timeout)
+            self._add([_untried(delivered) for delivered in self._unseen()])
+            await self._wait_for(self._hurry(), max(0.0, deadline - anyio.current_time()))
         finally:
             if self._sender is not None:
                 self._sender.cancel()
         return await self._calls.leave(max(0.0, deadline - anyio.current_time()))
+
+    def _hurry(self) -> list[_Batch]:
+        """Have all that is queued sent at once."""
+        batches = list(self._batches)
+        for batch in batches:
+            batch.urgent.set()
+        return batches
+
+    def _unseen(self) -> list[Delivered]:
+        """What was delivered, and nobody took."""
+        ahead, self._ahead = self._ahead, None
+        found = [*self._kept, *(ahead.found if ahead is not None else ())]
+        self._kept.clear()
+        return found
 
     def _check(self) -> None:
         if self._left:
@@ -261,7 +282,7 @@ class BufferedLine:
         if self._error is not None:
             raise self._error
         if not all(batch.done.is_set() for batch in batches):
-            raise Timeout(f"no answer to settlements within {timeout:g} s; they may count, or be delivered again")
+            raise Timeout(f"no answer to settlements within {timeout:.3g} s; they may count, or be delivered again")
 
     async def _send(self) -> None:
         """Settle what is queued, batch by batch."""
@@ -305,3 +326,7 @@ class BufferedLine:
         self._error = error
         while self._batches:
             self._batches.popleft().done.set()
+
+
+def _untried(delivered: Delivered) -> Settlement:
+    return Settlement(position=delivered.event.position.number, attempt=delivered.attempt, verdict=Verdict.UNTRIED)

@@ -26,6 +26,8 @@ class Verdict(IntEnum):
     """`amount`: microseconds from now; 0: the group's `ack_us`."""
     TERM = 3
     """It becomes a dead letter, with the reason."""
+    UNTRIED = 4
+    """Nobody has looked at it: it may be delivered at once, and the attempt doesn't count."""
 
 
 @frozen(kw_only=True)

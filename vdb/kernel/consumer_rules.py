@@ -3,7 +3,8 @@
 Rules
 - An event that fits is *kept* (an entry of the group's work) from the moment it is handed out until it is settled: by
   an ack, or as a dead letter. The cursor passes an event only when it was kept, or doesn't fit.
-- Every delivery counts, whatever ends it: the first is attempt 1, and none has an attempt above `max_deliver`.
+- Every delivery counts, whatever ends it: the first is attempt 1, and none has an attempt above `max_deliver`. The one
+  exception is a delivery that its member says nobody has looked at: it is made again under the same attempt.
 - A delivery fails by a nak, when its deadline passes, or when its member leaves. Where it was the last one that it may
   have, the event becomes a dead letter at once; else it waits: for the nak's delay, and otherwise for nothing.
 - A passed deadline is noticed by the next fetch, of whatever member: until then the member may still answer.

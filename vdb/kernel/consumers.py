@@ -222,6 +222,8 @@ def _answer(terms: ConsumerTerms, lookup: bytes, entry: Entry, one: SettleOne, n
     if one.verdict is Verdict.EXTEND:
         longer = min(max(one.amount, 0), DELAY_US_MAX) or terms.ack_us
         return position, now + longer, attempt, member, key
+    if one.verdict is Verdict.UNTRIED:
+        return position, now, attempt - 1, b"", key
     return DeadLetter(position=position, attempts=attempt, time=now, key=key, sealed_reason=one.sealed_reason)
 
 

@@ -140,6 +140,8 @@ def settlements_into(params: Any, values: Sequence[Settlement]) -> None:
             builder.extend = value.delay_us
         elif value.verdict is Verdict.TERM:
             builder.term = value.reason
+        elif value.verdict is Verdict.UNTRIED:
+            builder.untried = None
 
 
 def settlements_from(params: Any) -> list[Settlement]:

@@ -242,6 +242,8 @@ class FakeConsumers:
             group.acked.append(position)
         elif settlement.verdict is Verdict.TERM:
             self._again(group, position, out.attempt, 0.0, settlement.reason)
+        elif settlement.verdict is Verdict.UNTRIED:
+            self._again(group, position, out.attempt - 1, 0.0, "")
         else:
             delay_us = group.settings.backoff_us if settlement.delay_us < 0 else settlement.delay_us
             self._again(group, position, out.attempt, delay_us / 1e6, "")
@@ -254,7 +256,7 @@ class FakeConsumers:
             group.left += 1
             mine = [position for position, out in group.out.items() if out.member == member]
             for position in mine:
-                self._again(group, position, group.out.pop(position).attempt - 1, 0.0, "")
+                self._again(group, position, group.out.pop(position).attempt, 0.0, "")
             return lambda results: setattr(results, "returned", len(mine))
 
         self.node._write(call, call.params.origin, execute)

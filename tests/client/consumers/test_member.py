@@ -66,7 +66,40 @@ async def test_what_isnt_settled_is_given_back_at_the_end_of_the_block(running: 
         assert (group.acked, list(group.waiting)) == ([0], [1])
         async with consumer.member() as member:
             (again,) = await member.fetch()
-            assert (again.event.patient, again.attempt) == ("bob", 1)
+            assert (again.event.patient, again.attempt) == ("bob", 2)
+
+
+async def test_what_was_fetched_ahead_and_not_handed_out_costs_no_attempt(running: Any, fake: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders")
+        fake.add(*"abcdefghij")
+        seen: list[str] = []
+        async with consumer.member() as member:
+            async for delivery in member:
+                seen.append(delivery.event.patient)
+                await delivery.ack()
+                if len(seen) == 4:
+                    break
+            await trio.sleep(1)
+            assert len(fake.groups["reminders"].out) > 2
+        assert not fake.groups["reminders"].out
+        async with consumer.member() as member:
+            found = await member.fetch()
+            assert [(each.event.patient, each.attempt) for each in found] == [(name, 1) for name in "efghij"]
+
+
+async def test_a_cancelled_fetch_costs_no_attempt(running: Any, fake: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders")
+        async with consumer.member() as member:
+            with trio.move_on_after(1):
+                await member.fetch(wait=10)
+            fake.add("ada")
+            await trio.sleep(1)
+            assert len(fake.groups["reminders"].out) == 1
+        async with consumer.member() as member:
+            (ada,) = await member.fetch()
+            assert ada.attempt == 1
 
 
 @pytest.mark.parametrize("iterating", [False, True])
