@@ -4,6 +4,7 @@ Rules
 - Numbers rise from frame to frame. Those of a stream have no gaps; between two of the log lie those of other tenants.
 - What is found by time or position is found by bisection: a frame's time and position rise with its number.
 - Nothing here opens a record: a frame's place and its header are enough.
+- A read that left out a frame of a stream is asserted not to be, as in `vdb.node.reader`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from vdb.crypto.record import decode_record
-from vdb.node.reader import GroupReader
+from vdb.node.reader import GroupReader, check_offsets, check_positions
 from vdb.storage.event_log import Frame
 from vdb.types import StreamId, TenantId
 
@@ -46,7 +47,9 @@ class LogPlaces:
     async def read(self, start: int, max_bytes: int) -> list[Frame]:
         if not self._reader.has_tenant(self._tenant):
             return []
-        return await self._reader.group.storage.event_log.read_log(self._tenant, start, max_bytes)
+        frames = await self._reader.group.storage.event_log.read_log(self._tenant, start, max_bytes)
+        check_positions(frames, start)
+        return frames
 
 
 class StreamPlaces:
@@ -68,7 +71,9 @@ class StreamPlaces:
     async def read(self, start: int, max_bytes: int) -> list[Frame]:
         if start >= self.end():
             return []
-        return await self._reader.group.storage.event_log.read_stream(self._tenant, self._stream, start, max_bytes)
+        frames = await self._reader.group.storage.event_log.read_stream(self._tenant, self._stream, start, max_bytes)
+        check_offsets(frames, start)
+        return frames
 
 
 async def first_at_time(places: Places, time_us: int) -> int:

@@ -73,6 +73,13 @@ class GroupReader:
             raise DamagedData(f"the catalogue of tenant {tenant} has no name for stream {stream}")
         return self._remember(tenant, stream, self._open_name(tenant, frames[0]))
 
+    async def place_of(self, tenant: TenantId, position: int) -> tuple[str, int]:
+        """Stream name and offset of the event at a position of this tenant."""
+        for frame in await self.group.storage.event_log.read_log(tenant, position, 1):
+            if frame.position <= position < frame.position + frame.count:
+                return await self.name_of(tenant, frame.stream), frame.offset + position - frame.position
+        raise DamagedData(f"the log of tenant {tenant} holds no event at position {self.group.name}:{position}")
+
     async def list_streams(self, tenant: TenantId, after_serial: int, limit: int) -> tuple[list[StreamInfo], bool]:
         """Streams in the order of creation, after a serial number; and whether there are more."""
         tenant_state = self.group.state.tenant(tenant)
@@ -119,7 +126,7 @@ class GroupReader:
         frames = await self.group.storage.event_log.read_stream(
             tenant, stream.stream, from_offset, self.group.limits.read_bytes_max
         )
-        _check_offsets(frames, from_offset)
+        check_offsets(frames, from_offset)
         runs: list[OpenedRun] = []
         left = max_events
         for frame in frames:
@@ -164,7 +171,7 @@ class GroupReader:
 
     async def _read_frames(self, tenant: TenantId, from_position: int) -> list[Frame]:
         frames = await self.group.storage.event_log.read_log(tenant, from_position, self.group.limits.read_bytes_max)
-        _check_positions(frames, from_position)
+        check_positions(frames, from_position)
         return frames
 
     async def _open_wanted(
@@ -200,7 +207,7 @@ class GroupReader:
         return runs, position if frames else max(head, from_position)
 
 
-def _check_offsets(frames: Sequence[Frame], from_offset: int) -> None:
+def check_offsets(frames: Sequence[Frame], from_offset: int) -> None:
     """The first frame holds `from_offset`, which the stream has, and each other one begins where the last ended."""
     assert frames, f"the log has no frame for offset {from_offset} below the stream's end"
     assert frames[0].offset <= from_offset, (
@@ -212,7 +219,7 @@ def _check_offsets(frames: Sequence[Frame], from_offset: int) -> None:
         assert frame.offset == end, f"a frame at offset {end} was left out: the next one is at {frame.offset}"
 
 
-def _check_positions(frames: Sequence[Frame], from_position: int) -> None:
+def check_positions(frames: Sequence[Frame], from_position: int) -> None:
     """Positions rise; between two frames lie those of other tenants."""
     end = from_position
     for index, frame in enumerate(frames):
