@@ -1,4 +1,4 @@
-"""`vdb projection status|rows`."""
+"""`vdb projection`: this module has `status` and `rows`, those beside it the rest."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from cyclopts import App, Parameter
 
 from vdb.cli.options import NODE, TENANT, NodeOptions, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, print_text
-from vdb.cli.status import print_projections, projection_as_json
+from vdb.cli.projection_changes import diff, rebuild, switch
+from vdb.cli.projection_status import print_projections, projection_as_json
 from vdb.client.client import Client
 from vdb.errors import ConfigError, RemoteError
 from vdb.projections.rows import LIMIT_MAX
 
-app = App(name="projection", help="Look at projections: encrypted tables that the node builds from events.")
+app = App(name="projection", help="Projections: encrypted tables that the node builds from events.")
+app.command(rebuild)
+app.command(switch)
+app.command(diff)
 
 
 @app.command

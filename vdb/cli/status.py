@@ -10,8 +10,9 @@ from attrs import asdict
 from vdb.cli.cluster_status import print_cluster
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_table, print_text
+from vdb.cli.projection_status import print_group_alarms, print_projections, projection_as_json
 from vdb.client.admin import NodeReport
-from vdb.client.values import NodeStatus, ProjectionStatus
+from vdb.client.values import NodeStatus
 from vdb.version import VERSION
 
 
@@ -29,6 +30,8 @@ async def status(*, options: NodeOptions = NODE) -> None:
             print_json(cluster_as_json(reports))
         else:
             print_cluster(reports)
+            for report in reports:
+                print_group_alarms(() if report.status is None else report.status.groups)
             if found.projections:
                 print_text()
                 print_projections(found.projections)
@@ -69,6 +72,7 @@ async def status(*, options: NodeOptions = NODE) -> None:
             for group in found.groups
         ],
     )
+    print_group_alarms(found.groups)
     if found.projections:
         print_text()
         print_projections(found.projections)
@@ -83,28 +87,6 @@ def version(*, json: Json = False) -> None:
         print_json({"version": VERSION})
     else:
         print_text(VERSION)
-
-
-def print_projections(projections: tuple[ProjectionStatus, ...]) -> None:
-    """Projections as a table."""
-    print_table(
-        ("projection", "tenant", "position", "lag", "error"),
-        [
-            (found.name, found.tenant, " ".join(map(str, found.position)), found.lag, found.error or "-")
-            for found in projections
-        ],
-    )
-
-
-def projection_as_json(projection: ProjectionStatus) -> dict[str, Any]:
-    """A projection as the object that commands print."""
-    return {
-        "projection": projection.name,
-        "tenant": projection.tenant,
-        "position": [str(position) for position in projection.position],
-        "lag": projection.lag,
-        "error": projection.error or None,
-    }
 
 
 def cluster_as_json(reports: Sequence[NodeReport]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ class Projector:
             rows = current.rows.status()
         return ProjectorStatus(
             rows=rows,
-            generation=0 if current is None else current.generation.number,
+            generation=0 if self._pointer.current is None else self._pointer.current.number,
             condition="opening" if current is None else current.rows.condition,
             still_seconds=0.0 if current is None else trio.current_time() - current.source.moved_at,
             previous=0 if self._pointer.previous is None else self._pointer.previous.number,
