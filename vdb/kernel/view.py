@@ -58,6 +58,7 @@ class View:
     group: GroupId
     sessions_max: int
     event_ids_max: int
+    next_position: int
     rows: Sequence[Rows | OpenRows]
 
     def has_tenant(self, tenant: TenantId) -> bool:

@@ -16,6 +16,7 @@ from attrs import define, field
 
 from vdb.errors import TooLarge
 from vdb.limits import EVENT_ID_SIZE, RUNS_PER_PART_MAX, Limits
+from vdb.node.consumer_request import ConsumerRequest
 from vdb.node.request import (
     CutRun,
     Piece,
@@ -55,6 +56,8 @@ def size_bound(request: PlainRequest) -> int:
         return request.size
     if isinstance(request, PlainCreate):
         return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
+    if isinstance(request, ConsumerRequest):
+        return REQUEST_OVERHEAD + request.size
     return REQUEST_OVERHEAD
 
 

@@ -11,6 +11,7 @@ from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
 from vdb.node.answers import GroupStatus, NodeStatus, RowDifferences, RowsResult
+from vdb.node.consuming import Consumers
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.group import Group
@@ -50,6 +51,8 @@ class NodeService(Service):
         self.sql = NodeSessions(self, databases)
         """Sessions on them, for callers that aren't in this process' own threads."""
         self.proofs = proofs
+        self.consumers = Consumers(self, clock)
+        """Consumer groups."""
         self._projections = projections
         self._membership = membership
         self._clock = clock

@@ -38,6 +38,8 @@ from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.streams import catalogue_class
 from vdb.kernel.view import View
 from vdb.node.batch import Batch
+from vdb.node.consumer_preparer import consumer_command
+from vdb.node.consumer_request import ConsumerRequest
 from vdb.node.request import (
     Pending,
     PlainAppend,
@@ -55,7 +57,7 @@ from vdb.ports import Entropy
 from vdb.types import U64_MAX, DataClass, GroupId, StreamId, TenantId
 
 SALT_SIZE = 32
-Whole = PlainCreate | PlainBatch | PlainVoid | PlainSession | PlainKey | PlainReject
+Whole = PlainCreate | PlainBatch | PlainVoid | PlainSession | PlainKey | PlainReject | ConsumerRequest
 """Requests that one prepare holds."""
 _STREAM, _SUBJECT = KeyScope.STREAM, KeyScope.SUBJECT
 NO_STREAM = StreamId(U64_MAX)
@@ -77,18 +79,20 @@ class Preparer:
         return self.region.encode("ascii")
 
     @property
-    def _catalogue_class(self) -> DataClass:
+    def names_class(self) -> DataClass:
+        """The class under which names are sealed."""
         return catalogue_class(GroupId(self.region))
 
     def add(self, batch: Batch, pending: Pending) -> None:
         """Seal one request and add it, with the keys that it needs, to the batch."""
         assert not isinstance(pending.request, PlainTransaction | PlainReconfigure), "it fills prepares of its own"
-        command = self._command(batch, pending.request)
+        command = self.command(batch, pending.request)
         batch.add(Request(pending.origin, command))
         batch.size += pending.size
         batch.waiters.append((len(batch.requests) - 1, pending))
 
-    def _command(self, batch: Batch, request: Whole) -> Command:
+    def command(self, batch: Batch, request: Whole) -> Command:
+        """The command for a request, sealed. The keys that it needs are in the batch then: it must be the next one."""
         match request:
             case PlainBatch():
                 return self._append(batch, request)
@@ -102,6 +106,8 @@ class Preparer:
                 return self._key(batch, request)
             case PlainVoid():
                 return VoidTransaction(transaction=request.transaction)
+            case _:
+                return consumer_command(self, batch, request)
 
     # Appends ---------------------------------------------------------------------------------------------------
 
@@ -152,9 +158,9 @@ class Preparer:
             return refused_append(tenant, [(stream, expected, [run.count])])
         data_class = view.data_class(tenant, stream)
         scope, name = (_SUBJECT, run.subject) if run.subject else (_STREAM, append.stream)
-        key = self._ensure_key(batch, tenant, scope, name, data_class)
+        key = self.ensure_key(batch, tenant, scope, name, data_class)
         # The key is in the batch now, so the time of this request is known.
-        record = self._seal(tenant, stream, offset, run, key, data_class, batch.next_timestamp)
+        record = self.seal(tenant, stream, offset, run, key, data_class, batch.next_timestamp)
         sealed = StreamAppend(stream=stream, expected=expected, runs=(Run(count=run.count, record=record),))
         return AppendBatch(tenant=tenant, appends=(sealed,))
 
@@ -168,8 +174,8 @@ class Preparer:
         """The key of a run about this subject (empty: the stream's own key), put before it if it is new."""
         data_class = batch.view.data_class(tenant, stream)
         if subject:
-            return self._ensure_key(batch, tenant, KeyScope.SUBJECT, subject, data_class)
-        return self._ensure_key(batch, tenant, KeyScope.STREAM, name, data_class)
+            return self.ensure_key(batch, tenant, KeyScope.SUBJECT, subject, data_class)
+        return self.ensure_key(batch, tenant, KeyScope.STREAM, name, data_class)
 
     def seal_runs(
         self,
@@ -186,12 +192,12 @@ class Preparer:
         sealed: list[Run] = []
         offset = first_offset
         for run, key in zip(runs, keys, strict=True):
-            record = self._seal(tenant, stream, offset, run, key, data_class, time)
+            record = self.seal(tenant, stream, offset, run, key, data_class, time)
             sealed.append(Run(count=run.count, record=record))
             offset += run.count
         return tuple(sealed)
 
-    def _seal(
+    def seal(
         self,
         tenant: TenantId,
         stream: StreamId,
@@ -201,6 +207,7 @@ class Preparer:
         data_class: DataClass,
         time: int,
     ) -> bytes:
+        """A record of its place and time: the bytes of the run's batch, sealed."""
         header = encode_header(
             tenant,
             stream,
@@ -216,10 +223,23 @@ class Preparer:
         body = self.keyring.record_key(key.dek_id).seal(header, run.batch, self.entropy.random_bytes(SALT_SIZE))
         return encode_record(header, run.event_ids, body)
 
+    def seal_text(
+        self,
+        tenant: TenantId,
+        stream: StreamId,
+        offset: int,
+        text: str,
+        key: KeyRow,
+        data_class: DataClass,
+        time: int,
+    ) -> bytes:
+        """A record of a text, such as a name."""
+        return self.seal(tenant, stream, offset, PlainRun(count=1, batch=text.encode()), key, data_class, time)
+
     # Streams and keys ------------------------------------------------------------------------------------------
 
     def _create(self, batch: Batch, request: PlainCreate) -> Command:
-        self._ensure_tenant_key(batch, request.tenant)
+        self.ensure_tenant_key(batch, request.tenant)
         lookup = self.keyring.lookup(request.tenant, KeyScope.STREAM, request.name)
         outcome = check_create(
             batch.view, request.tenant, lookup, request.data_class, request.region, request.if_not_exists
@@ -229,10 +249,10 @@ class Preparer:
             stream = outcome.stream
         elif not isinstance(outcome, Refusal):
             stream, catalogue_offset = outcome
-            key = self._ensure_key(batch, request.tenant, KeyScope.CATALOGUE, "", self._catalogue_class)
+            key = self.ensure_key(batch, request.tenant, KeyScope.CATALOGUE, "", self.names_class)
             name = PlainRun(count=1, batch=request.name.encode())
-            record = self._seal(
-                request.tenant, CATALOGUE, catalogue_offset, name, key, self._catalogue_class, batch.next_timestamp
+            record = self.seal(
+                request.tenant, CATALOGUE, catalogue_offset, name, key, self.names_class, batch.next_timestamp
             )
         return CreateStream(
             tenant=request.tenant,
@@ -246,18 +266,19 @@ class Preparer:
 
     def _key(self, batch: Batch, request: PlainKey) -> Command:
         """The key that is there already, or a new one: putting a row twice is harmless."""
-        self._ensure_tenant_key(batch, request.tenant)
+        self.ensure_tenant_key(batch, request.tenant)
         row = self.keyring.row(request.tenant, request.scope, request.name)
         if row is None:
             row = self.keyring.make(request.tenant, request.scope, request.name, request.data_class, self.entropy)
             self.keyring.add(row)
         return PutKey(row=row)
 
-    def _ensure_tenant_key(self, batch: Batch, tenant: TenantId) -> None:
+    def ensure_tenant_key(self, batch: Batch, tenant: TenantId) -> None:
+        """Put the tenant's key into the batch, if it has none."""
         if self.keyring.row(tenant, KeyScope.TENANT) is None:
             self._put_new_key(batch, tenant, KeyScope.TENANT, "", DataClass.NON_PHI)
 
-    def _ensure_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
+    def ensure_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
         row = self.keyring.row(tenant, scope, name)
         return row if row is not None else self._put_new_key(batch, tenant, scope, name, data_class)
 

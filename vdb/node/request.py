@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
+from vdb.node.consumer_request import ConsumerRequest
 from vdb.types import DataClass, TenantId
 from vdb.values import fast_frozen
 from vdb.wire.event import encode_batch
@@ -159,7 +160,15 @@ class PlainReconfigure:
 
 
 PlainRequest = (
-    PlainCreate | PlainBatch | PlainTransaction | PlainVoid | PlainSession | PlainKey | PlainReject | PlainReconfigure
+    PlainCreate
+    | PlainBatch
+    | PlainTransaction
+    | PlainVoid
+    | PlainSession
+    | PlainKey
+    | PlainReject
+    | PlainReconfigure
+    | ConsumerRequest
 )
 OnReply = Callable[[Reply], None]
 OnLost = Callable[[NotPrimary | PrimaryLost], None]

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vdb.errors import DefiniteError, InvalidArgument, WireError
-from vdb.kernel.command import ANY, CLIENT_ID_SIZE, EMPTY, EXISTS, INTERNAL, Expected, ExpectedKind, Origin
+from vdb.errors import DefiniteError, WireError
+from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected, ExpectedKind, Origin
 from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
 from vdb.node.answers import AppendResult, LogResult, ReadResult, StreamInfo
 from vdb.node.member_calls import member_calls
 from vdb.node.node_service import NodeService
+from vdb.node.origin import origin_of, read_origin
 from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.rpc_consumers import consumer_calls
 from vdb.node.rpc_events import event_calls
 from vdb.node.rpc_evidence import evidence_calls
 from vdb.node.rpc_projections import projection_calls
@@ -52,6 +54,7 @@ class RpcFace:
             "rows": self._rows,
             "waitForProjection": self._wait_for_projection,
             **event_calls(service),
+            **consumer_calls(service),
             **member_calls(service),
             **projection_calls(service),
             **evidence_calls(service),
@@ -115,7 +118,7 @@ class RpcFace:
                 event_ids=usual.event_ids if len(usual.event_ids) in _ID_SIZES else BAD_IDS,
                 schema_id=usual.schema_id,
             )
-            origin = _origin_of(usual.client, usual.session, usual.number)
+            origin = origin_of(usual.client, usual.session, usual.number)
             tenant, append = usual.tenant, PlainAppend(stream=usual.stream, runs=(run,))
         else:
             origin, tenant, append = _plain_publish(call.params)
@@ -270,19 +273,6 @@ def _plain_publish(params: Any) -> tuple[Origin, int, PlainAppend]:
         runs = (run,)
     append = PlainAppend(stream=get("stream"), expected=_expected(get("expected")), runs=runs)
     return read_origin(get("origin")), get("tenant"), append
-
-
-def read_origin(reader: Any) -> Origin:
-    """Who sends a write, as the interface says it."""
-    return _origin_of(reader._get("client"), reader._get("session"), reader._get("number"))
-
-
-def _origin_of(client: bytes, session: int, number: int) -> Origin:
-    if client:
-        return Origin(client, session, number)
-    if session or number:
-        raise InvalidArgument(f"a request of a session names its client: expected {CLIENT_ID_SIZE} bytes, found none")
-    return INTERNAL
 
 
 def _level(params: Any) -> ReadLevel:

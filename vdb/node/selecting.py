@@ -110,10 +110,10 @@ class Selector:
             if not frames:
                 return self._piece(events, max(head, at), places, ended=True)
             for frame in frames:
-                opened = await self._open(frame)
+                opened = await self.open(frame)
                 first = places.first_of(frame)
                 for index in range(max(0, start - first), len(opened.payloads)):
-                    if not self._fits(opened, index):
+                    if not self.fits(opened, index):
                         continue
                     if len(events) >= maximum:
                         return self._piece(events, first + index, places)
@@ -141,10 +141,10 @@ class Selector:
                 step = max(1, step // 8)
                 continue
             for frame in reversed(frames):
-                opened = await self._open(frame)
+                opened = await self.open(frame)
                 first = places.first_of(frame)
                 for index in reversed(range(min(len(opened.payloads), below - first))):
-                    if not self._fits(opened, index):
+                    if not self.fits(opened, index):
                         continue
                     if len(events) >= maximum or size >= self._read_bytes:
                         return self._piece(events, first + index + 1, places)
@@ -175,7 +175,7 @@ class Selector:
                 return None
         return frames
 
-    async def _open(self, frame: Frame) -> OpenedFrame:
+    async def open(self, frame: Frame) -> OpenedFrame:
         """A frame's events; none where they aren't meant."""
         name = await self._name(frame)
         if name is None or not self._may_hold(schema_of(bytes(frame.record[: header_size(frame.record)]))):
@@ -197,7 +197,7 @@ class Selector:
             return not self._wanted.types or self._wanted.types != ("",)
         return schema_id != SQL_SCHEMA and self._wanted.fits_type("")
 
-    def _fits(self, opened: OpenedFrame, index: int) -> bool:
+    def fits(self, opened: OpenedFrame, index: int) -> bool:
         """Whether an event of a frame that may hold some is of a type that is meant."""
         assert opened.run is not None
         if not self._wanted.types or opened.run.schema_id != ENVELOPE_SCHEMA:

@@ -112,7 +112,7 @@ class Service:
         checked = check_tenant_id(tenant)
         groups = self._groups(group)
         for one in groups:
-            await self._reach(one, level)
+            await self.reach(one, level)
         serial = 0
         if after:
             reader = self._locate(checked, after, groups)
@@ -137,18 +137,18 @@ class Service:
         """The reader of the group that has this stream, as fresh as the read wants it."""
         groups = self._groups(group)
         if isinstance(level, Position):
-            await self._reach(self._group(level.group), level)
+            await self.reach(self._group(level.group), level)
             return self._locate(tenant, name, groups)
         try:
             reader = self._locate(tenant, name, groups)
         except (UnknownStream, UnknownTenant):
             for one in groups:
-                await self._reach(one, level)
+                await self.reach(one, level)
             return self._locate(tenant, name, groups)
-        await self._reach(reader.group, level)
+        await self.reach(reader.group, level)
         return reader
 
-    async def _reach(self, group: Group, level: ReadLevel) -> None:
+    async def reach(self, group: Group, level: ReadLevel) -> None:
         """Wait until the group's state is as fresh as a read wants it. NotPrimary, NotReady."""
         if level is LINEARIZABLE:
             await group.confirm()
@@ -225,7 +225,7 @@ class Service:
         """All events of a tenant in one group, in commit order."""
         checked = check_tenant_id(tenant)
         found = self._group(group or self.region.name)
-        await self._reach(found, level)
+        await self.reach(found, level)
         reader = self.readers[found.name]
         runs, position = await reader.read_log(checked, from_position, max_events)
         if not runs and wait_us:
@@ -259,7 +259,7 @@ class Service:
             reader = await self._find(checked, wanted.stream, group, level)
         else:
             found = self._group(group or self.region.name)
-            await self._reach(found, level)
+            await self.reach(found, level)
             reader = self.readers[found.name]
         selector = Selector(reader, checked, wanted)
         places = selector.places()
@@ -281,6 +281,10 @@ class Service:
     def _groups(self, name: str) -> list[Group]:
         """The one of this name; all, in their order, for an empty name."""
         return [self._group(name)] if name else list(self.groups.values())
+
+    def group_of(self, name: str) -> Group:
+        """The group of this name; the node's region for an empty one. InvalidArgument."""
+        return self._group(name or self.region.name)
 
     def _group(self, name: str) -> Group:
         found = self.groups.get(GroupId(name))

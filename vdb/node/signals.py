@@ -14,7 +14,7 @@ class Signals:
 
     def __init__(self) -> None:
         self._tenants: dict[TenantId, trio.Event] = {}
-        self._consumers: dict[tuple[TenantId, bytes], trio.Event] = {}
+        self._consumers: dict[TenantId, dict[bytes, trio.Event]] = {}
         self.on_notify: Callable[[TenantId], None] | None = None
         """Called at each notification, synchronously; it must not wait."""
 
@@ -31,6 +31,9 @@ class Signals:
         event = self._tenants.pop(tenant, None)
         if event is not None:
             event.set()
+        if self._consumers:
+            for waiting in self._consumers.pop(tenant, {}).values():
+                waiting.set()
         if self.on_notify is not None:
             self.on_notify(tenant)
 
@@ -40,13 +43,16 @@ class Signals:
 
     def notify_consumer(self, tenant: TenantId, lookup: bytes) -> None:
         """Wake all who wait for this consumer group: an answer came, or it has ended."""
-        event = self._consumers.pop((tenant, lookup), None)
+        event = self._consumers.get(tenant, {}).pop(lookup, None)
         if event is not None:
             event.set()
 
     def next_of_consumer(self, tenant: TenantId, lookup: bytes) -> trio.Event:
-        """The event of the next change that may let this consumer group hand something out, appends apart."""
-        return self._consumers.setdefault((tenant, lookup), trio.Event())
+        """The event of the next change that may let this consumer group hand something out, appends included.
+
+        Take it before looking at group and log.
+        """
+        return self._consumers.setdefault(tenant, {}).setdefault(lookup, trio.Event())
 
 
 class Progress:

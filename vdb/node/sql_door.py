@@ -16,7 +16,8 @@ from vdb.kernel.reply import StreamCreated
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
 from vdb.node.crud.sessions import NodeSessions
-from vdb.node.rpc_face import RpcFace, read_origin
+from vdb.node.origin import read_origin
+from vdb.node.rpc_face import RpcFace
 from vdb.node.writes import Failure
 from vdb.rpc.server import IncomingCall
 from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
