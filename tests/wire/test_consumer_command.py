@@ -99,7 +99,7 @@ def body(field: str, **values: Any) -> bytes:
         (body("consumerFetch", candidates=b"x" * 15), "elements of 16 bytes; found 15"),
         (body("consumerFetch", candidates=b"\0" * 32), "in the order of their positions"),
         (body("settleLetters", positions=b"\0" * 16), "in the order of their positions"),
-        (body("consumerSettle", settlements=b"\0" * 12 + b"\x04" + b"\0" * 8), "a number below 4; found 4"),
+        (body("consumerSettle", settlements=b"\0" * 12 + b"\x05" + b"\0" * 8), "a number below 5; found 5"),
         (body("consumerSettle", settlements=b"\0" * 21, reasons=[b"", b""]), "1 settlements have as many reasons"),
     ],
 )
