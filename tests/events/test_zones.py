@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NewType
 
 import attrs
 import msgspec
@@ -24,6 +25,18 @@ class Inner:
     name: str = ""
 
 
+@dataclasses.dataclass
+class Plain:
+    at: datetime = AWARE
+
+
+class Struct(msgspec.Struct):
+    at: datetime = AWARE
+
+
+Instant = NewType("Instant", datetime)
+
+
 @frozen(kw_only=True)
 class Everything:
     plain: datetime = AWARE
@@ -35,6 +48,9 @@ class Everything:
     inners: list[Inner] = attrs.field(factory=list)
     either: int | Inner = 0
     annotated: Annotated[datetime, msgspec.Meta(description="when")] = AWARE
+    dataclass: Plain = attrs.field(factory=Plain)
+    struct: Struct = attrs.field(factory=Struct)
+    new_type: Instant = attrs.field(default=AWARE)
     day: date = date(2026, 3, 1)
 
 
@@ -54,6 +70,9 @@ REGISTRY.event("everything")(Everything)
         ({"inners": [Inner(), Inner(at=NAIVE)]}, "$.inners[1].at"),
         ({"either": Inner(at=NAIVE)}, "$.either.at"),
         ({"annotated": NAIVE}, "$.annotated"),
+        ({"dataclass": Plain(NAIVE)}, "$.dataclass.at"),
+        ({"struct": Struct(NAIVE)}, "$.struct.at"),
+        ({"new_type": NAIVE}, "$.new_type"),
     ],
 )
 def test_a_naive_one_is_refused_with_its_path(values: dict[str, Any], path: str) -> None:

@@ -7,7 +7,7 @@ cancel scope, and may be driven from several tasks one after the other, or dropp
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from attrs import frozen
 
@@ -87,16 +87,23 @@ class RecordedEvents:
             self._left -= 1
         return event
 
+    def decode_all(self, records: Iterable[EventRecord]) -> list[RecordedEvent]:
+        """The events of records, without those that are passed over."""
+        return [event for record in records if (event := self.decode(record)) is not None]
+
     async def next_batch(self) -> list[RecordedEvent]:
         """At least one event, or an empty list at the end (never when following)."""
-        while True:
-            records = self._records[self._index :] or await self.fetch_records()
-            self._records, self._index = (), 0
-            if not records:
-                return []
-            events = [event for record in records if (event := self.decode(record)) is not None]
+        while records := self.release() or await self.fetch_records():
+            events = self.decode_all(records)
             if events:
                 return events
+        return []
+
+    def release(self) -> Sequence[EventRecord]:
+        """What was fetched and isn't taken yet; it isn't held any more."""
+        records = self._records[self._index :]
+        self._records, self._index = (), 0
+        return records
 
     def take_held(self) -> RecordedEvent | None:
         """The next event of those that were fetched; None: fetch more, and `hold` it."""

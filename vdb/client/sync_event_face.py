@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
-from vdb.client.aggregates import AnyPlace
+from vdb.client.aggregates import AnyPlace, Fold
 from vdb.client.event_face import EventKind
 from vdb.client.face_base import LINEARIZABLE
 from vdb.client.recorded_events import RecordedEvents
 from vdb.client.sync_base import SyncBase
 from vdb.client.sync_sql import Run
+from vdb.errors import UnknownStream, UnknownTenant
 from vdb.events.recorded import RecordedEvent
 from vdb.types import Consistency, GroupId, Position
 
@@ -28,7 +28,11 @@ class SyncRecordedEvents:
 
     def next_batch(self) -> list[RecordedEvent]:
         """At least one event, or an empty list at the end (never when following)."""
-        return self._run(self._events.next_batch)
+        while records := self._events.release() or self._run(self._events.fetch_records):
+            events = self._events.decode_all(records)
+            if events:
+                return events
+        return []
 
     def __iter__(self) -> SyncRecordedEvents:
         return self
@@ -99,16 +103,20 @@ class SyncEventFace(SyncBase):
         timeout: float | None = None,
     ) -> tuple[T, int]:
         """Fold a stream into an object, and the offset that comes next. See `AsyncFace.aggregate`."""
-        return self._run(
-            partial(
-                self._face.aggregate,
-                cls,
-                stream,
-                at=at,
-                missing_ok=missing_ok,
-                ignore_unknown=ignore_unknown,
-                consistency=consistency,
-                at_least=at_least,
-                timeout=timeout,
-            )
+        fold = Fold(
+            self._face,
+            cls,
+            stream,
+            at=at,
+            ignore_unknown=ignore_unknown,
+            consistency=consistency,
+            at_least=at_least,
+            timeout=timeout,
         )
+        try:
+            while (records := self._run(fold.events.fetch_records)) and fold.take(records):
+                pass
+        except (UnknownStream, UnknownTenant):
+            if not missing_ok:
+                raise
+        return fold.finish()

@@ -6,12 +6,14 @@ without one costs nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NewType, Union, get_args, get_origin, get_type_hints
 
 import attrs
+import msgspec
 
 Checker = Callable[[Any, str], str | None]
 """(value, its path) to the path of a datetime without a zone in it, if there is one."""
@@ -27,10 +29,10 @@ def _for_class(cls: type[Any], above: tuple[type[Any], ...]) -> Checker | None:
         return None
     hints = get_type_hints(cls, include_extras=True)
     checkers = []
-    for field in attrs.fields(cls):
-        checker = _for_type(hints.get(field.name, Any), (*above, cls))
+    for name in _fields_of(cls):
+        checker = _for_type(hints.get(name, Any), (*above, cls))
         if checker is not None:
-            checkers.append((field.name, checker))
+            checkers.append((name, checker))
     if not checkers:
         return None
 
@@ -46,6 +48,15 @@ def _for_class(cls: type[Any], above: tuple[type[Any], ...]) -> Checker | None:
     return check
 
 
+def _fields_of(cls: type[Any]) -> tuple[str, ...]:
+    """The fields of a class that JSON carries as an object; none of another."""
+    if attrs.has(cls):
+        return tuple(field.name for field in attrs.fields(cls))
+    if dataclasses.is_dataclass(cls):
+        return tuple(field.name for field in dataclasses.fields(cls))
+    return cls.__struct_fields__ if issubclass(cls, msgspec.Struct) else ()
+
+
 def _for_type(hint: Any, above: tuple[type[Any], ...]) -> Checker | None:
     origin = get_origin(hint)
     if origin is Annotated:
@@ -54,7 +65,9 @@ def _for_type(hint: Any, above: tuple[type[Any], ...]) -> Checker | None:
         return _check_datetime
     if origin in (Union, types.UnionType):
         return _any_of([_for_type(one, above) for one in get_args(hint)])
-    if isinstance(hint, type) and attrs.has(hint):
+    if isinstance(hint, NewType):
+        return _for_type(hint.__supertype__, above)
+    if isinstance(hint, type) and _fields_of(hint):
         return _for_class(hint, above)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _in_values(_for_type(get_args(hint)[-1], above))
