@@ -4,7 +4,8 @@
         await client.publish("notes", b"hello")
 
 A connector opens byte streams, so that the simulator passes its network; `vdb.connect` passes sockets. The client's
-tasks live inside the `async with` block: no task outlives it, and what the block raises leaves it as it is.
+tasks live inside the `async with` block: no task outlives it, and what the block raises leaves it as it is. They go on
+while a cancellation unwinds the block, so that what is awaited under a shield there still reaches a node.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from vdb.client.face import AsyncFace
 from vdb.client.router import Connector, OnLink, Router
 from vdb.client.rpc_gateway import RpcGateway
 from vdb.client.stamps import Stamps
+from vdb.client.tasks import LastingTasks
 from vdb.errors import InvalidArgument
 from vdb.ports import Clock, Entropy
 
@@ -49,8 +51,9 @@ class Client(AsyncFace):
         """
         self._tasks: TaskGroup = anyio.create_task_group()
         connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
-        self._router = Router(connectors, entropy, self._tasks, learn, on_link)
-        self._rpc = RpcGateway(self._router, entropy, self._tasks)
+        self._lasting = LastingTasks(self._tasks)
+        self._router = Router(connectors, entropy, self._lasting, learn, on_link)
+        self._rpc = RpcGateway(self._router, entropy, self._lasting)
         self.cluster = ClusterAdmin(self._router, retry_for)
         """Status of all nodes, and changes of members."""
         self._connect_for = connect_for
@@ -77,6 +80,7 @@ class Client(AsyncFace):
 
     async def _leave(self, error: BaseException | None) -> None:
         self._rpc.close()
+        self._lasting.end()
         self._tasks.cancel_scope.cancel()
         # The task group sees a cancellation, which is its own business, but no other error: it would wrap it.
         cancelled = isinstance(error, anyio.get_cancelled_exc_class())

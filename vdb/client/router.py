@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskStatus
 
 from vdb.client.backoff import Backoff
 from vdb.client.link import Link
 from vdb.client.routes import Routes
+from vdb.client.tasks import LastingTasks
 from vdb.errors import (
     ConnectionLost,
     NotPrimary,
@@ -65,7 +66,7 @@ class Router:
         self,
         connectors: Mapping[str, Connector],
         entropy: Entropy,
-        tasks: TaskGroup,
+        tasks: LastingTasks,
         learn: Callable[[str], Connector] | None = None,
         on_link: OnLink | None = None,
     ) -> None:

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from anyio.abc import TaskGroup
-
 from vdb.client import rpc_codec
 from vdb.client.member_line import BufferedLine
 from vdb.client.router import Router
+from vdb.client.tasks import LastingTasks
 from vdb.client.writer import Writer
 from vdb.consumers import MEMBER_ID_SIZE, ConsumerInfo, ConsumerSettings, DeadLetterInfo, Delivered, Settlement
 from vdb.kernel.command import Origin
@@ -30,7 +29,7 @@ class RpcConsumers:
     """Implements `vdb.client.consumer_gateway.ConsumerGateway`."""
 
     def __init__(
-        self, router: Router, entropy: Entropy, tasks: TaskGroup, writer_of: WriterOf, all_groups: AllGroups
+        self, router: Router, entropy: Entropy, tasks: LastingTasks, writer_of: WriterOf, all_groups: AllGroups
     ) -> None:
         self._router = router
         self._entropy = entropy

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from anyio.abc import TaskGroup
-
 from vdb.client import rpc_codec
 from vdb.client.router import Router
 from vdb.client.rpc_consumers import RpcConsumers
@@ -21,6 +19,7 @@ from vdb.client.rpc_evidence import RpcEvidence
 from vdb.client.rpc_projections import RpcProjections
 from vdb.client.rpc_sql import RpcSql, RpcSqlSource
 from vdb.client.sql_line import SqlDatabase
+from vdb.client.tasks import LastingTasks
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.client.writer import Writer
 from vdb.errors import CrossGroup, NotPrimary, UnknownStream, UnknownTenant
@@ -36,7 +35,7 @@ _PLACES_MAX = 100_000
 class RpcGateway:
     """Implements `vdb.client.gateway.Gateway`."""
 
-    def __init__(self, router: Router, entropy: Entropy, tasks: TaskGroup) -> None:
+    def __init__(self, router: Router, entropy: Entropy, tasks: LastingTasks) -> None:
         self._router = router
         self._entropy = entropy
         self._tasks = tasks

@@ -141,6 +141,25 @@ async def test_iterating_ends_cleanly_on_cancellation(running: Any, fake: Any) -
         assert group.left == 1
 
 
+async def test_a_cancellation_of_the_whole_client_settles_all_the_same(node: Any, make_client: Any, fake: Any) -> None:
+    fake.add(*"abcdefghijkl")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(node.run)
+        with trio.CancelScope() as scope:
+            async with make_client() as client:
+                consumer = await client.create_consumer("reminders")
+                async with consumer.member() as member:
+                    async for delivery in member:
+                        await delivery.ack()
+                        if delivery.event.patient == "j":
+                            scope.cancel()
+        assert scope.cancelled_caught
+        nursery.cancel_scope.cancel()
+    group = fake.groups["reminders"]
+    assert group.acked == list(range(10))
+    assert not group.out
+
+
 async def test_iterating_fetches_more_at_a_time_while_events_are_handled_fast(running: Any, fake: Any) -> None:
     async with running() as client:
         consumer = await client.create_consumer("reminders")
