@@ -76,7 +76,7 @@ class ConsumerFetching(ConsumerGate):
         if row is None or row.created_at != window.created_at:
             return [], True, 0.0
         work, now = group.state.work(found.tenant, found.lookup), self.clock.wall_us()
-        candidates_max = self._candidates_max(group, count_max)
+        candidates_max = _candidates_max(group, count_max + HELD_MAX if row.terms.ordered_by else count_max)
         seen = window.look(work.cursor, candidates_max)
         if seen is None:
             return [], True, 0.0
@@ -128,10 +128,11 @@ class ConsumerFetching(ConsumerGate):
             del self._windows[next(iter(self._windows))]
         return window
 
-    def _candidates_max(self, group: Group, count_max: int) -> int:
-        """As many as a fetch may need, and a prepare can hold."""
-        room = (group.limits.body_size_max - _OVERHEAD) // CANDIDATE_SIZE
-        return max(1, min(room, count_max + HELD_MAX))
+
+def _candidates_max(group: Group, wanted: int) -> int:
+    """As many as a fetch may need, and a prepare can hold."""
+    room = (group.limits.body_size_max - _OVERHEAD) // CANDIDATE_SIZE
+    return max(1, min(room, wanted))
 
 
 def _worth(work: Work, chosen: Choice) -> bool:
