@@ -18,7 +18,9 @@ from vdb.errors import InvalidArgument, UnknownProjection
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node
 from vdb.projections.config import ProjectionConfig
+from vdb.projections.handler import Handlers
 from vdb.projections.latest import LatestById
+from vdb.projections.tables import Column, Table
 from vdb.types import Region
 from vdb.world import make_world
 
@@ -129,3 +131,49 @@ async def test_over_a_socket(tmp_path: Path) -> None:
                 with pytest.raises(InvalidArgument, match="nothing is built beside"):
                     await client.diff_projection("beds")
             nursery.cancel_scope.cancel()
+
+
+async def test_what_is_parked_is_listed_tried_and_dropped(tmp_path: Path) -> None:
+    """Over a socket, and embedded on the same directory after it."""
+    broken = {"ward": True}
+
+    def admit(db: Any, event: Any, context: Any) -> None:
+        if event.json()["ward"] == "bad" and broken["ward"]:
+            raise ValueError("bad")
+        db.execute("INSERT INTO beds VALUES (?) ON CONFLICT DO NOTHING", (event.json()["id"],))
+
+    template = Handlers(tables=(Table(name="beds", columns=(Column("id"),), key=("id",)),), handlers={"": admit})
+    config = ProjectionConfig(name="beds", streams=["beds", "other"], template=template, on_error="park")
+    node = Node(
+        make_world(tmp_path, REGION),
+        NodeConfig(region=REGION, root_keys=KEYS, address="127.0.0.1:0", projections=(config,)),
+    )
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(node.run)
+            async with vdb.connect(address) as client:
+                for stream in ("beds", "other"):
+                    await client.create_stream(stream)
+                await client.publish("beds", [bed(1), bed(2, "bad"), bed(3)])
+                published = await client.publish("other", [bed(4, "bad")])
+                assert await client.wait_for("beds", published.position)
+                first, second = await client.parked_events("beds")
+                assert (first.stream, first.key, first.attempts, first.waiting, first.skipped) == (
+                    "beds", "beds", 1, 1, False,
+                )  # fmt: skip
+                assert (first.error, first.type, second.stream) == ("ValueError", "", "other")
+                assert (await client.status()).projections[0].parked == 3
+                assert await client.retry_parked("beds", first.position) == 0
+                assert await client.drop_parked("beds", str(second.position)) == 1
+                broken["ward"] = False
+                assert await client.retry_parked("beds") == 2
+                assert [row[0] for row in (await client.rows("beds", "beds")).rows] == ["01", "02", "03"]
+                with pytest.raises(InvalidArgument, match="projection 'beds' has no parked event at"):
+                    await client.retry_parked("beds", first.position)
+            nursery.cancel_scope.cancel()
+    with vdb.open(tmp_path, KEYS, projections=[config]) as database:
+        (left,) = database.parked_events("beds")
+        assert (left.position, left.skipped) == (second.position, True)
+        assert (database.status().projections[0].parked, database.status().projections[0].skipped) == (0, 1)
+        assert database.drop_parked("beds") == 0
+        assert database.retry_parked("beds") == 0

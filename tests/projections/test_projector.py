@@ -15,7 +15,8 @@ from attrs import evolve
 from vdb.errors import ConfigError, InvalidArgument
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.handler import Handlers
-from vdb.projections.projector import Means, Projector
+from vdb.projections.opening import Means
+from vdb.projections.projector import Projector
 from vdb.projections.tables import Column, ColumnType, Table
 from vdb.types import GroupId, TenantId
 from vdb.world.disk import RealDisk

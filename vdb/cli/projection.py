@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from vdb.cli.options import NODE, TENANT, NodeOptions, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, print_text
 from vdb.cli.projection_changes import diff, rebuild, switch
+from vdb.cli.projection_parked import drop, parked, retry
 from vdb.cli.projection_status import print_projections, projection_as_json
 from vdb.client.client import Client
 from vdb.errors import ConfigError, RemoteError
@@ -19,6 +20,9 @@ app = App(name="projection", help="Projections: encrypted tables that the node b
 app.command(rebuild)
 app.command(switch)
 app.command(diff)
+app.command(parked)
+app.command(retry)
+app.command(drop)
 
 
 @app.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vdb.client.face_base import FaceBase
-from vdb.client.projection_line import RowDifferences
+from vdb.client.projection_line import ParkedEvent, RowDifferences
 from vdb.client.values import Rows, Where
 from vdb.types import Position
 
@@ -69,4 +69,28 @@ class ProjectionFace(FaceBase):
         """How the rows that were built beside differ from those in use; both stand still while they are compared."""
         return await self._gateway.projections.diff(
             self.tenant, projection, max_differences, timeout=self._seconds(timeout)
+        )
+
+    async def parked_events(
+        self, projection: str, max_events: int = 100, *, timeout: float | None = None
+    ) -> list[ParkedEvent]:
+        """Events that a projection passed over because its handlers failed."""
+        return await self._gateway.projections.parked(
+            self.tenant, projection, max_events, timeout=self._seconds(timeout)
+        )
+
+    async def retry_parked(
+        self, projection: str, position: Position | str | None = None, *, timeout: float | None = None
+    ) -> int:
+        """Try a parked event again, or all, with those that wait behind; how many are applied now."""
+        return await self._gateway.projections.settle(
+            self.tenant, projection, str(position or ""), drop=False, timeout=self._seconds(timeout)
+        )
+
+    async def drop_parked(
+        self, projection: str, position: Position | str | None = None, *, timeout: float | None = None
+    ) -> int:
+        """Skip a parked event for good, or all; how many these were."""
+        return await self._gateway.projections.settle(
+            self.tenant, projection, str(position or ""), drop=True, timeout=self._seconds(timeout)
         )

@@ -38,6 +38,23 @@ class RowDifferences:
     position_after: tuple[Position, ...]
 
 
+@frozen(kw_only=True)
+class ParkedEvent:
+    """An event that a projection passed over because its handler failed."""
+
+    position: Position
+    stream: str = field(repr=False)
+    type: str
+    key: str = field(repr=False)
+    """Whose later events wait behind it; empty: nobody's."""
+    error: str
+    attempts: int
+    waiting: int
+    """Events that wait behind it."""
+    skipped: bool
+    """It was skipped for good."""
+
+
 class ProjectionLine(Protocol):
     async def rebuild(self, tenant: int, projection: str, *, hold: bool, timeout: float) -> None: ...
 
@@ -45,3 +62,8 @@ class ProjectionLine(Protocol):
         """The generation that is in use then."""
 
     async def diff(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> RowDifferences: ...
+
+    async def parked(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> list[ParkedEvent]: ...
+
+    async def settle(self, tenant: int, projection: str, position: str, *, drop: bool, timeout: float) -> int:
+        """How many events were tried again with success, or dropped. No position: all there are."""

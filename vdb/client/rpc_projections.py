@@ -7,10 +7,11 @@ from typing import Any
 
 import anyio
 
-from vdb.client.projection_line import Cells, RowDifference, RowDifferences
+from vdb.client.projection_line import Cells, ParkedEvent, RowDifference, RowDifferences
 from vdb.client.router import Router
 from vdb.client.values import parse_positions
 from vdb.errors import Timeout
+from vdb.types import Position
 from vdb.wire.api import value_from
 
 
@@ -37,6 +38,18 @@ class RpcProjections:
             params.tenant, params.projection, params.max = tenant, projection, maximum
 
         return await self._router.ask("diffProjection", build, _differences, timeout=timeout)
+
+    async def parked(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> list[ParkedEvent]:
+        def build(params: Any) -> None:
+            params.tenant, params.projection, params.max = tenant, projection, maximum
+
+        return await self._router.ask("parkedEvents", build, _parked, timeout=timeout)
+
+    async def settle(self, tenant: int, projection: str, position: str, *, drop: bool, timeout: float) -> int:
+        def build(params: Any) -> None:
+            params.tenant, params.projection, params.position, params.drop = tenant, projection, position, drop
+
+        return int((await self._once("settleParked", build, timeout)).count)
 
     async def _once(self, method: str, build: Callable[[Any], None], timeout: float) -> Any:
         """Ask one time only: asked again, the second answer would say that it was done before, or undo it."""
@@ -67,3 +80,19 @@ def _differences(results: Any) -> RowDifferences:
 
 def _cells(values: Any) -> Cells:
     return tuple(value_from(value) for value in values)
+
+
+def _parked(results: Any) -> list[ParkedEvent]:
+    return [
+        ParkedEvent(
+            position=Position.parse(found.position),
+            stream=found.stream,
+            type=found.type,
+            key=found.key,
+            error=found.error,
+            attempts=found.attempts,
+            waiting=found.waiting,
+            skipped=found.skipped,
+        )
+        for found in results.events
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from vdb.client.projection_line import RowDifferences
+from vdb.client.projection_line import ParkedEvent, RowDifferences
 from vdb.client.sync_base import SyncBase
 from vdb.client.values import Rows, Where
 from vdb.types import Position
@@ -48,3 +48,21 @@ class SyncProjectionFace(SyncBase):
     ) -> RowDifferences:
         """How the rows that were built beside differ from those in use."""
         return self._run(partial(self._face.diff_projection, projection, max_differences, timeout=timeout))
+
+    def parked_events(
+        self, projection: str, max_events: int = 100, *, timeout: float | None = None
+    ) -> list[ParkedEvent]:
+        """Events that a projection passed over because its handlers failed."""
+        return self._run(partial(self._face.parked_events, projection, max_events, timeout=timeout))
+
+    def retry_parked(
+        self, projection: str, position: Position | str | None = None, *, timeout: float | None = None
+    ) -> int:
+        """Try a parked event again, or all, with those that wait behind; how many are applied now."""
+        return self._run(partial(self._face.retry_parked, projection, position, timeout=timeout))
+
+    def drop_parked(
+        self, projection: str, position: Position | str | None = None, *, timeout: float | None = None
+    ) -> int:
+        """Skip a parked event for good, or all; how many these were."""
+        return self._run(partial(self._face.drop_parked, projection, position, timeout=timeout))

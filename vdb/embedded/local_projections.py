@@ -7,7 +7,7 @@ from typing import cast
 
 import trio
 
-from vdb.client.projection_line import Cells, ProjectionLine, RowDifference, RowDifferences
+from vdb.client.projection_line import Cells, ParkedEvent, ProjectionLine, RowDifference, RowDifferences
 from vdb.client.values import parse_positions
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import Timeout
@@ -52,6 +52,29 @@ class ServiceProjections:
             )
         raise _timed_out("diff_projection", timeout)
 
+    async def parked(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> list[ParkedEvent]:
+        with trio.move_on_after(timeout):
+            found = await self._service.parked_events(tenant, projection, maximum)
+            return [
+                ParkedEvent(
+                    position=event.position,
+                    stream=event.stream,
+                    type=event.type,
+                    key=event.key,
+                    error=event.error,
+                    attempts=event.attempts,
+                    waiting=event.waiting,
+                    skipped=event.skipped,
+                )
+                for event in found
+            ]
+        raise _timed_out("parked_events", timeout)
+
+    async def settle(self, tenant: int, projection: str, position: str, *, drop: bool, timeout: float) -> int:
+        with trio.move_on_after(timeout):
+            return await self._service.settle_parked(tenant, projection, position, drop=drop)
+        raise _timed_out("settle_parked", timeout)
+
 
 class HopProjections:
     """The same for other loops: each call hops to the node's and back."""
@@ -70,6 +93,14 @@ class HopProjections:
 
     async def diff(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> RowDifferences:
         call = partial(self._inner.diff, tenant, projection, maximum, timeout=timeout)
+        return await self._loop.call_async(call)
+
+    async def parked(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> list[ParkedEvent]:
+        call = partial(self._inner.parked, tenant, projection, maximum, timeout=timeout)
+        return await self._loop.call_async(call)
+
+    async def settle(self, tenant: int, projection: str, position: str, *, drop: bool, timeout: float) -> int:
+        call = partial(self._inner.settle, tenant, projection, position, drop=drop, timeout=timeout)
         return await self._loop.call_async(call)
 
 

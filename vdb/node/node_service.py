@@ -23,6 +23,7 @@ from vdb.node.request import PlainReconfigure, PlainReject
 from vdb.node.service import LINEARIZABLE, Service, answered
 from vdb.node.writes import Writes
 from vdb.ports import Clock
+from vdb.projections.parking import ParkedEvent
 from vdb.projections.rows import LIMIT_DEFAULT
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, Region, check_tenant_id
@@ -191,3 +192,12 @@ class NodeService(Service):
     async def diff_projection(self, tenant: int, projection: str, differences_max: int) -> RowDifferences:
         """How the rows that were built beside differ from those in use."""
         return await self._projections.diff(check_tenant_id(tenant), projection, differences_max)
+
+    async def parked_events(self, tenant: int, projection: str, maximum: int) -> list[ParkedEvent]:
+        """Events that a projection passed over, by position."""
+        return await self._projections.parked(check_tenant_id(tenant), projection, maximum)
+
+    async def settle_parked(self, tenant: int, projection: str, position: str, *, drop: bool) -> int:
+        """Try a parked event again, and those that wait behind it, or drop it; empty: all. How many it were."""
+        where = Position.parse(position) if position else None
+        return await self._projections.settle_parked(check_tenant_id(tenant), projection, where, drop=drop)

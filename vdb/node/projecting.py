@@ -24,7 +24,10 @@ from vdb.node.signals import Signals
 from vdb.node.standstill import Standstill
 from vdb.ports import Disk
 from vdb.projections.config import ProjectionConfig, for_tenant
-from vdb.projections.projector import Means, Projector, ProjectorStatus
+from vdb.projections.opening import Means
+from vdb.projections.parking import ParkedEvent
+from vdb.projections.projector import Projector
+from vdb.projections.serving import ProjectorStatus
 from vdb.projections.values import SqlValue
 from vdb.types import GLOBAL_GROUP, GroupId, Position, TenantId
 
@@ -133,6 +136,14 @@ class ProjectionManager:
             position_after=position_text(found.after),
         )
 
+    async def parked(self, tenant: TenantId, name: str, maximum: int) -> list[ParkedEvent]:
+        """Events that a projection passed over."""
+        return await (await self._opened(tenant, name)).parked(maximum)
+
+    async def settle_parked(self, tenant: TenantId, name: str, position: Position | None, *, drop: bool) -> int:
+        """Try a parked event again, or drop it; None: all. How many were applied, or dropped. InvalidArgument."""
+        return await (await self._opened(tenant, name)).settle_parked(position, drop=drop)
+
     # Starting --------------------------------------------------------------------------------------------------
 
     async def _opened(self, tenant: TenantId, name: str) -> Projector:
@@ -191,6 +202,8 @@ def _generation_fields(found: ProjectorStatus) -> dict[str, Any]:
     building = found.building
     return {
         "lag": found.rows.lag,
+        "parked": found.rows.parked,
+        "skipped": found.rows.skipped,
         "error": found.rows.error,
         "version": found.rows.version,
         "generation": found.generation,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vdb.node.answers import RowDifferences
 from vdb.node.node_service import NodeService
 from vdb.projections.comparing import Difference
+from vdb.projections.parking import ParkedEvent
 from vdb.rpc.server import IncomingCall
 from vdb.wire.api import value_into
 
@@ -44,7 +45,39 @@ def projection_calls(service: NodeService) -> dict[str, Handler]:
 
         call.start_soon(run)
 
-    return {"rebuildProjection": rebuild, "switchProjection": switch, "diffProjection": diff}
+    def parked(call: IncomingCall) -> None:
+        tenant, projection, maximum = call.params.tenant, call.params.projection, call.params.max
+
+        async def run() -> None:
+            found = await service.parked_events(tenant, projection, maximum)
+            call.respond(lambda results: _fill_parked(results, found))
+
+        call.start_soon(run)
+
+    def settle(call: IncomingCall) -> None:
+        params = call.params
+        tenant, projection, position, drop = params.tenant, params.projection, params.position, params.drop
+
+        async def run() -> None:
+            count = await service.settle_parked(tenant, projection, position, drop=drop)
+            call.respond(lambda results: setattr(results, "count", count))
+
+        call.start_soon(run)
+
+    return {
+        "rebuildProjection": rebuild,
+        "switchProjection": switch,
+        "diffProjection": diff,
+        "parkedEvents": parked,
+        "settleParked": settle,
+    }
+
+
+def _fill_parked(results: Any, events: Sequence[ParkedEvent]) -> None:
+    for builder, event in zip(results.init("events", len(events)), events, strict=True):
+        builder.position, builder.stream, builder.type = str(event.position), event.stream, event.type
+        builder.key, builder.error, builder.attempts = event.key, event.error, event.attempts
+        builder.waiting, builder.skipped = event.waiting, event.skipped
 
 
 def _fill_differences(results: Any, found: RowDifferences) -> None:

@@ -16,90 +16,35 @@ Promises
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import trio
-from attrs import field, frozen
+from attrs import frozen
 
 from vdb.errors import (
     ConfigError,
-    DatabaseDamaged,
     DefiniteError,
     DiskFull,
     InvalidArgument,
     NodeStopped,
     Overloaded,
     ProjectionFailed,
-    WrongKey,
 )
 from vdb.marks import mark
-from vdb.ports import Connection, Database, Disk
 from vdb.projections.comparing import Comparison, compare
 from vdb.projections.config import ProjectionConfig
+from vdb.projections.finishing import align, catch_up, check
 from vdb.projections.generations import Generation, GenerationFiles, Pointer
-from vdb.projections.progress import Progress, WatchedSource
+from vdb.projections.opening import Means, Opener
+from vdb.projections.parking import ParkedEvent, list_parked
+from vdb.projections.progress import Progress
 from vdb.projections.rows import LIMIT_DEFAULT, Rows
-from vdb.projections.runner import KeyFor, Live, ProjectionRunner, ProjectionStatus, nothing_is_live
-from vdb.projections.serving import Serving, StillRows
-from vdb.projections.source import EventSource
-from vdb.projections.store import SqliteError
-from vdb.projections.stored import Stored, read_stored
+from vdb.projections.runner import ProjectionRunner, ProjectionStatus
+from vdb.projections.serving import ProjectorStatus, Serving, building_status
 from vdb.projections.values import SqlValue
-from vdb.types import GroupId, TenantId
+from vdb.types import GroupId, Position, TenantId
 
 T = TypeVar("T")
-
-BUILD_EVENTS = 1_000
-"""Events that a rebuild commits at once."""
-CLOSE_SECONDS = 0.5
-"""What is built is at the log's end when the rest of the log was read in this time: the switch waits for the rest."""
-TELL_SECONDS = 10.0
-"""Between two lines of the node's log about a rebuild."""
-_CHECKED_ROWS_MAX = 1_000
-
-
-def _say_nothing(event: str, **fields: object) -> None:
-    """Nobody listens."""
-
-
-@frozen(kw_only=True)
-class Means:
-    """What a projection needs of its node."""
-
-    disk: Disk
-    key_for: KeyFor
-    source_for: Callable[[ProjectionConfig], EventSource]
-    live: Live = nothing_is_live
-    opening: trio.Semaphore = field(factory=lambda: trio.Semaphore(1))
-    pause: float = 1.0
-    """Seconds between two attempts when something holds it up."""
-    inform: Callable[..., None] = _say_nothing
-    """Told (event, **fields) of normal operation."""
-    warn: Callable[..., None] = _say_nothing
-    """Told (event, **fields) of what an operator should look at."""
-
-
-@frozen(kw_only=True)
-class BuildingStatus:
-    """`state`: "building", "ready" or "failed"."""
-
-    generation: int
-    version: int
-    progress: Progress
-    state: str
-    error: str
-
-
-@frozen(kw_only=True)
-class ProjectorStatus:
-    """`still_seconds`: since its position last moved."""
-
-    rows: ProjectionStatus
-    generation: int
-    condition: str
-    still_seconds: float
-    previous: int
-    building: BuildingStatus | None
 
 
 @frozen(kw_only=True)
@@ -121,6 +66,7 @@ class Projector:
         self.name = self._newest.name
         self._means = means
         self._files = GenerationFiles(means.disk, tenant, self.name)
+        self._opener = Opener(tenant, self._versions, means, self._files)
         self._pointer = Pointer(current=None)
         self._current: Serving | None = None
         self._building: Serving | None = None
@@ -160,6 +106,25 @@ class Projector:
         """Return when everything before these positions is in the rows in use; ProjectionFailed if they stopped."""
         await self._on_current(lambda serving: serving.rows.wait_for(positions))
 
+    async def parked(self, maximum: int) -> list[ParkedEvent]:
+        """Events that the rows in use passed over: parked ones, and skipped ones, by position."""
+
+        async def ask(serving: Serving) -> list[ParkedEvent]:
+            return await serving.rows.read(lambda db: list_parked(db, maximum))
+
+        return await self._on_current(ask)
+
+    async def settle_parked(self, position: Position | None, *, drop: bool) -> int:
+        """Try a parked event again, with those behind it, or drop it; None: all. How many were applied, or dropped."""
+
+        async def ask(serving: Serving) -> int:
+            if not isinstance(serving.rows, ProjectionRunner):
+                raise InvalidArgument(str(serving.rows.status().error))
+            shelf = serving.rows.shelf
+            return await (shelf.drop(position) if drop else shelf.retry(position))
+
+        return await self._on_current(ask)
+
     async def _on_current(self, ask: Callable[[Serving], Awaitable[T]]) -> T:
         while True:
             while not self._opened:
@@ -192,7 +157,7 @@ class Projector:
             condition="opening" if current is None else current.rows.condition,
             still_seconds=0.0 if current is None else trio.current_time() - current.source.moved_at,
             previous=0 if self._pointer.previous is None else self._pointer.previous.number,
-            building=None if building is None else _building_status(building),
+            building=None if building is None else building_status(building),
         )
 
     @property
@@ -219,7 +184,7 @@ class Projector:
             if building is None:
                 raise InvalidArgument(f"projection {self.name!r}: nothing is built beside the rows in use")
             if building.error:
-                building.error = await self._check(building) if building.whole else building.error
+                building.error = await check(building, self._newest.check) if building.whole else building.error
             if building.error:
                 raise InvalidArgument(f"projection {self.name!r}: what was built can't be used: {building.error}")
             if not building.whole:
@@ -258,7 +223,7 @@ class Projector:
             if not building.whole and not building.error:
                 raise InvalidArgument(f"projection {self.name!r} is still being built: there is nothing to compare yet")
             try:
-                await _align(current, building)
+                await align(current, building)
                 comparison = await compare(current.rows, building.rows, differences_max)
                 return RowDifferences(
                     comparison=comparison,
@@ -300,36 +265,13 @@ class Projector:
         first = Pointer.first(self._newest.version)
         if self._newest.version == 1:
             return first  # nothing older can be in the file
-        stored = await self._peek(1)
+        stored = await self._opener.peek(1)
         if stored is None:
             return first
         mark("projector.adopted")
         pointer = Pointer.first(stored.version)
         await self._files.store(pointer)
         return pointer
-
-    async def _peek(self, number: int) -> Stored | None:
-        """What a generation's file says of itself; None where there is none, or none that can be read."""
-        if not await self._means.disk.exists(self._files.path(number)):
-            return None
-        try:
-            database = await self._open(number)
-            try:
-                return await database.read(read_stored)
-            finally:
-                await database.close()
-        except DatabaseDamaged:
-            mark("projector.damaged_at_start")
-            return None
-
-    async def _open(self, number: int) -> Database:
-        path = self._files.path(number)
-        async with self._means.opening:
-            key = await self._means.key_for(self.tenant, self.name)
-            try:
-                return await self._means.disk.open_database(path, key)
-            except WrongKey:
-                raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
 
     async def _serve(self, generation: Generation, live_from: Mapping[GroupId, int] | None = None) -> None:
         """Open the generation in use."""
@@ -338,62 +280,12 @@ class Projector:
                 f"projection {self.name!r}: its file was made by version {generation.version}, newer than "
                 f"{self._newest.version}"
             )
-        serving = await self._patiently(lambda: self._make_serving(generation, live_from))
+        serving = await self._patiently(lambda: self._opener.serving(generation, live_from))
         self._current = serving
         assert self._nursery is not None
         await self._nursery.start(serving.run)
         self._opened = True
         self._opens.set()
-
-    async def _make_serving(self, generation: Generation, live_from: Mapping[GroupId, int] | None) -> Serving:
-        config = self._versions.get(generation.version)
-        source = WatchedSource(self._means.source_for(config or self._newest), self.tenant)
-        if config is None:
-            still = await self._still_rows(generation, source)
-            if still is not None:
-                return Serving(generation=generation, config=None, source=source, rows=still)
-            config = self._newest
-        floor = dict(live_from or {})
-
-        def live(group: GroupId) -> int | None:
-            start = self._means.live(group)
-            return None if start is None else max(start, floor.get(group, 0))
-
-        runner = self._runner(generation, config, source, live)
-        return Serving(generation=generation, config=config, source=source, rows=runner, live_from=floor)
-
-    async def _still_rows(self, generation: Generation, source: WatchedSource) -> StillRows | None:
-        """None where the file has no rows that could be served."""
-        try:
-            database = await self._open(generation.number)
-        except DatabaseDamaged as error:
-            await self._means.disk.set_database_aside(self._files.path(generation.number))
-            self._means.warn("projection.set_aside", reason=str(error))
-            return None
-        stored = await database.read(read_stored)
-        if stored is None:
-            await database.close()
-            return None
-        mark("projector.still_rows")
-        return StillRows(database, self.tenant, self.name, stored, source)
-
-    def _runner(
-        self, generation: Generation, config: ProjectionConfig, source: WatchedSource, live: Live, **more: Any
-    ) -> ProjectionRunner:
-        return ProjectionRunner(
-            disk=self._means.disk,
-            source=source,
-            config=config,
-            tenant=self.tenant,
-            key_for=self._means.key_for,
-            path=self._files.path(generation.number),
-            live=live,
-            opening=self._means.opening,
-            pause=self._means.pause,
-            on_failed=lambda error: self._means.warn("projection.stopped", reason=str(error)),
-            on_set_aside=lambda damage: self._means.warn("projection.set_aside", reason=str(damage)),
-            **more,
-        )
 
     # Building --------------------------------------------------------------------------------------------------
 
@@ -413,7 +305,7 @@ class Projector:
         config = self._versions.get(building.version)
         if config is not self._newest:
             return False
-        stored = await self._peek(building.number)
+        stored = await self._opener.peek(building.number)
         return stored is None or stored.fingerprint == config.fingerprint()
 
     async def _begin(self, *, hold: bool) -> None:
@@ -427,9 +319,7 @@ class Projector:
 
     async def _build(self, generation: Generation) -> None:
         assert self._nursery is not None
-        source = WatchedSource(self._means.source_for(self._newest), self.tenant, gives_way=True)
-        runner = self._runner(generation, self._newest, source, nothing_is_live, batch_events=BUILD_EVENTS)
-        self._building = Serving(generation=generation, config=self._newest, source=source, rows=runner)
+        self._building = self._opener.building(generation, self._newest)
         self._nursery.start_soon(self._building.run)
         self._nursery.start_soon(self._attend, self._building)
 
@@ -451,9 +341,9 @@ class Projector:
     async def _finish(self, building: Serving) -> None:
         """Find out whether it can be used, and say so."""
         try:
-            await self._catch_up(building)
+            await catch_up(building, lambda progress: self._tell_progress(building, progress))
             building.whole = True
-            building.error = await self._check(building)
+            building.error = await check(building, self._newest.check)
         except ProjectionFailed as error:
             building.error = str(error)
         if building.error:
@@ -462,43 +352,6 @@ class Projector:
         else:
             self._means.inform("projection.built", **self._named(building))
 
-    async def _catch_up(self, building: Serving) -> None:
-        """Return when it is near the end of the log; ProjectionFailed where a handler fails."""
-        while True:
-            begun = trio.current_time()
-            heads = building.source.heads()
-            while True:
-                with trio.move_on_after(TELL_SECONDS) as waiting:
-                    await building.rows.wait_for(heads)
-                if not waiting.cancelled_caught:
-                    break
-                progress = building.source.progress()
-                self._means.inform(
-                    "projection.building",
-                    **self._named(building),
-                    done=progress.done,
-                    total=progress.total,
-                    events_per_second=round(progress.events_per_second),
-                )
-            if trio.current_time() - begun <= CLOSE_SECONDS:
-                return
-
-    async def _check(self, building: Serving) -> str:
-        """Why the check query says that the rows are wrong; '' where it doesn't, or there is none."""
-        check = self._newest.check
-        if not check:
-            return ""
-
-        def work(db: Connection) -> int:
-            return len(db.execute(check).fetchmany(_CHECKED_ROWS_MAX))
-
-        try:
-            count = await building.rows.read(work)
-        except SqliteError as error:
-            return f"its check query can't be run: {type(error).__name__}"
-        more = " or more" if count == _CHECKED_ROWS_MAX else ""
-        return f"its check query gives {count}{more} rows: expected none" if count else ""
-
     # Switching -------------------------------------------------------------------------------------------------
 
     async def _use(self, building: Serving) -> None:
@@ -506,7 +359,7 @@ class Projector:
         current, pointer = self._current, self._pointer.switched()
         try:
             if current is not None:
-                await _align(current, building)
+                await align(current, building)
             await self._files.store(pointer)
         except DiskFull:
             building.source.release()
@@ -558,6 +411,15 @@ class Projector:
             event, projection=self.name, tenant=self.tenant, generation=found.number, version=found.version, **fields
         )
 
+    def _tell_progress(self, building: Serving, progress: Progress) -> None:
+        self._means.inform(
+            "projection.building",
+            **self._named(building),
+            done=progress.done,
+            total=progress.total,
+            events_per_second=round(progress.events_per_second),
+        )
+
     def _named(self, serving: Serving) -> dict[str, object]:
         return {
             "projection": self.name,
@@ -565,27 +427,3 @@ class Projector:
             "generation": serving.generation.number,
             "version": serving.generation.version,
         }
-
-
-async def _align(one: Serving, other: Serving) -> None:
-    """Let both reach the end of the log as it is now, and hold them there. One that can't move stays where it is."""
-    heads = one.source.heads()
-    for serving in (one, other):
-        if serving.can_move:
-            serving.source.hold(heads)
-    for serving in (one, other):
-        if serving.can_move:
-            try:
-                await serving.rows.wait_for(heads)
-            except ProjectionFailed:
-                mark("projector.stopped_at_the_end")
-
-
-def _building_status(building: Serving) -> BuildingStatus:
-    return BuildingStatus(
-        generation=building.generation.number,
-        version=building.generation.version,
-        progress=building.source.progress(),
-        state="failed" if building.error else "ready" if building.whole else "building",
-        error=building.error,
-    )

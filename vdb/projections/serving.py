@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from vdb.errors import NodeStopped
 from vdb.ports import Connection, Database
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.generations import Generation
-from vdb.projections.progress import WatchedSource
+from vdb.projections.progress import Progress, WatchedSource
 from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
 from vdb.projections.runner import ProjectionStatus
 from vdb.projections.stored import Stored, config_of
@@ -133,3 +133,37 @@ class Serving:
         self.attending.cancel()
         self.scope.cancel()
         await self.ended.wait()
+
+
+@frozen(kw_only=True)
+class BuildingStatus:
+    """`state`: "building", "ready" or "failed"."""
+
+    generation: int
+    version: int
+    progress: Progress
+    state: str
+    error: str
+
+
+@frozen(kw_only=True)
+class ProjectorStatus:
+    """`still_seconds`: since its position last moved."""
+
+    rows: ProjectionStatus
+    generation: int
+    condition: str
+    still_seconds: float
+    previous: int
+    building: BuildingStatus | None
+
+
+def building_status(building: Serving) -> BuildingStatus:
+    """How far it is."""
+    return BuildingStatus(
+        generation=building.generation.number,
+        version=building.generation.version,
+        progress=building.source.progress(),
+        state="failed" if building.error else "ready" if building.whole else "building",
+        error=building.error,
+    )

@@ -13,11 +13,8 @@ from vdb.errors import ConfigError
 from vdb.ports import Connection
 from vdb.projections.config import ProjectionConfig, StreamSelection
 from vdb.projections.handler import Context, StoredEvent
-from vdb.projections.tables import META_TABLE, Column, ColumnType, Table, check_name
+from vdb.projections.tables import META_TABLE, OWN_TABLES, Column, ColumnType, Table, check_name
 from vdb.types import GroupId
-
-OWN_TABLES = (META_TABLE, "projection_parked")
-"""The tables of a file that aren't its projection's rows."""
 
 _TYPES = {"INTEGER": ColumnType.INTEGER, "REAL": ColumnType.REAL}
 

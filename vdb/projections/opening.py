@@ -1,0 +1,139 @@
+"""Opening a projection's generations: with the handlers of their version, or rows alone where these are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import trio
+from attrs import field, frozen
+
+from vdb.errors import DatabaseDamaged, WrongKey
+from vdb.marks import mark
+from vdb.ports import Database, Disk
+from vdb.projections.config import ProjectionConfig
+from vdb.projections.generations import Generation, GenerationFiles
+from vdb.projections.progress import WatchedSource
+from vdb.projections.runner import KeyFor, Live, ProjectionRunner, nothing_is_live
+from vdb.projections.serving import Serving, StillRows
+from vdb.projections.source import EventSource
+from vdb.projections.stored import Stored, read_stored
+from vdb.types import GroupId, TenantId
+
+BUILD_EVENTS = 1_000
+"""Events that a rebuild commits at once."""
+
+
+def _say_nothing(event: str, **fields: object) -> None:
+    """Nobody listens."""
+
+
+@frozen(kw_only=True)
+class Means:
+    """What a projection needs of its node."""
+
+    disk: Disk
+    key_for: KeyFor
+    source_for: Callable[[ProjectionConfig], EventSource]
+    live: Live = nothing_is_live
+    opening: trio.Semaphore = field(factory=lambda: trio.Semaphore(1))
+    pause: float = 1.0
+    """Seconds between two attempts when something holds it up."""
+    inform: Callable[..., None] = _say_nothing
+    """Told (event, **fields) of normal operation."""
+    warn: Callable[..., None] = _say_nothing
+    """Told (event, **fields) of what an operator should look at."""
+
+
+class Opener:
+    """Of one projection of one tenant. `versions`: its configurations that are here."""
+
+    def __init__(
+        self, tenant: TenantId, versions: Mapping[int, ProjectionConfig], means: Means, files: GenerationFiles
+    ) -> None:
+        self._tenant = tenant
+        self._versions = versions
+        self._newest = versions[max(versions)]
+        self._means = means
+        self._files = files
+
+    async def peek(self, number: int) -> Stored | None:
+        """What a generation's file says of itself; None where there is none, or none that can be read."""
+        if not await self._means.disk.exists(self._files.path(number)):
+            return None
+        try:
+            database = await self.open(number)
+            try:
+                return await database.read(read_stored)
+            finally:
+                await database.close()
+        except DatabaseDamaged:
+            mark("projector.damaged_at_start")
+            return None
+
+    async def open(self, number: int) -> Database:
+        path = self._files.path(number)
+        async with self._means.opening:
+            key = await self._means.key_for(self._tenant, self._newest.name)
+            try:
+                return await self._means.disk.open_database(path, key)
+            except WrongKey:
+                raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
+
+    async def serving(self, generation: Generation, live_from: Mapping[GroupId, int] | None) -> Serving:
+        """Of the generation in use; `live_from`: by group, no event before has effects."""
+        config = self._versions.get(generation.version)
+        source = WatchedSource(self._means.source_for(config or self._newest), self._tenant)
+        if config is None:
+            still = await self._still_rows(generation, source)
+            if still is not None:
+                return Serving(generation=generation, config=None, source=source, rows=still)
+            config = self._newest
+        floor = dict(live_from or {})
+
+        def live(group: GroupId) -> int | None:
+            start = self._means.live(group)
+            return None if start is None else max(start, floor.get(group, 0))
+
+        runner = self._runner(generation, config, source, live)
+        return Serving(generation=generation, config=config, source=source, rows=runner, live_from=floor)
+
+    async def _still_rows(self, generation: Generation, source: WatchedSource) -> StillRows | None:
+        """None where the file has no rows that could be served."""
+        try:
+            database = await self.open(generation.number)
+        except DatabaseDamaged as error:
+            await self._means.disk.set_database_aside(self._files.path(generation.number))
+            self._means.warn("projection.set_aside", reason=str(error))
+            return None
+        stored = await database.read(read_stored)
+        if stored is None:
+            await database.close()
+            return None
+        mark("projector.still_rows")
+        return StillRows(database, self._tenant, self._newest.name, stored, source)
+
+    def _runner(
+        self, generation: Generation, config: ProjectionConfig, source: WatchedSource, live: Live, **more: Any
+    ) -> ProjectionRunner:
+        return ProjectionRunner(
+            disk=self._means.disk,
+            source=source,
+            config=config,
+            tenant=self._tenant,
+            key_for=self._means.key_for,
+            path=self._files.path(generation.number),
+            live=live,
+            opening=self._means.opening,
+            pause=self._means.pause,
+            on_failed=lambda error: self._means.warn("projection.stopped", reason=str(error)),
+            on_set_aside=lambda damage: self._means.warn("projection.set_aside", reason=str(damage)),
+            on_effect_failed=lambda reason: self._means.warn("projection.effect_failed", reason=reason),
+            **more,
+        )
+
+    def building(self, generation: Generation, config: ProjectionConfig) -> Serving:
+        """Of one that is built beside: it has no effects, and gives way to those who append."""
+        source = WatchedSource(self._means.source_for(config), self._tenant, gives_way=True)
+        runner = self._runner(generation, config, source, nothing_is_live, batch_events=BUILD_EVENTS)
+        return Serving(generation=generation, config=config, source=source, rows=runner)
