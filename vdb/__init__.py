@@ -41,6 +41,14 @@ if TYPE_CHECKING:
     from vdb.events import NewEvent, RecordedEvent, applies, context, event, upcast
     from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected
     from vdb.limits import Limits
+    from vdb.projections.config import ErrorPolicy, ProjectionConfig
+    from vdb.projections.declared import TableProjection
+    from vdb.projections.effects import Batch
+    from vdb.projections.handler import Context
+    from vdb.projections.latest import LatestById
+    from vdb.projections.projection import Projection, ProjectionHandler, after_commit, handles
+    from vdb.projections.tables import Column, ColumnType, Table
+    from vdb.projections.timeline import Entry, Timeline
     from vdb.types import Consistency, DataClass, Durability, GroupId, Placement, Position, Region
     from vdb.world.network import TlsConfig
 
@@ -50,10 +58,14 @@ __all__ = [
     "ANY",
     "EMPTY",
     "EXISTS",
+    "Batch",
     "Client",
+    "Column",
+    "ColumnType",
     "Consistency",
     "Consumer",
     "ConsumerInfo",
+    "Context",
     "DataClass",
     "DeadLetter",
     "DefiniteError",
@@ -61,17 +73,23 @@ __all__ = [
     "DeliveryLate",
     "Durability",
     "EmbeddedDatabase",
+    "Entry",
+    "ErrorPolicy",
     "Event",
     "EventRun",
     "Expected",
     "GroupId",
     "IndefiniteError",
+    "LatestById",
     "Limits",
     "Member",
     "NewEvent",
     "NodeStatus",
     "Placement",
     "Position",
+    "Projection",
+    "ProjectionConfig",
+    "ProjectionHandler",
     "Published",
     "RecordedEvent",
     "Region",
@@ -82,14 +100,19 @@ __all__ = [
     "StreamEvents",
     "StreamInfo",
     "SyncClient",
+    "Table",
+    "TableProjection",
+    "Timeline",
     "TlsConfig",
     "VerityError",
     "__version__",
+    "after_commit",
     "applies",
     "connect",
     "connect_sync",
     "context",
     "event",
+    "handles",
     "open",
     "open_crud",
     "upcast",
@@ -119,6 +142,29 @@ _HOMES = {
     "vdb.events": ("NewEvent", "RecordedEvent", "applies", "context", "event", "upcast"),
     "vdb.kernel.command": ("ANY", "EMPTY", "EXISTS", "Expected"),
     "vdb.limits": ("Limits",),
+    "vdb.projections.config": (
+        "ErrorPolicy",
+        "ProjectionConfig",
+    ),
+    "vdb.projections.declared": ("TableProjection",),
+    "vdb.projections.effects": ("Batch",),
+    "vdb.projections.handler": ("Context",),
+    "vdb.projections.latest": ("LatestById",),
+    "vdb.projections.projection": (
+        "Projection",
+        "ProjectionHandler",
+        "after_commit",
+        "handles",
+    ),
+    "vdb.projections.tables": (
+        "Column",
+        "ColumnType",
+        "Table",
+    ),
+    "vdb.projections.timeline": (
+        "Entry",
+        "Timeline",
+    ),
     "vdb.types": ("Consistency", "DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
     "vdb.world.network": ("TlsConfig",),
 }

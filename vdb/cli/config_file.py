@@ -1,6 +1,8 @@
 """A node's configuration file: TOML, strict. An unknown key is an error that names the file and the key.
 
 builtin-projections = ["notebar", "fhir"]  # the default; [] for none
+projections = ["clinic.read_models:census"]  # module:attribute, a projection or a list of them; modules are looked for
+                                       # in the file's own directory, and where Python looks
 
 [node]
 name = "node-1"
@@ -38,6 +40,7 @@ streams = ["wards", "beds.*"]
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +53,7 @@ from vdb.limits import Limits
 from vdb.node.config import MemberConfig
 from vdb.notebar.projections import NOTEBAR_PROJECTIONS
 from vdb.projections.config import ProjectionConfig, joined
+from vdb.projections.given import as_configs
 from vdb.projections.toml import parse_projections
 
 _CLUSTER_ID = re.compile("[0-9a-fA-F]{32}")
@@ -103,6 +107,7 @@ class ConfigFile(_Section, frozen=True):
     tls: TlsSection | None = None
     limits: dict[str, int] = {}
     builtin_projections: tuple[Literal["notebar", "fhir"], ...] = ("notebar", "fhir")
+    projections_named: tuple[str, ...] = msgspec.field(default=(), name="projections")
     projection: list[dict[str, Any]] = []
 
     def limits_value(self) -> Limits:
@@ -124,9 +129,14 @@ class ConfigFile(_Section, frozen=True):
         )
 
     def projections(self) -> tuple[ProjectionConfig, ...]:
-        """The built-in ones and the file's own; timelines of one name are joined. ConfigError."""
+        """The built-in ones, the file's own, and those of modules; timelines of one name are joined. ConfigError."""
         builtin = [config for name in dict.fromkeys(self.builtin_projections) for config in BUILTIN[name]]
-        return joined([*builtin, *parse_projections(self.projection)])
+        return joined([*builtin, *parse_projections(self.projection), *as_configs(self.projections_named)])
+
+
+def _find_modules_in(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _in_file_words(text: str) -> str:
@@ -145,6 +155,8 @@ def read_config_file(path: Path) -> ConfigFile:
     try:
         config = msgspec.convert(raw, ConfigFile)
         config.limits_value()
+        if config.projections_named:
+            _find_modules_in(path.resolve().parent)
         config.projections()
         config.node.cluster_id()
     except (msgspec.ValidationError, ConfigError) as error:

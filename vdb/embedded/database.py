@@ -39,7 +39,7 @@ from vdb.node.auditing import LogAudit, Progress
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.node import Node
-from vdb.projections.config import ProjectionConfig
+from vdb.projections.given import GivenProjection
 from vdb.types import GroupId, Region, check_tenant_id
 from vdb.world import make_world
 from vdb.world.clock import RealClock
@@ -109,7 +109,7 @@ def open(
     keys: Keys = None,
     *,
     region: Region | str = DEFAULT_REGION,
-    projections: Sequence[ProjectionConfig] = (),
+    projections: Sequence[GivenProjection | Sequence[GivenProjection]] = (),
     tenant: int = 1,
     limits: Limits = EMBEDDED_LIMITS,
 ) -> EmbeddedDatabase:
@@ -118,7 +118,7 @@ def open(
     `keys`: RootKeys, the base64 text of 32 bytes, or a path of a protected file that holds it; None takes it from
     `VDB_ROOT_KEY`. `":memory:"` as `data_dir` gives a throw-away database in a temporary directory, in memory where
     the system has a place for it, under a throw-away key unless one is given. `limits` count when the directory is
-    created.
+    created. `projections` are `vdb.Projection`s, classes of `vdb.ProjectionHandler`, or 'module:attribute'.
     Raises StartError's kin: KeysMissing, WrongKey, DataDirectoryInUse, DamagedData, ...
     """
     scratch = os.fspath(data_dir) == MEMORY
@@ -130,7 +130,7 @@ def open(
         name="embedded",
         address=None,
         limits=limits,
-        projections=tuple(projections),
+        projections=projections,
     )
     loop = LoopThread(_node_main(place, config), name="vdb-node")
     try:

@@ -9,6 +9,7 @@ from vdb.errors import ConfigError
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
 from vdb.node.peer_settings import PeerSettings
 from vdb.projections.config import ProjectionConfig
+from vdb.projections.given import as_configs
 from vdb.types import DEFAULT_ADDRESS, Region
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.timing import Timing
@@ -39,7 +40,8 @@ class NodeConfig:
     address: str | None = DEFAULT_ADDRESS
     """`host:port` to listen on; None: no door but the embedded one."""
     limits: Limits = field(factory=Limits)
-    projections: tuple[ProjectionConfig, ...] = ()
+    projections: tuple[ProjectionConfig, ...] = field(default=(), converter=as_configs)
+    """Given in any form (`vdb.projections.given`)."""
     scrub_period_s: float = 7 * 24 * 3600.0
     """Everything at rest is read once within this time."""
     connections_max: int = 1024

@@ -114,6 +114,10 @@ class ProjectionConfig:
         """Whether the template never reads what it wrote."""
         return getattr(self.template, "only_writes", False)
 
+    def with_effects(self, effects: tuple[Effect, ...]) -> ProjectionConfig:
+        """The same projection with these effects."""
+        return evolve(self, after_commit=effects)
+
     def claims(self, event_type: str) -> bool:
         """Whether the projection takes events of this type: all that a built-in template may look at."""
         claims: Callable[[str], bool] | None = getattr(self.template, "claims", None)
@@ -134,23 +138,20 @@ def for_tenant(configs: Iterable[ProjectionConfig], tenant: TenantId) -> list[Pr
 
 
 def joined(configs: Iterable[ProjectionConfig]) -> tuple[ProjectionConfig, ...]:
-    """Timelines of the same name and tenant become one that holds both; else a name may stand for several versions.
+    """Timelines of the same name and tenant become one that holds both; anything else twice is ConfigError.
 
-    The older ones then keep their rows in step until those of the newest are built. ConfigError for the same version
-    twice, and for a name both of every tenant and of one.
+    Several versions of a projection may stand beside each other: the newest is built while an older one is served.
     """
     found: dict[tuple[str, TenantId | None, int], ProjectionConfig] = {}
-    kinds: dict[tuple[str, TenantId | None], bool] = {}
     for config in configs:
-        is_timeline = isinstance(config.template, Timeline)
-        at = (config.name, config.tenant, 0 if is_timeline else config.version)
-        if kinds.setdefault((config.name, config.tenant), is_timeline) != is_timeline:
-            raise ConfigError(f"two projections are called {config.name!r}: only timelines can be joined")
+        at = (config.name, config.tenant, config.version)
+        if isinstance(config.template, Timeline):  # of any version
+            at = next((one for one in found if one[:2] == at[:2]), at)
         other = found.get(at)
         found[at] = config if other is None else _join(other, config)
-    everybodys = {name: None for name, tenant, _version in found if tenant is None}
+    of_all = [name for name, tenant, _version in found if tenant is None]
     for name, tenant, _version in found:
-        if tenant is not None and name in everybodys:
+        if tenant is not None and name in of_all:
             raise ConfigError(f"projection {name!r}: expected it for every tenant or for tenant {tenant}, found both")
     return tuple(found.values())
 

@@ -30,6 +30,9 @@ Payload = Literal["event", "json"]
 class LatestById:
     """A template. `columns` maps a column's name to its path; `types` gives columns that aren't text theirs."""
 
+    only_writes = True
+    """See `vdb.projections.apply`."""
+
     table: str
     key: str = "id"
     """The key's column."""

@@ -9,7 +9,7 @@ Rules
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from attrs import field, frozen
@@ -68,16 +68,45 @@ class Column:
         check_name(self.name, "a column")
 
 
-@frozen(kw_only=True)
+Columns = Mapping[str, "ColumnType | str"] | Iterable["Column | str"]
+"""Name to type (a word of `ColumnType`, or a value of it), or columns; a bare name is a text column."""
+
+
+def _columns(given: Columns) -> tuple[Column, ...]:
+    if isinstance(given, Mapping):
+        return tuple(Column(name, _type(name, kind)) for name, kind in given.items())
+    return tuple(Column(one) if isinstance(one, str) else one for one in given)
+
+
+def _type(column: str, kind: ColumnType | str) -> ColumnType:
+    try:
+        return ColumnType(kind)
+    except ValueError:
+        words = ", ".join(repr(known.value) for known in ColumnType)
+        raise ConfigError(f"column {column!r}: expected a type of {words}; found {kind!r}") from None
+
+
+def _names(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _indexes(given: Iterable[str | Iterable[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(_names(one) for one in given)
+
+
+@frozen
 class Table:
+    """`Table("census", columns={"patient": "text", "days": "integer"}, key="patient")`."""
+
     name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...]
+    columns: tuple[Column, ...] = field(kw_only=True, converter=_columns)
+    key: tuple[str, ...] = field(kw_only=True, converter=_names)
     """Names of the columns of the primary key."""
-    indexes: tuple[tuple[str, ...], ...] = ()
+    indexes: tuple[tuple[str, ...], ...] = field(kw_only=True, default=(), converter=_indexes)
     column_names: tuple[str, ...] = field(init=False, repr=False)
     _upserts: dict[tuple[str, ...], str] = field(init=False, repr=False, eq=False, factory=dict)
     """Statements made so far, by their columns."""
+    _increments: dict[tuple[str, ...], str] = field(init=False, repr=False, eq=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "a table")
@@ -119,6 +148,23 @@ class Table:
             f"INSERT INTO {quote(self.name)} ({_list(columns)}) VALUES ({values}) "
             f"ON CONFLICT ({_list(self.key)}) DO {action}"
         )
+
+    def increment_sql(self, columns: tuple[str, ...]) -> str:
+        """Insert these columns (the key's among them), or add them to what is there."""
+        sql = self._increments.get(columns)
+        if sql is None:
+            values = ", ".join("?" * len(columns))
+            updates = ", ".join(
+                f"{quote(name)} = coalesce({quote(self.name)}.{quote(name)}, 0) + excluded.{quote(name)}"
+                for name in columns
+                if name not in self.key
+            )
+            action = f"UPDATE SET {updates}" if updates else "NOTHING"
+            sql = self._increments[columns] = (
+                f"INSERT INTO {quote(self.name)} ({_list(columns)}) VALUES ({values}) "
+                f"ON CONFLICT ({_list(self.key)}) DO {action}"
+            )
+        return sql
 
     def delete_sql(self) -> str:
         condition = " AND ".join(f"{quote(name)} = ?" for name in self.key)

@@ -56,6 +56,9 @@ class Entry:
 class Timeline:
     """A template. See the module's docstring."""
 
+    only_writes = True
+    """See `vdb.projections.apply`."""
+
     table: str
     subject_column: str = "subject"
     fields: tuple[str, ...] = ("summary",)
