@@ -147,6 +147,7 @@ class Member:
     async def __anext__(self) -> Delivery:
         """The next delivery, however long that takes."""
         line = self._open()
+        await anyio.lowlevel.checkpoint_if_cancelled()
         while True:
             while not self._ready:
                 await self._next_batch(line)
