@@ -25,6 +25,7 @@ _COMMANDS = (
     ("stream", "vdb.cli.stream:app", "Create, list and show streams."),
     ("publish", "vdb.cli.events:publish", "Append events to a stream."),
     ("read", "vdb.cli.events:read", "Read a stream, or a group's log."),
+    ("events", "vdb.cli.finding:events", "Print events by stream, prefix, type and time, both ways."),
     ("consume", "vdb.cli.consume:consume", "Take deliveries of a consumer group."),
     ("consumer", "vdb.cli.consumer:app", "Create, list and show consumer groups, and settle their dead letters."),
     ("status", "vdb.cli.status:status", "Show a node or a cluster, its groups and its projections."),
