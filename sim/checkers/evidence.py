@@ -30,7 +30,7 @@ def check_evidence(verdict: Verdict, deeds: Deeds, frames: Sequence[Frame], stre
         verdict.check(
             "E7",
             roots.get(head.size) == head.root,
-            f"{head.who} was told of a tree of {head.size} leaves that isn't that of the {len(leaves)} records committed",
+            f"{head.who} was told of a tree of {head.size} leaves: not that of the records committed",
         )
     _check_order(verdict, heads)
     for proof in deeds.proofs:
