@@ -45,3 +45,13 @@ def test_the_oldest_gives_way() -> None:
     assert held.find(list, "2", None) == (MANY, 2)
     held.clear()
     assert held.find(list, "2", None) is None
+
+
+def test_what_is_used_again_stays() -> None:
+    held = Snapshots()
+    for number in range(SNAPSHOTS_MAX):
+        held.keep(list, str(number), MANY, number)
+    held.keep(list, "0", MANY, 0)
+    held.keep(list, "more", MANY, 1)
+    assert held.find(list, "0", None) == (MANY, 0)
+    assert held.find(list, "1", None) is None

@@ -15,6 +15,7 @@ from attrs import define, frozen
 import vdb
 from vdb.errors import (
     CrossGroup,
+    EventIdTaken,
     InvalidArgument,
     InvalidEvent,
     TooLarge,
@@ -75,6 +76,25 @@ def test_a_stream_is_made_when_it_is_missing_and_asked_for(database: vdb.Embedde
     }
     with pytest.raises(InvalidArgument, match="a data class is 'phi', 'non-phi' or 'deidentified'; found 'secret'"):
         database.append("x", [event], create="secret")
+
+
+def test_no_stream_is_made_for_a_condition_that_it_would_not_meet(database: vdb.EmbeddedDatabase) -> None:
+    database.create_stream("other")
+    for expected in (1, vdb.EXISTS):
+        with pytest.raises(UnknownStream):
+            database.append("patient-7", [Moved(ward="a")], expected=expected, create="phi")
+    assert [one.name for one in database.list_streams()] == ["other"]
+    assert database.append("patient-7", [Moved(ward="a")], expected=0, create="phi").next_offset == 1
+
+
+def test_what_comes_again_is_answered_as_the_first_time(database: vdb.EmbeddedDatabase) -> None:
+    events = [vdb.NewEvent(Moved(ward="a"), event_id=bytes([number]) * 16) for number in range(3)]
+    first = database.append("p", events, expected=vdb.EMPTY, create="phi")
+    assert database.append("p", events, expected=vdb.EMPTY) == first
+    assert database.append([vdb.StreamEvents("p", events)]) == (first,)
+    with pytest.raises(EventIdTaken):
+        database.append("p", [*events, vdb.NewEvent(Moved(ward="b"))])
+    assert [one.offset for one in database.read_events("p")] == [0, 1, 2]
 
 
 def test_several_streams_all_or_none(database: vdb.EmbeddedDatabase) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vdb
+from vdb.crypto.root import RootKeys
 from vdb.errors import InvalidArgument, UnknownEventType, UnknownStream
 from vdb.limits import Limits
 from vdb.types import GroupId, Position
@@ -268,3 +270,20 @@ def test_what_says_it_is_an_envelope_and_is_not_has_no_type() -> None:
         assert [one.offset for one in database.read_events("s", types="other")] == []
         with pytest.raises(vdb.VerityError, match="an event envelope"):
             list(database.read_events("s"))
+
+
+def test_a_directory_that_is_opened_again_reads_the_same(tmp_path: Path) -> None:
+    log: Log = []
+    key = RootKeys(bytes(32))
+    with vdb.open(tmp_path, key, limits=SMALL) as database:
+        for name in STREAMS:
+            database.create_stream(name)
+        fill(database, random.Random(3), 60, log)
+        before = facts(database.read_events())
+    with vdb.open(tmp_path, key, limits=SMALL) as database:
+        assert facts(database.read_events()) == before == log
+        assert facts(database.read_events(backward=True, types=Booked)) == [
+            fact for fact in reversed(log) if fact.type == "read-test-booked"
+        ]
+        place = log[len(log) // 2]
+        assert facts(database.read_events(from_time=place.time)) == [fact for fact in log if fact.time >= place.time]

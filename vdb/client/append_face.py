@@ -10,7 +10,7 @@ from vdb.client.stream_events import StreamEvents
 from vdb.client.values import EventRun, Published, StreamAppend, check_appends
 from vdb.errors import InvalidArgument, UnknownStream, UnknownTenant
 from vdb.events.new_event import EncodedRun, EventEncoder
-from vdb.kernel.command import Expected
+from vdb.kernel.command import Expected, ExpectedKind
 from vdb.types import DataClass
 from vdb.wire.event import ENVELOPE_SCHEMA
 
@@ -125,12 +125,17 @@ class AppendFace(FaceBase):
         except (UnknownStream, UnknownTenant):
             place = str(placement_of(kind, await self._region_of_node(timeout)))
         for append in appends:
-            if append.runs:
+            if append.runs and _fits_empty(append.expected):
                 check_name(append.stream)
                 await self._gateway.create_stream(
                     self.tenant, append.stream, kind, place, if_not_exists=True, timeout=seconds
                 )
         return await self._gateway.append(self.tenant, appends, timeout=seconds)
+
+
+def _fits_empty(expected: Expected) -> bool:
+    """Whether a stream that was just created meets a condition. Where it wouldn't, none is created."""
+    return expected.kind in (ExpectedKind.ANY, ExpectedKind.NONE) or expected == Expected(ExpectedKind.EXACT, 0)
 
 
 def _event_run(run: EncodedRun) -> EventRun:

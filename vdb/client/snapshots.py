@@ -16,7 +16,7 @@ SNAPSHOT_EVENTS_MIN = 16
 
 
 class Snapshots:
-    """The states kept last, by class and stream. Offsets never change what lies before them, so none goes stale."""
+    """The states used last, by class and stream. Offsets never change what lies before them, so none goes stale."""
 
     def __init__(self) -> None:
         self._states: OrderedDict[tuple[type[Any], str], tuple[int, Any]] = OrderedDict()
@@ -28,11 +28,11 @@ class Snapshots:
 
     def keep(self, cls: type[Any], stream: str, next_offset: int, state: Any) -> None:
         """Remember a copy of a state, unless a newer one is there."""
-        held = self._states.get((cls, stream))
-        if next_offset < SNAPSHOT_EVENTS_MIN or (held is not None and held[0] >= next_offset):
-            return
-        self._states.pop((cls, stream), None)
-        self._states[cls, stream] = (next_offset, deepcopy(state))
+        held = self._states.pop((cls, stream), None)
+        if held is not None and held[0] >= next_offset:
+            self._states[cls, stream] = held
+        elif next_offset >= SNAPSHOT_EVENTS_MIN:
+            self._states[cls, stream] = (next_offset, deepcopy(state))
         if len(self._states) > SNAPSHOTS_MAX:
             self._states.popitem(last=False)
 

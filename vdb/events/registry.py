@@ -56,15 +56,11 @@ class EventType:
     zones: Checker | None = field(repr=False, eq=False)
 
     def subject_of(self, event: Any) -> str:
-        """Whose data an event of this class is; empty when the class doesn't say. InvalidEvent: it isn't text."""
+        """Whose data an event of this class is, as text; empty when the class doesn't say."""
         if self.subject is None:
             return ""
         found = getattr(event, self.subject) if isinstance(self.subject, str) else self.subject(event)
-        if found is None:
-            return ""
-        if not isinstance(found, str):
-            found = str(found)
-        return found
+        return "" if found is None else str(found)
 
 
 class EventRegistry:
