@@ -36,6 +36,8 @@ class TreeLeaves:
         self._levels: list[bytearray] = [bytearray()]
         """Hashes of subtrees of 256**n leaves, one behind the other, by n."""
         self._positions = array("Q")
+        self._next_position = 0
+        """Behind the last record: one of several events has as many positions."""
         self._reading = trio.Lock()
 
     @property
@@ -46,15 +48,16 @@ class TreeLeaves:
         """Read on until there are so many leaves, which the log must hold."""
         async with self._reading:
             while self.size < size:
-                start = self._positions[-1] + 1 if self._positions else 0
+                start = self._next_position
                 frames = await self._group.storage.event_log.read_log(
                     self._tenant, start, self._group.limits.read_bytes_max
                 )
                 assert frames, f"the log of tenant {self._tenant} ends after {self.size} records: expected {size}"
                 for frame in frames:
-                    if frame.position >= start:
-                        self._positions.append(frame.position)
-                        self._add(record_leaf(frame.record))
+                    assert frame.position >= start, "a record was read twice"
+                    self._positions.append(frame.position)
+                    self._add(record_leaf(frame.record))
+                    self._next_position = frame.position + frame.count
                 await trio.lowlevel.checkpoint()
 
     def index_at(self, position: int) -> int:
