@@ -16,19 +16,27 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import trio
 from attrs import field, frozen
 
 from vdb.events.recorded import RecordedEvent
 from vdb.marks import mark
-from vdb.ports import Database
+from vdb.ports import Connection
 from vdb.projections.config import ProjectionConfig
 from vdb.types import GroupId, TenantId
 
+T = TypeVar("T")
+
 BATCHES_MAX = 64
 SECONDS_MAX = 30.0
+
+
+class Reading(Protocol):
+    """The reading half of a `vdb.ports.Database`."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
 
 
 @frozen(kw_only=True)
@@ -40,7 +48,7 @@ class Batch:
     group: GroupId
     events: tuple[RecordedEvent, ...] = field(repr=False)
     """Those that a handler took and that have effects; at least one."""
-    _database: Database = field(repr=False, eq=False, alias="database")
+    _database: Reading = field(repr=False, eq=False, alias="database")
 
     async def all(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of the projection's tables, as new as this batch or newer."""
