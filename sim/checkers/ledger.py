@@ -34,12 +34,15 @@ from vdb.kernel.command import (
     StreamAppend,
     VoidTransaction,
 )
+from vdb.kernel.consumer_command import SettleLetters
 from vdb.kernel.reply import Appended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
 from vdb.types import GLOBAL_GROUP, DataClass
 from vdb.vsr.header import PrepareHeader
 
 CATALOGUE = 0
+_DEED_REQUESTS = 2
+"""That the primary adds to what is done with dead letters: a stream's creation, and an append to it."""
 Stream = tuple[int, int]
 """Tenant and stream id."""
 
@@ -160,11 +163,12 @@ class Ledger:
             )
         else:
             check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
-        asked = sum(not isinstance(request.command, PutKey) for request in requests)
+        told = [one.command for one in requests if isinstance(one.command, SettleLetters) and one.command.positions]
+        asked = sum(not isinstance(request.command, PutKey) for request in requests) - _DEED_REQUESTS * len(told)
         check(
             "I32",
             asked <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
-            f"{self.group}: op {header.op} has {asked} requests beside its keys, in {header.size} bytes",
+            f"{self.group}: op {header.op} has {asked} requests beside its keys and deeds, in {header.size} bytes",
         )
         self.ops[header.op] = Committed(header, replies, view)
         self.head = header.op
