@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,7 @@ import pytest
 from attrs import frozen
 
 import vdb
-from vdb.errors import EventIdTaken, InvalidArgument, WrongExpectedOffset
-from vdb.projections.config import ProjectionConfig
-from vdb.projections.latest import LatestById
+from vdb.errors import ConfigError, EventIdTaken, InvalidArgument, WrongExpectedOffset
 from vdb.world.keys import generate_root_key
 
 IDS = tuple(bytes([number]) * 16 for number in range(4))
@@ -72,10 +69,20 @@ def test_a_stream_that_must_exist(database: vdb.EmbeddedDatabase) -> None:
 
 
 def test_what_was_appended_is_in_inline_rows() -> None:
-    template = LatestById(table="notes", key_path="id", columns={"text": "text"}, payload="json")
-    inline = ProjectionConfig(name="notes", streams=["notes"], template=template, inline=True)
-    with vdb.open(":memory:", projections=[inline]) as database:
+    table = vdb.Table(name="seen", columns=(vdb.Column("text"),), key=("text",))
+    seen = vdb.Projection("seen", streams=("notes",), tables=[table], inline=True)
+
+    @seen.on(Noted)
+    def noted_down(event: Noted, context: vdb.Context) -> None:
+        context.db.execute("INSERT INTO seen VALUES (?)", (event.text,))
+
+    with vdb.open(":memory:", projections=[seen]) as database:
         database.create_stream("notes")
         for number in range(5):
-            database.publish("notes", json.dumps({"id": number, "text": f"t{number}"}).encode())
-            assert len(database.rows("notes", "notes")) == number + 1
+            database.append("notes", [Noted(text=f"t{number}")])
+            assert len(database.rows("seen", "seen").rows) == number + 1
+
+
+def test_an_inline_projection_cant_gather_events() -> None:
+    with pytest.raises(ConfigError, match=r"appends wait for it: expected batch_seconds 0, found 0\.5"):
+        vdb.Projection("seen", streams=("notes",), inline=True, batch_seconds=0.5)

@@ -97,6 +97,11 @@ class ProjectionConfig:
             raise ConfigError(f"projection {self.name!r}: a version counts from 1; found {self.version}")
         if not self.streams.names and not self.streams.prefixes:
             raise ConfigError(f"projection {self.name!r} reads no stream: expected at least one name or PREFIX*")
+        if self.inline and self.batch_seconds > 0:
+            raise ConfigError(
+                f"projection {self.name!r} is inline, so appends wait for it: expected batch_seconds 0, found "
+                f"{self.batch_seconds:g}"
+            )
         if self.batch_events < 1 or self.batch_seconds < 0:
             raise ConfigError(f"projection {self.name!r}: a batch has at least one event, and waits no negative time")
 
