@@ -546,10 +546,12 @@ interface VerityDb {
                  -> (created :Bool);
   # One with the same settings is fine; CONSUMER_EXISTS if they differ.
 
-  consumerFetch @35 (tenant :UInt64, group :Text, consumer :Text, member :Data, max :UInt32, waitMicros :UInt64)
+  consumerFetch @35 (tenant :UInt64, group :Text, consumer :Text, member :Data, max :UInt32, waitMicros :UInt64,
+                     again :Bool, held :List(UInt64))
                 -> (deliveries :List(Delivery));
   # Empty once nothing has come for so long. member: 16 bytes of its own choice. If the answer is lost, what it
-  # delivered is delivered again after its deadline.
+  # delivered is delivered again after its deadline, or to who asks `again`: then what is out with the member comes
+  # first, as it was delivered, apart from the positions that it knows of (held).
 
   consumerSettle @36 (origin :Origin, tenant :UInt64, group :Text, consumer :Text, member :Data,
                       settlements :List(Settlement)) -> (late :List(UInt64));

@@ -6,7 +6,7 @@ UnknownConsumer where there is no consumer of the name in the group.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from vdb.consumers import ConsumerInfo, ConsumerSettings, DeadLetterInfo, Delivered, Settlement
@@ -16,8 +16,12 @@ from vdb.types import GroupId, ReadLevel
 class MemberCalls(Protocol):
     """The calls of one member of a consumer group, each as it travels."""
 
-    async def fetch(self, maximum: int, wait: float, timeout: float) -> list[Delivered]:
-        """Up to `maximum` deliveries; none once nothing has come for `wait`. Asked again until it is answered."""
+    async def fetch(self, maximum: int, wait: float, timeout: float, held: Callable[[], list[int]]) -> list[Delivered]:
+        """Up to `maximum` deliveries; none once nothing has come for `wait`. Asked again until it is answered.
+
+        `held`: the positions of what was delivered before and isn't settled yet. After a lost answer it says what else
+        is out with this member, and that comes at once.
+        """
 
     async def settle(self, settlements: Sequence[Settlement], timeout: float) -> list[int]:
         """Returns once they are committed: the positions that weren't this member's in this attempt any more."""

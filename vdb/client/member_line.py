@@ -3,6 +3,8 @@
 Rules
 - Each call to the node is a task of its own, in the loop of the gateway. A caller who is cancelled leaves the task
   running, and what it brings is kept for the next caller: a delivery gets lost to no cancellation.
+- What was delivered and isn't settled for certain is known here: a member that asks again after a lost answer says so,
+  and what comes twice in one attempt is handed on once.
 - Settlements that are posted are sent together, after a short while, when many have come, or when somebody waits for
   one. While some are on their way, the next ones gather. They reach the node in the order in which they were posted.
 - Settlements whose outcome is unknown are sent again until the member leaves: to settle twice changes nothing. After a
@@ -34,7 +36,7 @@ from vdb.errors import (
     Unreachable,
     VerityError,
 )
-from vdb.limits import SETTLEMENTS_PER_REQUEST_MAX
+from vdb.limits import CONSUMER_IN_FLIGHT_MAX, SETTLEMENTS_PER_REQUEST_MAX
 from vdb.marks import mark
 
 Spawn = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
@@ -103,6 +105,8 @@ class BufferedLine:
         """Those on their way."""
         self._ahead: _Fetch | None = None
         """What was begun before anybody asked for it."""
+        self._out: dict[int, int] = {}
+        """Attempts by position of what was delivered and isn't settled for certain, as far as it matters."""
         self._batches: deque[_Batch] = deque()
         """What isn't settled yet, in order; the first one may be on its way."""
         self._sender: anyio.CancelScope | None = None
@@ -160,7 +164,7 @@ class BufferedLine:
             fetch.error = ConnectionLost("the client was closed while a member fetched")
             try:
                 with fetch.scope:
-                    fetch.found = await self._calls.fetch(maximum, wait, timeout)
+                    fetch.found = self._new(await self._calls.fetch(maximum, wait, timeout, lambda: list(self._out)))
                     fetch.error = None
             except VerityError as error:
                 fetch.error = error
@@ -178,6 +182,20 @@ class BufferedLine:
             self._fetches.remove(fetch)
             raise InvalidArgument(CLOSED) from None
         return fetch
+
+    def _new(self, came: list[Delivered]) -> list[Delivered]:
+        """Those that haven't come before in this attempt."""
+        found: list[Delivered] = []
+        for delivered in came:
+            position = delivered.event.position.number
+            if self._out.pop(position, 0) == delivered.attempt:
+                mark("consumer.came_twice")
+            else:
+                found.append(delivered)
+            self._out[position] = delivered.attempt
+        while len(self._out) > CONSUMER_IN_FLIGHT_MAX:
+            del self._out[next(iter(self._out))]
+        return found
 
     async def _result(self, fetch: _Fetch) -> list[Delivered]:
         try:
@@ -298,6 +316,9 @@ class BufferedLine:
                     batch.late = await self._answer(batch.settlements)
                     self._batches.popleft()
                     batch.done.set()
+                    for one in batch.settlements:
+                        if one.verdict is not Verdict.EXTEND and self._out.get(one.position) == one.attempt:
+                            del self._out[one.position]
         except VerityError as error:
             self._fail(error)
         finally:

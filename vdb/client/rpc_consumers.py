@@ -16,6 +16,7 @@ from vdb.client.tasks import LastingTasks
 from vdb.client.writer import Writer
 from vdb.consumers import MEMBER_ID_SIZE, ConsumerInfo, ConsumerSettings, DeadLetterInfo, Delivered, Settlement
 from vdb.kernel.command import Origin
+from vdb.marks import mark
 from vdb.ports import Entropy
 from vdb.types import GroupId, ReadLevel
 from vdb.wire import consumer_api
@@ -130,20 +131,39 @@ class RpcMember:
         self._group = group
         self._name = name
         self._member = member
+        self._is_unsure = False
+        """An answer to a fetch was lost: more may be out with this member than it knows."""
 
-    async def fetch(self, maximum: int, wait: float, timeout: float) -> list[Delivered]:
+    async def fetch(self, maximum: int, wait: float, timeout: float, held: Callable[[], list[int]]) -> list[Delivered]:
+        sent = asked_again = answered = False
+
         def build(params: Any) -> None:
+            nonlocal sent, asked_again
             _address(params, self._tenant, self._group, self._name)
             params.member = self._member
             params.max = maximum
             params.waitMicros = int(wait * 1e6)
+            asked_again = sent or self._is_unsure
+            if asked_again:
+                mark("consumer.asked_again")
+                params.again = True
+                params.held = held()
+            sent = True
 
         def parse(results: Any) -> list[Delivered]:
-            return consumer_api.deliveries_from(results, self._group)
+            nonlocal answered
+            found = consumer_api.deliveries_from(results, self._group)
+            answered = True
+            # What was lost comes before all else: an answer that isn't full had room for all of it.
+            self._is_unsure = (self._is_unsure or asked_again) and len(found) >= maximum
+            return found
 
-        return await self._router.ask(
-            "consumerFetch", build, parse, timeout=timeout, wait_seconds=wait, group=self._group
-        )
+        try:
+            return await self._router.ask(
+                "consumerFetch", build, parse, timeout=timeout, wait_seconds=wait, group=self._group
+            )
+        finally:
+            self._is_unsure = self._is_unsure or (sent and not answered)
 
     async def settle(self, settlements: Sequence[Settlement], timeout: float) -> list[int]:
         def build(params: Any, origin: Origin) -> None:

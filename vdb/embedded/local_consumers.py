@@ -125,7 +125,7 @@ class ServiceMember:
         self._consumers = consumers
         self._place = (tenant, group, name, member)
 
-    async def fetch(self, maximum: int, wait: float, timeout: float) -> list[Delivered]:
+    async def fetch(self, maximum: int, wait: float, timeout: float, held: Callable[[], list[int]]) -> list[Delivered]:
         asked = self._consumers.fetch(*self._place, maximum, int(wait * 1e6))
         return await _within(wait + timeout, "fetch", asked)
 

@@ -5,9 +5,12 @@ Rules
   something out, give something up, keep what is held back, or move the cursor far. Else it waits: for appends, answers
   of members and deadlines.
 - An answer is bounded in bytes: a fetch hands out fewer, rather than more than a read would return.
+- A member whose answer was lost is told once more what is out with it, apart from what it knows of: nothing is done.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import trio
 
@@ -47,13 +50,27 @@ class ConsumerFetching(ConsumerGate):
         self._windows: dict[tuple[GroupId, TenantId, bytes], LogWindow] = {}
 
     async def fetch(
-        self, tenant: int, group: str, name: str, member: bytes, maximum: int, wait_us: int = 0
+        self,
+        tenant: int,
+        group: str,
+        name: str,
+        member: bytes,
+        maximum: int,
+        wait_us: int = 0,
+        held: Sequence[int] | None = None,
     ) -> list[Delivered]:
-        """Up to `maximum` deliveries; none once nothing has come for so long. UnknownConsumer, NotPrimary."""
+        """Up to `maximum` deliveries; none once nothing has come for so long. UnknownConsumer, NotPrimary.
+
+        `held`: an answer to this member was lost, and these are the positions that it knows of.
+        """
         if len(member) != MEMBER_ID_SIZE:
             raise InvalidArgument(f"a member's id has {MEMBER_ID_SIZE} bytes; found {len(member)}")
         count_max = max(1, min(maximum, DELIVERIES_PER_FETCH_MAX))
         deadline = trio.current_time() + min(wait_us, WAIT_US_MAX) / 1e6
+        if held is not None:
+            missed = await self._missed(await self.know(tenant, group, name), member, held, count_max)
+            if missed:
+                return missed
         while True:
             found = await self.know(tenant, group, name)
             changed = found.group.signals.next_of_consumer(found.tenant, found.lookup)
@@ -64,6 +81,26 @@ class ConsumerFetching(ConsumerGate):
             if not go_on:
                 with trio.move_on_after(min(left, pause, LOOK_SECONDS)):
                     await changed.wait()
+
+    async def _missed(self, found: Place, member: bytes, held: Sequence[int], count_max: int) -> list[Delivered]:
+        """What is out with a member, and it doesn't know of: as it was delivered, as far as it fits an answer."""
+        row = found.row
+        if row is None:
+            return []
+        window, now = self._window(found, row), self.clock.wall_us()
+        known = dict.fromkeys(held)
+        entries = found.group.state.work(found.tenant, found.lookup).entries
+        out = [entry for entry in entries if entry[3] == member and entry[1] > now and entry[0] not in known]
+        missed: list[Delivered] = []
+        size = 0
+        for position, due, attempt, _, _ in out[:count_max]:
+            event = window.event(position) or await window.read_back(position)
+            size += len(event.payload)
+            if missed and size > found.group.limits.read_bytes_max:
+                break
+            mark("consumer.told_again")
+            missed.append(Delivered(event=event, attempt=attempt, deadline=due))
+        return missed
 
     async def _hand_out(self, found: Place, member: bytes, count_max: int) -> tuple[list[Delivered], bool, float]:
         """Deliveries; whether there may be more to see at once; and seconds until something falls due."""

@@ -49,9 +49,10 @@ def _fetch(service: NodeService, call: IncomingCall) -> None:
     params = call.params
     tenant, group, name, member = params.tenant, params.group, params.consumer, bytes(params.member)
     maximum, wait_us = params.max, params.waitMicros
+    held = list(params.held) if params.again else None
 
     async def run() -> None:
-        deliveries = await service.consumers.fetch(tenant, group, name, member, maximum, wait_us)
+        deliveries = await service.consumers.fetch(tenant, group, name, member, maximum, wait_us, held)
         call.respond(lambda results: deliveries_into(results, deliveries))
 
     call.start_soon(run)

@@ -81,6 +81,7 @@ class FakeConsumers:
         self.refusals: list[Exception] = []
         """What the next calls of members are refused with."""
         self.settlements_max = 1000
+        self.asked_again = 0
         self.lose_fetches = 0
         """So many fetches that found something are answered by cutting the connection."""
         for name in (
@@ -150,6 +151,7 @@ class FakeConsumers:
     def consumerFetch(self, call: IncomingCall) -> None:
         params = call.params
         name, member, most, wait = params.consumer, bytes(params.member), params.max, params.waitMicros / 1e6
+        held = list(params.held) if params.again else None
         self.fetched.append(most)
 
         async def run() -> None:
@@ -157,6 +159,8 @@ class FakeConsumers:
                 call.fail(self.refusals.pop(0))
                 return
             found: list[Delivered] = []
+            if held is not None:
+                found = self._missed(self._group(name), member, held, most)
             with trio.move_on_after(wait):
                 while not found:
                     found = self._deliver(self._group(name), member, most)
@@ -201,6 +205,18 @@ class FakeConsumers:
         return [
             Delivered(event=self.record(position), attempt=attempt, deadline=int(due * 1e6))
             for position, attempt in chosen
+        ]
+
+    def _missed(self, group: FakeGroup, member: bytes, held: list[int], most: int) -> list[Delivered]:
+        self.asked_again += 1
+        mine = [position for position, out in group.out.items() if out.member == member and position not in held]
+        return [
+            Delivered(
+                event=self.record(position),
+                attempt=group.out[position].attempt,
+                deadline=int(group.out[position].due * 1e6),
+            )
+            for position in mine[:most]
         ]
 
     def _again(self, group: FakeGroup, position: int, attempt: int, delay: float, reason: str) -> None:

@@ -386,7 +386,7 @@ async def test_a_named_member_gets_back_what_its_earlier_life_had(running: Any, 
 
 async def test_lost_links_raise_nothing(running: Any, fake: Any, node: Any) -> None:
     async with running() as client:
-        consumer = await client.create_consumer("reminders", ack_deadline=30)
+        consumer = await client.create_consumer("reminders", ack_deadline=1000)
         fake.add("ada")
         seen: list[tuple[str, int]] = []
         async with consumer.member() as member:
@@ -400,8 +400,55 @@ async def test_lost_links_raise_nothing(running: Any, fake: Any, node: Any) -> N
                     fake.add("bob")
                 else:
                     break
-        assert seen == [("ada", 2), ("bob", 1)]
+        assert seen == [("ada", 1), ("bob", 1)]
         assert fake.groups["reminders"].acked == [0, 1]
+
+
+async def test_what_a_lost_answer_delivered_is_told_again_and_nothing_else(running: Any, fake: Any, node: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders", ack_deadline=1000)
+        fake.add(*"abcdef")
+        async with consumer.member() as member:
+            first = await member.fetch(2)
+            await first[0].ack(confirm=True)
+            fake.lose_fetches = 1
+            assert [each.event.patient for each in await member.fetch(3)] == ["c", "d", "e"]
+            # That answer was full: there might have been more.
+            assert [each.event.patient for each in await member.fetch(3)] == ["f"]
+            assert fake.asked_again == 2
+            assert await member.fetch(3, wait=1) == []
+            assert fake.asked_again == 2
+
+
+async def test_a_fetch_that_timed_out_is_asked_again_by_the_next(running: Any, fake: Any, node: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders", ack_deadline=1000)
+        fake.add(*"abc")
+        async with consumer.member() as member:
+            fake.lose_fetches = 10**9
+            with pytest.raises(Timeout):
+                await member.fetch(2, wait=0, timeout=3)
+            fake.lose_fetches = 0
+            assert [each.event.patient for each in await member.fetch(2)] == ["a", "b"]
+            assert [each.event.patient for each in await member.fetch(2)] == ["c"]
+
+
+async def test_what_comes_twice_in_one_attempt_is_handed_out_once(running: Any, fake: Any, node: Any) -> None:
+    seen: list[str] = []
+
+    async def fetch(member: Any) -> None:
+        seen.extend(each.event.patient for each in await member.fetch(3, wait=30))
+
+    async with running() as client:
+        consumer = await client.create_consumer("reminders", ack_deadline=1000)
+        async with consumer.member() as member:
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(fetch, member)
+                await trio.sleep(1)
+                fake.lose_fetches = 1
+                fake.add(*"abc")
+            assert sorted(seen) == ["a", "b", "c"]
 
 
 async def test_an_outage_raises_nothing_while_iterating(running: Any, fake: Any, node: Any) -> None:

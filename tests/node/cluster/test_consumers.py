@@ -100,7 +100,7 @@ def test_the_primary_dies_again_and_again(in_cluster: Callable[..., None]) -> No
                     await cluster.stop(number)
                     await trio.sleep(1)
                     await cluster.start(number)
-                while (await consumer.info()).acked < 121:
+                while (await consumer.info()).acked < 121:  # noqa: ASYNC110
                     await trio.sleep(0.2)
                 workers.cancel_scope.cancel()
             info = await consumer.info()
@@ -139,7 +139,7 @@ def test_a_group_without_a_primary_is_waited_for(in_cluster: Callable[..., None]
         await cluster.start(0, 1, 2)
         async with client_of(cluster, retry_for=2) as client:
             await publish(client, 0, 1)
-            consumer = await client.create_consumer("reminders", ack_deadline=5)
+            consumer = await client.create_consumer("reminders", ack_deadline=600)
             async with consumer.member() as member:
                 zero = await anext(member)
                 await zero.ack()
