@@ -76,6 +76,25 @@ async def test_events_are_handed_out_once_and_gone_when_acked(start) -> None:
         assert await consumers.fetch(*PLACE, ANNA, 3) == []
 
 
+async def test_a_member_whose_answer_was_lost_is_told_again_what_is_out_with_it(start) -> None:
+    async with start() as node:
+        service, consumers = node.service, node.service.consumers
+        await with_streams(service, "notes")
+        await create(service)
+        await append(service, "notes", *[b"%d" % number for number in range(5)])
+        first = await consumers.fetch(*PLACE, ANNA, 2)
+        lost = await consumers.fetch(*PLACE, ANNA, 2)
+        held = [delivery.event.position.number for delivery in first]
+        assert await consumers.fetch(*PLACE, ANNA, 9, 0, held) == lost
+        assert await consumers.fetch(*PLACE, ANNA, 1, 0, held) == lost[:1]
+        positions = [delivery.event.position.number for delivery in lost]
+        assert payloads(await consumers.fetch(*PLACE, ANNA, 9, 0, held + positions)) == [b"4"]
+        assert await consumers.fetch(*PLACE, BEN, 9, 0, []) == []
+        await consumers.settle(NOBODY, *PLACE, ANNA, ack(*positions))
+        (info,) = await consumers.infos(*PLACE)
+        assert (info.acked, info.delivered, info.in_flight) == (2, 5, 3)
+
+
 async def test_a_group_stands_where_it_stood_after_a_restart(start) -> None:
     async with start() as node:
         await with_streams(node.service, "notes")
