@@ -148,10 +148,17 @@ class InlineDisk:
 
 
 def make_envelope(
-    type: str, body: bytes, *, subject: str = "", time: int = 0, event_id: bytes = bytes(16), actor: str = "dr"
+    type: str,
+    body: bytes,
+    *,
+    subject: str = "",
+    time: int = 0,
+    event_id: bytes = bytes(16),
+    actor: str = "dr",
+    version: int = 1,
 ) -> bytes:
     return encode_envelope(
-        EventEnvelope(event_id=event_id, type=type, time=time, subject=subject, actor=actor, body=body)
+        EventEnvelope(event_id=event_id, type=type, version=version, time=time, subject=subject, actor=actor, body=body)
     )
 
 
