@@ -122,7 +122,9 @@ class ConsumerFetching(ConsumerGate):
         if not _worth(work, chosen):
             due = next_due(work, now)
             pause = LOOK_SECONDS if due is None else (due - now) / 1e6
-            return [], window.end < group.state.next_position, max(pause, 0.001)
+            # What was seen and finds no room now would find none at once: then there is nothing to go on for.
+            short = len(candidates) < min(count_max, candidates_max)
+            return [], short and window.end < group.state.next_position, max(pause, 0.001)
         events, fit = await self._events(window, chosen, group.limits.read_bytes_max)
         request = PlainConsumerFetch(
             tenant=found.tenant,
