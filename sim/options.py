@@ -291,7 +291,7 @@ def draw_events(random: Random) -> dict[str, Any]:
         "events_rebuilds": random.choice((0, 2, 6)),
         "events_global": random.random() < 0.2,
         "events_think_us": random.choice((0, 0, 500, 5_000)),
-        "consumers": 0 * random.choice((0, 1, 2, 3)),
+        "consumers": random.choice((0, 1, 2, 3)),
         "consumer_members": random.choice((1, 2, 4)),
         "consumer_ack_us": random.choice((50_000, 300_000, 2_000_000)),
         "consumer_faults": random.choice((0.0, 0.1, 0.3, 0.6)),

@@ -36,9 +36,9 @@ class Steward:
     random: Random
     who: str = "steward"
     _backs: dict[str, int] = field(factory=dict)
-    """How often an incarnation was told to switch back."""
-    _seen: dict[str, int] = field(factory=dict)
-    """The place of the rows that an incarnation gave last."""
+    """How often switches back of an incarnation have begun and ended: while one is on its way the number is odd."""
+    _seen: dict[tuple[str, int], int] = field(factory=dict)
+    """The place of the rows that an incarnation gave last, since so many switches back had begun or ended."""
     _raised: bool = False
 
     async def run(self) -> None:
@@ -70,10 +70,17 @@ class Steward:
         elif kind == "diff":
             told = self._check_diff(who, await service.diff_projection(TENANT, NAME, 10))
         else:
-            if kind == "back":
-                self._backs[who] = self._backs.get(who, 0) + 1
-            told = await service.switch_projection(TENANT, NAME, back=kind == "back")
+            self._note_back(who, kind)
+            try:
+                told = await service.switch_projection(TENANT, NAME, back=kind == "back")
+            finally:
+                self._note_back(who, kind)
         self.load.trace.add(self.who, kind, who, told)
+
+    def _note_back(self, who: str, kind: str) -> None:
+        """When a switch back begins, and when it has ended."""
+        if kind == "back":
+            self._backs[who] = self._backs.get(who, 0) + 1
 
     def _check_diff(self, who: str, found: RowDifferences) -> int:
         """P5: rows of one version at one place don't differ."""
@@ -110,7 +117,8 @@ class Steward:
         """P2: rows of a node are those of some place of the log, and never of an earlier one than before."""
         load = self.load
         deed = RowsRead(who=f"{self.who} on {who}", asked=load.deeds.tick(), projection=NAME)
-        before, backs = self._seen.get(who, -1), self._backs.get(who, 0)
+        backs = self._backs.get(who, 0)
+        before = self._seen.get((who, backs), -1)
         with trio.move_on_after(LOOK_SECONDS):
             found = await service.rows(TENANT, NAME, TABLE, {}, (), 1000)
             places = {place.group: place.number for place in map(Position.parse, found.position.split())}
@@ -118,13 +126,14 @@ class Steward:
             deed.position = places.get(GroupId(load.group), 0)
             load.deeds.rows.append(deed)
             load.deeds.end(deed, Fate.DONE)
-            if self._backs.get(who, 0) == backs:
-                load.verdict.check(
-                    "P2",
-                    load.rank(deed.position) >= load.rank(before),
-                    f"{who} gave rows of {before}, and then of {deed.position}",
-                )
-            self._seen[who] = deed.position
+            if self._backs.get(who, 0) != backs or backs % 2:
+                return
+            load.verdict.check(
+                "P2",
+                load.rank(deed.position) >= load.rank(before),
+                f"{who} gave rows of {before}, and then of {deed.position}",
+            )
+            self._seen[who, backs] = deed.position
 
     async def _inside(self, machine: Machine, work: Callable[[NodeService], Awaitable[None]]) -> None:
         with living(machine):
