@@ -27,6 +27,18 @@ Payload = Literal["event", "json"]
 
 
 @frozen(kw_only=True)
+class _Plan:
+    """What an event type does to its row."""
+
+    readers: tuple[tuple[str, Path, Column, bool], ...]
+    """Field of the body, if the path is no more than that; path; column; whether it is text."""
+    constant_names: tuple[str, ...]
+    constants: tuple[SqlValue, ...]
+    statements: dict[int, str] = field(factory=dict)
+    """By the readers that found nothing, a bit for each."""
+
+
+@frozen(kw_only=True)
 class LatestById:
     """A template. `columns` maps a column's name to its path; `types` gives columns that aren't text theirs."""
 
@@ -50,6 +62,12 @@ class LatestById:
     """Where an opaque JSON payload says its type; empty: it has the type ""."""
     indexes: tuple[tuple[str, ...], ...] = ()
     tables: tuple[Table, ...] = field(init=False, repr=False)
+    _plans: dict[str, _Plan] = field(init=False, repr=False, eq=False)
+    """By event type, of those that have constants."""
+    _plan: _Plan = field(init=False, repr=False, eq=False)
+    """Of all others."""
+    _wanted: dict[str, None] = field(init=False, repr=False, eq=False)
+    """Events of interest; empty: all."""
 
     def __attrs_post_init__(self) -> None:
         if self.key in self.columns:
@@ -61,6 +79,19 @@ class LatestById:
         columns = tuple(Column(name, self.types.get(name, ColumnType.TEXT)) for name in names)
         table = Table(name=self.table, columns=columns, key=(self.key,), indexes=self.indexes)
         object.__setattr__(self, "tables", (table,))
+        plans = {type_: self._make_plan(constants) for type_, constants in self.constants.items()}
+        object.__setattr__(self, "_plans", plans)
+        object.__setattr__(self, "_plan", self._make_plan({}))
+        wanted = dict.fromkeys((*self.events, *self.deletes)) if self.events else {}
+        object.__setattr__(self, "_wanted", wanted)
+
+    def _make_plan(self, constants: Mapping[str, SqlValue]) -> _Plan:
+        readers = tuple(
+            (self.columns[column.name].field, self.columns[column.name], column, column.type is ColumnType.TEXT)
+            for column in self.tables[0].columns
+            if column.name in self.columns and column.name not in constants
+        )
+        return _Plan(readers=readers, constant_names=tuple(constants), constants=tuple(constants.values()))
 
     def _constant_names(self) -> tuple[str, ...]:
         return tuple(name for constants in self.constants.values() for name in constants)
@@ -69,8 +100,8 @@ class LatestById:
         return name in self._constant_names()
 
     def apply(self, db: Connection, event: StoredEvent, context: Context) -> None:
-        type_ = event_type(event, context, self.payload, self.type_path)
-        if type_ is None or (self.events and type_ not in self.events and type_ not in self.deletes):
+        type_ = event.type if event.envelope is not None else event_type(event, context, self.payload, self.type_path)
+        if type_ is None or (self._wanted and type_ not in self._wanted):
             return
         table = self.tables[0]
         body = event.json()
@@ -78,15 +109,26 @@ class LatestById:
         if type_ in self.deletes:
             db.execute(table.delete_sql(), (key,))
             return
-        values: dict[str, SqlValue] = {self.key: key}
-        for column in table.columns[1:]:
-            path = self.columns.get(column.name)
-            value = MISSING if path is None else path.find(body, event, context)
-            if value is not MISSING and (value is not None or self.nulls == "clear"):
-                assert path is not None
-                values[column.name] = to_sql(value, column, path.text)
-        values.update(self.constants.get(type_, {}))
-        db.execute(table.upsert_sql(tuple(values)), tuple(values.values()))
+        plan = self._plans.get(type_, self._plan)
+        row: list[SqlValue] = [key]
+        missing, bit = 0, 1
+        keeps, in_object = self.nulls == "keep", type(body) is dict
+        # The one loop that each event of most projections goes through: a plain field is looked up right here.
+        for name, path, column, is_text in plan.readers:
+            value = body.get(name, MISSING) if name and in_object else path.find(body, event, context)
+            if value is MISSING or (keeps and value is None):
+                missing |= bit
+            else:
+                row.append(value if is_text and type(value) is str else to_sql(value, column, path.text))
+            bit <<= 1
+        sql = plan.statements.get(missing)
+        if sql is None:
+            sql = plan.statements[missing] = self._statement(plan, missing)
+        db.execute(sql, (*row, *plan.constants))
+
+    def _statement(self, plan: _Plan, missing: int) -> str:
+        names = (column.name for number, (_, _, column, _) in enumerate(plan.readers) if not missing >> number & 1)
+        return self.tables[0].upsert_sql((self.key, *names, *plan.constant_names))
 
     def description(self) -> str:
         return repr(self)

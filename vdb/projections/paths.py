@@ -13,7 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from attrs import field, frozen
+import attrs
+from attrs import frozen
 
 from vdb.errors import ConfigError
 from vdb.projections.handler import Context, StoredEvent
@@ -42,8 +43,8 @@ class Path:
     """A compiled path; `text` is how it was written."""
 
     text: str
-    _alternatives: tuple[tuple[str | int, ...], ...] = field(repr=False, eq=False)
-    _context: Callable[[StoredEvent, Context], Any] | None = field(repr=False, eq=False)
+    _alternatives: tuple[tuple[str | int, ...], ...] = attrs.field(repr=False, eq=False)
+    _context: Callable[[StoredEvent, Context], Any] | None = attrs.field(repr=False, eq=False)
 
     @classmethod
     def parse(cls, text: str) -> Path:
@@ -53,6 +54,12 @@ class Path:
                 raise ConfigError(f"a path: expected one of {', '.join(CONTEXT_FIELDS)}; found {text!r}")
             return cls(text, (), CONTEXT_FIELDS[text])
         return cls(text, tuple(_steps(part, text) for part in text.split("|")), None)
+
+    @property
+    def field(self) -> str:
+        """The name of the body's field that this path is; "" for any other path."""
+        plain = len(self._alternatives) == 1 and len(self._alternatives[0]) == 1
+        return str(self._alternatives[0][0]) if plain else ""
 
     @property
     def needs_body(self) -> bool:
