@@ -11,7 +11,6 @@ from sim.aimed_disk import AimedDisk
 from sim.atlas import Atlas
 from sim.canary import NAME_CANARY
 from sim.checkers.projected import projection_config
-from sim.events.projecting import census
 from sim.machine import CLIENT_PORT, PEER_PORT, Machine
 from sim.options import Options
 from sim.peer_atlas import PeerAtlas
@@ -52,6 +51,8 @@ class Judge:
     on_refused: Callable[[Machine, VerityError], None]
     on_broken: Callable[[Machine, BaseException, str], None]
     on_misdirected: Callable[[Machine], None]
+    projection: Callable[[int, int], ProjectionConfig]
+    """That of typed streams, of a machine's number and a version."""
 
 
 @frozen(kw_only=True)
@@ -79,7 +80,7 @@ class Builder:
             name=host(number),
             address=f"{host(number)}:{CLIENT_PORT}",
             limits=options.limits,
-            projections=self._projections(),
+            projections=self._projections(number),
             scrub_period_s=options.scrub_period_s,
         )
         if options.nodes == 1:
@@ -95,9 +96,9 @@ class Builder:
             tick_s=options.tick_us / 1e6,
         )
 
-    def _projections(self) -> tuple[ProjectionConfig, ...]:
+    def _projections(self, number: int) -> tuple[ProjectionConfig, ...]:
         found = (projection_config(NAME_CANARY.decode()),) if self.options.projection else ()
-        return (*found, census(inline=self.options.events_inline)) if self.options.events else found
+        return (*found, self.judge.projection(number, 1)) if self.options.events else found
 
     def atlas(self, number: int, disk: AimedDisk) -> Atlas:
         random = draws(self.seed, self._name("atlas", number))

@@ -154,6 +154,10 @@ class Options:
     """How many of the events handlers of projections refuse."""
     events_policy: str = "stop"
     """What projections then do: 'stop', 'park' or 'skip'."""
+    events_batch: int = 500
+    """Events that a projection applies in one transaction."""
+    events_effects: bool = True
+    """Whether the projection has effects after a commit."""
     events_rebuilds: int = 0
     """How often somebody has projections built anew, switched, or their version raised."""
     events_inline: bool = False
@@ -291,6 +295,9 @@ def draw_events(random: Random) -> dict[str, Any]:
         "events_rebuilds": random.choice((0, 2, 6)),
         "events_global": random.random() < 0.2,
         "events_think_us": random.choice((0, 0, 500, 5_000)),
+        "events_policy": random.choice(("stop", "park", "park", "skip")),
+        "events_batch": random.choice((1, 3, 500)),
+        "events_effects": random.random() < 0.7,
         "consumers": random.choice((0, 1, 2, 3)),
         "consumer_members": random.choice((1, 2, 4)),
         "consumer_ack_us": random.choice((50_000, 300_000, 2_000_000)),

@@ -13,6 +13,7 @@ from sim.checkers.contents import Contents
 from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
 from sim.events.part import EventsPart
+from sim.events.projecting import census
 from sim.history import History
 from sim.judging import Judging
 from sim.machine import Machine
@@ -34,6 +35,8 @@ from sim.world.fence import Fence
 from sim.world.network import SimNetwork
 from vdb.crypto.keyring import Keyring
 from vdb.errors import VerityError
+from vdb.projections.config import ProjectionConfig
+from vdb.projections.effects import Batch
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
 
@@ -68,6 +71,7 @@ class Simulation:
                 on_refused=self._on_refused,
                 on_broken=self._on_broken,
                 on_misdirected=self._on_misdirected,
+                projection=self._projection,
             ),
         )  # fmt: skip
         made = builder.machines()
@@ -110,7 +114,7 @@ class Simulation:
         self.events = EventsPart(
             seed=seed, options=options, cluster=self.cluster, verdict=self.verdict, trace=self.trace,
             contents=self.contents, home=REGION, connectors=self.connectors, learn=self.connector,
-            entropy=self.workload.entropy, tell=self.workload.tell,
+            entropy=self.workload.entropy, tell=self.workload.tell, projection=self._projection,
         )  # fmt: skip
         if options.sql:
             self.workload.beside.append(lambda: self.sql.load.progress)
@@ -127,6 +131,15 @@ class Simulation:
         )  # fmt: skip
         for number in range(options.nodes, len(machines)):
             machines[number].hold()
+
+    def _projection(self, number: int, version: int) -> ProjectionConfig:
+        """Of typed streams, as the machine of this number is given it."""
+        options = self.options
+
+        async def effect(batch: Batch) -> None:
+            await self.events.effects.on_effect(number, batch)
+
+        return census(version, options, effect if options.events_effects else None)
 
     def connectors(self, number: int) -> dict[str, Connector]:
         """How client `number` reaches each of the founding nodes, by address."""

@@ -61,14 +61,17 @@ def check_passed(
 ) -> None:
     """P4: `events` are those before the file's position."""
     if policy == STOP:
-        refused = [one.position for one in events if one.fact.poisoned]
-        verdict.check("P4", not refused and not passed, f"{name}: passed {refused or [*passed]}, where it had to stop")
+        beyond = [one.position for one in events if one.fact.poisoned] + [*passed]
+        verdict.check("P4", not beyond, f"{name}: passed {beyond}, where it had to stop")
         return
     parked: dict[str, int] = {}
     """Patients of whom something is parked, by the position of the first."""
+    refused: dict[str, None] = {}
+    """Patients of whom something was passed over: what came after it waited until somebody dropped it."""
     for one in events:
         found, patient = passed.get(one.position), one.fact.patient
         if one.fact.poisoned:
+            refused[patient] = None
             verdict.check("P4", found is not None, f"{name}: {one.position} is refused by handlers, and isn't recorded")
         elif policy == SKIP:
             verdict.check("P4", found is None, f"{name}: {one.position} was skipped for no reason")
@@ -79,7 +82,7 @@ def check_passed(
             continue
         verdict.check(
             "P4",
-            one.fact.poisoned or (patient in parked and not found.attempts),
+            one.fact.poisoned or (patient in refused and not found.attempts and not found.skipped),
             f"{name}: {one.position} is passed over ({found}), with {parked} parked before it",
         )
         if not found.skipped:

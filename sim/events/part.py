@@ -18,6 +18,7 @@ from sim.checkers.events_resent import check_resent
 from sim.checkers.evidence import check_evidence
 from sim.cluster import Cluster
 from sim.events.deeds import ConsumerSpec
+from sim.events.effects import EffectsLog
 from sim.events.load import TENANT, EventsLoad
 from sim.events.members import ConsumerLoad
 from sim.events.projecting import NAME, VERSIONS
@@ -32,6 +33,7 @@ from sim.world.entropy import draws
 from vdb.errors import DatabaseDamaged, WrongKey
 from vdb.kernel.command import KeyScope
 from vdb.ports import Entropy
+from vdb.projections.config import ProjectionConfig
 from vdb.projections.projector import Projector
 from vdb.projections.store import SqliteError
 from vdb.types import TenantId
@@ -55,8 +57,10 @@ class EventsPart:
     learn: Callable[[int, str], Connector]
     entropy: Callable[[int], Entropy]
     tell: Callable[[], None]
+    projection: Callable[[int, int], ProjectionConfig]
     load: EventsLoad = field(init=False)
     log: EventsLog = field(init=False)
+    effects: EffectsLog = field(init=False)
     consumers: list[ConsumerLoad] = field(factory=list)
 
     def __attrs_post_init__(self) -> None:
@@ -65,6 +69,7 @@ class EventsPart:
             trace=self.trace, region=self.home, connectors=self.connectors, learn=self.learn, entropy=self.entropy,
             tell=self.tell, head=self._head, rank=self._rank, last=self._last,
         )  # fmt: skip
+        self.effects = EffectsLog(self.cluster, self.verdict, self.trace)
         self.log = EventsLog(self.contents[self.load.group], self.verdict, TENANT)
 
     def _head(self) -> int:
@@ -96,7 +101,7 @@ class EventsPart:
                 nursery.start_soon(Writer(self.load, number, draws(self.seed, f"event client {number}")).run)
             for consumer in self.consumers:
                 nursery.start_soon(consumer.run)
-            nursery.start_soon(Steward(self.load, draws(self.seed, "steward")).run)
+            nursery.start_soon(Steward(self.load, draws(self.seed, "steward"), self.projection).run)
 
     async def drain(self) -> None:
         """With nothing broken any more: consumers come to the end of the log, and hold nothing."""
@@ -154,6 +159,7 @@ class EventsPart:
         frames = contents.ledger.frames.get(TENANT, [])
         check_evidence(self.verdict, self.load.deeds, frames, contents.stream_ids(TENANT))
         check_own_writes(self.verdict, self.options, self.load.deeds)
+        self.effects.check(self.log)
         ReadsJudge(self.verdict, self.log, self.load.deeds).check()
         for read in self.load.deeds.rows:
             if read.position >= 0:

@@ -7,14 +7,14 @@ begin their chains differently, so that rows tell whose they are.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from typing import Any
 
-from sim.events.kinds import PREFIX, TYPES, Fact, link
-from vdb.ports import Connection
-from vdb.projections.config import ProjectionConfig
-from vdb.projections.handler import Context, Handlers, StoredEvent
+from sim.events.kinds import PREFIX, Admitted, Fact, Left, Moved, link
+from sim.options import Options
+from vdb.projections.config import Effect, ProjectionConfig
+from vdb.projections.handle import ProjectionDb
+from vdb.projections.handler import Context
+from vdb.projections.projection import Projection
 from vdb.projections.tables import Column, ColumnType, Table
 
 NAME = "census"
@@ -50,29 +50,29 @@ def fold(facts: Iterable[Fact], version: int) -> dict[str, Row]:
     return rows
 
 
-def apply_event(db: Connection, body: dict[str, Any], version: int) -> None:
+def apply_event(db: ProjectionDb, event: Admitted | Moved | Left, version: int) -> None:
     """What each handler does: of two statements, so that half of it would show."""
-    patient = body["patient"]
-    found = db.execute(f"SELECT events, last, chain FROM {TABLE} WHERE patient = ?", (patient,)).fetchall()
-    count, last, chain = after(found[0] if found else None, body["n"], version)
+    found = db.all(f"SELECT events, last, chain FROM {TABLE} WHERE patient = ?", (event.patient,))
+    count, last, chain = after(tuple(found[0]) if found else None, event.n, version)
     if not found:
-        db.execute(f"INSERT INTO {TABLE} VALUES (?, 0, 0, '')", (patient,))
-    db.execute(f"UPDATE {TABLE} SET events = ?, last = ? WHERE patient = ?", (count, last, patient))
-    if body["poisoned"]:
+        db.execute(f"INSERT INTO {TABLE} VALUES (?, 0, 0, '')", (event.patient,))
+    db.execute(f"UPDATE {TABLE} SET events = ?, last = ? WHERE patient = ?", (count, last, event.patient))
+    if event.poisoned:
         raise Poisoned
-    db.execute(f"UPDATE {TABLE} SET chain = ? WHERE patient = ?", (chain, patient))
+    db.execute(f"UPDATE {TABLE} SET chain = ? WHERE patient = ?", (chain, event.patient))
 
 
-def census(version: int = 1, *, inline: bool = False) -> ProjectionConfig:
-    """A version of the projection as nodes are given it."""
+def census(version: int, options: Options, effect: Effect | None = None) -> ProjectionConfig:
+    """A version of the projection as a node is given it."""
+    projection = Projection(
+        NAME, version=version, streams=(f"{PREFIX}*",), tables=(_TABLE,), inline=options.events_inline,
+        on_error=options.events_policy, batch_events=options.events_batch,
+    )  # fmt: skip
 
-    def handle(db: Connection, event: StoredEvent, _context: Context) -> None:
-        apply_event(db, json.loads(event.body), version)
+    @projection.on(Admitted, Moved, Left)
+    def handle(event: Admitted | Moved | Left, context: Context) -> None:
+        apply_event(context.db, event, version)
 
-    return ProjectionConfig(
-        name=NAME,
-        version=version,
-        streams=(f"{PREFIX}*",),
-        template=Handlers(tables=(_TABLE,), handlers=dict.fromkeys(TYPES, handle)),
-        inline=inline,
-    )
+    if effect is not None:
+        projection.after_commit(effect)
+    return projection.config()

@@ -16,24 +16,28 @@ from attrs import define, evolve, field
 
 from sim.events.deeds import Fate, RowsRead
 from sim.events.load import TENANT, EventsLoad
-from sim.events.projecting import NAME, TABLE, census
+from sim.events.projecting import NAME, TABLE
 from sim.inside import living
 from sim.machine import Machine
 from vdb.errors import VerityError
 from vdb.node.answers import RowDifferences
 from vdb.node.node_service import NodeService
+from vdb.projections.config import ProjectionConfig
 from vdb.projections.store import SqliteError
 from vdb.types import GroupId, Position
 
 REST_SECONDS = 0.3
 WATCH_SECONDS = 0.05
 LOOK_SECONDS = 1.0
+KINDS = ("rebuild", "rebuild", "hold", "switch", "back", "diff", "raise", "retry", "retry", "drop")
 
 
 @define(eq=False)
 class Steward:
     load: EventsLoad
     random: Random
+    projection: Callable[[int, int], ProjectionConfig]
+    """Of a machine's number and a version."""
     who: str = "steward"
     _backs: dict[str, int] = field(factory=dict)
     """How often switches back of an incarnation have begun and ended: while one is on its way the number is odd."""
@@ -56,7 +60,9 @@ class Steward:
             nursery.cancel_scope.cancel()
 
     async def _act(self) -> None:
-        kind = self.random.choice(("rebuild", "rebuild", "hold", "switch", "back", "diff", "raise"))
+        kind = self.random.choice(
+            ("rebuild", "rebuild", "hold", "switch", "back", "diff", "raise", "retry", "retry", "drop")
+        )
         if kind == "raise":
             self._raise_version()
         elif self.load.cluster.up:
@@ -67,6 +73,8 @@ class Steward:
         told = 0
         if kind in ("rebuild", "hold"):
             await service.rebuild_projection(TENANT, NAME, hold=kind == "hold")
+        elif kind in ("retry", "drop"):
+            told = await self._settle(service, drop=kind == "drop")
         elif kind == "diff":
             told = self._check_diff(who, await service.diff_projection(TENANT, NAME, 10))
         else:
@@ -76,6 +84,13 @@ class Steward:
             finally:
                 self._note_back(who, kind)
         self.load.trace.add(self.who, kind, who, told)
+
+    async def _settle(self, service: NodeService, *, drop: bool) -> int:
+        """Try what is parked again, one or all, or drop one."""
+        parked = [one for one in await service.parked_events(TENANT, NAME, 100) if not one.skipped]
+        if not parked or (not drop and self.random.random() < 0.4):
+            return 0 if drop else await service.settle_parked(TENANT, NAME, "", drop=False)
+        return await service.settle_parked(TENANT, NAME, str(self.random.choice(parked).position), drop=drop)
 
     def _note_back(self, who: str, kind: str) -> None:
         """When a switch back begins, and when it has ended."""
@@ -99,8 +114,7 @@ class Steward:
         for machine in self.load.cluster:
             if self.random.random() < 0.7:
                 others = tuple(one for one in machine.config.projections if one.name != NAME)
-                inline = self.load.options.events_inline
-                given = tuple(census(version, inline=inline) for version in ((1, 2) if both else (2,)))
+                given = tuple(self.projection(machine.number, version) for version in ((1, 2) if both else (2,)))
                 machine.config = evolve(machine.config, projections=(*others, *given))
                 self.load.trace.add(self.who, "raise", machine.name, both)
 
