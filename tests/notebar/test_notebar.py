@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from vdb.events import decode_event, encode_event
 from vdb.notebar import events as notebar
 from vdb.notebar.events import APPOINTMENTS, NOTES, PATIENTS, PROVIDERS
 from vdb.notebar.generator import DayEvent, generate_day
@@ -38,7 +37,9 @@ def as_runs(day: list[DayEvent]) -> list[OpenedRun]:
     offsets = dict.fromkeys(STREAM_IDS, 0)
     runs = []
     for position, one in enumerate(day):
-        payload = encode_event(one.event, event_id=one.event_id, time=one.time, actor=one.actor, subject=one.subject)
+        payload = notebar.REGISTRY.encode(
+            one.event, event_id=one.event_id, time=one.time, actor=one.actor, subject=one.subject
+        )
         runs.append(
             OpenedRun(
                 tenant=TenantId(1), group=GroupId("eu-west-1"), stream=one.stream,
@@ -113,7 +114,8 @@ def test_nothing_happens_before_what_it_needs(day: list[DayEvent]) -> None:
 
 def test_every_event_round_trips(day: list[DayEvent]) -> None:
     for one in day[:: len(day) // 200]:
-        assert decode_event(encode_event(one.event, event_id=one.event_id, time=one.time)) == one.event
+        payload = notebar.REGISTRY.encode(one.event, event_id=one.event_id, time=one.time)
+        assert notebar.REGISTRY.decode(payload) == one.event
 
 
 def test_reprs_hold_no_name_and_no_text(day: list[DayEvent]) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,9 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 def start_node(folder: Path, number: int) -> subprocess.Popen[bytes]:
     command = [BIN / "vdb", "start", "--config", f"cluster/n{number}.toml"]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    with (folder / f"n{number}.log").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
 
 def test_there_is_something_to_run() -> None:
@@ -46,25 +50,47 @@ def test_python_examples(code: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_clinic_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_port: int) -> None:
-    [code] = [each for each in PYTHON if "CLINIC_URL" in each]
-    (tmp_path / "example.py").write_text(code)
-    port = 20_000 + free_tcp_port % 300 * 40
+@contextmanager
+def three_nodes(folder: Path, free_port: int, first_line: str = "") -> Iterator[int]:
+    """A cluster, and the first of its nodes' ports for clients. `first_line` begins each node's file."""
+    port = 20_000 + free_port % 300 * 40
     ports = ["--port", str(port), "--peer-port", str(port + 20)]
     command = ["vdb", "cluster", "init", "--dir", "cluster", "--no-tls", "--region", "ap-southeast-2", *ports]
-    done = run(command, tmp_path)
+    done = run(command, folder)
     assert done.returncode == 0, done.stderr
-    nodes = [start_node(tmp_path, number) for number in range(3)]
+    for number in range(3):
+        file = folder / f"cluster/n{number}.toml"
+        file.write_text(first_line + file.read_text())
+    nodes = [start_node(folder, number) for number in range(3)]
     try:
-        others = "".join(f"&host=127.0.0.1:{port + number}" for number in (1, 2))
-        url = f"verity://127.0.0.1:{port}/clinic?create=true{others}"
-        done = run([sys.executable, "example.py"], tmp_path, CLINIC_URL=url)
-        assert done.returncode == 0, done.stderr
+        yield port
     finally:
         for node in nodes:
             node.terminate()
         for node in nodes:
             node.wait(30)
+
+
+def test_the_sql_clinic_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_port: int) -> None:
+    [code] = [each for each in PYTHON if "CLINIC_URL" in each]
+    (tmp_path / "example.py").write_text(code)
+    with three_nodes(tmp_path, free_tcp_port) as port:
+        others = "".join(f"&host=127.0.0.1:{port + number}" for number in (1, 2))
+        url = f"verity://127.0.0.1:{port}/clinic?create=true{others}"
+        done = run([sys.executable, "example.py"], tmp_path, CLINIC_URL=url)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_clinic_of_events_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_port: int) -> None:
+    [code] = [each for each in PYTHON if "CLINIC_NODES" in each]
+    (tmp_path / "clinic.py").write_text(code)
+    with three_nodes(tmp_path, free_tcp_port, 'projections = ["clinic:READ_MODELS"]\n') as port:
+        addresses = ",".join(f"127.0.0.1:{port + number}" for number in range(3))
+        waiting = f"for i in $(seq 300); do vdb status --address {addresses} >/dev/null 2>&1 && break; sleep 0.2; done"
+        run(["bash", "-c", waiting], tmp_path)
+        done = run([sys.executable, "clinic.py"], tmp_path, CLINIC_NODES=addresses)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("ReminderSent(") == 2
 
 
 def test_shell_examples(tmp_path: Path, free_tcp_port: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, overload
 
 from vdb.client.face_base import FaceBase, check_name, data_class_of, placement_of
@@ -44,7 +44,7 @@ class AppendFace(FaceBase):
     async def append(
         self,
         stream: str,
-        events: Iterable[Any],
+        events: Any,
         *,
         expected: Expected | int | None = None,
         create: DataClass | str | None = None,
@@ -63,7 +63,7 @@ class AppendFace(FaceBase):
     async def append(
         self,
         stream: str | Sequence[StreamEvents | StreamAppend],
-        events: Iterable[Any] = (),
+        events: Any = (),
         *,
         expected: Expected | int | None = None,
         create: DataClass | str | None = None,
@@ -71,7 +71,7 @@ class AppendFace(FaceBase):
     ) -> Published | tuple[Published, ...]:
         """Append events to a stream, or to several streams of one group, all or none.
 
-            await db.append("patient-7", [PatientAdmitted(...)], expected=vdb.EMPTY, create="phi")
+            await db.append("patient-7", PatientAdmitted(...), expected=vdb.EMPTY, create="phi")
             await db.append([vdb.StreamEvents("a", [first], expected=3), vdb.StreamEvents("b", expected=5)])
 
         An event is an instance of a class that `vdb.event` has registered, or a `vdb.NewEvent` that also says what its
@@ -90,7 +90,7 @@ class AppendFace(FaceBase):
     def encode_appends(
         self,
         stream: str | Sequence[StreamEvents | StreamAppend],
-        events: Iterable[Any],
+        events: Any,
         expected: Expected | int | None,
     ) -> list[StreamAppend]:
         """What `append` is asked to append, encoded under the context of the caller's task or thread."""

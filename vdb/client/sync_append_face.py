@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, overload
 
@@ -45,7 +45,7 @@ class SyncAppendFace(SyncBase):
     def append(
         self,
         stream: str,
-        events: Iterable[Any],
+        events: Any,
         *,
         expected: Expected | int | None = None,
         create: DataClass | str | None = None,
@@ -64,7 +64,7 @@ class SyncAppendFace(SyncBase):
     def append(
         self,
         stream: str | Sequence[StreamEvents | StreamAppend],
-        events: Iterable[Any] = (),
+        events: Any = (),
         *,
         expected: Expected | int | None = None,
         create: DataClass | str | None = None,

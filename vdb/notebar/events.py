@@ -15,7 +15,11 @@ from typing import Annotated
 from attrs import field, frozen
 from msgspec import Meta
 
-from vdb.events import event
+from vdb.events import EventRegistry
+
+REGISTRY = EventRegistry()
+"""Of these events alone: a program may well have an event of the same name."""
+event = REGISTRY.event
 
 Moment = Annotated[datetime, Meta(tz=True)]
 """A date and time with its zone."""

@@ -15,8 +15,7 @@ from attrs import define, field, frozen
 
 from vdb.client.connect import connect
 from vdb.client.values import EventRun, Published, StreamAppend
-from vdb.events import encode_event
-from vdb.notebar.events import APPOINTMENTS, NOTES, PATIENTS, PROVIDERS
+from vdb.notebar.events import APPOINTMENTS, NOTES, PATIENTS, PROVIDERS, REGISTRY
 from vdb.notebar.generator import DayEvent, generate_day
 from vdb.types import GLOBAL_GROUP, GroupId, Position
 from vdb.wire.event import ENVELOPE_SCHEMA
@@ -62,7 +61,7 @@ def plan_day(seed: int) -> list[PlannedEvent]:
     return [
         PlannedEvent(
             event,
-            encode_event(
+            REGISTRY.encode(
                 event.event, event_id=event.event_id, time=event.time, actor=event.actor, subject=event.subject
             ),
         )
