@@ -79,33 +79,37 @@ class ReadsJudge:
             return
         missing = fitting[begin + len(read.seen) :]
         acknowledged = 0 if read.stale else self._acknowledged(read)
-        late = [one for one in missing if read.backward or one.position < acknowledged]
+        whole = read.backward and bool(read.seen)  # what is older than something that was there was there
+        late = [one for one in missing if whole or one.position < acknowledged]
         self._check("E3", read, not late, f"it ended after {len(read.seen)} events, and left out {late and late[0]}")
 
     def _begin(self, read: Reading, fitting: list[LoggedFact]) -> int:
-        """Where in what fits it must begin; a backward read from the end may begin where the log ended then."""
+        """Where in what fits it must begin. A backward read begins no later than where the log ended when it was asked
+        for, so it may leave out what nobody had been told of."""
+        begin = 0
         if read.start == "offset":
-            return _first(fitting, lambda one: (one.offset < read.place) == read.backward)
-        if read.start == "position":
-            return _first(fitting, lambda one: (one.position < read.place) == read.backward)
+            begin = _first(fitting, lambda one: (one.offset < read.place) == read.backward)
+        elif read.start == "position":
+            begin = _first(fitting, lambda one: (one.position < read.place) == read.backward)
         if not read.seen:
-            return len(fitting) if read.backward or read.start == "time" else 0
+            return len(fitting) if read.start == "time" else begin
         first = _first(fitting, lambda one: one.position == read.seen[0].position)
         if read.start == "time":
             self._check_time(read, fitting, first)
-        elif read.backward:
-            acknowledged = 0 if read.stale else self._acknowledged(read)
-            newer = [one for one in fitting[:first] if one.position < acknowledged]
-            self._check(
-                "E3", read, not newer, f"it began before {newer and newer[0]}, acknowledged before it was asked"
-            )
-        return first if read.backward or read.start == "time" else 0
+            return first
+        if not read.backward or first < begin:
+            return begin
+        acknowledged = 0 if read.stale else self._acknowledged(read)
+        newer = [one for one in fitting[begin:first] if one.position < acknowledged]
+        self._check("E3", read, not newer, f"it began before {newer and newer[0]}, acknowledged before it was asked")
+        return first
 
     def _check_time(self, read: Reading, fitting: list[LoggedFact], first: int) -> None:
         """Of those whose times are known: those before the first one seen don't belong to the read."""
+        acknowledged = 0 if read.stale else self._acknowledged(read)
         for one in fitting[:first]:
             time = self._times.get(one.position)
-            if time is None or (read.backward and one.position > read.seen[0].position and time >= read.place):
+            if time is None or (read.backward and one.position >= acknowledged):
                 continue
             self._check(
                 "E4",
