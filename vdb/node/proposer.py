@@ -207,6 +207,9 @@ class Proposer:
         """Make prepares while there are requests, places in the pipeline, and no prepare that waits for the journal."""
         if self._replica.abdicated and self.queue:
             self._send_elsewhere(self._not_primary())
+            if self._prepared is not None and self._sending is None:
+                # When nobody takes over, this view goes on: what it has to void still comes before all else.
+                self._void_what_is_open(self._prepared)
         if self._prepared is None or self._pumping:
             return
         self._pumping = True
