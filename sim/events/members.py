@@ -14,7 +14,7 @@ import trio
 from attrs import define, field
 
 from sim.events.deeds import Act, ConsumerDeeds, ConsumerSpec, Delivered, Fate, Leaving, Letter, Letters, Settling
-from sim.events.kinds import FAMILIES, TYPES, read_fact
+from sim.events.kinds import FAMILIES, PREFIX, TYPES, read_fact
 from sim.events.load import RETRY_SECONDS, TENANT, EventsLoad
 from vdb.client.client import Client
 from vdb.client.consumer_gateway import ConsumerGateway, MemberLine
@@ -39,7 +39,7 @@ def draw_spec(random: Random, number: int, ack_us: int) -> ConsumerSpec:
     """A consumer as a seed draws it."""
     return ConsumerSpec(
         name=f"worker-{number}",
-        prefixes=random.choice(((), FAMILIES[:1], FAMILIES)),
+        prefixes=random.choice(((PREFIX,), FAMILIES[:1], FAMILIES)),
         types=random.choice(((), (), TYPES[:1], TYPES[1:])),
         ack_us=ack_us,
         in_flight_max=random.choice((1, 3, 10, 1000)),
