@@ -6,15 +6,21 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vdb.errors import InvalidEvent
-from vdb.projections.apply import fold
+from vdb.projections.apply import Culprit, Span, commit_span, fold, prepare_database
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.latest import LatestById
 from vdb.projections.rows import dump_tables
+from vdb.projections.source import OpenedRun
 from vdb.projections.tables import ColumnType
 from vdb.projections.timeline import Entry, Timeline
+from vdb.types import DataClass, GroupId, StreamId, TenantId
+from vdb.wire.event import EventEnvelope, encode_batch, encode_envelope
 
 NOTES = LatestById(
     table="notes",
@@ -167,3 +173,51 @@ def test_a_timeline_may_take_its_time_from_the_envelope(rows_of: Any) -> None:
     entry = Entry(type="created", kind="note", id="@event_id", subject="@subject", time="@time")
     rows = rows_of(Timeline(table="t", entries=(entry,)), ("created", b"{}"))
     assert rows == [("note", "00" * 16, "Patient/7", 1_000_000, None, None)]
+
+
+VALUES = st.one_of(
+    st.none(), st.text(max_size=3), st.integers(-(2**64), 2**64), st.booleans(), st.floats(0, 9), st.just([])
+)
+BODIES = st.dictionaries(st.sampled_from(("id", "text", "size", "urgent", "weight", "more")), VALUES, max_size=6)
+EVENTS = st.lists(st.tuples(st.sampled_from(("created", "amended", "withdrawn", "other")), BODIES), max_size=12)
+
+
+@given(events=EVENTS, nulls=st.sampled_from(("keep", "clear")))
+def test_events_that_look_alike_give_the_same_rows_as_each_alone(events: Any, nulls: Any) -> None:
+    template = LatestById(
+        table="notes",
+        key="note_id",
+        key_path="id",
+        columns={name: name for name in ("text", "size", "urgent", "weight")},
+        types={"size": ColumnType.INTEGER, "urgent": ColumnType.BOOLEAN, "weight": ColumnType.REAL},
+        events=("created", "amended"),
+        deletes=("withdrawn",),
+        constants={"created": {"status": "draft"}, "amended": {"text": "-"}},
+        nulls=nulls,
+    )
+    config = ProjectionConfig(name="p", streams=["notes"], template=template)
+    payloads = [
+        encode_envelope(EventEnvelope(event_id=bytes(16), type=type_, time=0, body=msgspec.json.encode(body)))
+        for type_, body in events
+    ]
+    run = OpenedRun(
+        tenant=TenantId(1), group=GroupId("g"), stream="notes", stream_id=StreamId(1), first_offset=0, first_position=0,
+        time=0, data_class=DataClass.PHI, schema_id=1, batch=encode_batch(payloads), event_ids=b"", count=len(payloads),
+    )  # fmt: skip
+    found = [_applied(config, run, exact=exact) for exact in (False, True)]
+    assert found[0] == found[1]
+
+
+def _applied(config: ProjectionConfig, run: OpenedRun, *, exact: bool) -> object:
+    """The rows, or the class of what failed."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    prepare_database(db, config, (run.group,))
+    span = Span(group=run.group, runs=(run,), start=0, end=run.count)
+    try:
+        commit_span(db, config, span, Culprit(exact=exact))
+    except (InvalidEvent, OverflowError):
+        return "failed"
+    else:
+        return dump_tables(db)
+    finally:
+        db.close()

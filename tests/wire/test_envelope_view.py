@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdb.errors import WireError
-from vdb.wire.envelope_view import EnvelopeView, view_envelope
+from vdb.wire.envelope_view import EnvelopeView, type_and_body, view_envelope
 from vdb.wire.event import EventEnvelope, decode_envelope, encode_envelope
 
 FIELDS = ("event_id", "type", "version", "time", "actor", "correlation_id", "causation_id", "subject", "body")
@@ -40,7 +40,29 @@ def test_a_view_says_what_was_written(envelope: EventEnvelope) -> None:
     assert values(found) == values(envelope)
 
 
+@given(envelope=ENVELOPES)
+def test_type_and_body_alone_are_the_same(envelope: EventEnvelope) -> None:
+    found = type_and_body(encode_envelope(envelope))
+    if envelope.type and envelope.body:
+        assert found == (envelope.type.encode() + b"\0", envelope.version, envelope.body)
+
+
+@given(payload=st.binary(max_size=200))
+def test_type_and_body_of_no_envelope_are_nothing(payload: bytes) -> None:
+    assert type_and_body(payload) is None
+
+
 def test_an_envelope_of_several_segments_is_decoded() -> None:
+    envelope = EventEnvelope(event_id=bytes(16), type="t", time=1, actor="dr", body=bytes(100))
+    plain = encode_envelope(envelope)
+    payload = struct.pack("<IIII", 1, (len(plain) - 8) // 8, 0, 0) + plain[8:]  # the second one is empty
+    assert type_and_body(payload) is None
+    found = view_envelope(payload)
+    assert isinstance(found, EventEnvelope)
+    assert values(found) == values(envelope)
+
+
+def test_a_large_envelope_is_read() -> None:
     envelope = EventEnvelope(event_id=bytes(16), type="t", time=1, body=bytes(100_000))
     assert values(view_envelope(encode_envelope(envelope))) == values(envelope)
 

@@ -219,6 +219,10 @@ class EventRegistry:
                 f"event {name!r}: its upcaster to version {version} made what can't be carried as JSON"
             ) from None
 
+    def upcasts(self, name: str) -> bool:
+        """Whether bodies of this type may need a change."""
+        return name in self._upcasters
+
     def upcast_value(self, name: str, version: int, value: Any) -> Any:
         """A body that is decoded to plain JSON values already, upcast as `decode_body` does; it may be changed."""
         steps = self._upcasters.get(name)

@@ -182,10 +182,14 @@ def _apply_run(db: Any, config: ProjectionConfig, run: OpenedRun, span: Span, cu
     first = run.first_position
     culprit.number, culprit.stream, culprit.event = max(first, span.start), run.stream, None
     payloads = _payloads(run)
+    begin, end = max(0, span.start - first), min(run.count, span.end - first)
+    if isinstance(db, RowWriter) and span.live_from is None and (apply_all := config.apply_all) is not None:
+        apply_all(db, run, payloads if (begin, end) == (0, run.count) else payloads[begin:end], begin)
+        return
     apply, schema_id = config.template.apply, run.schema_id
     handle = (db if isinstance(db, ProjectionDb) else ProjectionDb(db)) if config.guarded else None
     live_from = span.end if span.live_from is None else span.live_from
-    for index in range(max(0, span.start - first), min(run.count, span.end - first)):
+    for index in range(begin, end):
         culprit.number, culprit.event = first + index, None
         event = StoredEvent.of(payloads[index], schema_id)
         culprit.event = event

@@ -119,6 +119,11 @@ class ProjectionConfig:
         """Whether the template never reads what it wrote."""
         return getattr(self.template, "only_writes", False)
 
+    @property
+    def apply_all(self) -> Callable[..., None] | None:
+        """How the template applies many events of a run at once, if it can."""
+        return getattr(self.template, "apply_all", None)
+
     def with_effects(self, effects: tuple[Effect, ...]) -> ProjectionConfig:
         """The same projection with these effects."""
         return evolve(self, after_commit=effects)

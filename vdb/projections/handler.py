@@ -28,10 +28,18 @@ from vdb.types import DataClass, Position, TenantId
 from vdb.wire.envelope_view import Envelope, view_envelope
 from vdb.wire.event import ENVELOPE_SCHEMA
 
-_decode_json = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder().decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_EVENT_ID = bytes(EVENT_ID_SIZE)
 _NOT_DECODED: Any = object()
+
+
+def decode_json(body: bytes) -> Any:
+    """Plain Python values; InvalidEvent when it isn't JSON."""
+    try:
+        return _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise InvalidEvent("an event's body isn't JSON") from None
 
 
 class StoredEvent:
@@ -81,10 +89,7 @@ class StoredEvent:
     def json(self) -> Any:
         """The body as plain Python values, upcast, decoded once; InvalidEvent when it isn't JSON."""
         if self._value is _NOT_DECODED:
-            try:
-                value = _decode_json(self.body)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                raise InvalidEvent("an event's body isn't JSON") from None
+            value = decode_json(self.body)
             envelope = self.envelope
             if envelope is not None:
                 value = REGISTRY.upcast_value(envelope.type, envelope.version, value)

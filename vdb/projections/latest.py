@@ -10,17 +10,26 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import field, frozen
 
 from vdb.errors import ConfigError, InvalidEvent
+from vdb.events import REGISTRY
 from vdb.ports import Connection
-from vdb.projections.handler import Context, StoredEvent
+from vdb.projections.handler import Context, StoredEvent, decode_json
 from vdb.projections.paths import MISSING, Path, as_optional_path, as_path, as_paths
+from vdb.projections.shapes import Shape, make_shape, row_of
+from vdb.projections.source import OpenedRun
 from vdb.projections.tables import Column, ColumnType, Table
 from vdb.projections.values import SqlValue, to_sql
+from vdb.projections.writing import RowWriter
+from vdb.wire.envelope_view import type_and_body
+from vdb.wire.event import ENVELOPE_SCHEMA
+
+_SHAPES_MAX = 1_000
+_UNKNOWN: Any = object()
 
 Payload = Literal["event", "json"]
 """event: envelopes with a JSON body. json: opaque payloads that are JSON themselves, too."""
@@ -66,6 +75,7 @@ class LatestById:
     """By event type, of those that have constants."""
     _plan: _Plan = field(init=False, repr=False, eq=False)
     """Of all others."""
+    _shapes: dict[bytes, Shape | None] = field(init=False, repr=False, eq=False, factory=dict)
     _wanted: dict[str, None] = field(init=False, repr=False, eq=False)
     """Events of interest; empty: all."""
 
@@ -99,7 +109,7 @@ class LatestById:
     def _is_constant(self, name: str) -> bool:
         return name in self._constant_names()
 
-    def apply(self, db: Connection, event: StoredEvent, context: Context) -> None:
+    def apply(self, db: Connection | RowWriter, event: StoredEvent, context: Context) -> None:
         type_ = event.type if event.envelope is not None else event_type(event, context, self.payload, self.type_path)
         if type_ is None or (self._wanted and type_ not in self._wanted):
             return
@@ -125,6 +135,47 @@ class LatestById:
         if sql is None:
             sql = plan.statements[missing] = self._statement(plan, missing)
         db.execute(sql, (*row, *plan.constants))
+
+    def apply_all(self, writer: RowWriter, run: OpenedRun, payloads: Sequence[bytes], first: int) -> None:
+        """Apply the events of a run from its event `first` on. The same rows as by `apply`, for less."""
+        shapes: dict[bytes, Shape | None] = self._shapes
+        for index, payload in enumerate(payloads, first):
+            found = type_and_body(payload) if run.schema_id == ENVELOPE_SCHEMA else None
+            if found is not None:
+                raw_type, _, raw_body = found
+                shape = shapes.get(raw_type, _UNKNOWN)
+                if shape is None:
+                    continue
+                if shape is not _UNKNOWN:
+                    row = row_of(shape, decode_json(raw_body))
+                    if row is not None:
+                        writer.begin(shape.sql).append(row)
+                        continue
+            event = StoredEvent.of(payload, run.schema_id)
+            self.apply(writer, event, Context(run, index, event))
+            if found is not None:
+                self._learn(found[0], event)
+
+    def _learn(self, raw_type: bytes, event: StoredEvent) -> None:
+        """Take an event's shape for that of the next ones of its type; None: nobody wants them."""
+        if len(self._shapes) >= _SHAPES_MAX:
+            self._shapes.clear()
+        if self._wanted and event.type not in self._wanted:
+            self._shapes[raw_type] = None
+            return
+        self._shapes.pop(raw_type, None)
+        if event.type in self.deletes or REGISTRY.upcasts(event.type) or self.key_path.field == "":
+            return
+        plan, body = self._plans.get(event.type, self._plan), event.json()
+        there = [reader for reader in plan.readers if body.get(reader[0]) is not None]
+        absent = [reader for reader in plan.readers if body.get(reader[0]) is None]
+        fields = [(self.key_path.field, self.tables[0].columns[0]), *((name, column) for name, _, column, _ in there)]
+        names = (self.key, *(column.name for _, _, column, _ in there), *plan.constant_names)
+        sql = self.tables[0].upsert_sql(names)
+        without = [name for name, _, _, _ in absent]
+        shape = make_shape(fields, without, sql, plan.constants, null_is_absent=self.nulls == "keep")
+        if shape is not None:
+            self._shapes[raw_type] = shape
 
     def _statement(self, plan: _Plan, missing: int) -> str:
         names = (column.name for number, (_, _, column, _) in enumerate(plan.readers) if not missing >> number & 1)

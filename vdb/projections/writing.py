@@ -34,6 +34,13 @@ class RowWriter:
         for row in rows:
             self.execute(sql, row)
 
+    def begin(self, sql: str) -> list[tuple[SqlValue, ...]]:
+        """Where rows of a statement may be put, until the next call of this writer."""
+        if sql is not self._sql or len(self._rows) >= ROWS_MAX:
+            self.flush()
+            self._sql = sql
+        return self._rows
+
     def flush(self) -> None:
         """Write what is waiting."""
         if self._rows:

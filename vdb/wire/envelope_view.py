@@ -34,6 +34,12 @@ _OFFSET_BITS = 0xFFFFFFFC
 _NEGATIVE = 0x80000000
 _EVENT_ID, _TYPE, _ACTOR, _CORRELATION_ID, _CAUSATION_ID, _SUBJECT, _BODY = range(5, 12)
 """Where their pointers stand among the fields of `_FIXED`."""
+_TYPE_AT = _POINTERS_AT + 8 * (_TYPE - _EVENT_ID + 1)
+_BODY_AT = _POINTERS_AT + 8 * (_BODY - _EVENT_ID + 1)
+
+
+_FEW = struct.Struct("<QQI20xQ32xQ")
+"""The first word, the root pointer, the version, and the pointers to type and body."""
 
 
 class EnvelopeView:
@@ -91,6 +97,23 @@ def view_envelope(payload: bytes) -> Envelope:
     if type_ is None or body is None:
         return decode_envelope(payload)
     return EnvelopeView(payload, fields, _text(type_), body)
+
+
+def type_and_body(payload: bytes) -> tuple[bytes, int, bytes] | None:
+    """Type, as its bytes and a final 0, version and body; None when it takes `view_envelope` to read the envelope."""
+    size = len(payload)
+    if size < _FIXED.size:
+        return None
+    first, root, version, type_, body = _FEW.unpack_from(payload)
+    if first != (size - 8) >> 3 << 32 or root != _ROOT or (type_ | body) & _NEGATIVE:
+        return None
+    if type_ & _KIND_BITS != _BYTES or body & _KIND_BITS != _BYTES:
+        return None
+    type_at, body_at = _TYPE_AT + 2 * (type_ & _OFFSET_BITS), _BODY_AT + 2 * (body & _OFFSET_BITS)
+    type_end, body_end = type_at + (type_ >> 35), body_at + (body >> 35)
+    if type_end > size or body_end > size or size & 7:
+        return None
+    return payload[type_at:type_end], version, payload[body_at:body_end]
 
 
 def _cut(data: bytes, fields: tuple[int, ...], number: int) -> bytes | None:
