@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from vdb.cli.options import NODE, TENANT, NodeOptions, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, print_text
 from vdb.cli.projection_changes import diff, rebuild, switch
+from vdb.cli.projection_local import init, replay, run
 from vdb.cli.projection_parked import drop, parked, retry
 from vdb.cli.projection_status import print_projections, projection_as_json
 from vdb.client.client import Client
@@ -17,6 +18,9 @@ from vdb.errors import ConfigError, RemoteError
 from vdb.projections.rows import LIMIT_MAX
 
 app = App(name="projection", help="Projections: encrypted tables that the node builds from events.")
+app.command(init)
+app.command(run)
+app.command(replay)
 app.command(rebuild)
 app.command(switch)
 app.command(diff)

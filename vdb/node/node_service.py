@@ -24,6 +24,7 @@ from vdb.node.service import LINEARIZABLE, Service, answered
 from vdb.node.writes import Writes
 from vdb.ports import Clock
 from vdb.projections.parking import ParkedEvent
+from vdb.projections.replaying import Replayed
 from vdb.projections.rows import LIMIT_DEFAULT
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, Region, check_tenant_id
@@ -201,3 +202,10 @@ class NodeService(Service):
         """Try a parked event again, and those that wait behind it, or drop it; empty: all. How many it were."""
         where = Position.parse(position) if position else None
         return await self._projections.settle_parked(check_tenant_id(tenant), projection, where, drop=drop)
+
+    async def replay_projection(
+        self, tenant: int, projection: str, start: Sequence[Position], differences_max: int
+    ) -> Replayed:
+        """Apply the log from these positions (none: from the beginning) to rows that nobody is served."""
+        begins = {position.group: position.number for position in start}
+        return await self._projections.replay(check_tenant_id(tenant), projection, begins, differences_max)

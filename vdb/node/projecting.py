@@ -27,6 +27,7 @@ from vdb.projections.config import ProjectionConfig, for_tenant
 from vdb.projections.opening import Means
 from vdb.projections.parking import ParkedEvent
 from vdb.projections.projector import Projector
+from vdb.projections.replaying import Replayed
 from vdb.projections.serving import ProjectorStatus
 from vdb.projections.values import SqlValue
 from vdb.types import GLOBAL_GROUP, GroupId, Position, TenantId
@@ -135,6 +136,10 @@ class ProjectionManager:
             position_before=position_text(found.before),
             position_after=position_text(found.after),
         )
+
+    async def replay(self, tenant: TenantId, name: str, start: Mapping[GroupId, int], differences_max: int) -> Replayed:
+        """Apply the log from these positions to rows that nobody is served."""
+        return await (await self._opened(tenant, name)).replay(start, differences_max)
 
     async def parked(self, tenant: TenantId, name: str, maximum: int) -> list[ParkedEvent]:
         """Events that a projection passed over."""

@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -68,6 +69,27 @@ async def compare(before: Readable, after: Readable, differences_max: int) -> Co
             async for key, row in _rows(after, new):
                 comparison.add(Difference(table=new, key=key, before=None, after=row), differences_max)
     return comparison
+
+
+@frozen(kw_only=True)
+class TableDigest:
+    """What a table holds, in short: equal rows have equal digests."""
+
+    rows: int
+    digest: str
+    """SHA-256 over the rows in the order of their key, in hex."""
+
+
+async def digest_tables(database: Readable) -> dict[str, TableDigest]:
+    """Of all tables, by name."""
+    found: dict[str, TableDigest] = {}
+    for name, table in sorted((await _tables(database)).items()):
+        count, digest = 0, hashlib.sha256()
+        async for _key, row in _rows(database, table):
+            count += 1
+            digest.update(repr(row).encode() + b"\n")
+        found[name] = TableDigest(rows=count, digest=digest.hexdigest())
+    return found
 
 
 async def _compare_table(

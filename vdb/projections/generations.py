@@ -139,16 +139,12 @@ class GenerationFiles:
 
     async def remove(self, number: int) -> None:
         """Remove a generation's closed database, with what SQLite may have left beside it."""
-        path = self.path(number)
-        # The main file goes first: SQLite drops a write-ahead file that outlives it. One that died before it would
-        # leave it half written and looking whole.
-        for name in (path, f"{path}-wal", f"{path}-shm", f"{path}.damaged"):
-            if await self._disk.exists(name):
-                try:
-                    await self._disk.remove(name)
-                except FileMissing:
-                    continue
-                await self._disk.sync_directory(self._folder)
+        await remove_database(self._disk, self.path(number))
+
+    @property
+    def scratch(self) -> str:
+        """Where rows lie that nobody is served, while they are looked at."""
+        return f"{self._folder}/{self._name}.replay.db"
 
     async def _numbers(self) -> list[int]:
         """The generations of which there is a file."""
@@ -166,6 +162,19 @@ class GenerationFiles:
             return await file.read_at(0, await file.size())
         finally:
             await file.close()
+
+
+async def remove_database(disk: Disk, path: str) -> None:
+    """Remove a closed database, with what SQLite may have left beside it; nothing if there is none."""
+    # The main file goes first: SQLite drops a write-ahead file that outlives it. One that died before it would leave
+    # it half written and looking whole.
+    for name in (path, f"{path}-wal", f"{path}-shm", f"{path}.damaged"):
+        if await disk.exists(name):
+            try:
+                await disk.remove(name)
+            except FileMissing:
+                continue
+            await disk.sync_directory(path.rpartition("/")[0])
 
 
 def _encode(pointer: Pointer) -> bytes:

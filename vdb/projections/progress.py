@@ -90,6 +90,11 @@ class WatchedSource:
         self._bounds = None
         self._released.set()
 
+    @property
+    def events(self) -> int:
+        """Events that were handed out."""
+        return self._events
+
     # How far it is ---------------------------------------------------------------------------------------------
 
     def progress(self) -> Progress:

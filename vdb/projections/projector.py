@@ -38,6 +38,7 @@ from vdb.projections.generations import Generation, GenerationFiles, Pointer
 from vdb.projections.opening import Means, Opener
 from vdb.projections.parking import ParkedEvent, list_parked
 from vdb.projections.progress import Progress
+from vdb.projections.replaying import Replayed, replay
 from vdb.projections.rows import LIMIT_DEFAULT, Rows
 from vdb.projections.runner import ProjectionRunner, ProjectionStatus
 from vdb.projections.serving import ProjectorStatus, Serving, building_status
@@ -157,7 +158,7 @@ class Projector:
             condition="opening" if current is None else current.rows.condition,
             still_seconds=0.0 if current is None else trio.current_time() - current.source.moved_at,
             previous=0 if self._pointer.previous is None else self._pointer.previous.number,
-            building=None if building is None else building_status(building),
+            building=None if building is None else building_status(building, hold=self._pointer.hold),
         )
 
     @property
@@ -233,6 +234,26 @@ class Projector:
             finally:
                 current.source.release()
                 building.source.release()
+
+    async def replay(self, start: Mapping[GroupId, int], differences_max: int) -> Replayed:
+        """Apply the log to rows that nobody is served; from the beginning, they are compared with those in use."""
+        async with self._changing:
+            current = self._current
+            comparable = current is not None and current.config is self._newest and not any(start.values())
+            if current is not None and comparable:
+                try:
+                    await current.rows.wait_for(current.source.heads())
+                except ProjectionFailed:
+                    comparable = False
+            return await replay(
+                self._means,
+                self.tenant,
+                self._newest,
+                self._files.scratch,
+                start,
+                current.rows if current is not None and comparable else None,
+                differences_max,
+            )
 
     async def _change(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` in a task of the projection's own: whoever asked may go, what it began is finished."""
@@ -368,8 +389,8 @@ class Projector:
             raise
         mark("projector.switched")
         seen = {} if current is None else current.rows.status().positions
-        self._building = None
         await building.stop()
+        self._building = None
         await self._replace(pointer, seen)
         self._tell("projection.switched")
 

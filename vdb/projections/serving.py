@@ -158,12 +158,12 @@ class ProjectorStatus:
     building: BuildingStatus | None
 
 
-def building_status(building: Serving) -> BuildingStatus:
-    """How far it is."""
+def building_status(building: Serving, *, hold: bool) -> BuildingStatus:
+    """How far it is. `hold`: once it is whole it waits for a command."""
     return BuildingStatus(
         generation=building.generation.number,
         version=building.generation.version,
         progress=building.source.progress(),
-        state="failed" if building.error else "ready" if building.whole else "building",
+        state="failed" if building.error else "ready" if building.whole and hold else "building",
         error=building.error,
     )
