@@ -93,10 +93,16 @@ class Acks:
         self._kept.pop(replica, None)
 
     def check_kept(self, replica: int, promises: Promises) -> None:
-        """I6: what the replica acked is on its platter, now that an incarnation has ended."""
+        """I6: what the replica acked is on its platter, now that an incarnation has ended.
+
+        What couldn't be read is written once more at its place: a power cut may tear it there, and recovery then says
+        that it is faulty.
+        """
         for op, (checksum, _) in self._kept.get(replica, {}).items():
             header = promises.written.get(op)
             if header is None or header.checksum != checksum or op <= promises.checkpoint_op:
+                continue
+            if op in promises.rewriting:
                 continue
             missing = promises.keeps(header)
             self.verdict.check(

@@ -242,12 +242,15 @@ class ConsumerJudge:
             if one.act in (Act.ACK, Act.TERM) and one.fate is not Fate.REFUSED and not one.late
         }  # fmt: skip
         dead = {letter.position for letter in self.deeds.last}
+        dropped = {
+            at for one in self.deeds.letters if one.drop and one.fate is not Fate.REFUSED for at in one.positions
+        }
         for due in self.log:
             if not self.deeds.start_most <= due.position < self.deeds.drained_to:
                 continue
             self._check(
                 "C7",
-                due.position in over or due.position in dead or due.position in self.deeds.listed,
+                due.position in over or due.position in dead or due.position in dropped,
                 f"event {due.number}, {due.stream} at {due.offset}, position {due.position}, was never settled, and "
                 f"is no dead letter; it was delivered {len(self._by_position.get(due.position, ()))} times, as far as "
                 f"members know",

@@ -38,6 +38,8 @@ class Promises:
     """What a disk had that was lost, while the group still counts on it: nobody can know before the node has left."""
     written: dict[int, PrepareHeader] = field(factory=dict)
     """What its journal was told to keep, by op, of the ops that aren't overwritten yet."""
+    rewriting: dict[int, None] = field(factory=dict)
+    """Ops that it was told to write once more, at the same place, since they couldn't be read; not reported durable."""
 
     @property
     def _who(self) -> str:
@@ -48,6 +50,7 @@ class Promises:
         self.lost_checkpoint_op = max(self.lost_checkpoint_op, self.checkpoint_op)
         self.view = self.log_view = self.commit = self.checkpoint_op = 0
         self.written.clear()
+        self.rewriting.clear()
 
     def on_prepare(self, prepare: Prepare, *, in_flight: int) -> None:
         """The journal was told to keep this. `in_flight`: ops that the replica, as primary, proposed and hasn't
@@ -60,18 +63,29 @@ class Promises:
             f"{self._who}: op {header.op} takes the slot of op {overwritten}, and the durable checkpoint is at op "
             f"{self.checkpoint_op}",
         )
+        before = self.written.get(header.op)
+        if before is not None and before.checksum == header.checksum:
+            self.rewriting[header.op] = None
+        else:
+            self.rewriting.pop(header.op, None)
         self.written[header.op] = header
         self.written.pop(overwritten, None)
+        self.rewriting.pop(overwritten, None)
         self.verdict.check(
             "I32",
             in_flight <= self.limits.pipeline_max,
             f"{self._who}: {in_flight} prepares in flight, at most {self.limits.pipeline_max} may be",
         )
 
+    def on_durable(self, header: PrepareHeader) -> None:
+        """The journal reports that this is on the disk."""
+        self.rewriting.pop(header.op, None)
+
     def on_cut(self, head: int) -> None:
         """The journal forgets every op above this one."""
         for op in [op for op in self.written if op > head]:
             del self.written[op]
+            self.rewriting.pop(op, None)
 
     def on_send(self, message: Message) -> None:
         if isinstance(message, OF_LOG_VIEW):

@@ -167,10 +167,11 @@ class ConsumerLoad:
     async def _settle_letters(self, client: Client) -> None:
         load, random = self.load, self.random
         known = sorted(self.deeds.listed)
-        positions = tuple(random.sample(known, min(len(known), 3))) if known and random.random() < 0.7 else ()
+        some = random.sample(known, min(len(known), 3))
+        drop = bool(some) and random.random() < 0.3
+        positions = tuple(some) if drop or random.random() < 0.7 else ()
         deed = Letters(
-            who=self.who, asked=load.deeds.tick(), consumer=self.spec.name, positions=positions,
-            drop=random.random() < 0.3,
+            who=self.who, asked=load.deeds.tick(), consumer=self.spec.name, positions=positions, drop=drop,
         )  # fmt: skip
         self.deeds.letters.append(deed)
 
