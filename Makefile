@@ -35,7 +35,7 @@ cluster: setup
 	@$(BIN)/vdb demo --cluster
 
 test: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 sim: setup
 	@$(BIN)/python -m sim $(if $(SEED),replay $(SEED),sweep)
