@@ -145,7 +145,7 @@ class Projector:
             rows = ProjectionStatus(
                 tenant=self.tenant,
                 name=self.name,
-                version=self._newest.version,
+                version=0 if self._pointer.current is None else self._pointer.current.version,
                 positions={},
                 lag=sum(self._means.source_for(self._newest).head(self.tenant, group) for group in self._groups()),
                 error=self._held_up,
