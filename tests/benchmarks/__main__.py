@@ -18,6 +18,7 @@ NAMES = {
     "cluster": "cluster.comparison",
     "sql": "sql.comparison",
     "as-of": "as_of_cost",
+    "consumers": "consumers.comparison",
     "projections": "projections",
 }
 """Name on the command line: module in this package with `run(report, scale)`."""
