@@ -29,7 +29,6 @@ from vdb.node.consumer_window import LogWindow
 from vdb.node.cutting import REQUEST_OVERHEAD
 from vdb.node.group import Group
 from vdb.node.service import WAIT_US_MAX, Service
-from vdb.ports import Clock
 from vdb.selection import EventRecord
 from vdb.types import GroupId, TenantId
 
@@ -45,8 +44,8 @@ _OVERHEAD = 2 * REQUEST_OVERHEAD
 class ConsumerFetching(ConsumerGate):
     """See the module's docstring."""
 
-    def __init__(self, service: Service, clock: Clock) -> None:
-        super().__init__(service, clock)
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
         self._windows: dict[tuple[GroupId, TenantId, bytes], LogWindow] = {}
 
     async def fetch(
@@ -87,7 +86,7 @@ class ConsumerFetching(ConsumerGate):
         row = found.row
         if row is None:
             return []
-        window, now = self._window(found, row), self.clock.wall_us()
+        window, now = self._window(found, row), found.group.time_us
         known = dict.fromkeys(held)
         entries = found.group.state.work(found.tenant, found.lookup).entries
         out = [entry for entry in entries if entry[3] == member and entry[1] > now and entry[0] not in known]
@@ -112,7 +111,8 @@ class ConsumerFetching(ConsumerGate):
         row = found.row
         if row is None or row.created_at != window.created_at:
             return [], True, 0.0
-        work, now = group.state.work(found.tenant, found.lookup), self.clock.wall_us()
+        work = group.state.work(found.tenant, found.lookup)
+        now = group.time_us
         candidates_max = _candidates_max(group, count_max + HELD_MAX if row.terms.ordered_by else count_max)
         seen = window.look(work.cursor, candidates_max)
         if seen is None:

@@ -21,7 +21,6 @@ from vdb.node.group import Group
 from vdb.node.reader import GroupReader
 from vdb.node.service import LINEARIZABLE, Service
 from vdb.node.writes import Failure
-from vdb.ports import Clock
 from vdb.types import GroupId, TenantId, check_tenant_id
 
 T = TypeVar("T")
@@ -50,11 +49,10 @@ class Place(NamedTuple):
 class ConsumerGate:
     """See the module's docstring."""
 
-    def __init__(self, service: Service, clock: Clock) -> None:
+    def __init__(self, service: Service) -> None:
         self.service = service
         self.readers: Mapping[GroupId, GroupReader] = service.readers
         self.writes = service.writes
-        self.clock = clock
 
     def find(self, tenant: int, group: str, name: str) -> Place:
         """Where a consumer of this name would be. InvalidArgument."""

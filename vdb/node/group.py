@@ -126,6 +126,11 @@ class Group:
         return self._member.proposer.prepared
 
     @property
+    def time_us(self) -> int:
+        """Microseconds UTC that a prepare would have now, at the primary: the time by which things fall due."""
+        return self._member.proposer.time_us()
+
+    @property
     def replica(self) -> Replica:
         return self._member.replica
 

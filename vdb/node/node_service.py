@@ -53,7 +53,7 @@ class NodeService(Service):
         self.sql = NodeSessions(self, databases)
         """Sessions on them, for callers that aren't in this process' own threads."""
         self.proofs = proofs
-        self.consumers = Consumers(self, clock)
+        self.consumers = Consumers(self)
         """Consumer groups."""
         self._projections = projections
         self._membership = membership

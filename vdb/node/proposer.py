@@ -96,12 +96,25 @@ class Proposer:
         """Set while this node is primary and has all in hand that the pipeline holds. One that is replaced is set, too:
         who waits looks again."""
 
+        self._stamped = 0, clock.monotonic_ns()
+        """The time of the last prepare that was begun here, and when that was."""
+
     # What the group calls --------------------------------------------------------------------------------------
 
     @property
     def prepared(self) -> State:
         """The state with the pipeline applied, as far as this node makes it; else the committed one."""
         return self._executor.state if self._prepared is None else self._prepared
+
+    def time_us(self) -> int:
+        """The time that a prepare would have now: this clock's, above all that the log has.
+
+        A clock that was set back is behind the log's time, perhaps for days. What is to happen by the log's time must
+        happen all the same, so meanwhile that goes on half as fast as time does.
+        """
+        stamped, at = self._stamped
+        crept = stamped + (self._clock.monotonic_ns() - at) // 2000
+        return self._replica.next_timestamp(max(self._clock.wall_us(), crept))
 
     def submit(self, pending: Pending) -> None:
         """Queue a request: it is proposed soon, or answered with why not."""
@@ -189,6 +202,7 @@ class Proposer:
             self._pipeline.inherit(header.op, batch)
             state = batch.state
         self._prepared = state
+        self._stamped = state.last_timestamp, self._clock.monotonic_ns()
         self.leads_from = state.next_position
         self._void_what_is_open(state)
         self.ready.set()
@@ -245,7 +259,8 @@ class Proposer:
         return self._replica.can_propose() and not (at_checkpoint and self._executor.checkpoint_busy)
 
     def _new_batch(self) -> Batch:
-        timestamp = self._replica.next_timestamp(self._clock.wall_us())
+        timestamp = self.time_us()
+        self._stamped = timestamp, self._clock.monotonic_ns()
         return Batch(timestamp=timestamp, base=self.prepared)
 
     def _make_batch(self) -> Batch:
