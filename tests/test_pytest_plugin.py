@@ -33,3 +33,9 @@ def test_a_mark_says_what_it_is_opened_with(verity_db: Any) -> None:
     published = verity_db.append("diary", [Happened(what="rain"), Happened(what="rain")])
     verity_db.wait_for("happenings", published.position)
     assert verity_db.rows("happenings", "happenings").rows == (("rain", 2),)
+
+
+def test_our_own_asserts_are_not_rewritten() -> None:
+    import vdb.limits
+
+    assert "assertion" not in type(vdb.limits.__loader__).__module__

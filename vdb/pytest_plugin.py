@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from vdb.embedded.database import EmbeddedDatabase
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Leave our own modules as they are.
+
+    pytest rewrites the asserts of every package that brings a plugin, so that their failures explain themselves. Ours
+    are invariants of a database, many of them in its innermost loops: rewritten, all tests of a program would run on a
+    slower one that tells values in its errors. pytest has no public way to say so.
+    """
+    marked = getattr(early_config.pluginmanager.rewrite_hook, "_must_rewrite", None)
+    if marked is not None:
+        marked.discard("vdb")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "verity(projections=..., ...): what `vdb.open` is given for the fixture `verity_db`"
