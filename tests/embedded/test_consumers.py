@@ -13,7 +13,15 @@ import trio
 from attrs import frozen
 
 import vdb
-from vdb.errors import ConsumerExists, DeliveryLate, NodeStopped, UnknownConsumer, UnknownEventType
+from vdb.errors import (
+    ConsumerExists,
+    DeliveryLate,
+    InvalidArgument,
+    NodeStopped,
+    Timeout,
+    UnknownConsumer,
+    UnknownEventType,
+)
 from vdb.events import EventRegistry
 from vdb.selection import EventFilter
 from vdb.types import Position
@@ -261,6 +269,14 @@ def test_closing_ends_members(tmp_path: Path) -> None:
         zero.ack()
     with pytest.raises(NodeStopped, match="the database was closed"):
         member.fetch()
+
+
+def test_a_call_that_takes_too_long_says_so(database: vdb.EmbeddedDatabase) -> None:
+    with pytest.raises(Timeout, match="no answer to create_consumer within 0 s; it may have happened"):
+        database.create_consumer("reminders", timeout=0)
+    consumer = database.create_consumer("reminders")
+    with pytest.raises(InvalidArgument, match="a timeout is 0 seconds or more; found -1"):
+        consumer.info(timeout=-1)
 
 
 def test_from_trio(database: vdb.EmbeddedDatabase) -> None:
