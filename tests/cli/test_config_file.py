@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,27 @@ def test_everything(tmp_path: Path) -> None:
     assert config.limits_value().message_size_max == 65536
     assert [projection.name for projection in config.projections()] == ["beds"]
     assert config.tls is not None
+
+
+def test_projections_of_modules_beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "read_models_of_a_test.py").write_text(
+        """
+import vdb
+
+TABLE = vdb.Table("seen", columns={"id": "text"}, key="id")
+seen = vdb.TableProjection("seen", TABLE, streams=("a",)).map("thing-seen")
+both = [seen, vdb.TableProjection("more", TABLE, streams=("b",)).map("thing-seen")]
+nothing = 7
+"""
+    )
+    text = 'builtin-projections = []\nprojections = ["read_models_of_a_test:{}"]'
+    found = read_config_file(write(tmp_path, text.format("both"))).projections()
+    assert [projection.name for projection in found] == ["seen", "more"]
+    with pytest.raises(ConfigError, match=r"node.toml: expected projections .* found int"):
+        read_config_file(write(tmp_path, text.format("nothing")))
+    with pytest.raises(ConfigError, match="read_models_of_a_test has no attribute 'gone'"):
+        read_config_file(write(tmp_path, text.format("gone")))
 
 
 @pytest.mark.parametrize(

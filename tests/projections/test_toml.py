@@ -19,6 +19,10 @@ name = "notes_current"
 version = 2
 tenant = 7
 streams = ["notes", "fhir.*"]
+on-error = "park"
+batch-events = 100
+batch-seconds = 0.5
+check = "SELECT 1 FROM notes WHERE note_id IS NULL"
 [projection.latest-by-id]
 table = "notes"
 key = "note_id"
@@ -55,6 +59,8 @@ def test_the_example() -> None:
     notes, timeline = parse(EXAMPLE)
     assert (notes.name, notes.version, notes.tenant) == ("notes_current", 2, 7)
     assert (notes.inline, timeline.inline) == (False, True)
+    assert (notes.on_error.value, notes.batch_events, notes.batch_seconds) == ("park", 100, 0.5)
+    assert notes.check.startswith("SELECT 1")
     assert notes.streams.wants("notes")
     assert notes.streams.wants("fhir.Patient")
     assert not notes.streams.wants("notes2")

@@ -6,6 +6,10 @@ version = 1
 tenant = "*"                        # or a tenant's number
 streams = ["notes", "fhir.*"]       # exact names, or PREFIX*
 inline = false                      # true: an append is answered once its events are in the rows
+on-error = "stop"                   # or "park", or "skip"
+batch-events = 500                  # applied in one transaction, at most
+batch-seconds = 0.0                 # how long a transaction waits for that many
+check = ""                          # a query that gives no row while the rows are right
 
 [projection.latest-by-id]
 table = "notes"
@@ -41,7 +45,7 @@ from typing import Any, Literal
 import msgspec
 
 from vdb.errors import ConfigError, InvalidArgument
-from vdb.projections.config import ProjectionConfig, joined
+from vdb.projections.config import BATCH_EVENTS, ProjectionConfig, joined
 from vdb.projections.handler import Template
 from vdb.projections.latest import LatestById
 from vdb.projections.tables import ColumnType
@@ -101,6 +105,10 @@ class _Projection(_Strict, kw_only=True, frozen=True):
     tenant: int | Literal["*"] = "*"
     streams: list[str]
     inline: bool = False
+    on_error: Literal["stop", "park", "skip"] = "stop"
+    batch_events: int = BATCH_EVENTS
+    batch_seconds: float = 0.0
+    check: str = ""
     latest_by_id: _Latest | None = None
     timeline: _Timeline | None = None
 
@@ -124,6 +132,10 @@ def _parse(table: Any, number: int) -> ProjectionConfig:
             streams=found.streams,
             template=_template(found),
             inline=found.inline,
+            on_error=found.on_error,
+            batch_events=found.batch_events,
+            batch_seconds=found.batch_seconds,
+            check=found.check,
         )
     except InvalidArgument as error:
         raise ConfigError(f"projection {found.name}: {error}") from None
