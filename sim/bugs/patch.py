@@ -25,7 +25,8 @@ class Replacement:
 @frozen(kw_only=True)
 class Bug:
     """`id`: a number for bugs of the protocol, 's1'... for storage, 'p1'... for projections, 't1'... for
-    transactions, 'q1'... for SQL, 'd1'... for what appends are answered."""
+    transactions, 'q1'... for SQL, 'd1'... for what appends are answered, 'c1'... for
+    consumers, 'h1'... for evidence."""
 
     id: str
     what: str
