@@ -38,6 +38,8 @@ def greetings(seen: list[list[str]]) -> vdb.Projection:
     def greeted(event: Greeted, context: vdb.Context) -> None:
         if event.name == "Bob":
             raise ValueError(event.name)
+        if event.name == "Zoe":
+            raise SystemExit(3)
         context.db.execute("INSERT INTO greeted VALUES (?)", (event.name,))
 
     @greetings.after_commit
@@ -135,3 +137,13 @@ def test_an_effect_that_fails_does_not_touch_the_rows(
     assert seen == [["Eve"], ["Sam"], ["Ann"]]
     where = "projection 'greetings' of tenant 1: an effect of the batch that begins at eu-west-1"
     assert failures == [f"{where}:0 failed: ValueError", f"{where}:1 failed: TooSlowError"]
+
+
+async def test_a_handler_that_exits_fails_as_any_other(log: Any, disk: Any, typed: Any, greetings: Any) -> None:
+    end = publish(log, typed, "Ann", "Zoe", "Ben")
+    runner = run(log, disk, greetings, lambda group: None)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(runner.run)
+        await runner.wait_for({LOCAL: end})
+        assert (runner.status().skipped, len((await runner.rows("greeted")).rows)) == (1, 2)
+        nursery.cancel_scope.cancel()

@@ -52,6 +52,7 @@ def test_rows_are_written_and_read(handle: ProjectionDb) -> None:
         ("INSERT INTO t VALUES (CURRENT_DATE, 1)", "reads the clock"),
         ("SELECT datetime('now')", "a date function reads the clock"),
         ("SELECT datetime(' NOW ')", "a date function reads the clock"),
+        ("SELECT datetime(x'6e6f77')", "a date function reads the clock"),
         ("SELECT date()", "a date function reads the clock"),
         ("SELECT strftime('%s')", "a date function reads the clock"),
         ("SELECT strftime('%s', 'now')", "a date function reads the clock"),

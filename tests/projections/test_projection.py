@@ -164,6 +164,7 @@ def test_a_strict_projection_forgets_no_type() -> None:
         (lambda: make_beds(batch_events=0), "a batch has at least one event"),
         (lambda: make_beds(template=vdb.LatestById(table="t", key_path="id", columns={})), "found both"),
         (lambda: vdb.Projection("beds", streams=()), "reads no stream"),
+        (lambda: vdb.Projection("beds", streams="bed-*"), r"expected several, such as \('bed-\*',\); found one alone"),
         (lambda: vdb.Projection("Beds!", streams=("a",)), "a projection: expected at most 63 of the characters"),
         (lambda: as_configs([7]), "expected projections .* found int"),
         (lambda: as_configs([vdb.Table]), "expected projections .* found Table"),
@@ -209,3 +210,14 @@ def test_the_fingerprint_follows_what_is_known() -> None:
 def test_tables_are_told_in_short() -> None:
     assert vdb.Table("beds", columns=("bed", vdb.Column("patient")), key=("bed",)) == BEDS
     assert vdb.Table("t", columns={"a": vdb.ColumnType.TIME}, key="a", indexes=["a"]).indexes == (("a",),)
+
+
+def test_streams_of_the_system_have_to_be_meant() -> None:
+    def read(*streams: str) -> list[str]:
+        wants = vdb.Projection("beds", streams=streams).config().streams.wants
+        return [stream for stream in ("bed-1", "$consumers", "$sql/beds") if wants(stream)]
+
+    assert read("*") == ["bed-1"]
+    assert read("*", "$consumers") == ["bed-1", "$consumers"]
+    assert read("$*") == ["$consumers", "$sql/beds"]
+    assert read("*", "$sql/*") == ["bed-1", "$sql/beds"]

@@ -109,7 +109,9 @@ def commit_span(db: Connection, config: ProjectionConfig, span: Span, culprit: C
         advance(db, config, span.group, span.start, span.end)
 
 
-def commit_failure(db: Connection, config: ProjectionConfig, span: Span, culprit: Culprit, error: Exception) -> None:
+def commit_failure(
+    db: Connection, config: ProjectionConfig, span: Span, culprit: Culprit, error: Exception | SystemExit
+) -> None:
     """Park or skip the one event of a span, as the projection's policy says, and move past it."""
     event = ParkedEvent(
         position=Position(span.group, culprit.number),
@@ -154,7 +156,7 @@ def fold(runs: Iterable[OpenedRun], config: ProjectionConfig, db: Connection) ->
                     _apply_run(target, config, run, span, Culprit())
 
 
-def cause_of(error: Exception) -> str:
+def cause_of(error: Exception | SystemExit) -> str:
     """What may be told of a failure: our own errors keep to the rule about messages, others may quote the event."""
     return f"{type(error).__name__}: {error}" if isinstance(error, VerityError) else type(error).__name__
 

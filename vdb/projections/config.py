@@ -13,6 +13,7 @@ from vdb.errors import ConfigError
 from vdb.projections.handler import Template
 from vdb.projections.tables import Table, check_name
 from vdb.projections.timeline import Timeline
+from vdb.selection import SYSTEM_STREAMS
 from vdb.types import TenantId
 
 
@@ -26,6 +27,8 @@ class StreamSelection:
     @classmethod
     def parse(cls, patterns: Iterable[str]) -> StreamSelection:
         """From words such as `notes` and `fhir.*`; ConfigError for a '*' elsewhere."""
+        if isinstance(patterns, str):
+            raise ConfigError(f"streams: expected several, such as ({patterns!r},); found one alone")
         names: list[str] = []
         prefixes: list[str] = []
         for pattern in patterns:
@@ -36,7 +39,12 @@ class StreamSelection:
         return cls(names=tuple(names), prefixes=tuple(prefixes))
 
     def wants(self, stream: str) -> bool:
-        return stream in self.names or stream.startswith(self.prefixes)
+        """Whether a projection reads a stream. The system's own, which begin with '$', aren't meant by '*' alone."""
+        if not stream.startswith(self.prefixes):
+            return stream in self.names
+        if not stream.startswith(SYSTEM_STREAMS) or stream in self.names:
+            return True
+        return any(prefix.startswith(SYSTEM_STREAMS) and stream.startswith(prefix) for prefix in self.prefixes)
 
 
 def _policy(value: ErrorPolicy | str) -> ErrorPolicy:

@@ -74,11 +74,11 @@ class Effects:
                 try:
                     with trio.fail_after(SECONDS_MAX):
                         await effect(batch)
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     mark("projection.effect_failed")
                     self._report(batch, error)
 
-    def _report(self, batch: Batch, error: Exception) -> None:
+    def _report(self, batch: Batch, error: Exception | SystemExit) -> None:
         if self._on_failed is not None:
             position = batch.events[0].position
             self._on_failed(

@@ -140,7 +140,7 @@ def _date_function(name: str, first: int) -> Any:
 
     def call(*values: Any) -> Any:
         times = values[first : first + 2] if name == "timediff" else values[first : first + 1]
-        words = [value.strip().lower() if isinstance(value, str) else value for value in values[first:]]
+        words = [_word(value) for value in values[first:]]
         if not times or any(word in _NOW for word in words[: len(times)]):
             raise HandlerRefused(_CLOCK)
         if any(word in ("now", "localtime", "utc") for word in words):
@@ -150,3 +150,9 @@ def _date_function(name: str, first: int) -> Any:
         return plain[0].execute(f"SELECT {name}({', '.join('?' * len(values))})", values).fetchone()[0]
 
     return call
+
+
+def _word(value: Any) -> Any:
+    # SQLite reads bytes as the text that they spell.
+    text = bytes(value).decode(errors="replace") if isinstance(value, bytes | bytearray | memoryview) else value
+    return text.partition("\0")[0].strip().lower() if isinstance(text, str) else text

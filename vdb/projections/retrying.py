@@ -89,7 +89,7 @@ class Shelf:
             await self._run(lambda db: commit_parked(db, self._config, run, event))
         except StorageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             mark("projection.parked_failed_again")
             cause = cause_of(error)
             await self._run(_transacted(lambda db: parking.failed_again(db, event.position, cause)))

@@ -103,7 +103,7 @@ class _Failure:
     """What a handler raised, and at which event."""
 
     culprit: Culprit
-    error: Exception
+    error: Exception | SystemExit
 
 
 class ProjectionRunner:
@@ -396,7 +396,7 @@ class ProjectionRunner:
             await self._run(work)
         except StorageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a handler that calls sys.exit() ends its projection, not the node
             if culprit.number < 0:
                 raise
             return _Failure(culprit, error)
@@ -459,7 +459,7 @@ class ProjectionRunner:
         self._held_up = f"projection {self.config.name!r} of tenant {self.tenant} waits: {why}"
         await trio.sleep(self._pause)
 
-    def _failure(self, position: Position, event_type: str, error: Exception) -> ProjectionFailed:
+    def _failure(self, position: Position, event_type: str, error: Exception | SystemExit) -> ProjectionFailed:
         kind = f"event {event_type!r}" if event_type else "an event without a type"
         return ProjectionFailed(
             f"projection {self.config.name!r} of tenant {self.tenant} stopped at position {position} ({kind}): "
