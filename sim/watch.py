@@ -193,6 +193,10 @@ class Ears(Observer):
             holds = watch.configuration_before(header.op) if header.is_reconfiguration else header.configuration
             watch.commits.on_propose(header, holds)
 
+    def on_durable(self, group: GroupId, header: PrepareHeader) -> None:
+        if self._hears():
+            self._watch.watches[group].replicas[self._number].on_durable(header)
+
     def on_send(self, group: GroupId, to: int, message: Message) -> None:
         if not self._hears():
             return

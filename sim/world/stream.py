@@ -159,7 +159,8 @@ class SimStream(trio.abc.HalfCloseableStream):
         self._receiving = True
         try:
             await self._fence.enter("net.receive")
-            await trio.lowlevel.checkpoint()
+            if self._arrived or self._eof_arrived or self._broken or self._closed:
+                await trio.lowlevel.checkpoint()
             while True:
                 if self._closed:
                     raise trio.ClosedResourceError("this end is closed")

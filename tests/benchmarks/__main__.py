@@ -20,6 +20,7 @@ NAMES = {
     "as-of": "as_of_cost",
     "consumers": "consumers.comparison",
     "projections": "projections",
+    "sim": "simulator_rate",
 }
 """Name on the command line: module in this package with `run(report, scale)`."""
 

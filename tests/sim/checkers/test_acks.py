@@ -5,8 +5,10 @@ from __future__ import annotations
 from attrs import evolve
 
 from sim.checkers.acks import Acks
+from sim.checkers.promises import Promises
 from sim.verdict import Verdict
-from vdb.vsr.header import ZERO_CHECKSUM, PrepareHeader
+from vdb.limits import Limits
+from vdb.vsr.header import ZERO_CHECKSUM, Prepare, PrepareHeader
 from vdb.vsr.message import DoViewChange, PrepareOk, TailEntry
 from vdb.vsr.tail import encode_log, encode_vote
 
@@ -117,3 +119,30 @@ def test_an_ack_for_a_view_that_was_left() -> None:
     assert verdict.ok
     acks.on_ack(0, ack(1, view=1))
     assert fired(verdict) == "I9"
+
+
+class EmptyPlatter:
+    """A disk on which nothing is left."""
+
+    def durable(self, path: str) -> bytes | None:
+        return None
+
+    def durable_part(self, path: str, offset: int, size: int) -> bytes:
+        return b""
+
+    def is_tampered(self, path: str, offset: int, size: int) -> bool:
+        return False
+
+
+def test_an_acked_op_may_be_torn_only_while_it_is_written_again() -> None:
+    prepare = Prepare(header(1), b"")
+    for lives, lost in ((1, "I6"), (2, "")):
+        acks, verdict = acked(1)
+        promises = Promises("global", Limits(), verdict, EmptyPlatter())
+        for _ in range(lives):
+            promises.on_prepare(prepare, in_flight=0)
+        acks.check_kept(0, promises)
+        assert fired(verdict) == lost
+    promises.on_durable(header(1))
+    acks.check_kept(0, promises)
+    assert fired(verdict) == "I6"
