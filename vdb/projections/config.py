@@ -70,7 +70,7 @@ class ErrorPolicy(Enum):
     """The event is passed over for good, and recorded."""
 
 
-BATCH_EVENTS = 500
+BATCH_EVENTS = 2_000
 """Events that are read, and committed, at once."""
 
 Effect = Callable[[Any], Awaitable[None]]

@@ -7,7 +7,7 @@ tenant = "*"                        # or a tenant's number
 streams = ["notes", "fhir.*"]       # exact names, or PREFIX*
 inline = false                      # true: an append is answered once its events are in the rows
 on-error = "stop"                   # or "park", or "skip"
-batch-events = 500                  # applied in one transaction, at most
+batch-events = 2000                 # applied in one transaction, at most
 batch-seconds = 0.0                 # how long a transaction waits for that many
 check = ""                          # a query that gives no row while the rows are right
 
