@@ -51,6 +51,8 @@ class Auditor:
             deed.size, deed.root = found.size, found.root
 
         await load.recorded(deed, act)
+        if deed.refusal.startswith("InvalidArgument"):
+            load.verdict.check("E7", False, f"{self.who}: a tree that was told of isn't there any more: {deed.refusal}")
 
     async def _prove(self, client: Client, stream: str) -> None:
         load = self.load
