@@ -1,6 +1,7 @@
 """pycapnp's own asyncio client, in a process of its own, and pycapnp's own server with empty method bodies.
 
     python -m tests.benchmarks.capnp_client publish PORT DEPTH EVENTS SECONDS     prints events per second
+    python -m tests.benchmarks.capnp_client publish-ids PORT DEPTH EVENTS SECONDS the same, each event with a new id
     python -m tests.benchmarks.capnp_client fill PORT CALLS EVENTS                publishes so many calls
     python -m tests.benchmarks.capnp_client read PORT MAX_EVENTS SECONDS          prints events per second
     python -m tests.benchmarks.capnp_client serve                                 prints its port
@@ -11,6 +12,7 @@ All calls of a run are on one connection, `DEPTH` of them in flight, each of `EV
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -44,13 +46,16 @@ async def ensure_stream(database: Any) -> None:
     await request.send()
 
 
-def publish(port: int, depth: int, events: int, seconds: float) -> None:
+def publish(port: int, depth: int, events: int, seconds: float, *, with_ids: bool = False) -> None:
     payloads = [PAYLOAD] * events
+
+    def ids() -> dict[str, Any]:
+        return {"eventIds": [os.urandom(16) for _ in payloads]} if with_ids else {}
 
     async def caller(database: Any, until: float) -> int:
         count = 0
         while time.perf_counter() < until:
-            await database.publish(tenant=TENANT, stream=STREAM, payloads=payloads)
+            await database.publish(tenant=TENANT, stream=STREAM, payloads=payloads, **ids())
             count += events
         return count
 
@@ -124,6 +129,8 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["publish", port, depth, events, seconds]:
             publish(int(port), int(depth), int(events), float(seconds))
+        case ["publish-ids", port, depth, events, seconds]:
+            publish(int(port), int(depth), int(events), float(seconds), with_ids=True)
         case ["fill", port, calls, events]:
             fill(int(port), int(calls), int(events))
         case ["read", port, max_events, seconds]:
