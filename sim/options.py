@@ -180,13 +180,14 @@ class Options:
         drawn = cls._draw(seed)
         sql = draws(seed, "sql").random() < SQL_SHARE
         events = not sql and draws(seed, "events").random() < EVENTS_SHARE
-        return attrs.evolve(
+        options = attrs.evolve(
             drawn,
             sql=sql,
             events=events,
             **draw_sql(draws(seed, "sql options")),
             **draw_events(draws(seed, "events options")),
         )
+        return options if not events else options.with_sessions_for_events()
 
     @classmethod
     def _draw(cls, seed: int) -> Options:
@@ -217,6 +218,13 @@ class Options:
         nodes = draws(seed, "nodes").choice(NODES)
         return drawn if nodes == 1 else attrs.evolve(drawn, **draw_peers(draws(seed, "peers"), drawn, nodes))
 
+    def with_sessions_for_events(self) -> Options:
+        """Room for the sessions of members and operators, each of which has one: with less they evict each other."""
+        needed = 2 * (self.clients + self.events_clients + self.consumers * (self.consumer_members + 2))
+        return attrs.evolve(
+            self, limits=_changed_limits(self.limits, {"sessions_max": max(self.limits.sessions_max, needed)})
+        )
+
     @property
     def harmed_nodes(self) -> tuple[int, ...]:
         """Those of `harmed` that exist, and are a minority."""
@@ -231,7 +239,8 @@ class Options:
             elif name in ("disk", "network", "timing") and isinstance(value, Mapping):
                 value = attrs.evolve(getattr(self, name), **value)
             fields[name] = tuple(value) if isinstance(value, list) else value
-        return attrs.evolve(self, **fields)
+        found = attrs.evolve(self, **fields)
+        return found.with_sessions_for_events() if found.events and "limits" not in changes else found
 
 
 def _changed_limits(limits: Limits, changes: Mapping[str, Any]) -> Limits:

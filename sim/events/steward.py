@@ -29,6 +29,8 @@ from vdb.types import GroupId, Position
 REST_SECONDS = 0.3
 WATCH_SECONDS = 0.05
 LOOK_SECONDS = 1.0
+LOOKS = 25
+"""Right after a rebuild has begun: whoever reads then must find whole rows."""
 KINDS = ("rebuild", "rebuild", "hold", "switch", "back", "diff", "raise", "retry", "retry", "drop")
 
 
@@ -73,6 +75,8 @@ class Steward:
         told = 0
         if kind in ("rebuild", "hold"):
             await service.rebuild_projection(TENANT, NAME, hold=kind == "hold")
+            for _ in range(LOOKS):
+                await self._look(who, service)
         elif kind in ("retry", "drop"):
             told = await self._settle(service, drop=kind == "drop")
         elif kind == "diff":
