@@ -14,7 +14,7 @@ Rules
   adds a number, or the one at a path, to what is there (nothing counts as 0). Each makes the row where there is none.
 - A path that isn't in the event leaves its column. So does null, unless `nulls` is "clear".
 - A key that is missing or null is an error. Rules of one event apply in the order in which they were given.
-- The same events as with `LatestById` give the same rows, and as fast: statements only write.
+- Rules only write: rows are gathered, and written many at a time.
 """
 
 from __future__ import annotations

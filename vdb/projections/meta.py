@@ -32,14 +32,14 @@ _CREATE = (
 def prepare(db: Connection, config: ProjectionConfig, groups: tuple[GroupId, ...]) -> dict[GroupId, int]:
     """Create what is missing, within the caller's transaction; the position of each group."""
     db.execute(_CREATE)
-    db.execute(parking.CREATE)
+    parking.create(db)
     fingerprint = config.fingerprint()
     found = db.execute(f"SELECT DISTINCT projection, version, fingerprint FROM {META_TABLE}").fetchall()
     mine = (config.name, config.version, fingerprint)
     if found and found != [mine]:
         _check_replaceable(config, found)
         _empty(db)
-        db.execute(parking.CREATE)
+        parking.create(db)
         found = []
     if not found:
         for table in config.tables:

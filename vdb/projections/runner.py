@@ -390,7 +390,8 @@ class ProjectionRunner:
 
         def work(db: Connection) -> None:
             commit_span(db, self.config, span, culprit)
-            self._count(db)
+            if self._parked:  # more may wait now
+                self._count(db)
 
         try:
             await self._run(work)
@@ -424,9 +425,10 @@ class ProjectionRunner:
 
         def work(db: Connection) -> None:
             commit_failure(db, self.config, span, culprit, error)
-            self._count(db)
 
         await self._run(work)
+        self._parked += self.config.on_error is ErrorPolicy.PARK
+        self._skipped += self.config.on_error is ErrorPolicy.SKIP
         self._committed[group] = span.end
         self._read[group] = max(span.end, self._read[group])
 
