@@ -61,6 +61,33 @@ Of the SQL workload, where a deed is a client's transaction, or its statement al
     Q11  deeds lie in the log in the order of real time, where they were told so; a file that
          is said to be fresh holds all that was acknowledged                                     sql_deeds
 
+Of the workload of typed streams:
+
+    E1   an append that was acknowledged is in the log, whole, once, where its client was told   events_log
+    E2   a read by filter saw what fits, in the order of the log, nothing left out or twice      events_reads
+    E3   a linearizable read to the end saw all that had been acknowledged when it began         events_reads
+    E4   an event has one time, and reads from a time begin with the first that isn't older      events_reads
+    E5   an aggregate is the fold of its stream up to the offset that it names                   events_reads
+    E6   an append that comes again is answered as the first time                                events_resent
+    E7   heads of the log have the root of the ledger's tree, and never grow shorter             evidence
+    E8   a proof's leaf is that of the record which holds the event                              evidence
+    P1   a projection's file is the fold of the log up to its position, without what it passed
+         over, whenever a life of the node has ended                                             events_projected
+    P2   so are the rows that anybody is given, and no node gives older ones than before         events_projected
+    P3   effects come after their rows' commit, once at most, of events that handlers took       sim.events.effects
+    P4   what handlers refuse is passed over as the policy says, and nothing else is             events_projected
+    P5   rows of one version at one place don't differ, whoever built them                       sim.events.steward
+    P6   who was told of an append finds its events in the rows of inline projections            events_inline
+    C1   a delivery is an event of the log that fits the consumer's filter                       consumer_deeds
+    C2   it is made again only once its time is over, after a nak and its delay, or when its
+         member has left; an attempt is made once                                                consumer_deeds
+    C3   no more attempts than `max_deliver`                                                     consumer_deeds
+    C4   no more in flight than the group's limit, and the member's                              consumer_deeds
+    C5   with an order, one of a key is out, in the order of the log                             consumer_deeds
+    C6   what was acked stays so; an answer to an older attempt is late                          consumer_deeds
+    C7   in the end each event was settled, or is a dead letter                                  consumer_deeds
+    C8   dead letters are those that a member gave up, or whose attempts ran out                 consumer_deeds
+
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.
 """
