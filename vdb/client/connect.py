@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import anyio
+import trio
 from anyio.from_thread import start_blocking_portal
 
 from vdb.client.client import Client
@@ -114,14 +115,20 @@ class SyncClient(SyncFace):
                 raise InvalidArgument("this client is closed")
             return portal.call(function)
 
+        def post(function: Callable[[], None]) -> None:
+            if self._closed:
+                raise InvalidArgument("this client is closed")
+            token.run_sync_soon(function)
+
         try:
+            token = portal.call(trio.lowlevel.current_trio_token)
             client = portal.call(_made, make_client)
             managed: AbstractContextManager[Client] = portal.wrap_async_context_manager(client)
             self._exits.enter_context(managed)
         except BaseException:
             self._exits.close()
             raise
-        super().__init__(client, run)
+        super().__init__(client, run, post)
         self.cluster = SyncClusterAdmin(client.cluster, run)
         """Status of all nodes, and changes of members."""
 

@@ -7,6 +7,7 @@ decoded raises then, and only then: the delivery can still be settled, and if it
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -29,6 +30,11 @@ _UNKNOWN_HINT = "settle it, register its type, or open the member with ignore_un
 
 class Settler(Protocol):
     """What settles deliveries: their member."""
+
+    def check(self) -> None:
+        """InvalidArgument where nothing can be settled any more. From any thread."""
+
+    def post(self, settlements: Sequence[Settlement]) -> None: ...
 
     async def settle(self, settlements: Sequence[Settlement], *, confirm: bool, timeout: float | None) -> None: ...
 
@@ -125,6 +131,10 @@ class Delivery:
         """It is done, and isn't delivered again."""
         await self._settler.settle([self.answer(Verdict.ACK)], confirm=confirm, timeout=timeout)
 
+    def ack_soon(self) -> Callable[[], None]:
+        """Counts as acked from now on; what is returned, called in the member's loop, has it sent."""
+        return partial(self._settler.post, [self.answer(Verdict.ACK)])
+
     async def nak(self, delay: Seconds | None = None, *, confirm: bool = False, timeout: float | None = None) -> None:
         """It didn't work out: deliver it again after `delay`, or after the group's back-off."""
         delay_us = OWN_BACKOFF if delay is None else duration_us(delay, "delay")
@@ -146,6 +156,7 @@ class Delivery:
 
     def answer(self, verdict: Verdict, delay_us: int = 0, reason: str = "") -> Settlement:
         """What is sent to settle it this way; it counts as settled from now on, unless it is extended."""
+        self._settler.check()
         if self._answer:
             raise InvalidArgument(
                 f"the delivery at {self.position} (attempt {self.attempt}) was settled already, by {self._answer}"

@@ -29,6 +29,7 @@ import anyio
 from vdb.client.consumer_gateway import MemberLine
 from vdb.client.consumer_settings import Seconds, duration_us
 from vdb.client.delivery import Delivery
+from vdb.client.member_line import LEFT
 from vdb.client.values import check_number, check_text
 from vdb.consumers import MEMBER_ID_SIZE, Delivered, Settlement, Verdict
 from vdb.errors import DeliveryLate, InvalidArgument, VerityError
@@ -61,7 +62,7 @@ class Member:
         self._prefetch = check_number(prefetch, DELIVERIES_PER_FETCH_MAX, "prefetch")
         self._ignore_unknown = ignore_unknown
         self._line: MemberLine | None = None
-        self._entered = False
+        self._entered = self._has_left = False
         self._ack_seconds = 0.0
         self._ready: deque[Delivery] = deque()
         """What iterating hands out next; the oldest was fetched at `_ready_at`."""
@@ -93,6 +94,7 @@ class Member:
             with suppress(VerityError):  # what is wrong with the line, leaving says as well
                 self._line.post([delivery.answer(Verdict.UNTRIED) for delivery in self._ready])
             self._ready.clear()
+        self._has_left = True
         if error is None:
             await self._line.leave(self.consumer.seconds(None))
             return
@@ -140,6 +142,27 @@ class Member:
                 f"consumer '{self.consumer.name}': what was delivered from {places} isn't this member's any more: its "
                 "deadline has passed, or it was settled or given back before; it may have been delivered again"
             )
+
+    def check(self) -> None:
+        """InvalidArgument before it is entered, and once it has left."""
+        self._open()
+
+    def post(self, settlements: Sequence[Settlement]) -> None:
+        """Settle in the background, from a callback: what is wrong is raised by the next call that waits."""
+        with suppress(VerityError):
+            self._open().post(settlements)
+
+    def take_fresh(self, into: deque[Delivery]) -> float:
+        """Move what is ready to be handed out; for how many seconds it may be, without a look at its age."""
+        while self._ready:
+            into.append(self._ready.popleft())
+        return max(0.0, self._ready_at + self._ack_seconds * LATE - anyio.current_time())
+
+    def put_back(self, taken: deque[Delivery]) -> None:
+        """Take back what wasn't handed out after all."""
+        with suppress(IndexError):
+            while True:
+                self._ready.appendleft(taken.pop())
 
     def __aiter__(self) -> Member:
         return self
@@ -194,6 +217,8 @@ class Member:
     def _open(self) -> MemberLine:
         if self._line is None:
             raise InvalidArgument("enter the member first: `async with consumer.member() as member`")
+        if self._has_left:
+            raise InvalidArgument(LEFT)
         return self._line
 
 

@@ -51,11 +51,11 @@ class SyncConsumerFace(SyncBase):
                 timeout=timeout,
             )
         )
-        return SyncConsumer(consumer, self._run)
+        return SyncConsumer(consumer, self._loop)
 
     def consumer(self, name: str, *, group: GroupId | str | None = None) -> SyncConsumer:
         """A consumer group that is there already. Nothing is asked yet: UnknownConsumer comes with its first call."""
-        return SyncConsumer(self._face.consumer(name, group=group), self._run)
+        return SyncConsumer(self._face.consumer(name, group=group), self._loop)
 
     def list_consumers(self, *, group: GroupId | str | None = None, timeout: float | None = None) -> list[ConsumerInfo]:
         """The tenant's consumer groups in one group, or in all (None)."""

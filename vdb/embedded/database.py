@@ -26,6 +26,7 @@ import trio
 
 from vdb.client.face import AsyncFace
 from vdb.client.stamps import Stamps
+from vdb.client.sync_base import waiting_post
 from vdb.client.sync_face import SyncFace
 from vdb.crypto.root import RootKeys
 from vdb.embedded.hop_gateway import HopGateway
@@ -61,7 +62,7 @@ class EmbeddedDatabase(SyncFace):
         self, loop: LoopThread, gateway: ServiceGateway, *, data_dir: Path, tenant: int, scratch: bool
     ) -> None:
         stamps = Stamps(RealEntropy(), RealClock())
-        super().__init__(AsyncFace(gateway, stamps=stamps, tenant=tenant), loop.call)
+        super().__init__(AsyncFace(gateway, stamps=stamps, tenant=tenant), loop.call, partial(_post, loop))
         self.data_dir = data_dir
         self.loop = loop
         """The thread in which the node runs."""
@@ -159,6 +160,14 @@ def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], Non
             ready(ServiceGateway(node.service, nursery))
 
     return main
+
+
+def _post(loop: LoopThread, function: Callable[[], None]) -> None:
+    """Have the loop call a function, and don't wait. Where it has ended, raise what a call raises."""
+    if loop.is_ours:
+        loop.post(function)
+    else:
+        waiting_post(loop.call)(function)
 
 
 def _end(loop: LoopThread, scratch: Path | None) -> None:

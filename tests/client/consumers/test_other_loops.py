@@ -6,8 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from vdb.client.connect import connect, connect_sync
+from vdb.client.sync_consumer import SyncMember
 from vdb.errors import DeliveryLate, InvalidArgument, UnknownConsumer
 
 
@@ -84,9 +86,52 @@ def test_a_blocking_block_that_fails_gives_back(address: str, fake: Any) -> None
         group = fake.groups["reminders"]
         assert group.acked == [0]
         assert list(group.waiting) == [1]
+        with consumer.member() as member:
+            (bob,) = member.fetch()
+        for settle in (bob.ack, bob.nak, lambda: bob.ack(confirm=True), member.fetch, lambda: next(member)):
+            with pytest.raises(InvalidArgument, match="this member has left its consumer group: make another one"):
+                settle()
         other = consumer.member()
         with pytest.raises(InvalidArgument, match="enter the member first"):
             other.fetch()
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.now = 0
+
+    def monotonic_ns(self) -> int:
+        return self.now
+
+    def wall_us(self) -> int:
+        return self.now // 1000
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_what_is_fresh_is_handed_out_without_a_way_into_the_loop(address: str, fake: Any, stale: bool) -> None:
+    with connect_sync(address) as client:
+        consumer = client.create_consumer("reminders", ack_deadline=1000)
+        fake.add(*"abcdefghijklmnopqrstuvwxyz")
+        clock, hops = ManualClock(), []
+
+        def run(function: Any) -> Any:
+            hops.append(function)
+            return client._run(function)
+
+        member = SyncMember(consumer._inner.member(), evolve(consumer._loop, clock=clock, run=run))
+        seen = []
+        with member:
+            hops.clear()
+            for delivery in member:
+                seen.append(delivery.event.patient)
+                delivery.ack()
+                if stale:
+                    clock.now += 10**13
+                if len(seen) == 26:
+                    break
+            assert len(hops) == 26 if stale else len(hops) < 10
+        assert seen == list("abcdefghijklmnopqrstuvwxyz")
+        assert fake.groups["reminders"].acked == list(range(26))
 
 
 def test_what_comes_too_late_is_told(address: str, fake: Any) -> None:
