@@ -114,6 +114,11 @@ async def test_an_unknown_event_is_not_passed_by_asking_again() -> None:
     for _ in range(2):
         with pytest.raises(UnknownEventType, match="at offset 1"):
             await anext(events)
+    batches = iterator(Source([record(0), record(1, known=False), record(2)], []))
+    assert [one.offset for one in await batches.next_batch()] == [0]
+    for _ in range(2):
+        with pytest.raises(UnknownEventType, match="at offset 1"):
+            await batches.next_batch()
 
 
 async def test_where_it_goes_on_is_what_the_node_said() -> None:

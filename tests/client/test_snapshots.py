@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from vdb.client.snapshots import SNAPSHOT_EVENTS_MIN, SNAPSHOTS_MAX, Snapshots
 
 MANY = SNAPSHOT_EVENTS_MIN
@@ -55,3 +57,9 @@ def test_what_is_used_again_stays() -> None:
     held.keep(list, "more", MANY, 1)
     assert held.find(list, "0", None) == (MANY, 0)
     assert held.find(list, "1", None) is None
+
+
+def test_a_state_that_cannot_be_copied_is_folded_anew() -> None:
+    held = Snapshots()
+    held.keep(list, "s", MANY, [threading.Lock()])
+    assert held.find(list, "s", None) is None

@@ -97,6 +97,16 @@ def test_what_comes_again_is_answered_as_the_first_time(database: vdb.EmbeddedDa
     assert [one.offset for one in database.read_events("p")] == [0, 1, 2]
 
 
+def test_a_condition_creates_the_stream_that_is_to_be_empty(database: vdb.EmbeddedDatabase) -> None:
+    taken = [vdb.StreamEvents("a", [Moved(ward="b")]), vdb.StreamEvents("bed-7", expected=vdb.EMPTY)]
+    with pytest.raises(UnknownTenant):
+        database.append(taken)
+    assert [published.next_offset for published in database.append(taken, create="phi")] == [1, 0]
+    database.append("bed-7", Moved(ward="c"))
+    with pytest.raises(WrongExpectedOffset):
+        database.append(taken, create="phi")
+
+
 def test_several_streams_all_or_none(database: vdb.EmbeddedDatabase) -> None:
     moved = Moved(ward="b")
     one, two = database.append(

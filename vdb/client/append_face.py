@@ -77,8 +77,8 @@ class AppendFace(FaceBase):
         An event is an instance of a class that `vdb.event` has registered, or a `vdb.NewEvent` that also says what its
         envelope holds; the rest comes from `vdb.context`. `expected` is a condition on the stream's next offset (an
         int: exactly that; `vdb.EMPTY`: none yet): WrongExpectedOffset. A `StreamEvents` without events is a condition
-        only. `create`: the data class of a stream that isn't there yet and is then created in the node's region;
-        None: UnknownStream. CrossGroup if the streams lie in two groups.
+        only. `create`: the data class of a stream that isn't there yet and is then created in the node's region, also
+        of one that is to stay empty; None: UnknownStream. CrossGroup if the streams lie in two groups.
 
         Events whose ids are among the last of their stream were appended before: nothing is appended again, and the
         answer is the first one's; if only some of them were, EventIdTaken.
@@ -125,7 +125,7 @@ class AppendFace(FaceBase):
         except (UnknownStream, UnknownTenant):
             place = str(placement_of(kind, await self._region_of_node(timeout)))
         for append in appends:
-            if append.runs and _fits_empty(append.expected):
+            if _fits_empty(append.expected) and (append.runs or append.expected.kind is not ExpectedKind.ANY):
                 check_name(append.stream)
                 await self._gateway.create_stream(
                     self.tenant, append.stream, kind, place, if_not_exists=True, timeout=seconds

@@ -7,11 +7,12 @@ cancel scope, and may be driven from several tasks one after the other, or dropp
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from attrs import frozen
 
 from vdb.client.follow import FOLLOW_WAIT_SECONDS
+from vdb.errors import VerityError
 from vdb.events.recorded import RecordedEvent, record_from
 from vdb.events.registry import EventRegistry
 from vdb.selection import EventRecord, EventStart, Selected, StartKind
@@ -87,23 +88,23 @@ class RecordedEvents:
             self._left -= 1
         return event
 
-    def decode_all(self, records: Iterable[EventRecord]) -> list[RecordedEvent]:
-        """The events of records, without those that are passed over."""
-        return [event for record in records if (event := self.decode(record)) is not None]
-
     async def next_batch(self) -> list[RecordedEvent]:
         """At least one event, or an empty list at the end (never when following)."""
-        while records := self.release() or await self.fetch_records():
-            events = self.decode_all(records)
-            if events:
-                return events
-        return []
+        while not (events := self.take_all_held()) and (records := await self.fetch_records()):
+            self.hold(records)
+        return events
 
-    def release(self) -> Sequence[EventRecord]:
-        """What was fetched and isn't taken yet; it isn't held any more."""
-        records = self._records[self._index :]
-        self._records, self._index = (), 0
-        return records
+    def take_all_held(self) -> list[RecordedEvent]:
+        """What was fetched and isn't taken yet, up to an event that can't be decoded: with that the next call begins,
+        and raises."""
+        events: list[RecordedEvent] = []
+        try:
+            while (event := self.take_held()) is not None:
+                events.append(event)
+        except VerityError:
+            if not events:
+                raise
+        return events
 
     def take_held(self) -> RecordedEvent | None:
         """The next event of those that were fetched; None: fetch more, and `hold` it."""

@@ -7,6 +7,7 @@ nobody's changes reach into it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -32,7 +33,8 @@ class Snapshots:
         if held is not None and held[0] >= next_offset:
             self._states[cls, stream] = held
         elif next_offset >= SNAPSHOT_EVENTS_MIN:
-            self._states[cls, stream] = (next_offset, deepcopy(state))
+            with suppress(Exception):  # a state that can't be copied (it may hold a lock) is folded each time
+                self._states[cls, stream] = (next_offset, deepcopy(state))
         if len(self._states) > SNAPSHOTS_MAX:
             self._states.popitem(last=False)
 

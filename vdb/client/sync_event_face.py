@@ -28,11 +28,9 @@ class SyncRecordedEvents:
 
     def next_batch(self) -> list[RecordedEvent]:
         """At least one event, or an empty list at the end (never when following)."""
-        while records := self._events.release() or self._run(self._events.fetch_records):
-            events = self._events.decode_all(records)
-            if events:
-                return events
-        return []
+        while not (events := self._events.take_all_held()) and (records := self._run(self._events.fetch_records)):
+            self._events.hold(records)
+        return events
 
     def __iter__(self) -> SyncRecordedEvents:
         return self
