@@ -19,18 +19,17 @@ _CONSUMERS = {
 
 def cursor_passes_what_found_no_room() -> tuple[Replacement, ...]:
     from vdb.kernel import consumers
+    from vdb.node import consumer_fetching, consumer_preparer
 
     def make(choose: Any) -> Any:
-        def choose_and_pass(
-            terms: Any, work: Any, now: Any, member: Any, count: Any, scanned_to: Any, some: Any
-        ) -> Any:
-            choice = choose(terms, work, now, member, count, scanned_to, some)
+        def choose_and_pass(*details: Any) -> Any:
+            choice, scanned_to = choose(*details), details[-2]
             passed = attrs.evolve(choice.work, cursor=max(choice.work.cursor, scanned_to))
             return choice._replace(work=passed)
 
         return choose_and_pass
 
-    return (Replacement(consumers, "choose", make),)
+    return tuple(Replacement(module, "choose", make) for module in (consumers, consumer_fetching, consumer_preparer))
 
 
 def taken_back_at_half_time() -> tuple[Replacement, ...]:
@@ -108,7 +107,7 @@ def delay_of_a_nak_forgotten() -> tuple[Replacement, ...]:
 CONSUMER_BUGS: tuple[Bug, ...] = (
     Bug(id="c1", what="the cursor passes events that found no room", expected=("C7",),
         replacements=cursor_passes_what_found_no_room, overrides=_CONSUMERS),
-    Bug(id="c2", what="a delivery is taken back at half of its time", expected=("C2",),
+    Bug(id="c2", what="a delivery is taken back at half of its time", expected=("C2", "C4"),
         replacements=taken_back_at_half_time, overrides=_CONSUMERS),
     Bug(id="c3", what="an ordered group hands out several events of a key", expected=("C5",),
         replacements=order_of_keys_forgotten, overrides=_CONSUMERS),
