@@ -15,6 +15,7 @@ group's in_flight_max, so writing it whole costs less than a row for each delive
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -23,6 +24,8 @@ from vdb.values import fast_frozen
 
 FINGERPRINT_SIZE = 32
 NOBODY = 0xFFFF
+CACHED_WORKS = 32
+"""Unpacked rows that are kept: one is asked for several times before the next takes its place."""
 _CONSUMER = struct.Struct(">QIIBIQQQ32s")
 _WORK = struct.Struct(">QQQQH")
 _ENTRY = struct.Struct(">QQIHQ")
@@ -99,19 +102,18 @@ class Work:
     """In the order of their positions, each below the cursor."""
 
     def pack(self) -> bytes:
-        numbers: dict[bytes, int] = {b"": NOBODY}
-        packed: list[bytes] = []
+        members = dict.fromkeys([entry[3] for entry in self.entries])
+        members.pop(b"", None)
+        numbers = {member: number for number, member in enumerate(members)} | {b"": NOBODY}
         pack = _ENTRY.pack
-        for position, due, attempt, member, key in self.entries:
-            number = numbers.get(member)
-            if number is None:
-                number = numbers[member] = len(numbers) - 1
-            packed.append(pack(position, due, attempt, number, key))
-        del numbers[b""]
-        head = _WORK.pack(self.cursor, self.acked, self.delivered, self.letters, len(numbers))
-        return b"".join((head, *numbers, *packed))
+        packed = [
+            pack(position, due, attempt, numbers[member], key) for position, due, attempt, member, key in self.entries
+        ]
+        head = _WORK.pack(self.cursor, self.acked, self.delivered, self.letters, len(members))
+        return b"".join((head, *members, *packed))
 
 
+@lru_cache(maxsize=CACHED_WORKS)
 def unpack_work(row: bytes) -> Work:
     cursor, acked, delivered, letters, count = _WORK.unpack_from(row)
     end = _WORK.size + count * MEMBER_ID_SIZE

@@ -88,15 +88,19 @@ def choose(
     deliveries: list[Delivery] = []
     held = {entry[4]: None for entry in out} if ordered else {}
     """Keys of which something is out, and of which something that comes before is kept."""
-    for entry in kept:
+    for index, entry in enumerate(kept):
+        if room <= 0:
+            entries += kept[index:]
+            break
         position, due, attempt, holder, key = entry
-        if not holder and due <= now and room > 0 and not (ordered and key in held):
+        if not holder and due <= now and key not in held:
+            entries.append((position, deadline, attempt + 1, member, key))
             deliveries.append((position, attempt + 1))
-            entry = (position, deadline, attempt + 1, member, key)
             room -= 1
+        else:
+            entries.append(entry)
         if ordered:
             held[key] = None
-        entries.append(entry)
     cursor = work.cursor
     kept_max = terms.in_flight_max + HELD_MAX
     for position, key in candidates:
@@ -105,7 +109,7 @@ def choose(
         if room <= 0 or len(entries) >= kept_max:
             cursor = position
             break
-        if ordered and key in held:
+        if key in held:
             entries.append((position, 0, 0, b"", key))
             continue
         deliveries.append((position, 1))
@@ -129,6 +133,8 @@ def _take_back(terms: ConsumerTerms, entries: Sequence[Entry], now: int) -> tupl
     """The entries once those whose deadline has passed wait, or are given up."""
     kept: list[Entry] = []
     letters: list[DeadLetter] = []
+    if not any(entry[3] and entry[1] <= now for entry in entries):
+        return list(entries), letters
     for entry in entries:
         if entry[3] and entry[1] <= now:
             failed = fail(terms, entry, now, due=entry[1])

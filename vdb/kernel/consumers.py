@@ -160,11 +160,12 @@ def _fetch(draft: Draft, command: ConsumerFetch) -> Reply:
     )
     assert command.scanned_to <= draft.next_position, "the primary looked beyond the log's end"
     terms, now = unpack_terms(row), draft.last_timestamp
-    work, letters, deliveries = choose(
+    after, letters, deliveries = choose(
         terms, work, now, command.member, command.count_max, command.scanned_to, command.candidates
     )
     _bury(draft, key, letters)
-    draft.put(CONSUMER_WORK, key, work.pack())
+    if after != work:
+        draft.put(CONSUMER_WORK, key, after.pack())
     return ConsumerFetched(now + terms.ack_us, deliveries)
 
 

@@ -108,10 +108,12 @@ class ConsumerFetching(ConsumerGate):
             return [], True, 0.0
         window, group = self._window(found, row), found.group
         await window.look_ahead(group.state.work(found.tenant, found.lookup).cursor, count_max)
-        row = found.row
+        # What is on its way counts: others that fetch have what it hands out.
+        state = group.prepared
+        row = state.consumer(found.tenant, found.lookup)
         if row is None or row.created_at != window.created_at:
             return [], True, 0.0
-        work = group.state.work(found.tenant, found.lookup)
+        work = state.work(found.tenant, found.lookup)
         now = group.time_us
         candidates_max = _candidates_max(group, count_max + HELD_MAX if row.terms.ordered_by else count_max)
         seen = window.look(work.cursor, candidates_max)
