@@ -1,7 +1,8 @@
 """What all parts of the face share: the gateway, the tenant, time, and where the streams lie.
 
 The public methods are in the parts: `append_face` writes events, `read_face` reads them, `event_face` reads them typed,
-`database_face` is SQL, `projection_face` the rows of projections. `face` puts them together.
+`consumer_face` is consumer groups, `database_face` SQL, `projection_face` the rows of projections. `face` puts them
+together.
 """
 
 from __future__ import annotations

@@ -198,6 +198,9 @@ class Member:
         self._ready.extend(self._known(found))
 
     def _take_ready(self, most: int) -> list[Delivery]:
+        if self._ready and anyio.current_time() - self._ready_at >= self._ack_seconds:
+            mark("consumer.missed_before_fetched")
+            self._ready.clear()
         return [self._ready.popleft() for _ in range(min(most, len(self._ready)))]
 
     def _known(self, came: Sequence[Delivered]) -> list[Delivery]:

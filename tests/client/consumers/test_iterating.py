@@ -199,3 +199,18 @@ async def test_a_consumer_that_is_deleted_ends_its_members(running: Any, fake: A
                     await consumer.delete()
                     await delivery.ack()
                     await trio.sleep(1)
+
+
+async def test_a_fetch_takes_what_iterating_left_while_it_is_in_time(running: Any, fake: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders", ack_deadline=30)
+        fake.add(*"abcdefg")
+        async with consumer.member() as member:
+            for _ in range(4):
+                await (await anext(member)).ack()
+            assert [(each.event.patient, each.attempt) for each in await member.fetch(1)] == [("e", 1)]
+        async with consumer.member() as member:
+            for _ in range(2):
+                await anext(member)
+            await trio.sleep(40)
+            assert {each.attempt for each in await member.fetch()} == {2, 3}
