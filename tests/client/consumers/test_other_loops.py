@@ -170,3 +170,37 @@ def test_asyncio(address: str, fake: Any) -> None:
             assert group.left == 1
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["cancelled", "timed out"])
+def test_asyncio_ends_a_client_with_its_member(address: str, fake: Any, way: str) -> None:
+    fake.add(*"abcdefgh")
+    handled = asyncio.Event()
+
+    async def work() -> None:
+        async with connect(address) as client:
+            consumer = await client.create_consumer("reminders")
+            async with consumer.member() as member:
+                async for delivery in member:
+                    await delivery.ack()
+                    if delivery.event.patient == "h":
+                        handled.set()
+
+    async def main() -> None:
+        if way == "timed out":
+            with pytest.raises(TimeoutError):  # noqa: PT012
+                async with asyncio.timeout(None) as limit:
+                    task = asyncio.create_task(handled.wait())
+                    task.add_done_callback(lambda _: limit.reschedule(0))
+                    await work()
+            return
+        task = asyncio.create_task(work())
+        await handled.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    group = fake.groups["reminders"]
+    assert group.acked == list(range(8))
+    assert not group.out
