@@ -396,3 +396,48 @@ async def test_each_event_is_live_in_one_generation(start: Start, publish: Any) 
         serving = projector.current
         assert serving is not None
         assert serving.live_from[LOCAL] == end
+
+
+@pytest.mark.parametrize("content", [b"nothing" * 4096, None])
+async def test_rows_whose_handlers_are_gone_and_whose_file_is_lost(
+    start: Start, publish: Any, tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "projections" / "t_1" / "counter.db"
+    end = publish(4)
+    async with start(version(1)) as projector:
+        assert await counted(projector, end) == (1, 4)
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    async with start(version(2, hold=True)) as projector:
+        assert await counted(projector, end) == (1, 8)
+
+
+async def test_going_back_to_rows_that_are_lost_builds_them(start: Start, publish: Any, tmp_path: Path) -> None:
+    end = publish(4)
+    async with start(version(1)) as projector:
+        assert await counted(projector, end) == (1, 4)
+    async with start(version(2)) as projector:
+        await until(lambda: projector.status().generation == 2)
+        (tmp_path / "projections" / "t_1" / "counter.db").write_bytes(b"nothing" * 4096)
+        assert await projector.switch_back() == 1
+        assert await counted(projector, end) == (3, 8)
+
+
+async def test_a_file_that_is_damaged_at_the_start_shows_no_rows_before_all_are_back(
+    start: Start, publish: Any, log: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = publish(2000)
+    async with start(version(1)) as projector:
+        assert await counted(projector, end) == (1, 2000)
+    (tmp_path / "projections" / "t_1" / "counter.db").write_bytes(b"nothing" * 4096)
+    read_log = log.read_log
+
+    async def slow(tenant: TenantId, group: GroupId, from_position: int, max_events: int) -> Any:
+        await trio.sleep(0.01)
+        return await read_log(tenant, group, from_position, 300)
+
+    monkeypatch.setattr(log, "read_log", slow)
+    async with start(version(1)) as projector:
+        assert (await projector.rows("counts")).rows == [("a", 2000)]

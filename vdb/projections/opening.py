@@ -80,38 +80,53 @@ class Opener:
             except WrongKey:
                 raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
 
-    async def serving(self, generation: Generation, live_from: Mapping[GroupId, int] | None) -> Serving:
-        """Of the generation in use; `live_from`: by group, no event before has effects."""
+    async def serving(self, generation: Generation, live_from: Mapping[GroupId, int] | None) -> Serving | None:
+        """Of the generation in use; `live_from`: by group, no event before has effects.
+
+        None where neither the handlers of its version are here, nor rows that could be served without them.
+        """
         config = self._versions.get(generation.version)
         source = WatchedSource(self._means.source_for(config or self._newest), self._tenant)
         if config is None:
             still = await self._still_rows(generation, source)
-            if still is not None:
-                return Serving(generation=generation, config=None, source=source, rows=still)
-            config = self._newest
-        floor = dict(live_from or {})
+            return None if still is None else Serving(generation=generation, config=None, source=source, rows=still)
+        effects_from = dict(live_from or {})
+        floor: dict[GroupId, int] = {}
 
         def live(group: GroupId) -> int | None:
             start = self._means.live(group)
-            return None if start is None else max(start, floor.get(group, 0))
+            return None if start is None else max(start, effects_from.get(group, 0))
 
-        runner = self._runner(generation, config, source, live)
-        return Serving(generation=generation, config=config, source=source, rows=runner, live_from=floor)
+        def on_set_aside(damage: DatabaseDamaged) -> None:
+            floor.update(source.heads())
+            self._tell_set_aside(damage)
+
+        runner = self._runner(generation, config, source, live, on_set_aside=on_set_aside)
+        return Serving(
+            generation=generation, config=config, source=source, rows=runner, live_from=effects_from, floor=floor
+        )
 
     async def _still_rows(self, generation: Generation, source: WatchedSource) -> StillRows | None:
-        """None where the file has no rows that could be served."""
+        """None where the file has no rows that could be served; a damaged one is set aside."""
+        database: Database | None = None
         try:
             database = await self.open(generation.number)
+            stored = await database.read(read_stored)
         except DatabaseDamaged as error:
+            mark("projector.still_rows_damaged")
+            if database is not None:
+                await database.close()
             await self._means.disk.set_database_aside(self._files.path(generation.number))
-            self._means.warn("projection.set_aside", reason=str(error))
+            self._tell_set_aside(error)
             return None
-        stored = await database.read(read_stored)
         if stored is None:
             await database.close()
             return None
         mark("projector.still_rows")
         return StillRows(database, self._tenant, self._newest.name, stored, source)
+
+    def _tell_set_aside(self, damage: DatabaseDamaged) -> None:
+        self._means.warn("projection.set_aside", reason=str(damage))
 
     def _runner(
         self, generation: Generation, config: ProjectionConfig, source: WatchedSource, live: Live, **more: Any
@@ -127,7 +142,6 @@ class Opener:
             opening=self._means.opening,
             pause=self._means.pause,
             on_failed=lambda error: self._means.warn("projection.stopped", reason=str(error)),
-            on_set_aside=lambda damage: self._means.warn("projection.set_aside", reason=str(damage)),
             on_effect_failed=lambda reason: self._means.warn("projection.effect_failed", reason=reason),
             **more,
         )
@@ -135,5 +149,12 @@ class Opener:
     def building(self, generation: Generation, config: ProjectionConfig) -> Serving:
         """Of one that is built beside: it has no effects, and gives way to those who append."""
         source = WatchedSource(self._means.source_for(config), self._tenant, gives_way=True)
-        runner = self._runner(generation, config, source, nothing_is_live, batch_events=BUILD_EVENTS)
+        runner = self._runner(
+            generation,
+            config,
+            source,
+            nothing_is_live,
+            batch_events=BUILD_EVENTS,
+            on_set_aside=self._tell_set_aside,
+        )
         return Serving(generation=generation, config=config, source=source, rows=runner)

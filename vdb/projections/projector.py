@@ -19,16 +19,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vdb.errors import (
     ConfigError,
+    DatabaseDamaged,
     DefiniteError,
     DiskFull,
     InvalidArgument,
     NodeStopped,
     Overloaded,
     ProjectionFailed,
+    VerityError,
 )
 from vdb.marks import mark
 from vdb.projections.comparing import Comparison, compare
@@ -46,6 +48,9 @@ from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, TenantId
 
 T = TypeVar("T")
+
+_OF_ONE_FILE = (ProjectionFailed, DatabaseDamaged, NodeStopped)
+"""What may be wrong with the file of one generation: it ends neither the node, nor the projection."""
 
 
 @frozen(kw_only=True)
@@ -101,7 +106,13 @@ class Projector:
         limit: int = LIMIT_DEFAULT,
     ) -> Rows:
         """Rows of a declared table; see `ProjectionRunner.rows`. Waits where there are none yet."""
-        return await self._on_current(lambda serving: serving.rows.rows(table, where, order_by, limit))
+
+        async def ask(serving: Serving) -> Rows:
+            if serving.floor:
+                await serving.rows.wait_for(serving.floor)
+            return await serving.rows.rows(table, where, order_by, limit)
+
+        return await self._on_current(ask)
 
     async def wait_for(self, positions: Mapping[GroupId, int]) -> None:
         """Return when everything before these positions is in the rows in use; ProjectionFailed if they stopped."""
@@ -172,7 +183,6 @@ class Projector:
         """Begin to build the rows anew beside those in use. Takes the place of a rebuild that is under way."""
 
         async def work() -> None:
-            await self._drop_building()
             await self._begin(hold=hold)
 
         await self._change(work)
@@ -259,13 +269,13 @@ class Projector:
         """Run `work` in a task of the projection's own: whoever asked may go, what it began is finished."""
         done = trio.Event()
         results: list[T] = []
-        errors: list[DefiniteError] = []
+        errors: list[VerityError] = []
 
         async def run() -> None:
             async with self._changing:
                 try:
                     results.append(await work())
-                except DefiniteError as error:
+                except (DefiniteError, *_OF_ONE_FILE) as error:
                     errors.append(error)
             done.set()
 
@@ -302,6 +312,9 @@ class Projector:
                 f"{self._newest.version}"
             )
         serving = await self._patiently(lambda: self._opener.serving(generation, live_from))
+        if serving is None:
+            self._pointer = evolve(self._pointer, current=None)
+            return
         self._current = serving
         assert self._nursery is not None
         await self._nursery.start(serving.run)
@@ -317,7 +330,8 @@ class Projector:
             mark("projector.building_resumed")
             await self._build(building)
         elif building is not None or current is None or self._newest.version > self._wanted_above(current):
-            await self._begin(hold=self._newest.hold if building is None else self._pointer.hold)
+            hold = self._newest.hold if building is None else self._pointer.hold
+            await self._begin(hold=hold and current is not None)
 
     def _wanted_above(self, current: Generation) -> int:
         return max(current.version, self._pointer.declined)
@@ -332,6 +346,7 @@ class Projector:
     async def _begin(self, *, hold: bool) -> None:
         pointer = self._pointer.begun(self._newest.version, hold=hold)
         await self._files.store(pointer)
+        await self._drop_building()
         self._pointer = pointer
         await self._files.tidy(pointer)
         assert pointer.building is not None
@@ -365,7 +380,7 @@ class Projector:
             await catch_up(building, lambda progress: self._tell_progress(building, progress))
             building.whole = True
             building.error = await check(building, self._newest.check)
-        except ProjectionFailed as error:
+        except _OF_ONE_FILE as error:
             building.error = str(error)
         if building.error:
             mark("projector.build_failed")
@@ -405,6 +420,9 @@ class Projector:
         assert pointer.current is not None
         await self._serve(pointer.current, seen)
         await self._files.tidy(pointer)
+        if self._current is None and self._building is None:
+            mark("projector.nothing_to_go_back_to")
+            await self._begin(hold=False)
 
     # Little things ---------------------------------------------------------------------------------------------
 

@@ -107,6 +107,8 @@ class Serving:
     rows: Rowed
     live_from: dict[GroupId, int] = field(factory=dict)
     """By group: no event before has effects any more, since another generation saw it."""
+    floor: dict[GroupId, int] = field(factory=dict)
+    """By group: its file was lost, and nobody is shown its rows before they are here again."""
     scope: trio.CancelScope = field(factory=trio.CancelScope)
     attending: trio.CancelScope = field(factory=trio.CancelScope)
     """Of the task that waits until what is built can be used."""
