@@ -4,7 +4,7 @@
     ├── DefiniteError               nothing happened and nothing will: safe to give up or to send again
     │   ├── InvalidArgument         the call itself is wrong
     │   │   ├── TooLarge
-    │   │   └── InvalidEvent, UnknownEventType
+    │   │   └── InvalidEvent, UnknownEventType, HandlerRefused
     │   ├── Refused                 the log or the gate said no; `code` is a `RefusalCode` value
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable, ModeViolation
