@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 
 import vdb
-from vdb.errors import ConfigError, InvalidEvent, UnknownEventType
+from vdb.errors import ConfigError, HandlerRefused, InvalidEvent, UnknownEventType
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.given import as_configs, load
 from vdb.testing import given, stream
@@ -179,6 +179,39 @@ def test_a_strict_projection_forgets_no_type() -> None:
 def test_mistakes_are_named(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()
+
+
+def test_a_handler_takes_what_it_is_given() -> None:
+    beds = vdb.Projection("beds", streams=("a",), tables=[BEDS])
+    with pytest.raises(ConfigError, match="handler 'take' takes BedTaken: it can't be given BedLeft"):
+        beds.on(BedLeft)(take)
+    with pytest.raises(ConfigError, match=r"takes \(event\): expected \(event, context\)"):
+        beds.on(BedLeft)(lambda event: None)
+
+    @beds.on(BedTaken, BedLeft)
+    def either(event: BedTaken | BedLeft, context: vdb.Context) -> None: ...
+
+    more = vdb.Projection("beds", streams=("a",), tables=[BEDS])
+    more.on(BedTaken)(lambda event, context: None)
+
+    @more.on(BedLeft)
+    def anything(event: Any, context: Any, note: str = "") -> None: ...
+
+
+def test_a_handle_is_given_back() -> None:
+    kept: list[vdb.Context] = []
+    beds = vdb.Projection("beds", streams=("a",), tables=[BEDS])
+
+    @beds.on(BedTaken)
+    def keep(event: BedTaken, context: vdb.Context) -> None:
+        kept.append(context)
+
+    given(BedTaken(bed="1", patient="a")).when(beds)
+    for ask in (kept[0].db.execute, kept[0].db.all, kept[0].db.one):
+        with pytest.raises(HandlerRefused, match="a handler's while it is called"):
+            ask("SELECT 1")
+    with pytest.raises(HandlerRefused, match="a handler's while it is called"):
+        kept[0].db.executemany("SELECT 1", [])
 
 
 def test_a_handler_is_no_async_function() -> None:

@@ -44,6 +44,7 @@ class Functions:
         """Have a function take events; ConfigError when another one does, or it can't."""
         if inspect.iscoroutinefunction(handler):
             raise ConfigError(f"projection {self.name!r}: a handler is a plain function; found an async one")
+        _check_signature(self.name, event, handler)
         takers = self._handlers.setdefault(type_name(event), {})
         cls = event if isinstance(event, type) else None
         if cls in takers or (takers and (cls is None or None in takers)):
@@ -75,6 +76,26 @@ class Functions:
 
     def description(self) -> str:
         return f"functions: {', '.join(sorted(self._handlers))}{'; strict' if self.strict else ''}"
+
+
+def _check_signature(name: str, event: EventSpec, handler: EventHandler) -> None:
+    """ConfigError for a function that can't be called, or whose annotation names another registered class."""
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):
+        return  # of a callable that doesn't tell
+    called = f"projection {name!r}: handler {getattr(handler, '__qualname__', 'without a name')!r}"
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise ConfigError(f"{called} takes {signature}: expected (event, context)") from None
+    try:
+        annotated = next(iter(inspect.signature(handler, eval_str=True).parameters.values())).annotation
+        REGISTRY.type_of(annotated)
+    except Exception:  # a name that can't be looked up from here, or no class of events, says nothing
+        return
+    if isinstance(event, type) and not issubclass(event, annotated):
+        raise ConfigError(f"{called} takes {annotated.__qualname__}: it can't be given {event.__qualname__}")
 
 
 def type_name(event: EventSpec) -> str:

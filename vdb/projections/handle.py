@@ -59,7 +59,7 @@ class ProjectionDb:
     __slots__ = ("_db", "_refused")
 
     def __init__(self, db: Connection) -> None:
-        self._db = db
+        self._db: Connection = db
         self._refused = ""
 
     def execute(self, sql: str, parameters: Parameters = ()) -> int:
@@ -93,12 +93,14 @@ class ProjectionDb:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Handlers run inside; the projection's own statements outside."""
-        set_authorizer(self._db, self._authorize)
+        """Handlers run inside, once; the projection's own statements outside."""
+        db = self._db
+        set_authorizer(db, self._authorize)
         try:
             yield
         finally:
-            set_authorizer(self._db, None)
+            set_authorizer(db, None)
+            self._db = _GivenBack()
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_where: str | None) -> int:
         reason = _refusal(action, first or "", second or "")
@@ -112,6 +114,15 @@ class ProjectionDb:
         if reason:
             return HandlerRefused(reason)
         return HandlerRefused(_CLOCK) if str(error) == _RAISED else error
+
+
+class _GivenBack:
+    """What a handle has left once its handlers have run."""
+
+    def execute(self, _sql: str, _parameters: Any = ()) -> Any:
+        raise HandlerRefused("the database is a handler's while it is called, and nobody's afterwards")
+
+    executemany = execute
 
 
 def refuse_clocks(db: Connection) -> None:
