@@ -46,7 +46,7 @@ class Delivery:
     committed, and raise DeliveryLate where they came too late. A delivery is settled once: InvalidArgument after that.
     """
 
-    __slots__ = ("_answer", "_delivered", "_recorded", "_settler")
+    __slots__ = ("_answer", "_delivered", "_recorded", "_seen", "_settler")
 
     def __init__(self, delivered: Delivered, settler: Settler) -> None:
         self._delivered = delivered
@@ -54,6 +54,7 @@ class Delivery:
         self._recorded: RecordedEvent | None = None
         self._answer = ""
         """How it was settled; empty: it wasn't."""
+        self._seen = False
 
     @property
     def recorded(self) -> RecordedEvent:
@@ -62,6 +63,7 @@ class Delivery:
         UnknownEventType, InvalidEvent, WireError: it can't be decoded here. Settle it all the same, or leave it to a
         member that knows its type.
         """
+        self._seen = True
         found = self._decode(ignore_unknown=False)
         assert found is not None, "an unknown type has raised"
         return found
@@ -103,6 +105,7 @@ class Delivery:
     @property
     def record(self) -> EventRecord:
         """The event as the node sent it, its payload still encoded."""
+        self._seen = True
         return self._delivered.event
 
     @property
@@ -121,11 +124,18 @@ class Delivery:
 
     @property
     def stream(self) -> str:
+        self._seen = True
         return self._delivered.event.stream
 
     @property
     def offset(self) -> int:
+        self._seen = True
         return self._delivered.event.offset
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nobody has settled or extended it, or looked at its event, stream or offset."""
+        return not self._seen and not self._answer
 
     async def ack(self, confirm: bool = False, *, timeout: float | None = None) -> None:
         """It is done, and isn't delivered again."""
@@ -163,6 +173,7 @@ class Delivery:
             )
         if verdict is not Verdict.EXTEND:
             self._answer = verdict.value
+        self._seen = True
         return Settlement(
             position=self.position.number, attempt=self.attempt, verdict=verdict, delay_us=delay_us, reason=reason
         )

@@ -7,7 +7,8 @@
 
 Rules
 - What is settled in a block is sent at its end at the latest, and what isn't settled is given back then, however the
-  block ends: by its end, an error or a cancellation. What was fetched ahead and never handed out costs no attempt.
+  block ends: by its end, an error or a cancellation. What was never handed out costs no attempt, nor do the
+  deliveries of a fetch that nobody got to: those neither settled nor looked at.
 - Iterating fetches ahead as long as events are handled fast: never so many that the last would come near its deadline.
   What lay here for a part of its deadline is extended before it is handed out; what missed it isn't handed out.
 - Lost links and changes of the primary raise nothing while iterating. `fetch` raises Timeout when nobody answers it.
@@ -33,7 +34,7 @@ from vdb.client.member_line import LEFT
 from vdb.client.values import check_number, check_text
 from vdb.consumers import MEMBER_ID_SIZE, Delivered, Settlement, Verdict
 from vdb.errors import DeliveryLate, InvalidArgument, VerityError
-from vdb.limits import DELIVERIES_PER_FETCH_MAX
+from vdb.limits import CONSUMER_IN_FLIGHT_MAX, DELIVERIES_PER_FETCH_MAX
 from vdb.marks import mark
 from vdb.types import Position
 
@@ -71,6 +72,8 @@ class Member:
         """When the first of `_ready` was handed out."""
         self._batch = 0
         """Deliveries asked for at a time while iterating; 0: none were."""
+        self._fetched: list[Delivery] = []
+        """What `fetch` gave, as far as it may still be untouched."""
 
     async def __aenter__(self) -> Member:
         """Join. UnknownConsumer."""
@@ -90,10 +93,12 @@ class Member:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         assert self._line is not None, "entered"
-        if self._ready:
+        untouched = [*self._ready, *_untouched(self._fetched)]
+        if untouched:
             with suppress(VerityError):  # what is wrong with the line, leaving says as well
-                self._line.post([delivery.answer(Verdict.UNTRIED) for delivery in self._ready])
-            self._ready.clear()
+                self._line.post([delivery.answer(Verdict.UNTRIED) for delivery in untouched])
+        self._ready.clear()
+        self._fetched.clear()
         self._has_left = True
         if error is None:
             await self._line.leave(self.consumer.seconds(None))
@@ -117,11 +122,13 @@ class Member:
             is_last = left < WAIT_SECONDS_MAX
             found = self._take_ready(most)
             if found:
-                return found
+                break
             came = await line.fetch(most, left if left > 0 else 0.0, seconds)
             found = self._known(came)
             if found or (is_last and not came):
-                return found
+                break
+        self._fetched = [*_untouched(self._fetched), *found][-CONSUMER_IN_FLIGHT_MAX:]
+        return found
 
     async def ack(self, deliveries: Sequence[Delivery], confirm: bool = False, *, timeout: float | None = None) -> None:
         """`Delivery.ack` for several at once."""
@@ -223,6 +230,10 @@ class Member:
         if self._has_left:
             raise InvalidArgument(LEFT)
         return self._line
+
+
+def _untouched(deliveries: Sequence[Delivery]) -> list[Delivery]:
+    return [delivery for delivery in deliveries if delivery.is_untouched]
 
 
 def _id_of(name: str) -> bytes:

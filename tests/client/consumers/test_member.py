@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 from typing import Any
 
@@ -56,13 +57,30 @@ async def test_what_isnt_settled_is_given_back_at_the_end_of_the_block(running: 
         consumer = await client.create_consumer("reminders")
         fake.add("ada", "bob")
         async with consumer.member() as member:
-            one, _ = await member.fetch()
+            one, other = await member.fetch()
             await one.ack()
+            assert other.event.patient == "bob"
         group = fake.groups["reminders"]
         assert (group.acked, list(group.waiting)) == ([0], [1])
         async with consumer.member() as member:
             (again,) = await member.fetch()
             assert (again.event.patient, again.attempt) == ("bob", 2)
+
+
+async def test_an_event_that_always_fails_costs_those_behind_it_nothing(running: Any, fake: Any) -> None:
+    async with running() as client:
+        consumer = await client.create_consumer("reminders", max_deliver=2, backoff=(0, 0))
+        fake.add("ada", "bob", "cid", "dan")
+        for _ in range(3):
+            with contextlib.suppress(ZeroDivisionError):
+                async with consumer.member() as member:
+                    while batch := await member.fetch(wait=0):
+                        for delivery in batch:
+                            if delivery.event.patient == "bob":
+                                raise ZeroDivisionError
+                            await delivery.ack()
+        assert [letter.offset for letter in await consumer.dead_letters()] == [1]
+        assert sorted(fake.groups["reminders"].acked) == [0, 2, 3]
 
 
 @pytest.mark.parametrize("iterating", [False, True])
