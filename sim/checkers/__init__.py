@@ -87,6 +87,7 @@ Of the workload of typed streams:
     C6   what was acked stays so; an answer to an older attempt is late                          consumer_deeds
     C7   in the end each event was settled, or is a dead letter                                  consumer_deeds
     C8   dead letters are those that a member gave up, or whose attempts ran out                 consumer_deeds
+    C9   what was done with dead letters is told by an event, with who did it and why            consumer_audit
 
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.

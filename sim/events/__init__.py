@@ -12,5 +12,5 @@
     effects            what it does in the world after a commit
     part               its place in a run
 
-What is checked of it is listed in `sim.checkers` (E1 to E8, C1 to C8, P1 to P6).
+What is checked of it is listed in `sim.checkers` (E1 to E8, C1 to C9, P1 to P6).
 """

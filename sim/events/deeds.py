@@ -1,4 +1,4 @@
-"""What clients of typed streams did and were told: the input of the checkers E1 to E8 and C1 to C8.
+"""What clients of typed streams did and were told: the input of the checkers E1 to E8 and C1 to C9.
 
 Deeds carry ticks of one counter, as `sim.history` has them: `asked` and `told`, so that 'told before the other was
 asked' is exact. A deed whose outcome isn't known is never told.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import trio
 from attrs import define, field
 
+from sim.checkers.consumer_audit import check_deeds, told_deeds
 from sim.checkers.consumer_deeds import ConsumerJudge
 from sim.checkers.contents import Contents
 from sim.checkers.events_inline import check_own_writes
@@ -169,6 +170,9 @@ class EventsPart:
                 )  # fmt: skip
         for deeds in self.load.deeds.consumers.values():
             ConsumerJudge(self.verdict, deeds, self.log.fitting(deeds.spec)).check()
+        told = told_deeds(self.log.contents, TENANT)
+        for consumer in self.consumers:
+            check_deeds(self.verdict, told, consumer.deeds.letters, consumer.spec.name, consumer.who)
 
 
 def _projector(machine: Machine) -> Projector | None:
