@@ -109,6 +109,7 @@ class TableProjection:
         on_error: ErrorPolicy | str = ErrorPolicy.STOP,
         inline: bool = False,
         check: str = "",
+        hold: bool = False,
     ) -> None:
         self._template = DeclaredTable(table, nulls)
         self._config = ProjectionConfig(
@@ -122,6 +123,7 @@ class TableProjection:
             on_error=on_error,
             inline=inline,
             check=check,
+            hold=hold,
         )
 
     def map(self, event: EventSpec, /, *, key: Mapping[str, str] | None = None, **columns: str) -> TableProjection:

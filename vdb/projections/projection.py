@@ -43,8 +43,9 @@ class Projection:
 
     `streams` holds names and PREFIX*; `version` counts from 1, and a change of tables, functions or rules asks for the
     next one. `batch_events` and `batch_seconds` bound a transaction; `on_error` is "stop", "park" or "skip"; `inline`
-    has appends wait for these rows; `check` is a query that must give no row before rebuilt rows are used. `strict`:
-    an event of these streams without a handler is an error, unless its type is in `ignore`. `tenant` None: all tenants.
+    has appends wait for these rows; `check` is a query that must give no row before rebuilt rows are used; `hold`:
+    those of a raised version wait for `switch_projection`. `strict`: an event of these streams without a handler is an
+    error, unless its type is in `ignore`. `tenant` None: all tenants.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Projection:
         on_error: ErrorPolicy | str = ErrorPolicy.STOP,
         inline: bool = False,
         check: str = "",
+        hold: bool = False,
         strict: bool = False,
         ignore: Iterable[EventSpec] = (),
     ) -> None:
@@ -79,6 +81,7 @@ class Projection:
             on_error=on_error,
             inline=inline,
             check=check,
+            hold=hold,
         )
 
     def __repr__(self) -> str:
@@ -130,6 +133,7 @@ class ProjectionHandler:
     on_error: ClassVar[ErrorPolicy | str] = ErrorPolicy.STOP
     inline: ClassVar[bool] = False
     check: ClassVar[str] = ""
+    hold: ClassVar[bool] = False
     strict: ClassVar[bool] = False
     ignore: ClassVar[Iterable[EventSpec]] = ()
 
@@ -149,6 +153,7 @@ class ProjectionHandler:
             on_error=self.on_error,
             inline=self.inline,
             check=self.check,
+            hold=self.hold,
             strict=self.strict,
             ignore=self.ignore,
         )

@@ -10,6 +10,7 @@ on-error = "stop"                   # or "park", or "skip"
 batch-events = 2000                 # applied in one transaction, at most
 batch-seconds = 0.0                 # how long a transaction waits for that many
 check = ""                          # a query that gives no row while the rows are right
+hold = false                        # true: rows of a raised version wait for `vdb projection switch`
 
 [projection.latest-by-id]
 table = "notes"
@@ -109,6 +110,7 @@ class _Projection(_Strict, kw_only=True, frozen=True):
     batch_events: int = BATCH_EVENTS
     batch_seconds: float = 0.0
     check: str = ""
+    hold: bool = False
     latest_by_id: _Latest | None = None
     timeline: _Timeline | None = None
 
@@ -136,6 +138,7 @@ def _parse(table: Any, number: int) -> ProjectionConfig:
             batch_events=found.batch_events,
             batch_seconds=found.batch_seconds,
             check=found.check,
+            hold=found.hold,
         )
     except InvalidArgument as error:
         raise ConfigError(f"projection {found.name}: {error}") from None
