@@ -147,3 +147,34 @@ async def test_a_handler_that_exits_fails_as_any_other(log: Any, disk: Any, type
         await runner.wait_for({LOCAL: end})
         assert (runner.status().skipped, len((await runner.rows("greeted")).rows)) == (1, 2)
         nursery.cancel_scope.cancel()
+
+
+async def test_templates_have_effects_of_what_they_take(log: Any, disk: Any, typed: Any, envelope: Any) -> None:
+    seen: list[Any] = []
+
+    def make(payload: Any, **more: Any) -> vdb.Projection:
+        template = vdb.LatestById(table="t", key="name", key_path="name", columns={}, payload=payload, **more)
+        made = vdb.Projection(f"t_{payload}", streams=("a",), template=template)
+
+        @made.after_commit
+        async def see(batch: vdb.Batch) -> None:
+            seen.extend((batch.projection, event.type, event.event) for event in batch.events)
+
+        return made
+
+    publish(log, typed, "Ann")
+    log.publish("a", [envelope("effects-of-nobody", b'{"name": "x"}')])
+    end = log.publish("a", [b'{"name": "y"}'], schema_id=0)
+    for projection in (make("event"), make("json"), make("event", events=("other",))):
+        runner = run(log, disk, projection, lambda group: 0, path=f"projections/{len(seen)}.db")
+        async with trio.open_nursery() as nursery:
+            await nursery.start(runner.run)
+            await runner.wait_for({LOCAL: end})
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    ann = Greeted(name="Ann")
+    assert seen == [
+        ("t_event", "effects-greeted", ann),
+        ("t_json", "effects-greeted", ann),
+        ("t_json", "", b'{"name": "y"}'),
+    ]

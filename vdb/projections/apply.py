@@ -16,8 +16,9 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from vdb.errors import VerityError, WireError
-from vdb.events.recorded import RecordedEvent, recorded
+from vdb.errors import UnknownEventType, VerityError, WireError
+from vdb.events.recorded import RecordedEvent, record_from, recorded
+from vdb.limits import EVENT_ID_SIZE
 from vdb.ports import Connection
 from vdb.projections import parking
 from vdb.projections.config import ErrorPolicy, ProjectionConfig
@@ -197,7 +198,9 @@ def _apply_run(db: Any, config: ProjectionConfig, run: OpenedRun, span: Span, cu
         culprit.event = event
         apply(db, event, Context(run, index, event, handle))
         if first + index >= live_from and config.claims(event.type):
-            span.handled.append(_record(run, index, event))
+            record = _record(run, index, event)
+            if record is not None:
+                span.handled.append(record)
 
 
 def _apply_around(
@@ -241,12 +244,17 @@ def _payloads(run: OpenedRun) -> list[bytes]:
     return payloads
 
 
-def _record(run: OpenedRun, index: int, event: StoredEvent) -> RecordedEvent:
-    position = Position(run.group, run.first_position + index)
-    assert event.envelope is not None, "an opaque payload has no effects"
-    return recorded(
-        event.envelope, event.decode(), run.stream, run.first_offset + index, position, run.time, run.data_class
-    )
+def _record(run: OpenedRun, index: int, event: StoredEvent) -> RecordedEvent | None:
+    """What effects are given; None for an event of a type that isn't registered, which rows can be made of."""
+    offset, position = run.first_offset + index, Position(run.group, run.first_position + index)
+    if event.envelope is None:
+        event_id = run.event_ids[EVENT_ID_SIZE * index : EVENT_ID_SIZE * (index + 1)]
+        return record_from(event.body, run.schema_id, run.stream, offset, position, run.time, event_id, run.data_class)
+    try:
+        decoded = event.decode()
+    except UnknownEventType:
+        return None
+    return recorded(event.envelope, decoded, run.stream, offset, position, run.time, run.data_class)
 
 
 @contextlib.contextmanager

@@ -109,6 +109,12 @@ class LatestById:
     def _is_constant(self, name: str) -> bool:
         return name in self._constant_names()
 
+    def claims(self, event_type: str) -> bool:
+        """Whether events of this type may change rows; "" is that of opaque payloads."""
+        if not event_type:
+            return self.payload == "json"
+        return not self._wanted or event_type in self._wanted
+
     def apply(self, db: Connection | RowWriter, event: StoredEvent, context: Context) -> None:
         type_ = event.type if event.envelope is not None else event_type(event, context, self.payload, self.type_path)
         if type_ is None or (self._wanted and type_ not in self._wanted):

@@ -82,6 +82,10 @@ class Timeline:
         object.__setattr__(self, "tables", (table,))
         object.__setattr__(self, "_by_type", by_type)
 
+    def claims(self, event_type: str) -> bool:
+        """Whether events of this type may change rows; "" is that of opaque payloads."""
+        return event_type in self._by_type if event_type else self.payload == "json"
+
     def apply(self, db: Connection, event: StoredEvent, context: Context) -> None:
         type_ = event_type(event, context, self.payload, self.type_path)
         entry = None if type_ is None else self._by_type.get(type_)
