@@ -94,12 +94,34 @@ async def test_work_of_a_slow_kind_goes_to_threads() -> None:
         except RuntimeError:
             return "thread"
 
-    assert await pace.run_quick(where) == "loop"
-    await pace.run_quick(lambda: time.sleep(2 * pace_module.SLOW_S / pace_module.WEIGHT))
-    assert await pace.run_quick(where) == "thread"
+    assert await pace.run_quick(where, 1) == "loop"
+    await pace.run_quick(lambda: time.sleep(2 * pace_module.SLOW_S / pace_module.WEIGHT), 1)
+    assert await pace.run_quick(where, 1) == "thread"
     assert await pace.run(where) == "loop", "writes to the page cache say nothing about syncs"
     await pace.run(lambda: time.sleep(2 * pace_module.SLOW_S / pace_module.WEIGHT))
     assert await pace.run(where) == "thread"
+
+
+async def test_others_get_a_turn_when_much_was_written() -> None:
+    pace, turns = Pace(), 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        for _ in range(8):
+            await pace.run_quick(int, 4096)
+        assert turns == 0
+        for _ in range(8):
+            await pace.run_quick(int, pace_module.UNBROKEN_MAX)
+        assert turns >= 7
+        nursery.cancel_scope.cancel()
+        with pytest.raises(trio.Cancelled):
+            await pace.run_quick(int, 1)
 
 
 async def test_work_overlaps_when_there_is_more_than_one() -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +16,7 @@ import trio
 
 from vdb.errors import DiskFailed
 from vdb.ports import Buffer
-from vdb.world.guard import disk_errors
+from vdb.world.guard import disk_error
 
 if TYPE_CHECKING:
     from vdb.world.disk import RealDisk
@@ -35,7 +33,7 @@ class RealFile:
 
     def __init__(self, disk: RealDisk, path: str, descriptor: int) -> None:
         self._disk = disk
-        self._path = path
+        self.path = path
         self._descriptor = descriptor
         self._closed = False
         self._calls = 0
@@ -55,7 +53,7 @@ class RealFile:
         with self._use(f"writing {len(data)} bytes at {offset}") as descriptor:
             work = partial(_write_all, descriptor, offset, data)
             if len(data) <= INLINE_WRITE_MAX:
-                await self._disk.pace.run_quick(work)
+                await self._disk.pace.run_quick(work, len(data))
             else:
                 await trio.lowlevel.checkpoint()
                 await self._disk.pace.run_in_thread(work)
@@ -68,7 +66,7 @@ class RealFile:
             except OSError as error:
                 self._disk.sync_failed = True
                 reason = os.strerror(error.errno or errno.EIO)
-                raise DiskFailed(f"the sync of {self._path} failed ({reason}): what was written may be gone") from error
+                raise DiskFailed(f"the sync of {self.path} failed ({reason}): what was written may be gone") from error
             self._disk.check_syncs()
 
     async def drop_cache(self) -> None:
@@ -106,19 +104,40 @@ class RealFile:
         if self._closed and self._calls == 0:
             os.close(self._descriptor)
 
-    @contextmanager
-    def _use(self, doing: str) -> Iterator[int]:
+    def _use(self, doing: str) -> _Use:
         """The descriptor, for the time of one call."""
+        return _Use(self, doing)
+
+    def begin(self) -> int:
+        """A call begins: the descriptor stays open until `end`."""
         self._disk.guard.check()
         if self._closed:
-            raise trio.ClosedResourceError(f"{self._path} is closed")
+            raise trio.ClosedResourceError(f"{self.path} is closed")
         self._calls += 1
-        try:
-            with disk_errors(f"{doing} of {self._path}"):
-                yield self._descriptor
-        finally:
-            self._calls -= 1
-            self._close_when_idle()
+        return self._descriptor
+
+    def end(self) -> None:
+        """The call has ended."""
+        self._calls -= 1
+        self._close_when_idle()
+
+
+class _Use:
+    """One call of a file, as a context manager: gives the descriptor, and the system's errors in our words."""
+
+    __slots__ = ("_doing", "_file")
+
+    def __init__(self, file: RealFile, doing: str) -> None:
+        self._file = file
+        self._doing = doing
+
+    def __enter__(self) -> int:
+        return self._file.begin()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._file.end()
+        if isinstance(error, OSError):
+            raise disk_error(error, f"{self._doing} of {self._file.path}") from error
 
 
 def _read_cached(descriptor: int, offset: int, size: int) -> bytes | None:

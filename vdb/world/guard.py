@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from vdb.errors import DiskFailed, DiskFull, FileMissing, ForkedHandle
 from vdb.world.open_files import OUT_OF_FILES, out_of_files
@@ -49,16 +48,33 @@ class ForkGuard:
             )
 
 
-@contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Turn OSError into an error of `vdb.errors`; `what` says what was being done to which file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise DiskFull(f"no space left on the disk: {what}") from error
-        if error.errno == errno.ENOENT:
-            raise FileMissing(f"no such file or directory: {what}") from error
-        if error.errno in OUT_OF_FILES:
-            raise out_of_files(error.errno, what) from error
-        raise DiskFailed(f"{what}: {os.strerror(error.errno or errno.EIO)}") from error
+class DiskErrors:
+    """Turns OSError inside the block into an error of `vdb.errors`; `what` says what was being done to which file."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, OSError):
+            raise disk_error(error, self._what) from error
+
+
+def disk_error(error: OSError, what: str) -> Exception:
+    """The error in our words."""
+    if error.errno in _FULL:
+        return DiskFull(f"no space left on the disk: {what}")
+    if error.errno == errno.ENOENT:
+        return FileMissing(f"no such file or directory: {what}")
+    if error.errno in OUT_OF_FILES:
+        return out_of_files(error.errno, what)
+    return DiskFailed(f"{what}: {os.strerror(error.errno or errno.EIO)}")
+
+
+def disk_errors(what: str) -> DiskErrors:
+    """See `DiskErrors`."""
+    return DiskErrors(what)
