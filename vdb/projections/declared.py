@@ -44,7 +44,7 @@ class Rule:
     """What one event type does to its row."""
 
     kind: Literal["map", "set", "increment", "delete"]
-    key: tuple[Path, ...]
+    key: tuple[tuple[Column, Path], ...]
     """In the order of the table's key."""
     paths: tuple[tuple[Column, Path], ...] = ()
     values: tuple[tuple[Column, SqlValue], ...] = ()
@@ -70,10 +70,7 @@ class DeclaredTable:
     def apply(self, db: Connection, event: StoredEvent, context: Context) -> None:
         for rule in self.rules.get(event.type, ()):
             body = event.json()
-            row = {
-                name: required(_column(self.table, name), path, body, event, context)
-                for name, path in zip(self.table.key, rule.key, strict=True)
-            }
+            row = {column.name: required(column, path, body, event, context) for column, path in rule.key}
             if rule.kind == "delete":
                 db.execute(self.table.delete_sql(), tuple(row.values()))
                 continue
@@ -175,11 +172,11 @@ class TableProjection:
         return self
 
 
-def _key(table: Table, paths: Mapping[str, str]) -> tuple[Path, ...]:
+def _key(table: Table, paths: Mapping[str, str]) -> tuple[tuple[Column, Path], ...]:
     for name in paths:
         if name not in table.key:
             raise ConfigError(f"table {table.name!r}: {name!r} isn't in its key ({', '.join(table.key)})")
-    return tuple(as_path(paths.get(name, name)) for name in table.key)
+    return tuple((_column(table, name), as_path(paths.get(name, name))) for name in table.key)
 
 
 def _column(table: Table, name: str) -> Column:
