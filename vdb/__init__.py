@@ -38,7 +38,16 @@ if TYPE_CHECKING:
     from vdb.dbapi.database import SqlDatabase, open_crud
     from vdb.embedded.database import EmbeddedDatabase, open
     from vdb.errors import DefiniteError, DeliveryLate, IndefiniteError, VerityError
-    from vdb.events import NewEvent, RecordedEvent, applies, context, event, upcast
+    from vdb.events import (
+        DeadLettersDropped,
+        DeadLettersReplayed,
+        NewEvent,
+        RecordedEvent,
+        applies,
+        context,
+        event,
+        upcast,
+    )
     from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected
     from vdb.limits import Limits
     from vdb.projections.config import ErrorPolicy, ProjectionConfig
@@ -68,6 +77,8 @@ __all__ = [
     "Context",
     "DataClass",
     "DeadLetter",
+    "DeadLettersDropped",
+    "DeadLettersReplayed",
     "DefiniteError",
     "Delivery",
     "DeliveryLate",
@@ -139,7 +150,16 @@ _HOMES = {
     "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
     "vdb.embedded.database": ("EmbeddedDatabase", "open"),
     "vdb.errors": ("DefiniteError", "DeliveryLate", "IndefiniteError", "VerityError"),
-    "vdb.events": ("NewEvent", "RecordedEvent", "applies", "context", "event", "upcast"),
+    "vdb.events": (
+        "DeadLettersDropped",
+        "DeadLettersReplayed",
+        "NewEvent",
+        "RecordedEvent",
+        "applies",
+        "context",
+        "event",
+        "upcast",
+    ),
     "vdb.kernel.command": ("ANY", "EMPTY", "EXISTS", "Expected"),
     "vdb.limits": ("Limits",),
     "vdb.projections.config": (

@@ -143,6 +143,11 @@ def test_what_comes_back_and_what_is_given_up(database: vdb.EmbeddedDatabase) ->
         assert consumer.replay([letters[1]], reason="found") == 1
     assert consumer.drop(reason="not needed", actor="ops") == 1
     assert consumer.dead_letters() == []
+    numbers = [(letter.position.number,) for letter in letters]
+    assert [(one.actor, one.event) for one in database.read_events("$consumers")] == [
+        ("dr.lee", vdb.DeadLettersReplayed(consumer="reminders", positions=numbers[1], reason="found")),
+        ("ops", vdb.DeadLettersDropped(consumer="reminders", positions=numbers[0], reason="not needed")),
+    ]
     with consumer.member() as member:
         (two,) = member.fetch()
         assert (two.event.number, two.attempt) == (2, 1)

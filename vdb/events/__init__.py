@@ -11,6 +11,7 @@
 default, `recorded` the one way from what a log holds to an event, `folding` the methods of aggregates.
 """
 
+from vdb.events.deeds import DeadLettersDropped, DeadLettersReplayed
 from vdb.events.event_context import context
 from vdb.events.folding import applies
 from vdb.events.new_event import NewEvent
@@ -27,6 +28,8 @@ from vdb.events.registry import (
 
 __all__ = [
     "REGISTRY",
+    "DeadLettersDropped",
+    "DeadLettersReplayed",
     "EventRegistry",
     "EventType",
     "NewEvent",
