@@ -13,7 +13,7 @@ from attrs import asdict
 from vdb.cli.output import print_table, print_text, visible
 from vdb.client.values import GroupStatus, ProjectionBuilding, ProjectionStatus
 
-_COLUMNS = ("projection", "tenant", "version", "generation", "state", "lag", "age", "last event", "position", "error")
+_COLUMNS = ("projection", "tenant", "version", "state", "lag", "age", "last event", "position")
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 STILL_SECONDS = 30.0
 """An alarm is due when what should move hasn't for so long."""
@@ -83,20 +83,26 @@ def _row(found: ProjectionStatus) -> tuple[object, ...]:
     return (
         found.name,
         found.tenant,
-        found.version,
-        found.generation,
+        found.version or "-",
         found.state,
         f"{found.lag:,}",
         age_text(found.age_us / 1e6) if found.age_us else "-",
         "-" if found.head_age_us is None else f"{age_text(found.head_age_us / 1e6)} ago",
-        " ".join(map(str, found.position)),
-        found.error or "-",
+        _position_text(found),
     )
+
+
+def _position_text(found: ProjectionStatus) -> str:
+    """Without the groups in which nothing was read, unless that is so in all of them."""
+    moved = [position for position in found.position if position.number]
+    return " ".join(map(str, moved or found.position)) or "-"
 
 
 def _sentences(found: ProjectionStatus) -> Iterator[str]:
     building = found.building
     name = f"{found.name} of tenant {found.tenant}"
+    if found.error:
+        yield found.error
     if building is not None:
         what = "its rows are" if building.version == found.version else f"version {building.version} is"
         if building.state == "building":
