@@ -272,6 +272,7 @@ class Simulation:
             if readback.refused:
                 self.stopped = readback.refused
             await self.sql.read_back(forgiving=bool(self.judging.beyond))
+            await self.events.read_back(forgiving=bool(self.judging.beyond))
         if bound.cancelled_caught and self.judging.beyond:
             self.stopped = self.stopped or "nobody answers"
             return

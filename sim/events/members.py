@@ -211,6 +211,27 @@ class ConsumerLoad:
                     self.drained = True
                     return
 
+    async def read_back(self) -> None:
+        """After a restart of all, perhaps, letters are what they were, and nothing is left to hand out.
+
+        Events that were under way when their clients went may have been committed since.
+        """
+        async with self.load.client(self.new_number()) as client:
+            before = list(self.deeds.last)
+            while True:
+                if await self.list_letters(client, at_the_end=True):
+                    break
+                await trio.sleep(DRAIN_SECONDS)
+            self.load.verdict.check(
+                "C8",
+                self.deeds.last == before,
+                f"consumer {self.spec.name} had the dead letters {before}, and has {self.deeds.last} after a restart",
+            )
+            member = Member(self, 0, Random(f"{self.random.random()}/back"))
+            deliveries = await member.fetch(self.line(client, member.id), 100, 0.0)
+            again = [one for one in deliveries if one.position < self.deeds.drained_to]
+            self.load.verdict.check("C6", not again, f"consumer {self.spec.name} was drained, and hands out {again}")
+
     async def _is_drained(self, client: Client) -> bool:
         info = await self.info(client)
         if info is None:

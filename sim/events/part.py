@@ -110,6 +110,12 @@ class EventsPart:
             for consumer in self.consumers:
                 nursery.start_soon(consumer.drain)
 
+    async def read_back(self, *, forgiving: bool) -> None:
+        """Consumers are as they were when they had been drained. `forgiving`: something was destroyed."""
+        for consumer in self.consumers:
+            if consumer.drained and not forgiving:
+                await consumer.read_back()
+
     def undrained(self) -> str:
         """Which consumers aren't drained."""
         return " ".join(consumer.spec.name for consumer in self.consumers if not consumer.drained)
