@@ -24,7 +24,7 @@ from sim.world.entropy import draws
 from vdb.errors import DatabaseDamaged, UnknownDatabase, VerityError, WrongKey
 from vdb.kernel.command import KeyScope
 from vdb.node.crud.database import CrudDatabase
-from vdb.projections.runner import database_path
+from vdb.projections.running import database_path
 from vdb.projections.store import SqliteError
 from vdb.sql.meta import read_place
 from vdb.types import TenantId

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from vdb.node.standstill import LOOK_SECONDS, STILL_SECONDS, Standstill, is_still
-from vdb.projections.runner import ProjectionStatus
+from vdb.projections.running import ProjectionStatus
 from vdb.projections.serving import ProjectorStatus
 from vdb.types import GroupId, TenantId
 

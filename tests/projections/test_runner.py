@@ -30,7 +30,8 @@ from vdb.projections.handler import Handlers
 from vdb.projections.latest import LatestById
 from vdb.projections.rebuild import rebuild
 from vdb.projections.rows import dump_rows, dump_tables
-from vdb.projections.runner import ProjectionRunner, database_path
+from vdb.projections.runner import ProjectionRunner
+from vdb.projections.running import database_path
 from vdb.projections.tables import Column, ColumnType, Table
 from vdb.types import GroupId, TenantId
 

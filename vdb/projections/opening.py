@@ -14,7 +14,8 @@ from vdb.ports import Database, Disk
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.generations import Generation, GenerationFiles
 from vdb.projections.progress import WatchedSource
-from vdb.projections.runner import KeyFor, Live, ProjectionRunner, nothing_is_live
+from vdb.projections.runner import ProjectionRunner
+from vdb.projections.running import KeyFor, Live, nothing_is_live
 from vdb.projections.serving import Serving, StillRows
 from vdb.projections.source import EventSource
 from vdb.projections.stored import Stored, read_stored

@@ -42,7 +42,8 @@ from vdb.projections.parking import ParkedEvent, list_parked
 from vdb.projections.progress import Progress
 from vdb.projections.replaying import Replayed, replay
 from vdb.projections.rows import LIMIT_DEFAULT, Rows
-from vdb.projections.runner import ProjectionRunner, ProjectionStatus
+from vdb.projections.runner import ProjectionRunner
+from vdb.projections.running import ProjectionStatus
 from vdb.projections.serving import ProjectorStatus, Serving, building_status
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, TenantId

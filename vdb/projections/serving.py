@@ -14,7 +14,7 @@ from vdb.projections.config import ProjectionConfig
 from vdb.projections.generations import Generation
 from vdb.projections.progress import Progress, WatchedSource
 from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
-from vdb.projections.runner import ProjectionStatus
+from vdb.projections.running import ProjectionStatus
 from vdb.projections.stored import Stored, config_of
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, TenantId

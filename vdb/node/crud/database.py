@@ -49,7 +49,7 @@ from vdb.node.service import answered
 from vdb.node.signals import Progress
 from vdb.node.writes import Writes
 from vdb.ports import Connection, Database, World
-from vdb.projections.runner import database_path
+from vdb.projections.running import database_path
 from vdb.sql.host import Bridge, Logged, OneShot
 from vdb.sql.meta import prepare_meta
 from vdb.sql.names import STREAM_PREFIX
