@@ -6,7 +6,7 @@
 Rules
 - An effect is called with the events of one committed transaction that the projection's handlers took, in their order.
 - At most once, and live only: never for events that a rebuild, a replay or a restart applies, nor on a node that isn't
-  the group's primary; which events are live is said by whoever runs the projection (`vdb.projections.runner.Live`).
+  the group's primary; which events are live is said by whoever runs the projection (`vdb.projections.running.Live`).
   So an effect may be missed: what must happen goes to a consumer, which keeps its place and tries again.
 - It is async and runs on the node's loop (trio), one batch at a time, beside the projection. When BATCHES_MAX of them
   wait, the rows wait too; one that takes longer than SECONDS_MAX is given up.
