@@ -8,7 +8,9 @@ import pytest
 from attrs import evolve
 
 from vdb.errors import RefusalCode
-from vdb.kernel.apply import apply_committed
+from vdb.kernel import consumers
+from vdb.kernel.apply import apply_committed, apply_request
+from vdb.kernel.command import OpenSession, Origin, Request
 from vdb.kernel.consumer_command import (
     ConsumerCommand,
     ConsumerFetch,
@@ -33,6 +35,7 @@ from vdb.kernel.reply import (
     LettersSettled,
     Refusal,
     Reply,
+    SessionOpened,
 )
 from vdb.kernel.state import State
 from vdb.types import GroupId, TenantId
@@ -412,3 +415,79 @@ def test_a_look_that_began_behind_the_cursor_is_a_broken_invariant() -> None:
     )
     with pytest.raises(AssertionError, match="looked from position 1 on, the consumer is at 0"):
         group.apply(command)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "lookup", "fingerprint", "message"),
+    [
+        (0, LOOKUP, b"F" * 32, "a tenant id starts at 1; found 0"),
+        (1, b"short", b"F" * 32, "a consumer's lookup has 32 bytes; found 5"),
+        (1, LOOKUP, b"short", "a consumer's fingerprint has 32 bytes; found 5"),
+    ],
+)
+def test_a_creation_of_another_shape_is_refused(tenant: int, lookup: bytes, fingerprint: bytes, message: str) -> None:
+    refusal = check_create_consumer(State.empty(REGION, 4), TenantId(tenant), lookup, TERMS, fingerprint)
+    assert refusal == Refusal(RefusalCode.INVALID_ARGUMENT, message)
+
+
+def test_a_group_of_nodes_holds_so_many_consumers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "CONSUMERS_MAX", 1)
+    group = Group()
+    more = CreateConsumer(tenant=TENANT, lookup=b"M" * 32, terms=TERMS, start=0, fingerprint=b"F" * 32, sealed=b"")
+    reply = group.apply(more)
+    assert reply == Refusal(RefusalCode.NOT_AVAILABLE, "group eu-west-1 holds 1 consumers, and no more: delete some")
+    assert group.state.consumers(TENANT) == [LOOKUP]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ConsumerFetch(
+            tenant=TENANT, lookup=LOOKUP, member=b"abc", count_max=1, scanned_from=0, scanned_to=0, candidates=()
+        ),
+        ConsumerSettle(tenant=TENANT, lookup=LOOKUP, member=b"abc", settlements=()),
+        ConsumerLeave(tenant=TENANT, lookup=LOOKUP, member=b"abc"),
+    ],
+)
+def test_a_member_without_an_id_is_refused(command: ConsumerCommand) -> None:
+    assert Group().apply(command) == Refusal(RefusalCode.INVALID_ARGUMENT, "a member's id has 16 bytes; found 3")
+
+
+def test_what_the_primary_predicted_of_a_creation_is_asserted() -> None:
+    group = Group()
+    again = CreateConsumer(tenant=TENANT, lookup=LOOKUP, terms=TERMS, start=0, fingerprint=b"F" * 32, sealed=b"s")
+    with pytest.raises(AssertionError, match="sealed the settings of a consumer that isn't created"):
+        group.apply(again)
+    with pytest.raises(AssertionError, match="predicted that a consumer isn't created which is"):
+        group.apply(evolve(again, lookup=b"M" * 32, sealed=b""))
+    with pytest.raises(AssertionError, match="starts at most at the log's end"):
+        group.apply(evolve(again, lookup=b"M" * 32, start=21))
+
+
+def test_a_look_beyond_the_log_is_a_broken_invariant() -> None:
+    with pytest.raises(AssertionError, match="looked beyond the log's end"):
+        Group().apply(
+            ConsumerFetch(
+                tenant=TENANT, lookup=LOOKUP, member=ANNA, count_max=1, scanned_from=0, scanned_to=21, candidates=()
+            )
+        )
+
+
+def test_a_fetch_that_finds_nothing_changes_no_row() -> None:
+    group = Group()
+    group.fetch(ANNA, 20)
+    before = group.state.rows
+    assert group.fetch(BEN) == []
+    assert group.state.rows == before
+
+
+def test_a_session_gets_the_first_answer_again() -> None:
+    group = Group()
+    group.fetch(ANNA, 1)
+    group.state, _, opened = apply_request(group.state, Request(Origin(b"c" * 16), OpenSession()), group.now + 1)
+    assert isinstance(opened, SessionOpened)
+    settle = ConsumerSettle(tenant=TENANT, lookup=LOOKUP, member=ANNA, settlements=(ack(0),))
+    request = Request(Origin(b"c" * 16, opened.session, 1), settle)
+    for later in (2, 3):
+        group.state, _, reply = apply_request(group.state, request, group.now + later)
+        assert reply == ConsumerSettled(())
