@@ -292,7 +292,7 @@ async def test_a_changed_configuration_begins_anew(start: Start, publish: Any) -
         await until(lambda: projector.status().generation == 2)
         await projector.rebuild(hold=True)
         await until(lambda: projector.status().building.state == "ready")
-    changed = evolve(version(3), streams=["a", "b"])
+    changed = evolve(version(3, hold=True), streams=["a", "b"])
     async with start(version(2), changed) as projector:
         await until(lambda: projector.status().generation == 0 or projector.status().building is not None)
         assert projector.status().building.generation == 4

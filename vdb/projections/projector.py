@@ -331,7 +331,8 @@ class Projector:
             mark("projector.building_resumed")
             await self._build(building)
         elif building is not None or current is None or self._newest.version > self._wanted_above(current):
-            hold = self._newest.hold if building is None else self._pointer.hold
+            asked_for = building is not None and building.version == self._newest.version
+            hold = self._pointer.hold if asked_for else self._newest.hold
             await self._begin(hold=hold and current is not None)
 
     def _wanted_above(self, current: Generation) -> int:
