@@ -107,12 +107,15 @@ class ConsumerFetching(ConsumerGate):
         if row is None:
             return [], True, 0.0
         window, group = self._window(found, row), found.group
-        await window.look_ahead(group.state.work(found.tenant, found.lookup).cursor, count_max)
-        # What is on its way counts: others that fetch have what it hands out.
+        # What is on its way counts: others that fetch have what it hands out. So the look begins there, too: from an
+        # older cursor enough would be seen that is none of it, and then there would be more to look at for ever.
+        if group.prepared.consumer(found.tenant, found.lookup) is None:
+            return [], False, LOOK_SECONDS
+        await window.look_ahead(group.prepared.work(found.tenant, found.lookup).cursor, count_max)
         state = group.prepared
         row = state.consumer(found.tenant, found.lookup)
         if row is None or row.created_at != window.created_at:
-            return [], True, 0.0
+            return [], False, LOOK_SECONDS
         work = state.work(found.tenant, found.lookup)
         now = group.time_us
         candidates_max = _candidates_max(group, count_max + HELD_MAX if row.terms.ordered_by else count_max)
