@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -219,6 +219,12 @@ def test_a_handler_is_no_async_function() -> None:
 
     with pytest.raises(ConfigError, match="a handler is a plain function; found an async one"):
         vdb.Projection("beds", streams=("a",), tables=[BEDS]).on(BedTaken)(taken)
+
+    def yields(event: BedTaken, context: vdb.Context) -> Iterator[None]:
+        yield None
+
+    with pytest.raises(ConfigError, match="a handler is a plain function; found one that yields"):
+        vdb.Projection("beds", streams=("a",), tables=[BEDS]).on(BedTaken)(yields)
 
 
 def test_a_projection_with_a_template_takes_no_handlers() -> None:

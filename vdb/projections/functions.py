@@ -42,8 +42,10 @@ class Functions:
 
     def add(self, event: EventSpec, handler: EventHandler) -> None:
         """Have a function take events; ConfigError when another one does, or it can't."""
-        if inspect.iscoroutinefunction(handler):
+        if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
             raise ConfigError(f"projection {self.name!r}: a handler is a plain function; found an async one")
+        if inspect.isgeneratorfunction(handler):
+            raise ConfigError(f"projection {self.name!r}: a handler is a plain function; found one that yields")
         _check_signature(self.name, event, handler)
         takers = self._handlers.setdefault(type_name(event), {})
         cls = event if isinstance(event, type) else None
