@@ -77,22 +77,27 @@ class StreamPlaces:
 
 
 async def first_at_time(places: Places, time_us: int) -> int:
-    """The number of the first event that was appended at this time or later; the end, where none was."""
-    found = await _first_frame(places, lambda frame: decode_record(frame.record).header.time >= time_us)
-    return places.end() if found is None else places.first_of(found)
+    """The number of the first event that was appended at this time or later; where none was, the end as this began."""
+    end = places.end()
+    found = await _first_frame(places, end, lambda frame: decode_record(frame.record).header.time >= time_us)
+    return end if found is None else places.first_of(found)
 
 
 async def first_at_position(places: Places, position: int) -> int:
-    """The number of the first event at this position of the group's log or beyond; the end, where there is none."""
-    found = await _first_frame(places, lambda frame: frame.position + frame.count > position)
+    """The number of the first event at this position of the group's log or beyond.
+
+    Where there is none, the end when this began: what came meanwhile lies beyond.
+    """
+    end = places.end()
+    found = await _first_frame(places, end, lambda frame: frame.position + frame.count > position)
     if found is None:
-        return places.end()
+        return end
     return places.first_of(found) + max(0, position - found.position)
 
 
-async def _first_frame(places: Places, holds: Callable[[Frame], bool]) -> Frame | None:
-    """The first frame for which this holds. It holds for all that come after, too."""
-    low, high = 0, places.end()
+async def _first_frame(places: Places, end: int, holds: Callable[[Frame], bool]) -> Frame | None:
+    """The first frame below the end for which this holds. It holds for all that come after, too."""
+    low, high = 0, end
     found: Frame | None = None
     while low < high:
         middle = (low + high) // 2
