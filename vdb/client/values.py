@@ -255,7 +255,7 @@ class ProjectionStatus:
     age_us: int = 0
     """Microseconds since the oldest event that isn't applied was appended; 0: all are applied."""
     head_age_us: int | None = None
-    """Microseconds since the tenant's last event was appended; None: none was."""
+    """Microseconds since the tenant's last event was appended; None: none was, or there are too many tenants."""
     parked: int = 0
     skipped: int = 0
     previous: int = 0

@@ -31,19 +31,24 @@ class Ages:
                 times.append(await _time_at(reader, tenant, position))
         return max(1, self._now() - min(times)) if times else 0
 
-    async def of_last(self, tenant: TenantId) -> int | None:
-        """Microseconds since the tenant's last event was appended; None where there is none."""
-        times = [await self._last_time(reader, tenant) for reader in self._readers.values()]
+    async def of_last(self, tenant: TenantId, *, look: bool = True) -> int | None:
+        """Microseconds since the tenant's last event was appended; None where there is none.
+
+        Without `look` no log is read: None, too, where the time isn't remembered.
+        """
+        times = [await self._last_time(reader, tenant, look) for reader in self._readers.values()]
         found = [time for time in times if time is not None]
         return max(0, self._now() - max(found)) if found else None
 
-    async def _last_time(self, reader: GroupReader, tenant: TenantId) -> int | None:
+    async def _last_time(self, reader: GroupReader, tenant: TenantId, look: bool) -> int | None:
         head = reader.group.state.tenant_head(tenant)
         if head == 0:
             return None
         known = self._last.get((tenant, reader.group.name))
         if known is not None and known[0] == head:
             return known[1]
+        if not look:
+            return None
         time = await _time_at(reader, tenant, head - 1)
         if len(self._last) >= _REMEMBERED_MAX:
             self._last.clear()

@@ -146,7 +146,7 @@ class ProjectionStatus:
     age_us: int
     """Microseconds since the oldest event that isn't applied was appended; 0: all are applied."""
     head_age_us: int | None
-    """Microseconds since the tenant's last event was appended; None: none was."""
+    """Microseconds since the tenant's last event was appended; None: none was, or there are too many tenants."""
     previous: int
     """The generation to go back to; 0: none."""
     file_seconds: float

@@ -36,6 +36,9 @@ OPENING_MAX = 4
 """Projections that are opened at once. A start has one for each tenant and projection, and each puts a key through the
 log or runs a schema in a thread: all at once they would fill the group's queue, and the threads that serve."""
 
+LOOKED_UP_MAX = 1_000
+"""With more tenants a status doesn't look into each one's log for when its last event was appended."""
+
 
 class ProjectionManager:
     """Starts projectors as tenants appear, and finds them for queries."""
@@ -110,7 +113,8 @@ class ProjectionManager:
         return min(position, reader.group.state.tenant_head(tenant))
 
     async def status(self) -> list[ProjectionStatus]:
-        return [await self._status_of(projector) for projector in list(self._projectors.values())]
+        look = len(self._tenants) <= LOOKED_UP_MAX
+        return [await self._status_of(projector, look) for projector in list(self._projectors.values())]
 
     def still_seconds(self, group: GroupId) -> float:
         """How long requests have waited in a group without any commit."""
@@ -189,7 +193,7 @@ class ProjectionManager:
             await nursery.start(projector.run)
             self._started[tenant, projector.name].set()
 
-    async def _status_of(self, projector: Projector) -> ProjectionStatus:
+    async def _status_of(self, projector: Projector, look: bool) -> ProjectionStatus:
         found = projector.status()
         positions = found.rows.positions
         age_us = await self._ages.of_unapplied(projector.tenant, positions) if found.rows.lag else 0
@@ -198,7 +202,7 @@ class ProjectionManager:
             name=projector.name,
             position=position_text(positions),
             age_us=age_us,
-            head_age_us=await self._ages.of_last(projector.tenant),
+            head_age_us=await self._ages.of_last(projector.tenant, look=look),
             **_generation_fields(found),
         )
 

@@ -104,17 +104,15 @@ class GenerationFiles:
 
     async def load(self) -> Pointer | None:
         """The pointer; None where there is none yet. A damaged one comes back as one that names no rows in use."""
-        numbers = await self._numbers()
-        if not await self._disk.exists(self._pointer):
-            if max(numbers, default=FIRST) == FIRST:
-                return None
-            mark("generations.pointer_lost")
-            return Pointer(current=None, last=max(numbers))
-        pointer = _decode(await self._read())
-        if pointer is None:
-            mark("generations.pointer_damaged")
-            return Pointer(current=None, last=max(numbers, default=FIRST))
-        return pointer
+        there = await self._disk.exists(self._pointer)
+        pointer = _decode(await self._read()) if there else None
+        if pointer is not None:
+            return pointer
+        last = max(await self._numbers(), default=FIRST)
+        if not there and last == FIRST:
+            return None
+        mark("generations.pointer_lost")
+        return Pointer(current=None, last=last)
 
     async def store(self, pointer: Pointer) -> None:
         """Make this the pointer, durably."""

@@ -36,7 +36,7 @@ from vdb.marks import mark
 from vdb.projections.comparing import Comparison, compare
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.finishing import align, catch_up, check
-from vdb.projections.generations import Generation, GenerationFiles, Pointer
+from vdb.projections.generations import FIRST, Generation, GenerationFiles, Pointer
 from vdb.projections.opening import Means, Opener
 from vdb.projections.parking import ParkedEvent, list_parked
 from vdb.projections.progress import Progress
@@ -90,7 +90,8 @@ class Projector:
             self._nursery = nursery
             async with self._changing:
                 self._pointer = await self._patiently(self._load)
-                await self._patiently(lambda: self._files.tidy(self._pointer))
+                if self._pointer.last > FIRST:
+                    await self._patiently(lambda: self._files.tidy(self._pointer))
                 if self._pointer.current is not None:
                     await self._serve(self._pointer.current)
                 await self._patiently(self._take_up_building)
@@ -310,7 +311,8 @@ class Projector:
         if generation.version > self._newest.version:
             raise ConfigError(
                 f"projection {self.name!r}: its file was made by version {generation.version}, newer than "
-                f"{self._newest.version}"
+                f"{self._newest.version}: give the node that version as well, and go back with "
+                "`vdb projection switch --back`"
             )
         serving = await self._patiently(lambda: self._opener.serving(generation, live_from))
         if serving is None:
