@@ -36,6 +36,7 @@ OPENING_MAX = 4
 """Projections that are opened at once. A start has one for each tenant and projection, and each puts a key through the
 log or runs a schema in a thread: all at once they would fill the group's queue, and the threads that serve."""
 
+STATUSES_AT_ONCE = 100
 LOOKED_UP_MAX = 1_000
 """With more tenants a status doesn't look into each one's log for when its last event was appended."""
 
@@ -114,7 +115,12 @@ class ProjectionManager:
 
     async def status(self) -> list[ProjectionStatus]:
         look = len(self._tenants) <= LOOKED_UP_MAX
-        return [await self._status_of(projector, look) for projector in list(self._projectors.values())]
+        found: list[ProjectionStatus] = []
+        for projector in list(self._projectors.values()):
+            found.append(await self._status_of(projector, look))
+            if len(found) % STATUSES_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()  # others of this loop have waited long enough
+        return found
 
     def still_seconds(self, group: GroupId) -> float:
         """How long requests have waited in a group without any commit."""

@@ -18,6 +18,8 @@ from vdb.projections.projector import Projector
 from vdb.types import GroupId, TenantId
 
 LOOK_SECONDS = 5.0
+AT_ONCE = 50
+PAUSE_SECONDS = 0.1
 STILL_SECONDS = 30.0
 """After so long without a move an alarm is due."""
 
@@ -40,21 +42,26 @@ class Standstill:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            self.look()
-            await trio.sleep(LOOK_SECONDS)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look_at_projections)
+            while True:
+                for group in self._groups:
+                    self._look_at_group(group)
+                await trio.sleep(LOOK_SECONDS)
 
     def still_seconds(self, group: GroupId) -> float:
         """How long requests have waited here without any commit; 0 while none wait, or some commit."""
         watched = self._watched.get(group)
         return 0.0 if watched is None else trio.current_time() - watched.since
 
-    def look(self) -> None:
-        """Notice what stands still, and tell what has done so for too long."""
-        for group in self._groups:
-            self._look_at_group(group)
-        for projector in self._projectors():
-            self._look_at_projection(projector)
+    async def _look_at_projections(self) -> None:
+        """A few at a time: of many tenants there are so many that all at once would hold the loop up."""
+        while True:
+            for number, projector in enumerate(list(self._projectors()), 1):
+                self._look_at_projection(projector)
+                if number % AT_ONCE == 0:
+                    await trio.sleep(PAUSE_SECONDS)
+            await trio.sleep(LOOK_SECONDS)
 
     def _look_at_group(self, group: Group) -> None:
         watched, commit = self._watched.get(group.name), group.replica.commit_number
