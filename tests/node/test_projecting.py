@@ -121,3 +121,38 @@ async def test_a_damaged_file_is_set_aside_and_built_again(
     assert sorted(path.name for path in file.parent.iterdir()) == ["days.db", "days.db.damaged"]
     assert [record.msg for record in caplog.records] == ["projection.set_aside"]
     assert CANARY not in str([record.__dict__ for record in caplog.records])
+
+
+async def test_what_an_earlier_life_prepared_is_not_this_ones(start) -> None:
+    """Effects are for events that the primary of this view prepared: from there on."""
+    with trio.fail_after(60):
+        async with start() as node:
+            group = node.groups[REGION]
+            await node.service.create_stream(Origin(), 1, "notes", DataClass.PHI, REGION)
+            assert group.leads_from == 0
+            await publish(node, range(3))
+            assert group.leads_from == 0
+            end = group.state.next_position
+            assert end > 3
+        async with start() as node:
+            await node.groups[REGION].confirm()
+            while not node.groups[REGION].is_serving:  # noqa: ASYNC110 - it takes the lead by itself
+                await trio.sleep(0.01)
+            assert node.groups[REGION].leads_from == end
+            await publish(node, range(2))
+            assert node.groups[REGION].leads_from == end
+
+
+async def test_generations_are_no_databases(start, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files of later generations lie where those of SQL databases do, and aren't taken for such."""
+    with trio.fail_after(60), caplog.at_level(logging.WARNING, "vdb.node"):
+        async with start(projections=(DAYS,)) as node:
+            await node.service.create_stream(Origin(), 1, "notes", DataClass.PHI, REGION)
+            assert await node.service.wait_for_projection(1, "days", await publish(node, range(3)), 50_000_000)
+            await node.service.rebuild_projection(1, "days", hold=False)
+            while (await node.service.status()).projections[0].generation == 1:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        async with start(projections=(DAYS,)) as node:
+            assert len(await rows_of(node)) == 3
+    assert [record.msg for record in caplog.records] == []
+    assert (tmp_path / "data/projections/t_1/days.2.db").exists()
