@@ -162,6 +162,30 @@ def test_a_name_and_version_are_given_once() -> None:
         registry.event("dose")(DrugGiven)
 
 
+@attrs.frozen
+class Inner:
+    _ward: str = "a"
+
+
+@attrs.frozen
+class Outer:
+    beds: dict[str, Inner | None]
+
+
+@attrs.frozen
+class Derived:
+    bed: str
+    _words: int = attrs.field(init=False, default=0)
+
+
+def test_a_private_field_would_be_lost() -> None:
+    registry = EventRegistry()
+    for cls in (Inner, Outer):
+        with pytest.raises(InvalidArgument, match="Inner._ward is private, and would be left out"):
+            registry.event("private")(cls)
+    registry.event("derived")(Derived)
+
+
 def test_what_can_not_be_registered_is_said() -> None:
     registry = EventRegistry()
     with pytest.raises(InvalidArgument, match="Colour isn't an attrs class"):

@@ -20,13 +20,17 @@ Checker = Callable[[Any, str], str | None]
 
 
 def zone_checker(cls: type[Any]) -> Checker | None:
-    """What looks for naive datetimes in instances of an attrs class; None when none can be in them."""
+    """What looks for naive datetimes in instances of an attrs class; None when none can be in them.
+
+    TypeError: a field of it, or of a class within it, is left out by JSON since its name begins with '_'.
+    """
     return _for_class(cls, ())
 
 
 def _for_class(cls: type[Any], above: tuple[type[Any], ...]) -> Checker | None:
     if cls in above:  # a class within itself: its values are checked as far as the outer one goes
         return None
+    _refuse_private(cls)
     hints = get_type_hints(cls, include_extras=True)
     checkers = []
     for name in _fields_of(cls):
@@ -46,6 +50,16 @@ def _for_class(cls: type[Any], above: tuple[type[Any], ...]) -> Checker | None:
         return None
 
     return check
+
+
+def _refuse_private(cls: type[Any]) -> None:
+    """A private field wouldn't be written, and come back with its default, or not at all."""
+    fields: Iterable[Any] = attrs.fields(cls) if attrs.has(cls) else ()
+    if dataclasses.is_dataclass(cls):
+        fields = dataclasses.fields(cls)
+    for found in fields:
+        if found.init and found.name.startswith("_"):
+            raise TypeError(f"{cls.__qualname__}.{found.name} is private, and would be left out: name it without '_'")
 
 
 def _fields_of(cls: type[Any]) -> tuple[str, ...]:
