@@ -181,7 +181,7 @@ class Derived:
 def test_a_private_field_would_be_lost() -> None:
     registry = EventRegistry()
     for cls in (Inner, Outer):
-        with pytest.raises(InvalidArgument, match="Inner._ward is private, and would be left out"):
+        with pytest.raises(InvalidArgument, match=r"Inner\._ward is private, and would be left out"):
             registry.event("private")(cls)
     registry.event("derived")(Derived)
 
