@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from vdb.client.consumer import Consumer
     from vdb.client.delivery import DeadLetter, Delivery
     from vdb.client.member import Member
+    from vdb.client.projection_line import ParkedEvent, RowDifference, RowDifferences
     from vdb.client.stream_events import StreamEvents
     from vdb.client.values import (
         Event,
         EventRun,
         NodeStatus,
+        ProjectionStatus,
         Published,
         Rows,
         StreamAppend,
@@ -96,15 +98,19 @@ __all__ = [
     "Member",
     "NewEvent",
     "NodeStatus",
+    "ParkedEvent",
     "Placement",
     "Position",
     "Projection",
     "ProjectionConfig",
     "ProjectionHandler",
+    "ProjectionStatus",
     "Published",
     "RecordedEvent",
     "Region",
     "RootKeys",
+    "RowDifference",
+    "RowDifferences",
     "Rows",
     "SqlDatabase",
     "StreamAppend",
@@ -135,11 +141,13 @@ _HOMES = {
     "vdb.client.consumer": ("Consumer",),
     "vdb.client.delivery": ("DeadLetter", "Delivery"),
     "vdb.client.member": ("Member",),
+    "vdb.client.projection_line": ("ParkedEvent", "RowDifference", "RowDifferences"),
     "vdb.client.stream_events": ("StreamEvents",),
     "vdb.client.values": (
         "Event",
         "EventRun",
         "NodeStatus",
+        "ProjectionStatus",
         "Published",
         "Rows",
         "StreamAppend",
