@@ -57,6 +57,8 @@ CONSUMERS_MAX = 10_000
 """Consumer groups that a group of nodes holds."""
 CONSUMER_IN_FLIGHT_MAX = 10_000
 """Deliveries without an answer of one consumer group."""
+CONSUMER_DELAY_SECONDS_MAX = 7 * 86_400
+"""Of a deadline of deliveries, a nak's delay, an extension and a back-off."""
 CONSUMER_NAME_BYTES_MAX = 512
 CONSUMER_REASON_BYTES_MAX = 1024
 DELIVERIES_PER_FETCH_MAX = 1000

@@ -15,7 +15,7 @@ from vdb.consumers import ConsumerSettings, OrderedBy
 from vdb.errors import InvalidArgument
 from vdb.events import REGISTRY
 from vdb.events.times import time_us
-from vdb.limits import STREAM_NAME_BYTES_MAX
+from vdb.limits import CONSUMER_DELAY_SECONDS_MAX, STREAM_NAME_BYTES_MAX
 from vdb.selection import EventFilter, EventStart, StartKind
 from vdb.types import U64_MAX, Position
 
@@ -30,7 +30,8 @@ AnyStart = str | int | Position | datetime
 AnyType = type[Any] | str
 """A registered class, or the name of a type."""
 
-_SECONDS_MAX = 10 * 365 * 24 * 3600
+WAITING_SECONDS_MAX = 10 * 365 * 24 * 3600
+"""Of the wait of a fetch."""
 _BACKOFF_ENDS = 2
 _ORDERS = {None: OrderedBy.NOTHING, "stream": OrderedBy.STREAM, "subject": OrderedBy.SUBJECT}
 
@@ -127,13 +128,13 @@ def event_start(start: AnyStart, *, has_stream: bool) -> EventStart:
     )
 
 
-def duration_us(value: Seconds, what: str) -> int:
-    """Microseconds of a duration in seconds."""
+def duration_us(value: Seconds, what: str, most: int = CONSUMER_DELAY_SECONDS_MAX) -> int:
+    """Microseconds of a duration of at most so many seconds."""
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InvalidArgument(f"{what}: expected seconds or a timedelta, found {type(value).__name__}")
-    if not math.isfinite(seconds) or not 0 <= seconds <= _SECONDS_MAX:
-        raise InvalidArgument(f"{what}: expected 0 to {_SECONDS_MAX} seconds, found {seconds}")
+    if not math.isfinite(seconds) or not 0 <= seconds <= most:
+        raise InvalidArgument(f"{what}: expected 0 to {most} seconds, found {seconds}")
     return round(seconds * 1e6)
 
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from vdb.client.consumer_gateway import MemberLine
-from vdb.client.consumer_settings import Seconds, duration_us
+from vdb.client.consumer_settings import WAITING_SECONDS_MAX, Seconds, duration_us
 from vdb.client.delivery import Delivery
 from vdb.client.member_line import LEFT
 from vdb.client.values import check_number, check_text
@@ -116,7 +116,7 @@ class Member:
             raise InvalidArgument("max: expected at least 1 delivery, found 0")
         line = self._open()
         seconds = self.consumer.seconds(timeout)
-        end = anyio.current_time() + duration_us(wait, "wait") / 1e6
+        end = anyio.current_time() + duration_us(wait, "wait", WAITING_SECONDS_MAX) / 1e6
         while True:
             left = min(end - anyio.current_time(), WAIT_SECONDS_MAX)
             is_last = left < WAIT_SECONDS_MAX

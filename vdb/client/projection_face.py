@@ -43,7 +43,10 @@ class ProjectionFace(FaceBase):
         )
 
     async def wait_for(self, projection: str, position: Position | str, timeout: float | None = None) -> bool:
-        """`wait_for_projection`: what was appended up to `Published.position` is in the rows then."""
+        """`wait_for_projection`: what was appended up to `Published.position` is in the rows then.
+
+        Of an event that was read, `RecordedEvent.after`: its `position` is where it lies, and it isn't waited for.
+        """
         return await self.wait_for_projection(projection, position, timeout)
 
     async def rebuild_projection(self, projection: str, *, hold: bool = False, timeout: float | None = None) -> None:

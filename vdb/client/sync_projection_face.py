@@ -32,7 +32,10 @@ class SyncProjectionFace(SyncBase):
         return self._run(partial(self._face.wait_for_projection, projection, position, timeout))
 
     def wait_for(self, projection: str, position: Position | str, timeout: float | None = None) -> bool:
-        """`wait_for_projection`: what was appended up to `Published.position` is in the rows then."""
+        """`wait_for_projection`: what was appended up to `Published.position` is in the rows then.
+
+        Of an event that was read, `RecordedEvent.after`: its `position` is where it lies, and it isn't waited for.
+        """
         return self.wait_for_projection(projection, position, timeout)
 
     def rebuild_projection(self, projection: str, *, hold: bool = False, timeout: float | None = None) -> None:

@@ -11,7 +11,8 @@ Rules
 - What waits and is due goes out before what is new, and both in the order of their positions.
 - In an ordered group the events of a key go out one after the other: what was kept, and isn't settled, holds back the
   later ones of its key, whether it is out or waits. A new event whose key is held back is kept, and waits.
-- At most `in_flight_max` are out, and HELD_MAX more are kept: then the cursor stands still until some are settled.
+- At most `in_flight_max` are out, and KEPT_MAX more are kept, of which at most HELD_MAX that were never delivered are
+  held back by their keys: then the cursor stands still until some are settled.
 
 All of it is a function of the rows and the op's time, so that it can be asked before it is done (`choose`).
 """
@@ -26,15 +27,16 @@ from vdb.errors import RefusalCode
 from vdb.kernel.consumer_command import Candidate, ConsumerTerms
 from vdb.kernel.consumer_rows import DeadLetter, Entry, Work
 from vdb.kernel.reply import Delivery, Refusal
-from vdb.limits import CONSUMER_IN_FLIGHT_MAX
+from vdb.limits import CONSUMER_DELAY_SECONDS_MAX, CONSUMER_IN_FLIGHT_MAX
 from vdb.types import U64_MAX, StreamId
 
 SEALS = StreamId(U64_MAX - 1)
 """The stream that sealed settings and reasons name in their headers: none, so that they can't pass for anything else.
 Settings have offset 0, reasons their event's position + 1."""
 
-HELD_MAX = 1000
-DELAY_US_MAX = 7 * 86_400 * 1_000_000
+KEPT_MAX = 1000
+HELD_MAX = 250
+DELAY_US_MAX = CONSUMER_DELAY_SECONDS_MAX * 1_000_000
 """Of a deadline, a nak's delay, an extension and a back-off."""
 ACK_US_MIN = 1_000
 MAX_DELIVER_MAX = 0xFFFF
@@ -102,7 +104,8 @@ def choose(
         if ordered:
             held[key] = None
     cursor = work.cursor
-    kept_max = terms.in_flight_max + HELD_MAX
+    kept_max = terms.in_flight_max + KEPT_MAX
+    held_back = sum([not entry[3] and not entry[2] for entry in entries]) if ordered and room > 0 else 0
     for position, key in candidates:
         if position < cursor:
             continue
@@ -110,6 +113,10 @@ def choose(
             cursor = position
             break
         if key in held:
+            if held_back >= HELD_MAX:
+                cursor = position
+                break
+            held_back += 1
             entries.append((position, 0, 0, b"", key))
             continue
         deliveries.append((position, 1))

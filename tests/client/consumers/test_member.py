@@ -257,6 +257,8 @@ async def test_wrong_arguments_are_named(running: Any, fake: Any) -> None:
             with pytest.raises(InvalidArgument, match="wait: expected 0 to 315360000 seconds, found -1"):
                 await member.fetch(wait=-1)
             (ada,) = await member.fetch()
+            with pytest.raises(InvalidArgument, match="delay: expected 0 to 604800 seconds, found 691200"):
+                await ada.nak(timedelta(days=8))
             with pytest.raises(InvalidArgument, match="delay: expected seconds or a timedelta, found str"):
                 await ada.nak("soon")
             with pytest.raises(InvalidArgument, match="seconds: expected more than 0, found 0"):
