@@ -29,14 +29,16 @@ from vdb.types import GroupId, TenantId
 TENANT = TenantId(1)
 LOOKUP = b"L" * 32
 MEMBERS = (b"anna" * 4, b"ben." * 4, b"eve." * 4)
-HELD_MAX = 3
+KEPT_MAX = 3
+HELD_MAX = 2
 REGION = GroupId("eu-west-1")
 
 
 @pytest.fixture(autouse=True)
 def few_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer_rules, "HELD_MAX", HELD_MAX)
-    monkeypatch.setattr(consumers, "HELD_MAX", HELD_MAX)
+    monkeypatch.setattr(consumer_rules, "KEPT_MAX", KEPT_MAX)
+    monkeypatch.setattr(consumers, "KEPT_MAX", KEPT_MAX)
 
 
 @define
@@ -97,10 +99,12 @@ class Model:
                 deliver(event)
         for event in self.events[self.cursor : scanned_to]:
             kept = sum(one.is_kept for one in self.events)
-            if len(deliveries) >= count_max or not self.room(member) or kept >= self.terms.in_flight_max + HELD_MAX:
+            if len(deliveries) >= count_max or not self.room(member) or kept >= self.terms.in_flight_max + KEPT_MAX:
                 return deliveries
             if self.may_go_out(event):
                 deliver(event)
+            elif sum(one.status == "waiting" and not one.attempt for one in self.events) >= HELD_MAX:
+                return deliveries
             else:
                 event.status = "waiting"
             self.cursor += 1
@@ -220,7 +224,7 @@ class ConsumerMachine(RuleBasedStateMachine):
     def settle_letters(self, drop: bool, every: int) -> None:
         model = self.model
         dead = [event for event in model.events if event.status == "dead"][::every]
-        room = model.terms.in_flight_max + HELD_MAX - sum(event.is_kept for event in model.events)
+        room = model.terms.in_flight_max + KEPT_MAX - sum(event.is_kept for event in model.events)
         chosen = dead if drop else dead[: max(0, room)]
         positions = tuple(event.position for event in dead)
         reply = self.apply(SettleLetters(tenant=TENANT, lookup=LOOKUP, positions=positions, drop=drop))

@@ -23,7 +23,7 @@ from vdb.kernel.consumer_command import (
     SettleOne,
     Verdict,
 )
-from vdb.kernel.consumer_rules import HELD_MAX, backoff_us
+from vdb.kernel.consumer_rules import HELD_MAX, KEPT_MAX, backoff_us
 from vdb.kernel.consumers import check_create_consumer
 from vdb.kernel.effect import WakeConsumer
 from vdb.kernel.reply import (
@@ -327,7 +327,7 @@ def test_the_cursor_stands_still_when_too_much_is_kept() -> None:
     keys = (1,) * (HELD_MAX + 50)
     group = Group(evolve(TERMS, ordered_by=1, in_flight_max=10), keys=keys)
     assert group.fetch() == [(0, 1)]
-    assert group.state.work(TENANT, LOOKUP).cursor == HELD_MAX + 10
+    assert group.state.work(TENANT, LOOKUP).cursor == HELD_MAX + 1
     for position in range(len(keys)):
         assert group.settle(ack(position)) == ()
         assert group.fetch() == ([(position + 1, 1)] if position + 1 < len(keys) else [])
@@ -345,12 +345,12 @@ def test_dead_letters_are_dropped_or_delivered_anew() -> None:
 
 
 def test_as_many_letters_are_delivered_anew_as_find_room() -> None:
-    group = Group(evolve(TERMS, in_flight_max=1), keys=(0,) * (HELD_MAX + 5))
-    for position in range(HELD_MAX + 5):
+    group = Group(evolve(TERMS, in_flight_max=1), keys=(0,) * (KEPT_MAX + 5))
+    for position in range(KEPT_MAX + 5):
         assert group.fetch(count_max=1) == [(position, 1)]
         group.settle(SettleOne(position, 1, Verdict.TERM))
-    assert group.settle_letters(*range(HELD_MAX + 5), drop=False) == LettersSettled(HELD_MAX + 1)
-    assert group.letters() == list(range(HELD_MAX + 1, HELD_MAX + 5))
+    assert group.settle_letters(*range(KEPT_MAX + 5), drop=False) == LettersSettled(KEPT_MAX + 1)
+    assert group.letters() == list(range(KEPT_MAX + 1, KEPT_MAX + 5))
 
 
 def test_the_same_group_may_be_created_again() -> None:

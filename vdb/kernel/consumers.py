@@ -43,7 +43,7 @@ from vdb.kernel.consumer_rows import (
     unpack_terms,
     unpack_work,
 )
-from vdb.kernel.consumer_rules import DELAY_US_MAX, HELD_MAX, backoff_us, check_terms, choose, fail
+from vdb.kernel.consumer_rules import DELAY_US_MAX, KEPT_MAX, backoff_us, check_terms, choose, fail
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import WakeConsumer
 from vdb.kernel.reply import (
@@ -272,7 +272,7 @@ def letters_to_settle(
     if drop:
         return found
     terms, work = unpack_terms(state.rows[CONSUMERS][key]), unpack_work(state.rows[CONSUMER_WORK][key])
-    room = max(0, terms.in_flight_max + HELD_MAX - len(work.entries))
+    room = max(0, terms.in_flight_max + KEPT_MAX - len(work.entries))
     if len(found) > room:
         mark("consumer.replay_full")
     return found[:room]
