@@ -88,3 +88,14 @@ async def test_it_gives_way_to_those_who_append(log: Any) -> None:
         start = trio.current_time()
         await read(source, 0)
         assert trio.current_time() - start == pytest.approx(rest)
+
+
+async def test_a_log_that_is_not_known_as_far_as_rows_are(log: Any) -> None:
+    """As after a start: rows in a file may hold more than the node has heard of the log again."""
+    end = log.publish("a", [b"x"] * 3)
+    source = WatchedSource(log, TENANT)
+    assert await source.knows({})
+    assert await source.knows({LOCAL: end})
+    assert not await source.knows({LOCAL: end + 2})
+    log.publish("a", [b"x"] * 2)
+    assert await source.knows({LOCAL: end + 2})

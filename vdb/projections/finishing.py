@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -12,17 +12,29 @@ from vdb.ports import Connection
 from vdb.projections.progress import Progress
 from vdb.projections.serving import Serving
 from vdb.projections.store import SqliteError
+from vdb.types import GroupId
 
 CLOSE_SECONDS = 0.5
 """What is built is at the log's end when the rest of the log was read in this time: the switch waits for the rest."""
+KNOW_SECONDS = 0.05
+"""Between two looks whether the log is known as far as the rows in use are."""
 TELL_SECONDS = 10.0
 """Between two words about the progress."""
 _CHECKED_ROWS_MAX = 1_000
 
 
-async def catch_up(building: Serving, on_progress: Callable[[Progress], None]) -> None:
-    """Return when it is near the end of the log; ProjectionFailed where a handler fails."""
+async def catch_up(
+    building: Serving, seen: Callable[[], Mapping[GroupId, int]], on_progress: Callable[[Progress], None]
+) -> None:
+    """Return when it is near the end of the log; ProjectionFailed where a handler fails.
+
+    `seen`: how far the rows in use are. After a start they may be ahead of what the node knows of the log again: its
+    end is then no end, and rows that reach only there would be older than those in use.
+    """
     while True:
+        while not await building.source.knows(seen()):
+            mark("projector.ahead_of_the_log")
+            await trio.sleep(KNOW_SECONDS)
         begun = trio.current_time()
         heads = building.source.heads()
         while True:

@@ -114,6 +114,16 @@ class WatchedSource:
         """Where the tenant's events end now, by group."""
         return self._read_heads()
 
+    async def knows(self, positions: Mapping[GroupId, int]) -> bool:
+        """Whether the log is known here up to these positions, whosever events lie before them."""
+        for group, position in positions.items():
+            head = self._inner.head(self._tenant, group)
+            if head < position:
+                _, known = await self._inner.read_log(self._tenant, group, head, 1)
+                if known < position:
+                    return False
+        return True
+
     def _read_heads(self) -> dict[GroupId, int]:
         return {group: self._inner.head(self._tenant, group) for group in self._inner.groups()}
 

@@ -363,6 +363,10 @@ class Projector:
         self._nursery.start_soon(self._building.run)
         self._nursery.start_soon(self._attend, self._building)
 
+    def _seen(self) -> Mapping[GroupId, int]:
+        """How far the rows in use are."""
+        return {} if self._current is None else self._current.rows.status().positions
+
     async def _drop_building(self) -> None:
         building, self._building = self._building, None
         if building is not None:
@@ -381,7 +385,7 @@ class Projector:
     async def _finish(self, building: Serving) -> None:
         """Find out whether it can be used, and say so."""
         try:
-            await catch_up(building, lambda progress: self._tell_progress(building, progress))
+            await catch_up(building, self._seen, lambda progress: self._tell_progress(building, progress))
             building.whole = True
             building.error = await check(building, self._newest.check)
         except _OF_ONE_FILE as error:
