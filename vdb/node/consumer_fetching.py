@@ -67,7 +67,9 @@ class ConsumerFetching(ConsumerGate):
         count_max = max(1, min(maximum, DELIVERIES_PER_FETCH_MAX))
         deadline = trio.current_time() + min(wait_us, WAIT_US_MAX) / 1e6
         if held is not None:
-            missed = await self._missed(await self.know(tenant, group, name), member, held, count_max)
+            # A primary that was deposed and hasn't heard of it would tell what was settled elsewhere meanwhile.
+            found = await self.know(tenant, group, name, sure=True)
+            missed = await self._missed(found, member, held, count_max)
             if missed:
                 return missed
         while True:
