@@ -103,6 +103,22 @@ async def test_later_events_of_the_key_wait_and_others_go_on(log: Any, disk: Any
             await runner.shelf.retry(Position(LOCAL, 4))
 
 
+async def test_what_is_parked_ahead_of_the_log_waits_for_it(log: Any, disk: Any, typed: Any) -> None:
+    """A node that came back may not know yet how far its log is committed, and its files are ahead of it."""
+    bad = ["Bob"]
+    end = publish(log, typed, "a", "Ann", "Bob", "Cid", whose="p1")
+    async with running(log, disk, make_names(bad, on_error="park")) as runner:
+        await runner.wait_for({LOCAL: end})
+        bad.clear()
+        runs, log.runs[LOCAL] = log.runs[LOCAL], []
+        assert await runner.shelf.retry() == 0
+        (event,) = await runner.shelf.events(10)
+        assert (event.attempts, event.waiting) == (1, 1)
+        log.runs[LOCAL] = runs
+        assert await runner.shelf.retry() == 2
+        assert await names_of(runner) == ["Ann", "Bob", "Cid"]
+
+
 async def test_without_a_subject_the_stream_is_the_key(log: Any, disk: Any, typed: Any) -> None:
     publish(log, typed, "a", "Bob", "Cid")
     end = publish(log, typed, "b", "Dan")

@@ -84,7 +84,11 @@ class Shelf:
         group, number = event.position.group, event.position.number
         runs, _ = await self._source.read_log(self._tenant, group, number, 1)
         run = next((run for run in runs if run.first_position <= number < run.next_position), None)
-        assert run is not None, "the log holds what was parked"
+        if run is None:
+            # A node that came back may not know yet that the end of its log is committed; its files are ahead of it.
+            assert number >= self._source.head(self._tenant, group), "the log holds what was parked"
+            mark("projection.parked_ahead_of_log")
+            return False
         try:
             await self._run(lambda db: commit_parked(db, self._config, run, event))
         except StorageError:
