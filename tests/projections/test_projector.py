@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from vdb.errors import ConfigError, InvalidArgument
+from vdb.errors import ConfigError, InvalidArgument, NodeStopped
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.handler import Handlers
 from vdb.projections.opening import Means
@@ -441,3 +441,10 @@ async def test_a_file_that_is_damaged_at_the_start_shows_no_rows_before_all_are_
     monkeypatch.setattr(log, "read_log", slow)
     async with start(version(1)) as projector:
         assert (await projector.rows("counts")).rows == [("a", 2000)]
+
+
+async def test_who_asks_when_it_is_over_is_told(start: Start) -> None:
+    async with start(version(1)) as projector:
+        pass
+    with pytest.raises(NodeStopped, match="projection 'counter' has been closed"):
+        await projector.rebuild(hold=False)

@@ -283,7 +283,10 @@ class Projector:
 
         if self._nursery is None:
             raise NodeStopped(f"projection {self.name!r} isn't open")
-        self._nursery.start_soon(run)
+        try:
+            self._nursery.start_soon(run)
+        except RuntimeError:  # trio's, of a nursery that has ended
+            raise NodeStopped(f"projection {self.name!r} has been closed") from None
         await done.wait()
         if errors:
             raise errors[0]
