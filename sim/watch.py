@@ -28,8 +28,8 @@ from vdb.kernel.command import Request
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.limits import Limits
-from vdb.node.group import Group
 from vdb.node.observer import Observer
+from vdb.node.replication.group import Group
 from vdb.storage.superblock_layout import SuperblockState
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration

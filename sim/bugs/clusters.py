@@ -18,7 +18,7 @@ HELD_BY_THE_GATE = ("8", "9", "10")
 
 def _without_gate(bug: Bug) -> Bug:
     def replacements() -> tuple[Replacement, ...]:
-        from vdb.node.send_gate import SendGate
+        from vdb.node.replication.send_gate import SendGate
 
         opened = Replacement(SendGate, "check_durable", lambda _check: lambda self, message: None)
         return (*bug.replacements(), opened)
@@ -28,7 +28,7 @@ def _without_gate(bug: Bug) -> Bug:
 
 def wiped_replica_votes() -> tuple[Replacement, ...]:
     from vdb.node.config import NodeConfig
-    from vdb.node.identity import Identity, IdentityFile
+    from vdb.node.peers.identity import Identity, IdentityFile
     from vdb.vsr.configuration import Configuration
 
     def make_first(_first: Any) -> Any:
@@ -45,7 +45,8 @@ def wiped_replica_votes() -> tuple[Replacement, ...]:
 
 def phi_goes_to_the_global_group() -> tuple[Replacement, ...]:
     from vdb.kernel import keys, streams
-    from vdb.node import preparer, writes
+    from vdb.node.gate import writes
+    from vdb.node.preparing import preparer
     from vdb.types import GLOBAL_GROUP, DataClass
 
     def make_check(check: Any) -> Any:

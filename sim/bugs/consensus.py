@@ -67,7 +67,7 @@ def one_superblock_copy() -> tuple[Replacement, ...]:
 
 
 def release_before_checkpoint() -> tuple[Replacement, ...]:
-    from vdb.node.checkpointer import Checkpointer
+    from vdb.node.replication.checkpointer import Checkpointer
 
     def make(submit: Any) -> Any:
         def submit_and_release(self: Any, plan: Any) -> None:
@@ -106,8 +106,8 @@ def no_dedupe_in_pipeline() -> tuple[Replacement, ...]:
     from vdb.kernel import apply
     from vdb.kernel.rows import SESSION_ROW
     from vdb.kernel.tables import SESSIONS, session_key
-    from vdb.node import batch as batches
-    from vdb.node.proposer import Proposer
+    from vdb.node.replication import batch as batches
+    from vdb.node.replication.proposer import Proposer
 
     def make_answer(_answer: Any) -> Any:
         def look_at_committed_only(self: Any, _batch: Any, pending: Any) -> bool:
@@ -147,8 +147,8 @@ def evict_by_local_order() -> tuple[Replacement, ...]:
 
 
 def reply_before_commit() -> tuple[Replacement, ...]:
-    from vdb.node.pipeline import Pipeline
-    from vdb.node.request import nobody
+    from vdb.node.preparing.request import nobody
+    from vdb.node.replication.pipeline import Pipeline
 
     def make_add(add: Any) -> Any:
         def reply_then_wait(self: Any, op: int, batch: Any) -> None:

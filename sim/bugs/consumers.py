@@ -22,7 +22,7 @@ _SLOW = {**_CONSUMERS, "consumer_faults": 0.8, "consumer_ack_us": 50_000}
 
 def cursor_passes_what_found_no_room() -> tuple[Replacement, ...]:
     from vdb.kernel import consumers
-    from vdb.node import consumer_fetching, consumer_preparer
+    from vdb.node.consumers import consumer_fetching, consumer_preparer
 
     def make(choose: Any) -> Any:
         def choose_and_pass(*details: Any) -> Any:

@@ -22,7 +22,7 @@ _INLINE = {
 def conditions_before_ids() -> tuple[Replacement, ...]:
     from vdb.kernel.predict import check_append
     from vdb.kernel.reply import Refusal
-    from vdb.node.preparer import Preparer, refused_append
+    from vdb.node.preparing.preparer import Preparer, refused_append
 
     def make(append: Any) -> Any:
         def check_first(self: Any, batch: Any, request: Any) -> Any:
@@ -56,7 +56,7 @@ def only_the_last_is_remembered() -> tuple[Replacement, ...]:
 
 
 def inline_rows_arent_awaited() -> tuple[Replacement, ...]:
-    from vdb.node.inline import InlineProjections
+    from vdb.node.projecting.inline import InlineProjections
 
     def make(_hold: Any) -> Any:
         return lambda self, names, tenant, group, position, tell: tell()

@@ -31,7 +31,7 @@ class _Trusting:
 
 
 def heads_unasked() -> tuple[Replacement, ...]:
-    from vdb.node.proving import Prover
+    from vdb.node.evidence.proving import Prover
 
     def make(reader_of: Any) -> Any:
         return lambda self, name: SimpleNamespace(group=_Trusting(reader_of(self, name).group))
@@ -49,7 +49,7 @@ def parts_hashed_again() -> tuple[Replacement, ...]:
 
 
 def the_record_before() -> tuple[Replacement, ...]:
-    from vdb.node.leaves import TreeLeaves
+    from vdb.node.evidence.leaves import TreeLeaves
 
     def make(index_at: Any) -> Any:
         return lambda self, position: max(0, index_at(self, position) - 1)

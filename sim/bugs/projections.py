@@ -28,7 +28,7 @@ def rebuilds_have_effects() -> tuple[Replacement, ...]:
 
 
 def effects_of_what_was_there_before() -> tuple[Replacement, ...]:
-    from vdb.node.group import Group
+    from vdb.node.replication.group import Group
 
     return (Replacement(Group, "leads_from", lambda _leads: property(lambda self: 0 if self.is_serving else None)),)
 

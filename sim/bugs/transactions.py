@@ -28,7 +28,7 @@ def parts_visible_before_close() -> tuple[Replacement, ...]:
 
 
 def open_transactions_outlive_the_view() -> tuple[Replacement, ...]:
-    from vdb.node.proposer import Proposer
+    from vdb.node.replication.proposer import Proposer
 
     return (Replacement(Proposer, "_void_what_is_open", lambda _void: lambda self, state: None),)
 

@@ -20,8 +20,8 @@ from sim.events.projecting import NAME, TABLE
 from sim.inside import living
 from sim.machine import Machine
 from vdb.errors import VerityError
-from vdb.node.answers import RowDifferences
-from vdb.node.node_service import NodeService
+from vdb.node.gate.answers import RowDifferences
+from vdb.node.gate.node_service import NodeService
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.store import SqliteError
 from vdb.types import GroupId, Position

@@ -14,7 +14,7 @@ import trio
 from attrs import define, field, frozen
 
 from tests.benchmarks.report import Report
-from vdb.node.peers import Peers
+from vdb.node.peers.peers import Peers
 from vdb.types import Region
 from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import Message, PrepareMessage, PrepareOk

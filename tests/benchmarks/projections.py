@@ -17,11 +17,11 @@ from tests.benchmarks.report import Report
 from vdb.crypto.root import RootKeys
 from vdb.embedded.database import EMBEDDED_LIMITS
 from vdb.kernel.command import INTERNAL
-from vdb.node.answers import ProjectionStatus
 from vdb.node.config import NodeConfig
+from vdb.node.gate.answers import ProjectionStatus
+from vdb.node.gate.node_service import NodeService
 from vdb.node.node import Node
-from vdb.node.node_service import NodeService
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.latest import LatestById
 from vdb.projections.store import close_sqlcipher, open_sqlcipher

@@ -35,12 +35,12 @@ from vdb.kernel.state import State
 from vdb.kernel.streamid import stream_id
 from vdb.kernel.tables import U64, Table, stream_key, stream_name_key, tenant_key
 from vdb.node.config import NodeConfig
-from vdb.node.group import Group
-from vdb.node.group_storage import CheckpointHead, group_directory, group_hash, open_group
-from vdb.node.identity import open_identity
 from vdb.node.node import Node
 from vdb.node.observer import Observer
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.peers.identity import open_identity
+from vdb.node.preparing.request import PlainAppend, PlainRun
+from vdb.node.replication.group import Group
+from vdb.node.replication.group_storage import CheckpointHead, group_directory, group_hash, open_group
 from vdb.types import DataClass, GroupId, Region, TenantId
 from vdb.vsr.header import PrepareHeader
 from vdb.wire.event import encode_batch

@@ -12,7 +12,7 @@ import pytest
 
 from vdb.cli.config_file import read_config_file
 from vdb.errors import ConfigError
-from vdb.node.hello import node_name
+from vdb.node.peers.hello import node_name
 
 NOBODY = "127.0.0.1:1"
 

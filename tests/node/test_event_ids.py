@@ -8,7 +8,7 @@ from attrs import evolve
 from vdb.errors import EventIdTaken, InvalidArgument, WrongExpectedOffset
 from vdb.kernel.command import EMPTY, EXISTS, Expected, ExpectedKind, Origin
 from vdb.limits import EVENT_ID_SIZE
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.types import DataClass
 from vdb.wire.event import decode_batch, encode_batch
 

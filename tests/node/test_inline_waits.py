@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from vdb.errors import ProjectionFailed, UnknownProjection
-from vdb.node.inline import InlineProjections
+from vdb.node.projecting.inline import InlineProjections
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.latest import LatestById
 from vdb.types import GroupId, TenantId

@@ -11,7 +11,7 @@ from vdb.kernel.command import EMPTY, AppendPart, Origin, VoidTransaction
 from vdb.kernel.reply import PartKept
 from vdb.limits import Limits
 from vdb.node.observer import Observer
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.types import DataClass
 from vdb.wire.event import decode_batch, encode_batch
 

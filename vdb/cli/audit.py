@@ -23,7 +23,7 @@ from vdb.evidence.merkle import HASH_SIZE, leaf_hash
 from vdb.evidence.note import VerifierKey, parse_note
 from vdb.evidence.proof import LogProof
 from vdb.evidence.trust import TrustPolicy
-from vdb.node.auditing import LogAudit
+from vdb.node.evidence.auditing import LogAudit
 
 app = App(name="audit", help="Signed heads of the log's trees, and proofs that hold without a server.")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -22,7 +22,7 @@ from attrs import frozen
 
 from vdb.crypto.certificates import SERIAL_SIZE, Issued, issue, make_authority
 from vdb.errors import ConfigError
-from vdb.node.hello import node_name
+from vdb.node.peers.hello import node_name
 from vdb.world.address import join_address, split_address
 from vdb.world.entropy import RealEntropy
 from vdb.world.keys import generate_root_key

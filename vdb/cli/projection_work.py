@@ -14,9 +14,9 @@ from vdb.cli.local_options import LocalOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text
 from vdb.cli.projection_status import age_text
 from vdb.errors import ConfigError, InvalidArgument, UnknownProjection
-from vdb.node.answers import ProjectionStatus
+from vdb.node.gate.answers import ProjectionStatus
+from vdb.node.gate.node_service import NodeService
 from vdb.node.node import Node
-from vdb.node.node_service import NodeService
 from vdb.projections.comparing import TableDigest
 from vdb.projections.config import ProjectionConfig, for_tenant
 from vdb.projections.replaying import Replayed

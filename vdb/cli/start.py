@@ -16,8 +16,8 @@ from vdb.cli.output import print_json, print_text
 from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError
 from vdb.node.config import NodeConfig
-from vdb.node.handing_over import hand_over
 from vdb.node.node import Node, first_cause
+from vdb.node.replication.handing_over import hand_over
 from vdb.types import Region
 from vdb.world import make_world
 from vdb.world.environment import default_address

@@ -36,9 +36,9 @@ from vdb.embedded.service_gateway import ServiceGateway
 from vdb.errors import DataDirectoryInUse
 from vdb.evidence.checkpoint import Checkpoint
 from vdb.limits import Limits
-from vdb.node.auditing import LogAudit, Progress
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
+from vdb.node.evidence.auditing import LogAudit, Progress
 from vdb.node.node import Node
 from vdb.projections.given import GivenProjection
 from vdb.types import GroupId, Region, check_tenant_id

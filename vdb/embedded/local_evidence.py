@@ -10,9 +10,9 @@ from vdb.client.evidence_line import EvidenceLine, RecordProof, TreeHead
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import Timeout
 from vdb.evidence.checkpoint import Checkpoint
-from vdb.node.auditing import LogAudit, Progress, audit_log
-from vdb.node.node_service import NodeService
-from vdb.node.proving import SignedHead, origin_of
+from vdb.node.evidence.auditing import LogAudit, Progress, audit_log
+from vdb.node.evidence.proving import SignedHead, origin_of
+from vdb.node.gate.node_service import NodeService
 from vdb.types import GroupId, TenantId
 
 
@@ -60,7 +60,7 @@ class LocalAudit:
     async def audit(
         self, group: GroupId, tenant: TenantId, known: Checkpoint | None, on_progress: Progress | None
     ) -> LogAudit:
-        """See `vdb.node.auditing`. `on_progress` is called in the node's loop."""
+        """See `vdb.node.evidence.auditing`. `on_progress` is called in the node's loop."""
         return await audit_log(self._service.readers[group], tenant, known, on_progress)
 
 

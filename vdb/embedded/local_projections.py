@@ -11,7 +11,7 @@ from vdb.client.projection_line import Cells, ParkedEvent, ProjectionLine, RowDi
 from vdb.client.values import parse_positions
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import Timeout
-from vdb.node.node_service import NodeService
+from vdb.node.gate.node_service import NodeService
 
 
 class ServiceProjections:

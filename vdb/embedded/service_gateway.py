@@ -32,9 +32,9 @@ from vdb.embedded.local_sql import ServiceSource
 from vdb.errors import Timeout
 from vdb.kernel.command import INTERNAL
 from vdb.limits import EVENT_ID_SIZE
-from vdb.node import answers
-from vdb.node.node_service import NodeService
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.gate import answers
+from vdb.node.gate.node_service import NodeService
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
 from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import DataClass, GroupId, Position, ReadLevel

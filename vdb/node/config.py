@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 from vdb.crypto.root import RootKeys
 from vdb.errors import ConfigError
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
-from vdb.node.peer_settings import PeerSettings
+from vdb.node.peers.peer_settings import PeerSettings
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.given import as_configs
 from vdb.types import DEFAULT_ADDRESS, Region

@@ -16,24 +16,24 @@ import trio
 from vdb.crypto.keyring import Keyring
 from vdb.errors import DamagedData, StartError, VerityError
 from vdb.node import log
-from vdb.node.accept import serve_connections
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
-from vdb.node.group import Group
-from vdb.node.group_storage import CheckpointLost, GroupStorage, format_group, is_formatted, open_group
-from vdb.node.identity import Identity, IdentityFile, open_identity
-from vdb.node.inline import InlineProjections
-from vdb.node.member import MemberSettings
-from vdb.node.membership import Membership, Surroundings
-from vdb.node.neighbourhood import Neighbourhood
-from vdb.node.node_service import NodeService
+from vdb.node.doors.accept import serve_connections
+from vdb.node.evidence.proving import Prover
+from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.reader import GroupReader
+from vdb.node.gate.writes import Writes
 from vdb.node.observer import SILENT, Observer
-from vdb.node.preparer import Preparer
-from vdb.node.projecting import ProjectionManager
-from vdb.node.proving import Prover
-from vdb.node.reader import GroupReader
-from vdb.node.rebuilding import Rebuilding
-from vdb.node.writes import Writes
+from vdb.node.peers.identity import Identity, IdentityFile, open_identity
+from vdb.node.peers.membership import Membership, Surroundings
+from vdb.node.peers.neighbourhood import Neighbourhood
+from vdb.node.preparing.preparer import Preparer
+from vdb.node.projecting.inline import InlineProjections
+from vdb.node.projecting.projecting import ProjectionManager
+from vdb.node.replication.group import Group
+from vdb.node.replication.group_storage import CheckpointLost, GroupStorage, format_group, is_formatted, open_group
+from vdb.node.replication.member import MemberSettings
+from vdb.node.replication.rebuilding import Rebuilding
 from vdb.ports import Listener, World
 from vdb.types import GroupId
 from vdb.version import VERSION

@@ -97,7 +97,7 @@ class ProjectionConfig:
     """How long a transaction waits for that many. Rows are that much later; fewer transactions are made."""
     after_commit: tuple[Effect, ...] = ()
     inline: bool = False
-    """Whether an append to one of its streams is answered once these rows have its events (`vdb.node.inline`)."""
+    """Whether an append to one of its streams is answered once these rows have it (`vdb.node.projecting.inline`)."""
 
     def __attrs_post_init__(self) -> None:
         check_name(self.name, "a projection")

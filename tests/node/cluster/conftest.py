@@ -16,10 +16,10 @@ from vdb.kernel.command import INTERNAL, MemberRow, Origin
 from vdb.kernel.reply import Reconfigured, Reply
 from vdb.limits import Limits
 from vdb.node.config import MemberConfig, NodeConfig
-from vdb.node.group import Group
-from vdb.node.identity import decode_identity
 from vdb.node.node import Node
-from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainReconfigure, PlainRequest, PlainRun
+from vdb.node.peers.identity import decode_identity
+from vdb.node.preparing.request import PlainAppend, PlainBatch, PlainCreate, PlainReconfigure, PlainRequest, PlainRun
+from vdb.node.replication.group import Group
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Region, TenantId
 from vdb.wire.event import encode_batch
 

@@ -12,7 +12,7 @@ import trio
 from vdb.errors import NotPrimary, NotReady, PrimaryLost
 from vdb.kernel.command import KeyScope, Origin
 from vdb.kernel.reply import Appended, SessionOpened
-from vdb.node.request import PlainAppend, PlainBatch, PlainCreate, PlainRun, PlainSession
+from vdb.node.preparing.request import PlainAppend, PlainBatch, PlainCreate, PlainRun, PlainSession
 from vdb.types import GLOBAL_GROUP, DataClass, TenantId
 from vdb.wire.event import encode_batch
 

@@ -21,7 +21,7 @@ from vdb.errors import (
     VerityError,
 )
 from vdb.kernel.command import INTERNAL, Origin
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.types import Consistency, DataClass, GroupId, Position
 from vdb.wire.event import encode_batch
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from vdb.node.handing_over import HAND_OVER_SECONDS_MAX, hand_over
+from vdb.node.replication.handing_over import HAND_OVER_SECONDS_MAX, hand_over
 from vdb.types import GLOBAL_GROUP
 
 GROUPS = ("ap-southeast-2", GLOBAL_GROUP)

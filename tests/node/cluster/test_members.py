@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from vdb.errors import ForgottenDisk, InvalidArgument, NotPrimary
-from vdb.node.group import Group
+from vdb.node.replication.group import Group
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -7,7 +7,7 @@ import trio
 
 from vdb.changes import Attribution
 from vdb.errors import DatabaseLocked, ModeViolation, SqlRefused, UnknownDatabase
-from vdb.node.request import PlainAppend
+from vdb.node.preparing.request import PlainAppend
 from vdb.projections.store import IntegrityError, SqliteError
 from vdb.sql.meta import read_place
 

@@ -26,7 +26,7 @@ from vdb.kernel.command import INTERNAL
 from vdb.limits import SQL_CURSORS_MAX, SQL_SESSIONS_MAX, SQL_STATEMENTS_PER_BATCH
 from vdb.node.crud.server_session import ServerSession
 from vdb.node.node import Node
-from vdb.node.request import PlainAppend, PlainRun
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.sql.answers import SqlCall, SqlStatement
 from vdb.types import Consistency, DataClass, Position
 from vdb.wire.event import encode_batch

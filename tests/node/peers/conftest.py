@@ -12,8 +12,8 @@ from attrs import define, field
 
 from sim.runner import run
 from sim.world import SimUniverse
-from vdb.node.peer_settings import PeerSettings
-from vdb.node.peers import Peers
+from vdb.node.peers.peer_settings import PeerSettings
+from vdb.node.peers.peers import Peers
 from vdb.ports import World
 from vdb.types import Region
 from vdb.vsr.header import Prepare, PrepareHeader

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from vdb.node.peer_settings import PeerSettings
+from vdb.node.peers.peer_settings import PeerSettings
 from vdb.vsr.message import StartViewChange
 from vdb.wire.peer import encode_message
 from vdb.wire.peer_link import Hello, Refusal, RefusalReason, encode_link_frame

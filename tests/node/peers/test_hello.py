@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from vdb.errors import ForgottenDisk
-from vdb.node.hello import HelloRules
+from vdb.node.peers.hello import HelloRules
 from vdb.vsr.message import StartViewChange
 from vdb.wire.peer_link import Hello, Refusal, RefusalReason, encode_link_frame
 

@@ -9,7 +9,7 @@ import trio
 
 from sim.world import NetworkFaults
 from vdb.marks import COUNTS
-from vdb.node.peer_settings import PeerSettings
+from vdb.node.peers.peer_settings import PeerSettings
 from vdb.vsr.message import StartViewChange
 
 InCluster = Callable[[Callable[[Any], Awaitable[None]]], None]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from vdb.node.peers import Peers
+from vdb.node.peers.peers import Peers
 from vdb.vsr.message import Message, StartViewChange
 
 InCluster = Callable[[Callable[[Any], Awaitable[None]]], None]

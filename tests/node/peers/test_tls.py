@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from vdb.node.hello import node_name
+from vdb.node.peers.hello import node_name
 from vdb.ports import World
 from vdb.types import Region
 from vdb.vsr.message import StartViewChange

@@ -17,7 +17,7 @@ from vdb.errors import DatabaseDamaged, FileMissing, NodeStopped
 from vdb.marks import mark
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.following import LoggedTransaction, apply_logged, portions, read_transactions
-from vdb.node.file_keys import FileKeys
+from vdb.node.projecting.file_keys import FileKeys
 from vdb.ports import Connection, Database, World
 from vdb.projections.store import copy_database
 from vdb.sql.meta import prepare_meta, read_place

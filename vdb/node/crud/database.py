@@ -38,16 +38,16 @@ from vdb.kernel.command import INTERNAL, Expected, ExpectedKind
 from vdb.kernel.rows import StreamState
 from vdb.marks import mark
 from vdb.node import log
-from vdb.node.answers import AppendResult
 from vdb.node.crud.bridge import LoopBridge
 from vdb.node.crud.following import LoggedTransaction, apply_logged, changes_schema, portions, read_transactions
 from vdb.node.crud.lease import Lease
-from vdb.node.file_keys import FileKeys
-from vdb.node.reader import GroupReader
-from vdb.node.request import PlainAppend, PlainRun
-from vdb.node.service import answered
+from vdb.node.gate.answers import AppendResult
+from vdb.node.gate.reader import GroupReader
+from vdb.node.gate.service import answered
+from vdb.node.gate.writes import Writes
+from vdb.node.preparing.request import PlainAppend, PlainRun
+from vdb.node.projecting.file_keys import FileKeys
 from vdb.node.signals import Progress
-from vdb.node.writes import Writes
 from vdb.ports import Connection, Database, World
 from vdb.projections.running import database_path
 from vdb.sql.host import Bridge, Logged, OneShot

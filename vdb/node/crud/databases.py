@@ -23,10 +23,10 @@ from vdb.kernel.reply import StreamCreated
 from vdb.node import log
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.timetravel import TimeTravel
-from vdb.node.file_keys import FileKeys
-from vdb.node.reader import GroupReader
-from vdb.node.service import answered
-from vdb.node.writes import Failure, Writes
+from vdb.node.gate.reader import GroupReader
+from vdb.node.gate.service import answered
+from vdb.node.gate.writes import Failure, Writes
+from vdb.node.projecting.file_keys import FileKeys
 from vdb.ports import World
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, StreamId, TenantId, check_tenant_id

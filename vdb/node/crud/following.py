@@ -13,7 +13,7 @@ from attrs import frozen
 
 from vdb.changes import SchemaChange, Transaction
 from vdb.errors import DamagedData
-from vdb.node.reader import GroupReader
+from vdb.node.gate.reader import GroupReader
 from vdb.ports import Connection
 from vdb.sql.applying import Applier
 from vdb.sql.meta import Place, advance

@@ -24,7 +24,7 @@ from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.databases import CrudDatabases, DatabaseInfo
 from vdb.node.crud.following import read_transactions
 from vdb.node.crud.moments import resolve
-from vdb.node.service import Service
+from vdb.node.gate.service import Service
 from vdb.projections.store import set_text_factory
 from vdb.sql.answers import SqlOutcome
 from vdb.sql.capture_rows import text_or_raw

@@ -19,7 +19,7 @@ from vdb.node.crud.copies import AsOf, Copies
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.following import read_transactions
 from vdb.node.crud.moments import resolve
-from vdb.node.file_keys import FileKeys
+from vdb.node.projecting.file_keys import FileKeys
 from vdb.ports import World
 from vdb.sql.diffing import ChangeFold, TableDiff, diff_databases
 from vdb.sql.history import HistorySearch, Version

@@ -1,0 +1,1 @@
+"""How calls come in: connections, and the methods of the interface onto the gate."""

@@ -1,0 +1,89 @@
+"""Listens, and serves each connection with the RPC face.
+
+A bad connection ends alone, and what can't be taken for want of files waits. A broken invariant that a call meets ends
+the node, as one met anywhere else does.
+"""
+
+from __future__ import annotations
+
+import math
+
+import trio
+from attrs import evolve
+
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.config import NodeConfig
+from vdb.node.doors.accepting import Accepting
+from vdb.node.doors.rpc_face import RpcFace
+from vdb.node.doors.sql_door import SqlDoor
+from vdb.node.gate.node_service import NodeService
+from vdb.ports import Listener
+from vdb.rpc.interface import Interface
+from vdb.rpc.limits import RpcLimits
+from vdb.rpc.server import ReceiveBudget, serve
+from vdb.wire.framing import WORD
+from vdb.wire.schema import verity
+
+INTERFACE = Interface.of(verity.VerityDb)
+
+UNFINISHED_MESSAGES_MAX = 16
+"""Messages of the largest size that all connections together may be in the middle of sending."""
+CALL_ROOM = 1024 * 1024
+"""Bytes that a call may take beside an append of the largest size."""
+
+
+async def serve_connections(
+    listener: Listener,
+    config: NodeConfig,
+    service: NodeService,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept until cancelled, then close the listener."""
+    face = RpcFace(service)
+    limits = _limits_for(service)
+    budget = ReceiveBudget(UNFINISHED_MESSAGES_MAX * limits.message_size_max)
+    slots = trio.CapacityLimiter(config.connections_max)
+    accepting = Accepting(listener, "clients")
+    task_status.started()
+
+    broken, broke = trio.open_memory_channel[BaseException](math.inf)
+
+    def report(error: BaseException) -> None:
+        log.warning("rpc.internal_error", kind=type(error).__name__)
+        if isinstance(error, AssertionError):
+            broken.send_nowait(error)
+
+    async def serve_one(stream: trio.abc.Stream, holder: object) -> None:
+        door = SqlDoor(face, service.sql)
+        try:
+            await serve(
+                stream, dispatch=door.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget
+            )
+        finally:
+            await door.close()
+            slots.release_on_behalf_of(holder)
+
+    async def stop_when_broken() -> None:
+        raise await broke.receive()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_when_broken)
+            while True:
+                holder = object()
+                await slots.acquire_on_behalf_of(holder)
+                stream = await accepting.next()
+                mark("accept.connection")
+                nursery.start_soon(serve_one, stream, holder)
+    finally:
+        with trio.CancelScope(shield=True):
+            await listener.aclose()
+
+
+def _limits_for(service: NodeService) -> RpcLimits:
+    """The usual ones, and more where a group takes larger appends: what a client may send, the gate judges."""
+    largest = max(group.limits.transaction_size_max for group in service.groups.values())
+    usual = RpcLimits()
+    size = max(usual.message_size_max, -(-largest // WORD) * WORD + CALL_ROOM)
+    return evolve(usual, message_size_max=size, queued_bytes_max=max(usual.queued_bytes_max, size))

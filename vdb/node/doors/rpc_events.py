@@ -1,0 +1,42 @@
+"""The RPC door of reading by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vdb.node.gate.node_service import NodeService
+from vdb.rpc.server import IncomingCall
+from vdb.selection import Selected
+from vdb.wire.api import read_level
+from vdb.wire.consumer_api import filter_from, record_into, start_from
+
+Handler = Callable[[IncomingCall], None]
+
+
+def event_calls(service: NodeService) -> dict[str, Handler]:
+    """Handlers by the names of their methods."""
+
+    def read_events(call: IncomingCall) -> None:
+        params = call.params
+        tenant, group, backward = params.tenant, params.group, params.backward
+        wanted, start = filter_from(params.filter), start_from(params.start)
+        maximum, wait_us, level = params.maxEvents, params.waitMicros, read_level(params.consistency)
+
+        async def run() -> None:
+            selected = await service.read_events(
+                tenant, group, wanted, start, backward=backward, max_events=maximum, wait_us=wait_us, level=level
+            )
+            call.respond(lambda results: _fill(results, selected))
+
+        call.start_soon(run)
+
+    return {"readEvents": read_events}
+
+
+def _fill(results: Any, selected: Selected) -> None:
+    for builder, event in zip(results.init("events", len(selected.events)), selected.events, strict=True):
+        record_into(builder, event)
+    results.next = selected.next
+    results.head = selected.head
+    results.ended = selected.ended

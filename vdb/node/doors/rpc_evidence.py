@@ -1,0 +1,60 @@
+"""The RPC door of evidence: heads of trees, and proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vdb.node.evidence.proving import SignedHead
+from vdb.node.gate.node_service import NodeService
+from vdb.rpc.server import IncomingCall
+
+Handler = Callable[[IncomingCall], None]
+
+
+def evidence_calls(service: NodeService) -> dict[str, Handler]:
+    """Handlers by the names of their methods."""
+
+    def head(call: IncomingCall) -> None:
+        tenant, group = call.params.tenant, call.params.group
+
+        async def run() -> None:
+            found = await service.proofs.head(tenant, group or service.region.name)
+            call.respond(lambda results: _fill_head(results, found))
+
+        call.start_soon(run)
+
+    def prove(call: IncomingCall) -> None:
+        tenant, stream, offset = call.params.tenant, call.params.stream, call.params.offset
+
+        async def run() -> None:
+            proof, verifier = await service.prove_record(tenant, stream, offset)
+
+            def build(results: Any) -> None:
+                results.proof = str(proof).encode()
+                results.verifierKey = str(verifier)
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def consistency(call: IncomingCall) -> None:
+        tenant, group, size = call.params.tenant, call.params.group, call.params.size
+
+        async def run() -> None:
+            found, path = await service.proofs.consistency(tenant, group or service.region.name, size)
+
+            def build(results: Any) -> None:
+                _fill_head(results, found)
+                results.path = list(path)
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    return {"treeHead": head, "proveRecord": prove, "proveConsistency": consistency}
+
+
+def _fill_head(results: Any, head: SignedHead) -> None:
+    results.note = str(head.note).encode()
+    results.verifierKey = str(head.verifier)

@@ -1,0 +1,345 @@
+"""The RPC door: methods of `interface VerityDb` onto the gate.
+
+Calls that write are dispatched without a task of their own, in the order of their arrival: the answer is built when the
+op commits. Calls that wait or read the disk get a task. What is wrong with a write is the gate's to say, since its
+refusal may have to use up a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vdb.errors import DefiniteError, WireError
+from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected, ExpectedKind, Origin
+from vdb.kernel.reply import Appended, StreamCreated
+from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
+from vdb.node.doors.member_calls import member_calls
+from vdb.node.doors.rpc_consumers import consumer_calls
+from vdb.node.doors.rpc_events import event_calls
+from vdb.node.doors.rpc_evidence import evidence_calls
+from vdb.node.doors.rpc_projections import projection_calls
+from vdb.node.doors.status_results import fill_status
+from vdb.node.gate.answers import AppendResult, LogResult, ReadResult, StreamInfo
+from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.origin import origin_of, read_origin
+from vdb.node.gate.writes import Failure
+from vdb.node.preparing.request import PlainAppend, PlainRun
+from vdb.projections.source import OpenedRun
+from vdb.rpc.server import IncomingCall
+from vdb.types import GroupId, ReadLevel
+from vdb.wire.api import BAD_IDS, batch_from, ids_from, ids_into, payloads_into, read_level, value_from, value_into
+from vdb.wire.publish import group_text, publish_results, usual_publish
+
+Handler = Callable[[IncomingCall], None]
+_ID_SIZES = (0, EVENT_ID_SIZE)
+
+
+class RpcFace:
+    """Dispatches the calls of all connections of a node. Synchronous: nothing in here waits."""
+
+    def __init__(self, service: NodeService) -> None:
+        self._service = service
+        self._group_texts = {name: group_text(name) for name in service.groups}
+        self._handlers: dict[str, Handler] = {
+            "openSession": self._open_session,
+            "createStream": self._create_stream,
+            "publish": self._publish,
+            "append": self._append,
+            "read": self._read,
+            "readLog": self._read_log,
+            "listStreams": self._list_streams,
+            "getStream": self._get_stream,
+            "status": self._status,
+            "rows": self._rows,
+            "waitForProjection": self._wait_for_projection,
+            **event_calls(service),
+            **consumer_calls(service),
+            **member_calls(service),
+            **projection_calls(service),
+            **evidence_calls(service),
+        }
+
+    def dispatch(self, call: IncomingCall) -> None:
+        """Take one call. Its parameters are read before this returns."""
+        try:
+            self._handlers[call.method.name](call)
+        except (DefiniteError, WireError) as error:
+            call.fail(error)
+
+    # Writes ----------------------------------------------------------------------------------------------------
+
+    def _open_session(self, call: IncomingCall) -> None:
+        client, group = call.params.client, call.params.group
+
+        async def run() -> None:
+            session = await self._service.open_session(client, group)
+
+            def build(results: Any) -> None:
+                results.session = session
+                results.window = SESSION_WINDOW
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _create_stream(self, call: IncomingCall) -> None:
+        params = call.params
+
+        def on_answer(created: StreamCreated | Failure) -> None:
+            if not isinstance(created, StreamCreated):
+                call.fail(created)
+                return
+
+            def build(results: Any) -> None:
+                results.id = created.stream
+                results.created = created.created
+
+            call.respond(build)
+
+        self._service.writes.create(
+            read_origin(params.origin),
+            params.tenant,
+            params.stream,
+            params.dataClass,
+            params.placement,
+            params.ifNotExists,
+            on_answer,
+        )
+
+    def _publish(self, call: IncomingCall) -> None:
+        content = call.params_segment
+        usual = usual_publish(content) if content is not None else None
+        if usual is not None:
+            run = PlainRun(
+                subject=usual.subject,
+                count=1,
+                batch=usual.batch,
+                event_ids=usual.event_ids if len(usual.event_ids) in _ID_SIZES else BAD_IDS,
+                schema_id=usual.schema_id,
+            )
+            origin = origin_of(usual.client, usual.session, usual.number)
+            tenant, append = usual.tenant, PlainAppend(stream=usual.stream, runs=(run,))
+        else:
+            origin, tenant, append = _plain_publish(call.params)
+
+        def on_appended(group: GroupId, reply: Appended) -> None:
+            (part,) = reply.streams
+            text = self._group_texts[group]
+            call.respond_segment(
+                publish_results(part.first_offset, part.next_offset, reply.next_position, reply.timestamp, text)
+            )
+
+        self._service.writes.publish(origin, tenant, append, on_appended, call.fail)
+
+    def _append(self, call: IncomingCall) -> None:
+        params = call.params
+        appends = tuple(_plain_append(append) for append in params.appends)
+
+        def on_reply(result: AppendResult | Failure) -> None:
+            if not isinstance(result, AppendResult):
+                call.fail(result)
+                return
+
+            def build(results: Any) -> None:
+                ranges = results.init("ranges", len(result.streams))
+                for builder, part in zip(ranges, result.streams, strict=True):
+                    builder.stream = part.stream
+                    builder.firstOffset = part.first_offset
+                    builder.nextOffset = part.next_offset
+                results.group = result.group
+                results.nextPosition = result.next_position
+                results.time = result.time
+
+            call.respond(build)
+
+        self._service.writes.append(read_origin(params.origin), params.tenant, appends, on_reply)
+
+    # Reads -----------------------------------------------------------------------------------------------------
+
+    def _read(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, stream, start = params.tenant, params.stream, params.fromOffset
+        maximum, wait_us, ids_only = params.maxEvents, params.waitMicros, params.idsOnly
+        level = _level(params)
+
+        async def run() -> None:
+            result = await self._service.read(
+                tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only, level=level
+            )
+            call.respond(lambda results: _fill_read(results, result))
+
+        call.start_soon(run)
+
+    def _read_log(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, group, start = params.tenant, params.group, params.fromPosition
+        maximum, wait_us = params.maxEvents, params.waitMicros
+        level = _level(params)
+
+        async def run() -> None:
+            result = await self._service.read_log(
+                tenant, group, start, max_events=maximum, wait_us=wait_us, level=level
+            )
+            call.respond(lambda results: _fill_log(results, result))
+
+        call.start_soon(run)
+
+    def _list_streams(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, after, maximum, group, level = params.tenant, params.after, params.max, params.group, _level(params)
+
+        async def run() -> None:
+            infos, more = await self._service.list_streams(tenant, after, maximum or 1000, group=group, level=level)
+
+            def build(results: Any) -> None:
+                for builder, info in zip(results.init("streams", len(infos)), infos, strict=True):
+                    _fill_info(builder, info)
+                results.more = more
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _get_stream(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, name, group, level = params.tenant, params.stream, params.group, _level(params)
+
+        async def run() -> None:
+            info = await self._service.get_stream(tenant, name, group=group, level=level)
+            call.respond(lambda results: _fill_info(results.init("stream"), info))
+
+        call.start_soon(run)
+
+    def _status(self, call: IncomingCall) -> None:
+        async def run() -> None:
+            status = await self._service.status()
+            call.respond(lambda results: fill_status(results, status))
+
+        call.start_soon(run)
+
+    # Projections -----------------------------------------------------------------------------------------------
+
+    def _rows(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, projection, table, limit = params.tenant, params.projection, params.table, params.limit
+        where = {condition.column: value_from(condition.value) for condition in params.where}
+        order_by = list(params.orderBy)
+
+        async def run() -> None:
+            found = await self._service.rows(tenant, projection, table, where, order_by, limit)
+
+            def build(results: Any) -> None:
+                results.columns = list(found.columns)
+                results.position = found.position
+                for row, builder in zip(found.rows, results.init("rows", len(found.rows)), strict=True):
+                    for value, cell in zip(row, builder.init("values", len(row)), strict=True):
+                        value_into(value, cell)
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _wait_for_projection(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, projection, position = params.tenant, params.projection, params.position
+        timeout_us = params.timeoutMicros
+
+        async def run() -> None:
+            reached = await self._service.wait_for_projection(tenant, projection, position, timeout_us)
+
+            def build(results: Any) -> None:
+                results.reached = reached
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+
+def _plain_publish(params: Any) -> tuple[Origin, int, PlainAppend]:
+    # `_get` costs 0.2 µs a field, an attribute of a reader 0.6: Python looks for that in vain first.
+    get = params._get
+    payloads = get("payloads")
+    count = len(payloads)
+    runs: tuple[PlainRun, ...] = ()
+    if count:
+        run = PlainRun(
+            subject=get("subject"),
+            count=count,
+            batch=batch_from(payloads),
+            event_ids=ids_from(get("eventIds")),
+            schema_id=get("schemaId"),
+        )
+        runs = (run,)
+    append = PlainAppend(stream=get("stream"), expected=_expected(get("expected")), runs=runs)
+    return read_origin(get("origin")), get("tenant"), append
+
+
+def _level(params: Any) -> ReadLevel:
+    return read_level(params.consistency)
+
+
+def _expected(reader: Any) -> Expected:
+    match reader._which_str():
+        case "exact":
+            return Expected(ExpectedKind.EXACT, reader._get("exact"))
+        case "none":
+            return EMPTY
+        case "exists":
+            return EXISTS
+        case _:
+            return ANY
+
+
+def _plain_append(reader: Any) -> PlainAppend:
+    return PlainAppend(
+        stream=reader.stream,
+        expected=_expected(reader.expected),
+        runs=tuple(
+            PlainRun(
+                subject=run.subject,
+                count=len(run.payloads),
+                batch=batch_from(run.payloads),
+                event_ids=ids_from(run.eventIds),
+                schema_id=run.schemaId,
+            )
+            for run in reader.runs
+        ),
+    )
+
+
+def _fill_run(builder: Any, run: OpenedRun) -> None:
+    builder.stream = run.stream
+    builder.firstOffset = run.first_offset
+    builder.firstPosition = run.first_position
+    builder.time = run.time
+    builder.schemaId = run.schema_id
+    builder.dataClass = int(run.data_class)
+    builder.count = run.count
+    if run.batch:
+        payloads_into(run.batch, builder)
+    if run.event_ids:
+        ids_into(run.event_ids, builder)
+
+
+def _fill_read(results: Any, result: ReadResult) -> None:
+    for builder, run in zip(results.init("runs", len(result.runs)), result.runs, strict=True):
+        _fill_run(builder, run)
+    results.nextOffset = result.next_offset
+    results.head = result.head
+
+
+def _fill_log(results: Any, result: LogResult) -> None:
+    for builder, run in zip(results.init("runs", len(result.runs)), result.runs, strict=True):
+        _fill_run(builder, run)
+    results.nextPosition = result.next_position
+    results.head = result.head
+
+
+def _fill_info(builder: Any, info: StreamInfo) -> None:
+    builder.name = info.name
+    builder.id = info.stream
+    builder.dataClass = int(info.data_class)
+    builder.placement = info.placement
+    builder.nextOffset = info.next_offset
+    builder.createdAt = info.created_at

@@ -1,0 +1,359 @@
+"""The RPC door of SQL databases: one per connection, since a session belongs to its connection and ends with it.
+
+A call takes its place in its session's queue while it is dispatched, so calls run in the order of their arrival.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from vdb.changes import NOBODY
+from vdb.errors import DefiniteError, TransactionEnded, WireError
+from vdb.kernel.reply import StreamCreated
+from vdb.node.crud.asked_session import AskedSession
+from vdb.node.crud.databases import DatabaseInfo
+from vdb.node.crud.sessions import NodeSessions
+from vdb.node.doors.rpc_face import RpcFace
+from vdb.node.gate.origin import read_origin
+from vdb.node.gate.writes import Failure
+from vdb.rpc.server import IncomingCall
+from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
+from vdb.sql.crossing import attribution_from, diff_into, explanation_into, versions_into
+from vdb.sql.moment import Moment, parse_moment
+from vdb.wire.api import read_level
+from vdb.wire.sql_api import parameters_from, rows_into, value_from
+
+
+class SqlDoor:
+    """Dispatches the calls of one connection: those of SQL databases itself, the others through the node's face."""
+
+    def __init__(self, face: RpcFace, sessions: NodeSessions) -> None:
+        self._face = face
+        self._sessions = sessions
+        self._open: dict[int, AskedSession] = {}
+        self._serial = 0
+
+    def dispatch(self, call: IncomingCall) -> None:
+        """Take one call. Its parameters are read before this returns."""
+        handler = _HANDLERS.get(call.method.name)
+        if handler is None:
+            self._face.dispatch(call)
+            return
+        try:
+            handler(self, call)
+        except (DefiniteError, WireError) as error:
+            call.fail(error)
+
+    async def close(self) -> None:
+        """The connection is over: end its sessions."""
+        sessions = list(self._open.values())
+        self._open.clear()
+        if sessions:
+            with trio.CancelScope(shield=True):
+                for session in sessions:
+                    await self._sessions.close(session)
+
+    # Databases -------------------------------------------------------------------------------------------------
+
+    def _create(self, call: IncomingCall) -> None:
+        params = call.params
+
+        def on_answer(created: StreamCreated | Failure) -> None:
+            if not isinstance(created, StreamCreated):
+                call.fail(created)
+                return
+            call.respond(lambda results: setattr(results, "created", created.created))
+
+        self._sessions.databases.create_soon(
+            read_origin(params.origin),
+            params.tenant,
+            params.database,
+            params.dataClass,
+            params.placement,
+            if_not_exists=params.ifNotExists,
+            on_answer=on_answer,
+        )
+
+    def _list(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, group, level = params.tenant, params.group, read_level(params.consistency)
+
+        async def run() -> None:
+            found = await self._sessions.list(tenant, group, level=level)
+
+            def build(results: Any) -> None:
+                for builder, info in zip(results.init("databases", len(found)), found, strict=True):
+                    _fill_info(builder, info)
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _outcome(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, name, transaction, since = params.tenant, params.database, params.transaction, params.sinceOffset
+
+        async def run() -> None:
+            outcome = await self._sessions.outcome(tenant, name, bytes(transaction), since)
+
+            def build(results: Any) -> None:
+                results.committed = outcome.committed
+                results.nextOffset = outcome.next_offset
+                if outcome.position is not None:
+                    results.group = outcome.position.group
+                    results.nextPosition = outcome.position.number
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    # Sessions --------------------------------------------------------------------------------------------------
+
+    def _open_session(self, call: IncomingCall) -> None:
+        params = call.params
+        tenant, name, level = params.tenant, params.database, read_level(params.consistency)
+        attribution = attribution_from(params.attribution) or NOBODY
+        lock_seconds, idle_seconds = params.lockMicros / 1e6, params.idleMicros / 1e6
+        moment = _moment(params.asOf) if params.asOf else None
+
+        async def run() -> None:
+            session = await self._sessions.open(
+                tenant,
+                name,
+                attribution=attribution,
+                lock_seconds=lock_seconds,
+                idle_seconds=idle_seconds,
+                level=level,
+                moment=moment,
+            )
+            if call.cancelled:
+                with trio.CancelScope(shield=True):
+                    await self._sessions.close(session)
+                return
+            self._serial += 1
+            number = self._serial
+            self._open[number] = session
+
+            def build(results: Any) -> None:
+                results.session = number
+                results.group = session.database.reader.group.name
+                results.nextOffset = session.next_offset
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def _execute(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        statement, max_rows = _read_statement(params.statement), params.maxRows
+        self._run(call, session, lambda place: session.execute(sql_call, statement, max_rows, place=place))
+
+    def _execute_many(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        text, sets = str(params.text), [parameters_from(one) for one in params.parameters]
+        self._run(call, session, lambda place: session.executemany(sql_call, text, sets, place=place))
+
+    def _batch(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        statements, max_rows = [_read_statement(one) for one in params.statements], params.maxRows
+        place = session.line_up()
+
+        async def run() -> None:
+            answers = await session.batch(sql_call, statements, max_rows, place=place)
+
+            def build(results: Any) -> None:
+                for builder, answer in zip(results.init("answers", len(answers)), answers, strict=True):
+                    _fill_answer(builder, answer)
+
+            call.respond(build)
+
+        _start(call, session, run)
+
+    def _fetch(self, call: IncomingCall) -> None:
+        params = call.params
+        session, cursor, max_rows = self._session(params.session), params.cursor, params.maxRows
+        self._run(call, session, lambda place: session.fetch(cursor, max_rows, place=place))
+
+    def _close_cursor(self, call: IncomingCall) -> None:
+        session, cursor = self._session(call.params.session), call.params.cursor
+        place = session.line_up()
+
+        async def run() -> None:
+            await session.close_cursor(cursor, place=place)
+            call.respond()
+
+        _start(call, session, run)
+
+    def _commit(self, call: IncomingCall) -> None:
+        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        self._run(call, session, lambda place: session.commit(sql_call, place=place))
+
+    def _migrate(self, call: IncomingCall) -> None:
+        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        files = {str(file.name): str(file.text) for file in call.params.files}
+        self._run(call, session, lambda place: session.migrate(sql_call, files, place=place))
+
+    def _rollback(self, call: IncomingCall) -> None:
+        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        self._run(call, session, lambda place: session.rollback(sql_call, place=place))
+
+    # What is asked ---------------------------------------------------------------------------------------------
+
+    def _history(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        table, key = str(params.table), [value_from(one) for one in params.key]
+        skip, to_offset, place = params.skip, params.toOffset, session.line_up()
+
+        async def run() -> None:
+            page = await session.history(sql_call, table, key, skip, to_offset, place=place)
+            call.respond(lambda results: versions_into(results, page))
+
+        _start(call, session, run)
+
+    def _explain(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        text, place = str(params.text), session.line_up()
+
+        async def run() -> None:
+            explanation = await session.explain(sql_call, text, place=place)
+            call.respond(lambda results: explanation_into(results.explanation, explanation))
+
+        _start(call, session, run)
+
+    def _diff(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        first, second, skip = _moment(params.first), _moment(params.second), params.skip
+        place = session.line_up()
+
+        async def run() -> None:
+            page = await session.diff(sql_call, first, second, skip, place=place)
+            call.respond(lambda results: diff_into(results, page))
+
+        _start(call, session, run)
+
+    def _restore(self, call: IncomingCall) -> None:
+        params = call.params
+        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        name, moment = str(params.name), _moment(params.moment)
+        place = session.line_up()
+
+        async def run() -> None:
+            await session.restore(sql_call, name, moment, place=place)
+            call.respond()
+
+        _start(call, session, run)
+
+    def _close_session(self, call: IncomingCall) -> None:
+        session = self._open.pop(call.params.session, None)
+
+        async def run() -> None:
+            if session is not None:
+                with trio.CancelScope(shield=True):
+                    await self._sessions.close(session)
+            call.respond()
+
+        call.start_soon(run)
+
+    def _session(self, number: int) -> AskedSession:
+        session = self._open.get(number)
+        if session is None:
+            raise TransactionEnded(f"this connection has no SQL session {number}: open one")
+        return session
+
+    def _run(
+        self, call: IncomingCall, session: AskedSession, work: Callable[[trio.Event], Awaitable[SqlAnswer]]
+    ) -> None:
+        place = session.line_up()
+
+        async def run() -> None:
+            answer = await work(place)
+            call.respond(lambda results: _fill_answer(results.init("answer"), answer))
+
+        _start(call, session, run)
+
+
+def _start(call: IncomingCall, session: AskedSession, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a call of a session; if it is cancelled, what SQLite is at is interrupted."""
+    call.start_soon(run)
+    cancel = call.on_cancel
+    assert cancel is not None
+
+    def on_cancel() -> None:
+        cancel()
+        session.interrupt()
+
+    call.on_cancel = on_cancel
+
+
+def _read_call(reader: Any) -> SqlCall:
+    return SqlCall(
+        transaction=bytes(reader._get("transaction")),
+        within=reader._get("within"),
+        level=read_level(reader._get("consistency")),
+        attribution=attribution_from(reader._get("attribution")) if reader._has("attribution") else None,
+    )
+
+
+def _read_statement(reader: Any) -> SqlStatement:
+    return SqlStatement(sql=str(reader._get("text")), parameters=parameters_from(reader._get("parameters")))
+
+
+def _moment(text: Any) -> Moment:
+    return parse_moment(str(text)) if text else Moment()
+
+
+def _fill_info(builder: Any, info: DatabaseInfo) -> None:
+    builder.name = info.name
+    builder.group = info.group
+    builder.dataClass = int(info.data_class)
+    builder.nextOffset = info.next_offset
+    builder.createdAt = info.created_at
+
+
+def _fill_answer(builder: Any, answer: SqlAnswer) -> None:
+    if answer.columns is not None:
+        builder.columns = list(answer.columns)
+        if any(answer.declared):
+            builder.declared = list(answer.declared)
+        rows_into(builder, answer.rows)
+        builder.cursor = answer.cursor
+    builder.rowcount = answer.rowcount
+    if answer.lastrowid is not None:
+        builder.lastrowid = answer.lastrowid
+        builder.hasLastrowid = True
+    builder.inTransaction = answer.in_transaction
+    if answer.position is not None:
+        builder.group = answer.position.group
+        builder.nextPosition = answer.position.number
+    builder.nextOffset = answer.next_offset
+    builder.totalChanges = answer.total_changes
+
+
+_HANDLERS: dict[str, Callable[[SqlDoor, IncomingCall], None]] = {
+    "sqlCreate": SqlDoor._create,
+    "sqlList": SqlDoor._list,
+    "sqlOpen": SqlDoor._open_session,
+    "sqlExecute": SqlDoor._execute,
+    "sqlExecuteMany": SqlDoor._execute_many,
+    "sqlBatch": SqlDoor._batch,
+    "sqlFetch": SqlDoor._fetch,
+    "sqlCloseCursor": SqlDoor._close_cursor,
+    "sqlCommit": SqlDoor._commit,
+    "sqlRollback": SqlDoor._rollback,
+    "sqlClose": SqlDoor._close_session,
+    "sqlOutcome": SqlDoor._outcome,
+    "sqlMigrate": SqlDoor._migrate,
+    "sqlHistory": SqlDoor._history,
+    "sqlExplain": SqlDoor._explain,
+    "sqlDiff": SqlDoor._diff,
+    "sqlRestore": SqlDoor._restore,
+}

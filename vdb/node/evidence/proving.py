@@ -1,0 +1,116 @@
+"""Evidence of what a group has committed: signed heads of tenants' trees, and proofs from them.
+
+Rules
+- A head is signed for committed ops alone: it never has to be taken back. The group's primary signs, so a head that is
+  given is never behind one that was given before.
+- A node signs with a key of its own (`RootKey.signing_key`), under the name of the log: its origin. Verifiers know a
+  node's key by its vkey, and may trust several for one origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+
+from attrs import frozen
+
+from vdb.crypto.record import decode_record
+from vdb.crypto.root import RootKeys
+from vdb.crypto.signing import SigningKey
+from vdb.errors import InvalidArgument, UnknownTenant
+from vdb.evidence.checkpoint import Checkpoint
+from vdb.evidence.merkle import consistency_proof, inclusion_proof
+from vdb.evidence.note import Note, VerifierKey, sign_note
+from vdb.evidence.proof import LogProof
+from vdb.kernel.rows import TenantState
+from vdb.node.evidence.leaves import LeavesCache
+from vdb.node.gate.reader import GroupReader
+from vdb.node.replication.group import Group
+from vdb.types import GroupId, TenantId, check_tenant_id
+
+
+@frozen(kw_only=True)
+class SignedHead:
+    """A tree, and who stands for it."""
+
+    note: Note
+    verifier: VerifierKey
+
+
+def origin_of(cluster: bytes, group: GroupId, tenant: TenantId) -> str:
+    """The name of a tenant's log of data in a group: no name of a clinic, and none of a patient."""
+    return f"veritydb/{cluster.hex()}/{group}/t-{tenant}/data"
+
+
+class Prover:
+    """One per node."""
+
+    def __init__(
+        self, readers: Mapping[GroupId, GroupReader], root_keys: RootKeys, disk_id: Callable[[], bytes]
+    ) -> None:
+        self._readers = readers
+        self._root_keys = root_keys
+        self._disk_id = disk_id
+        self._leaves = {name: LeavesCache(reader.group) for name, reader in readers.items()}
+
+    async def head(self, tenant: int, group: str) -> SignedHead:
+        """The tree as it is now. NotPrimary, UnknownTenant."""
+        reader = self._reader(group)
+        await reader.group.confirm()
+        return self._sign(reader.group, self._tenant(reader.group, check_tenant_id(tenant)))
+
+    async def prove(self, tenant: int, reader: GroupReader, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
+        """That the record with this event is in the tree. InvalidArgument for an offset beyond the stream's end."""
+        checked, group = check_tenant_id(tenant), reader.group
+        found = reader.find(checked, stream)
+        assert found is not None, "the caller has found the stream"
+        if offset >= found.next_offset:
+            raise InvalidArgument(
+                f"stream '{stream}' has {found.next_offset} events: expected the offset of one, found {offset}"
+            )
+        (frame, *_) = await group.storage.event_log.read_stream(checked, found.stream, offset, 1)
+        state = self._tenant(group, checked)
+        leaves = self._leaves[group.name].of(checked)
+        await leaves.read(state.record_count)
+        index = leaves.index_at(frame.position)
+        record = decode_record(frame.record)
+        head = self._sign(group, state)
+        path = inclusion_proof(leaves.hash_at, index, state.record_count)
+        leaf_data = bytes(record.header_bytes) + sha256(record.body).digest()
+        return LogProof(index, path, head.note, leaf_data), head.verifier
+
+    async def consistency(self, tenant: int, group: str, size: int) -> tuple[SignedHead, tuple[bytes, ...]]:
+        """The tree as it is now, and that it begins with the one of `size` leaves."""
+        reader = self._reader(group)
+        await reader.group.confirm()
+        checked = check_tenant_id(tenant)
+        state = self._tenant(reader.group, checked)
+        if size > state.record_count:
+            raise InvalidArgument(
+                f"the tree of tenant {tenant} in {reader.group.name} has {state.record_count} leaves: expected a size "
+                f"up to that, found {size}"
+            )
+        leaves = self._leaves[reader.group.name].of(checked)
+        await leaves.read(state.record_count)
+        return self._sign(reader.group, state), consistency_proof(leaves.hash_at, size, state.record_count)
+
+    def _sign(self, group: Group, state: TenantState) -> SignedHead:
+        origin = origin_of(group.superblock.state.cluster, group.name, state.tenant)
+        key = self._key(group.name)
+        text = str(Checkpoint(origin, state.frontier.size, state.frontier.root()))
+        return SignedHead(note=sign_note(text, [(origin, key)]), verifier=VerifierKey(origin, key.public))
+
+    def _key(self, group: GroupId) -> SigningKey:
+        return self._root_keys.for_group(group).signing_key(self._disk_id())
+
+    def _tenant(self, group: Group, tenant: TenantId) -> TenantState:
+        state = group.state.tenant(tenant)
+        if state is None:
+            raise UnknownTenant(f"tenant {tenant} has no stream in {group.name}")
+        return state
+
+    def _reader(self, name: str) -> GroupReader:
+        reader = self._readers.get(GroupId(name))
+        if reader is None:
+            raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
+        return reader
