@@ -22,6 +22,8 @@ def weight(options: Options, name: str) -> float:
         return abs(float(value))
     if isinstance(value, tuple):
         return len(value)
+    if isinstance(value, str):
+        return float(bool(value))
     values = value.values() if isinstance(value, dict) else attrs.asdict(value).values()
     return float(sum(each for each in values if isinstance(each, (int, float))))
 

@@ -53,7 +53,6 @@ class Node:
         self.peer_address: str | None = None
         """Where other nodes reach this one, with the real port."""
         self._service: NodeService | None = None
-        self._beat_s = 0.0
 
     @property
     def service(self) -> NodeService:
@@ -152,7 +151,6 @@ class Node:
         return IdentityFile(self.world.disk, identity)
 
     async def _open_groups(self, file: IdentityFile) -> None:
-        self._beat_s = trio.current_time()
         if not file.identity.ready:
             await self._format(file.identity)
             await file.mark_ready()
@@ -191,7 +189,6 @@ class Node:
             settings=MemberSettings(
                 timing=self.config.timing,
                 tick_s=self.config.tick_s,
-                beat_s=self._beat_s,
                 scrub_period_s=self.config.scrub_period_s,
                 joins=identity.joins,
                 disk=identity.disk,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from sim.canary import payload
+from sim.canary import NAME_CANARY, payload
 from sim.checkers.contents import Opened
 from sim.checkers.ledger import Frame, Ledger
 from sim.checkers.projected import fold
@@ -49,7 +49,7 @@ def test_segments_close_by_size_and_may_be_ahead_of_the_checkpoint() -> None:
 
 
 def test_fold_keeps_the_latest_and_drops_what_is_gone() -> None:
-    stream = StreamKey(1, "g", "s")
+    stream = StreamKey(1, "g", f"{NAME_CANARY.decode()}-s")
     payloads = [
         payload(client=1, number=number, group="g", entity=entity, size=0, delete=delete)
         for number, entity, delete in ((1, 1, False), (2, 2, False), (3, 1, False), (4, 2, True))

@@ -11,7 +11,6 @@ can reach, the member ends, and the group is opened anew from what state sync in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import trio
@@ -60,8 +59,6 @@ from vdb.wire.command import decode_body
 
 TICK_ALONE_SECONDS = 1.0
 """How often a group of one looks whether it still is one."""
-BEAT_ROUNDING = 1e-6
-"""Of a tick."""
 NONCE_BOUND = 1 << 62
 CLOCK_CHECK_TICKS = 50
 CLOCK_STRIKES_MAX = 10
@@ -74,9 +71,6 @@ class MemberSettings:
 
     timing: Timing = field(factory=Timing)
     tick_s: float = 0.01
-    beat_s: float = 0.0
-    """A moment of the loop's clock at which the groups of this node tick, and every `tick_s` before and after it: what
-    they have to say to another node then leaves together."""
     scrub_period_s: float
     joins: bool = False
     """The node came to a cluster that was there: an empty log isn't the whole one."""
@@ -358,10 +352,7 @@ class Member:
 
     async def _tick(self) -> None:
         while True:
-            if self.is_alone:
-                await trio.sleep(TICK_ALONE_SECONDS)
-            else:
-                await trio.sleep_until(next_beat(self._settings, trio.current_time()))
+            await trio.sleep(TICK_ALONE_SECONDS if self.is_alone else self._settings.tick_s)
             if not self.is_alone:
                 self._accept_help()
                 self.driver.feed(Tick())
@@ -450,12 +441,6 @@ class Member:
     def _send_prepare(self, to: int, prepare: Prepare) -> None:
         message = PrepareMessage(prepare=prepare, replica=self.replica.replica)
         self.driver.gate.send(Envelope(to, message))
-
-
-def next_beat(settings: MemberSettings, now: float) -> float:
-    """The first beat after this moment; one that a rounding error puts right behind it has been."""
-    beats = math.floor((now - settings.beat_s) / settings.tick_s + BEAT_ROUNDING)
-    return settings.beat_s + (beats + 1) * settings.tick_s
 
 
 def named_members(prepare: Prepare) -> tuple[MemberRow, ...]:
