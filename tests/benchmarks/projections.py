@@ -42,7 +42,7 @@ TEMPLATE = LatestById(
     key_path="bed",
     columns={name: name for name in COLUMNS},
     types={"since_us": ColumnType.INTEGER},
-    events=("bench-bed-taken",),
+    events=("bench-taken",),
 )
 CONFIG = ProjectionConfig(name="beds", streams=[STREAM], template=TEMPLATE)
 WRITERS = 4
@@ -184,7 +184,7 @@ def _envelope(number: int) -> bytes:
     body = json.dumps({"bed": bed, "ward": ward, "patient": patient, "since_us": since}).encode()
     return encode_envelope(
         EventEnvelope(
-            event_id=number.to_bytes(16, "big"), type="bench-bed-taken", version=1, time=since, actor="dr.lee", body=body
+            event_id=number.to_bytes(16, "big"), type="bench-taken", version=1, time=since, actor="dr.lee", body=body
         )
     )
 
