@@ -25,7 +25,8 @@ from contextlib import contextmanager
 from heapq import heappop, heappush
 from math import ceil, inf
 from pathlib import PurePath
-from typing import Any, NoReturn, TypeVar
+from threading import get_ident
+from typing import Any, TypeVar
 
 import outcome
 import trio
@@ -231,10 +232,14 @@ def run(
 
 @contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
-    """Seed the scheduler and refuse threads and real IO; put everything back afterwards."""
+    """Seed the scheduler and refuse threads and real IO; put everything back afterwards.
+
+    trio's loops of other threads (a test's database in this process, say) go on as they are: they share these names,
+    and neither draw from the seed nor lose their IO.
+    """
     assert not _state.running, "sim.runner.run doesn't nest"
     scheduler, io_manager = trio_run._r, trio_run.TheIOManager  # type: ignore[attr-defined]
-    scheduler_state, thread_cache = scheduler.getstate(), trio_threads.THREAD_CACHE
+    thread_cache = trio_threads.THREAD_CACHE
     waits = io_manager.wait_readable, io_manager.wait_writable
     get_events = io_manager.get_events
     may_be_deterministic = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
@@ -243,9 +248,10 @@ def _deterministic(seed: int) -> Iterator[None]:
     thresholds = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLDS)
     _state.running = True
-    scheduler.seed(random.Random(f"{seed}/scheduler").getrandbits(64))
+    draws = random.Random(random.Random(f"{seed}/scheduler").getrandbits(64))
+    _set(trio_run, "_r", _Draws(draws, scheduler))
     _set(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
-    _set(trio_threads, "THREAD_CACHE", _NoThreads())
+    _set(trio_threads, "THREAD_CACHE", _NoThreads(thread_cache))
     _set(io_manager, "wait_readable", _only_wakeups(waits[0]))
     _set(io_manager, "wait_writable", _only_wakeups(waits[1]))
     _set(io_manager, "get_events", _only_when_called(get_events))
@@ -259,7 +265,7 @@ def _deterministic(seed: int) -> Iterator[None]:
         _set(io_manager, "get_events", get_events)
         _set(trio_threads, "THREAD_CACHE", thread_cache)
         _set(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", may_be_deterministic)
-        scheduler.setstate(scheduler_state)
+        _set(trio_run, "_r", scheduler)
         _state.running = False
 
 
@@ -276,15 +282,37 @@ class _State:
 _state = _State()
 
 
+class _Draws:
+    """What trio draws of its scheduler: from the seed in this thread."""
+
+    def __init__(self, own: random.Random, others: random.Random) -> None:
+        self._own = own
+        self._others = others
+        self._thread = get_ident()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._own if get_ident() == self._thread else self._others, name)
+
+
 class _NoThreads:
-    def start_thread_soon(self, fn: Callable[[], object], deliver: object, name: str | None = None) -> NoReturn:
-        raise RealWorldRefused(f"a simulated program asked for a thread to run {name or fn}")
+    def __init__(self, others: Any) -> None:
+        self._others = others
+        self._thread = get_ident()
+
+    def start_thread_soon(self, fn: Callable[[], object], deliver: Any, name: str | None = None) -> None:
+        if get_ident() == self._thread:
+            raise RealWorldRefused(f"a simulated program asked for a thread to run {name or fn}")
+        self._others.start_thread_soon(fn, deliver, name)
 
 
 def _only_wakeups(wait: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Let trio's own wake-up socket through, and nothing else."""
+    thread = get_ident()
 
     async def refuse_real_io(manager: object, fd: Any) -> None:
+        if get_ident() != thread:
+            await wait(manager, fd)
+            return
         wakeup: WakeupSocketpair = trio_run.GLOBAL_RUN_CONTEXT.runner.entry_queue.wakeup
         if fd is not wakeup.wakeup_sock:
             raise RealWorldRefused(f"a simulated program waited for real IO on {fd!r}")
@@ -296,7 +324,11 @@ def _only_wakeups(wait: Callable[..., Awaitable[None]]) -> Callable[..., Awaitab
 def _only_when_called(get_events: Callable[..., Any]) -> Callable[..., Any]:
     """Ask the system for events only when somebody has used trio's wake-up socket, or when trio means to sleep."""
 
+    thread = get_ident()
+
     def look(manager: object, timeout: float) -> Any:
+        if get_ident() != thread:
+            return get_events(manager, timeout)
         entries = trio_run.GLOBAL_RUN_CONTEXT.runner.entry_queue
         if timeout > 0 or entries.queue or entries.idempotent_queue:
             return get_events(manager, timeout)

@@ -62,7 +62,10 @@ def three_nodes(folder: Path, free_port: int, first_line: str = "") -> Iterator[
         file = folder / f"cluster/n{number}.toml"
         file.write_text(first_line + file.read_text())
     nodes = [start_node(folder, number) for number in range(3)]
+    addresses = ",".join(f"127.0.0.1:{port + number}" for number in range(3))
+    waiting = f"for i in $(seq 300); do vdb status --address {addresses} >/dev/null 2>&1 && break; sleep 0.2; done"
     try:
+        run(["bash", "-c", waiting], folder)
         yield port
     finally:
         for node in nodes:
@@ -86,8 +89,6 @@ def test_the_clinic_of_events_runs_unchanged_on_three_nodes(tmp_path: Path, free
     (tmp_path / "clinic.py").write_text(code)
     with three_nodes(tmp_path, free_tcp_port, 'projections = ["clinic:READ_MODELS"]\n') as port:
         addresses = ",".join(f"127.0.0.1:{port + number}" for number in range(3))
-        waiting = f"for i in $(seq 300); do vdb status --address {addresses} >/dev/null 2>&1 && break; sleep 0.2; done"
-        run(["bash", "-c", waiting], tmp_path)
         done = run([sys.executable, "clinic.py"], tmp_path, CLINIC_NODES=addresses)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("ReminderSent(") == 2

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import anyio
 import anyio.to_thread
@@ -199,3 +200,38 @@ def test_wait_all_tasks_blocked_works() -> None:
             assert trio.current_time() < 1
 
     run(1, main)
+
+
+def test_loops_of_other_threads_go_on_and_draw_nothing_from_the_seed() -> None:
+    async def main() -> list[int]:
+        order: list[int] = []
+
+        async def work(number: int) -> None:
+            for _ in range(200):
+                order.append(number)
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(work, number)
+        return order
+
+    alone = run(7, main)
+    turns: list[int] = []
+    over = threading.Event()
+
+    async def elsewhere() -> None:
+        while not over.is_set():
+            turns.append(await trio.to_thread.run_sync(int))
+
+    thread = threading.Thread(target=trio.run, args=(elsewhere,))
+    thread.start()
+    try:
+        assert [run(7, main) for _ in range(5)] == [alone] * 5
+        before = len(turns)
+        while len(turns) == before and thread.is_alive():
+            pass
+        assert thread.is_alive()
+    finally:
+        over.set()
+        thread.join()
