@@ -51,8 +51,8 @@ def test_python_examples(code: str, tmp_path: Path) -> None:
 
 
 @contextmanager
-def three_nodes(folder: Path, free_port: int, first_line: str = "") -> Iterator[int]:
-    """A cluster, and the first of its nodes' ports for clients. `first_line` begins each node's file."""
+def three_nodes(folder: Path, free_port: int, first_line: str = "") -> Iterator[list[str]]:
+    """A cluster that answers, and its nodes' addresses for clients. `first_line` begins each node's file."""
     port = 20_000 + free_port % 300 * 40
     ports = ["--port", str(port), "--peer-port", str(port + 20)]
     command = ["vdb", "cluster", "init", "--dir", "cluster", "--no-tls", "--region", "ap-southeast-2", *ports]
@@ -62,11 +62,12 @@ def three_nodes(folder: Path, free_port: int, first_line: str = "") -> Iterator[
         file = folder / f"cluster/n{number}.toml"
         file.write_text(first_line + file.read_text())
     nodes = [start_node(folder, number) for number in range(3)]
-    addresses = ",".join(f"127.0.0.1:{port + number}" for number in range(3))
-    waiting = f"for i in $(seq 300); do vdb status --address {addresses} >/dev/null 2>&1 && break; sleep 0.2; done"
+    addresses = [f"127.0.0.1:{port + number}" for number in range(3)]
+    status = f"vdb status --address {','.join(addresses)} >/dev/null 2>&1"
+    waiting = f"for i in $(seq 300); do {status} && break; sleep 0.2; done"
     try:
         run(["bash", "-c", waiting], folder)
-        yield port
+        yield addresses
     finally:
         for node in nodes:
             node.terminate()
@@ -77,9 +78,8 @@ def three_nodes(folder: Path, free_port: int, first_line: str = "") -> Iterator[
 def test_the_sql_clinic_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_port: int) -> None:
     [code] = [each for each in PYTHON if "CLINIC_URL" in each]
     (tmp_path / "example.py").write_text(code)
-    with three_nodes(tmp_path, free_tcp_port) as port:
-        others = "".join(f"&host=127.0.0.1:{port + number}" for number in (1, 2))
-        url = f"verity://127.0.0.1:{port}/clinic?create=true{others}"
+    with three_nodes(tmp_path, free_tcp_port) as (first, *others):
+        url = f"verity://{first}/clinic?create=true" + "".join(f"&host={other}" for other in others)
         done = run([sys.executable, "example.py"], tmp_path, CLINIC_URL=url)
         assert done.returncode == 0, done.stderr
 
@@ -87,9 +87,8 @@ def test_the_sql_clinic_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_p
 def test_the_clinic_of_events_runs_unchanged_on_three_nodes(tmp_path: Path, free_tcp_port: int) -> None:
     [code] = [each for each in PYTHON if "CLINIC_NODES" in each]
     (tmp_path / "clinic.py").write_text(code)
-    with three_nodes(tmp_path, free_tcp_port, 'projections = ["clinic:READ_MODELS"]\n') as port:
-        addresses = ",".join(f"127.0.0.1:{port + number}" for number in range(3))
-        done = run([sys.executable, "clinic.py"], tmp_path, CLINIC_NODES=addresses)
+    with three_nodes(tmp_path, free_tcp_port, 'projections = ["clinic:READ_MODELS"]\n') as addresses:
+        done = run([sys.executable, "clinic.py"], tmp_path, CLINIC_NODES=",".join(addresses))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("ReminderSent(") == 2
 

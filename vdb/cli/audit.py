@@ -58,10 +58,8 @@ async def head(
     keys = [VerifierKey.parse(text) for text in key or ()]
     known = None if since is None else parse_note(_read(since))
     async with options.tenant_client() as client:
-        found = await client.tree_head(group) if not keys else None
-        trusted = keys or [found.verifier]  # type: ignore[union-attr]
-        checked = await client.follow_tree(known, trusted, group) if known is not None or keys else found
-    assert checked is not None
+        trusted = keys or [(await client.tree_head(group)).verifier]
+        checked = await client.follow_tree(known, trusted, group)
     if out is not None:
         _write(out, str(checked.note))
     checkpoint = checked.checkpoint
