@@ -25,6 +25,20 @@ struct Request {
     consumerLeave @15 :ConsumerLeave;
     deleteConsumer @16 :DeleteConsumer;
     settleLetters @17 :SettleLetters;
+    auditAppend @18 :AuditAppend;
+    putPolicy @19 :PutPolicy;
+    openGrant @20 :OpenGrant;
+    reviewGrant @21 :ReviewGrant;
+    putConsent @22 :PutConsent;
+    rewrapKeys @23 :RewrapKeys;
+    startPeriod @24 :StartPeriod;
+    eraseSubject @25 :EraseSubject;
+    ackErasure @26 :AckErasure;
+    putHold @27 :PutHold;
+    releaseHold @28 :ReleaseHold;
+    putRetention @29 :PutRetention;
+    prune @30 :Prune;
+    attest @31 :Attest;
   }
 }
 
@@ -165,4 +179,109 @@ struct SettleLetters {
   lookup @1 :Data;
   positions @2 :Data;      # packed
   drop @3 :Bool;
+}
+
+# Compliance. What names a subject is an HMAC (32 bytes) or sealed; principals stand in clear.
+
+struct AuditAppend {
+  # Entries of a tenant's audit log: one sealed record of its audit tree.
+  tenant @0 :UInt64;
+  count @1 :UInt32;        # entries in the record
+  writes @2 :UInt32;       # how many requests of this prepare that are to be audited it covers
+  record @3 :Data;
+}
+
+struct PutPolicy {
+  serial @0 :UInt64;       # one above that of the policy that it replaces
+  version @1 :Text;        # "sha256:" and 64 hex digits
+  text @2 :Text;           # TOML
+  by @3 :Text;             # the principal who applied it
+}
+
+struct OpenGrant {
+  tenant @0 :UInt64;
+  principal @1 :Text;
+  subject @2 :Data;        # lookup; empty: everybody's data
+  until @3 :Int64;
+  sealed @4 :Data;         # subject and reason
+}
+
+struct ReviewGrant {
+  tenant @0 :UInt64;
+  grant @1 :UInt64;
+  reviewer @2 :Text;
+  sealed @3 :Data;         # verdict and remark
+}
+
+struct PutConsent {
+  tenant @0 :UInt64;
+  subject @1 :Data;        # lookup
+  purposes @2 :List(Text);
+  until @3 :Int64;
+  withdraw @4 :Bool;
+  sealed @5 :Data;         # the subject's name
+}
+
+struct RewrapKeys {
+  # The same keys under another root key: only how they are wrapped differs.
+  rows @0 :List(KeyRow);
+  rootKeyId @1 :Data;      # 16 bytes
+}
+
+struct StartPeriod {
+  # New data keys from here on: what is sealed from now on has a key of this period.
+  tenant @0 :UInt64;
+  period @1 :UInt32;
+}
+
+struct EraseSubject {
+  # Destroys the wrapped keys; what they sealed can't be opened any more.
+  tenant @0 :UInt64;
+  subject @1 :Data;        # lookup
+  dekIds @2 :List(Data);
+  basis @3 :Text;
+  by @4 :Text;
+  sealed @5 :Data;         # what the certificate will say, and may not be said in clear
+}
+
+struct AckErasure {
+  # A replica's word that key store, WAL slots and checkpoints that held the keys are overwritten and synced.
+  tenant @0 :UInt64;
+  erasure @1 :UInt64;
+  node @2 :UInt8;
+  statement @3 :Data;      # JSON
+  signature @4 :Data;      # of the node's key over the statement
+}
+
+struct PutHold {
+  tenant @0 :UInt64;
+  subject @1 :Data;        # lookup; empty: of streams
+  sealed @2 :Data;         # subject, stream, reason
+}
+
+struct ReleaseHold {
+  tenant @0 :UInt64;
+  hold @1 :UInt64;
+  sealed @2 :Data;         # reason
+}
+
+struct PutRetention {
+  tenant @0 :UInt64;
+  lookup @1 :Data;         # of the stream's name or pattern
+  dataClass @2 :UInt8;
+  days @3 :UInt32;
+  sealed @4 :Data;         # the name or pattern
+}
+
+struct Prune {
+  # Whole segments of the tenant's log go: every record in them is expired or shredded, and nothing holds them.
+  tenant @0 :UInt64;
+  segments @1 :List(UInt64);
+}
+
+struct Attest {
+  tenant @0 :UInt64;
+  stream @1 :UInt64;
+  by @2 :Text;
+  sealed @3 :Data;         # expert, statement, digest of the document
 }

@@ -398,6 +398,81 @@ struct RowDifference {
   keyColumns @5 :List(Text);
 }
 
+# Compliance: identity, audit, policy, keys, erasure. A tenant's audit log lies in the group whose data it is about.
+
+struct AuditSearch {
+  # What is wanted of an audit log; an empty field says nothing.
+  subject @0 :Text;          # entries about this subject, and those about all subjects
+  actor @1 :Text;            # a principal
+  kinds @2 :List(Text);
+  fromTime @3 :Int64;        # microseconds UTC; 0: from the beginning
+  toTime @4 :Int64;          # before this; 0: to the end
+}
+
+struct AuditRecordRead {
+  # A sealed record of an audit log: one leaf of its tree.
+  index @0 :UInt64;          # of the leaf
+  firstEntry @1 :UInt64;     # number of its first entry in the log
+  time @2 :Int64;
+  leafData @3 :Data;         # the record's header and the SHA-256 of its sealed body
+  body @4 :Data;             # sealed; only where `sealed` was asked for
+  recordKey @5 :Data;        # opens this one record; only where `sealed` was asked for
+  entries @6 :List(Data);    # as they were sealed: JSON (vdb/audit/entry.py); of a search those alone that fit
+  shredded @7 :Bool;         # its key was destroyed: there are no entries
+}
+
+struct AccessGrant {
+  # A glass that was broken.
+  grant @0 :UInt64;
+  principal @1 :Text;
+  subject @2 :Text;          # empty: everybody's data
+  reason @3 :Text;
+  opened @4 :Int64;          # microseconds UTC
+  until @5 :Int64;
+  reviewer @6 :Text;         # empty: not reviewed yet
+  verdict @7 :Text;
+  remark @8 :Text;
+  reviewed @9 :Int64;
+}
+
+struct Consent {
+  subject @0 :Text;
+  purposes @1 :List(Text);
+  until @2 :Int64;           # microseconds UTC; 0: until it is withdrawn
+  given @3 :Int64;
+}
+
+struct Erasure {
+  erasure @0 :UInt64;        # number of it, from 1
+  subjectToken @1 :Data;
+  basis @2 :Text;
+  time @3 :Int64;
+  op @4 :UInt64;
+  keys @5 :UInt32;           # destroyed
+  pending @6 :List(UInt8);   # nodes that haven't acknowledged yet
+  certificate @7 :Text;      # JSON, once nothing is pending
+}
+
+struct Hold {
+  hold @0 :UInt64;
+  subject @1 :Text;          # empty: whole streams
+  stream @2 :Text;           # a name or PREFIX*; empty: all
+  reason @3 :Text;
+  placed @4 :Int64;
+  released @5 :Int64;        # 0: it holds
+}
+
+struct Retention {
+  stream @0 :Text;           # a name or PREFIX*
+  dataClass @1 :UInt8;
+  days @2 :UInt32;
+}
+
+struct RegionMember {
+  region @0 :Text;           # or "global"
+  addresses @1 :List(Text);  # of nodes that hold a member of the group, for clients
+}
+
 interface VerityDb {
   openSession @0 (client :Data, group :Text) -> (session :UInt64, window :UInt32);
   # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
@@ -597,14 +672,75 @@ interface VerityDb {
   # Evidence. Each tenant's records in a group are the leaves of a Merkle tree (RFC 6962), in commit order. Answered by the
   # group's primary.
 
-  treeHead @47 (tenant :UInt64, group :Text) -> (note :Data, verifierKey :Text);
-  # The tree as it is, as a signed note (C2SP tlog-checkpoint), and the vkey of the node that signed.
+  treeHead @47 (tenant :UInt64, group :Text, family :Text) -> (note :Data, verifierKey :Text);
+  # The tree as it is, as a signed note (C2SP tlog-checkpoint), and the vkey of the node that signed. family: "data", which
+  # is what an empty one means, or "audit".
 
   proveRecord @48 (tenant :UInt64, stream :Text, offset :UInt64) -> (proof :Data, verifierKey :Text);
   # That the record of this event is in the tree (C2SP tlog-proof). Its extra data is the leaf's: the record's header and
   # the SHA-256 of its sealed body.
 
-  proveConsistency @49 (tenant :UInt64, group :Text, size :UInt64)
+  proveConsistency @49 (tenant :UInt64, group :Text, size :UInt64, family :Text)
                    -> (note :Data, verifierKey :Text, path :List(Data));
   # The tree as it is, and that it begins with the tree of `size` leaves. INVALID_ARGUMENT if it never had as many.
+
+  # Compliance.
+
+  authenticate @50 (token :Text, purpose :Text, reason :Text)
+               -> (principal :Text, kind :Text, mfa :Bool, development :Bool, expires :Int64);
+  # Who speaks on this connection from now on, and for which purpose of use. No token: whom its certificate names.
+
+  auditEntries @51 (tenant :UInt64, group :Text, fromIndex :UInt64, max :UInt32, search :AuditSearch, sealed :Bool)
+               -> (records :List(AuditRecordRead), next :UInt64, size :UInt64);
+  # Records of the audit log in order, from a leaf on; next: the leaf to go on from; size: of the tree.
+
+  applyPolicy @52 (text :Text, expectedSerial :UInt64) -> (serial :UInt64, version :Text);
+  # TOML (vdb/policy/file.py). expectedSerial: of the policy that it replaces; 0: there is none.
+
+  getPolicy @53 (group :Text) -> (serial :UInt64, version :Text, text :Text, appliedAt :Int64, appliedBy :Text);
+  # serial 0: this group has none.
+
+  breakGlass @54 (tenant :UInt64, group :Text, subject :Text, reason :Text, seconds :UInt32)
+             -> (grant :UInt64, until :Int64);
+
+  reviewGrant @55 (tenant :UInt64, group :Text, grant :UInt64, verdict :Text, remark :Text) -> ();
+
+  listGrants @56 (tenant :UInt64, group :Text, unreviewed :Bool) -> (grants :List(AccessGrant));
+
+  putConsent @57 (tenant :UInt64, group :Text, subject :Text, purposes :List(Text), until :Int64, withdraw :Bool) -> ();
+
+  listConsents @58 (tenant :UInt64, group :Text, subject :Text) -> (consents :List(Consent));
+
+  rotateKeys @59 (tenant :UInt64, group :Text, max :UInt32) -> (rewrapped :UInt64, left :UInt64, period :UInt32);
+  # One step: at most so many tenants' keys. left: how many are still wrapped as before. tenant 0: all.
+
+  keyStatus @60 (group :Text) -> (provider :Text, rootKeyId :Data, tenants :UInt64, behind :UInt64, keys :UInt64);
+
+  eraseSubject @61 (tenant :UInt64, group :Text, subject :Text, basis :Text, dryRun :Bool)
+               -> (erasure :UInt64, report :Text);
+  # report: JSON; what would be, or was, destroyed, and what stands against it.
+
+  listErasures @62 (tenant :UInt64, group :Text) -> (erasures :List(Erasure));
+
+  putHold @63 (tenant :UInt64, group :Text, subject :Text, stream :Text, reason :Text) -> (hold :UInt64);
+
+  releaseHold @64 (tenant :UInt64, group :Text, hold :UInt64, reason :Text) -> ();
+
+  listHolds @65 (tenant :UInt64, group :Text) -> (holds :List(Hold));
+
+  putRetention @66 (tenant :UInt64, group :Text, stream :Text, dataClass :UInt8, days :UInt32) -> ();
+  # days 0: no rule for it any more.
+
+  listRetention @67 (tenant :UInt64, group :Text) -> (rules :List(Retention));
+
+  prune @68 (tenant :UInt64, group :Text, dryRun :Bool) -> (segments :UInt64, bytes :UInt64, report :Text);
+
+  attest @69 (tenant :UInt64, stream :Text, expert :Text, statement :Text, documentDigest :Data) -> ();
+  # An expert's determination (45 CFR 164.514(b)(1)), by which a de-identified stream may hold free text.
+
+  regions @70 () -> (members :List(RegionMember));
+  # Which nodes hold which group, as far as this one knows.
+
+  recordAudit @71 (tenant :UInt64, group :Text, kind :Text, detail :Text) -> (index :UInt64);
+  # An entry of an application's own, such as an export that it made, or a review that it did. detail: JSON.
 }

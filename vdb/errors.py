@@ -84,6 +84,13 @@ class RefusalCode(Enum):
     TRANSACTION_ENDED = "TRANSACTION_ENDED"
     UNKNOWN_DATABASE = "UNKNOWN_DATABASE"
     MIGRATION_ERROR = "MIGRATION_ERROR"
+    NOT_AUTHENTICATED = "NOT_AUTHENTICATED"
+    ACCESS_DENIED = "ACCESS_DENIED"
+    AUDIT_UNAVAILABLE = "AUDIT_UNAVAILABLE"
+    POLICY_CHANGED = "POLICY_CHANGED"
+    SUBJECT_ERASED = "SUBJECT_ERASED"
+    ON_HOLD = "ON_HOLD"
+    NOT_DEIDENTIFIED = "NOT_DEIDENTIFIED"
     NOT_PRIMARY = "NOT_PRIMARY"
     NOT_READY = "NOT_READY"
     DELIVERY_LATE = "DELIVERY_LATE"
@@ -157,6 +164,48 @@ class ModeViolation(Refused):
     """A database has one mode: SQL, or events and handlers."""
 
     code = RefusalCode.MODE_VIOLATION
+
+
+class NotAuthenticated(Refused):
+    """Nobody has shown who asks, or what was shown isn't valid (any more)."""
+
+    code = RefusalCode.NOT_AUTHENTICATED
+
+
+class AccessDenied(Refused):
+    """The policy doesn't allow it. The message names rule and version, and is in the audit log."""
+
+    code = RefusalCode.ACCESS_DENIED
+
+
+class AuditUnavailable(DefiniteError):
+    """What must be in the audit log before it is answered can't be recorded, so it isn't answered."""
+
+    code = RefusalCode.AUDIT_UNAVAILABLE
+
+
+class PolicyChanged(Refused):
+    """Somebody else has applied a policy meanwhile."""
+
+    code = RefusalCode.POLICY_CHANGED
+
+
+class SubjectErased(Refused):
+    """The subject's data were erased: nothing is written about it any more."""
+
+    code = RefusalCode.SUBJECT_ERASED
+
+
+class OnHold(Refused):
+    """A legal hold, or a retention that isn't over, stands against it."""
+
+    code = RefusalCode.ON_HOLD
+
+
+class NotDeidentified(Refused, ValueError):
+    """What is to be stored as de-identified may identify somebody."""
+
+    code = RefusalCode.NOT_DEIDENTIFIED
 
 
 class SessionExpired(Refused):

@@ -28,6 +28,9 @@ GroupId = NewType("GroupId", str)
 GLOBAL_GROUP = GroupId("global")
 U64_MAX = 2**64 - 1
 
+TENANT_MAX = 2**63 - 1
+_AUDIT_BIT = 2**63
+
 DEFAULT_ADDRESS = "127.0.0.1:7140"
 """Where a node listens and a client looks for it, unless they are told."""
 
@@ -164,7 +167,22 @@ ReadLevel = Consistency | Position
 
 
 def check_tenant_id(value: int) -> TenantId:
-    """A tenant id is a number from 1 to 2^64 - 1; raises InvalidArgument for another."""
-    if not 1 <= value <= U64_MAX:
-        raise InvalidArgument(f"a tenant id lies between 1 and {U64_MAX}; found {value}")
+    """A tenant id is a number from 1 to 2^63 - 1; raises InvalidArgument for another."""
+    if not 1 <= value <= TENANT_MAX:
+        raise InvalidArgument(f"a tenant id lies between 1 and {TENANT_MAX}; found {value}")
     return TenantId(value)
+
+
+def audit_log_of(tenant: TenantId) -> TenantId:
+    """The number under which storage keeps the tenant's audit log: beside its log of data, and like it."""
+    assert tenant <= TENANT_MAX, f"log {tenant} is an audit log itself"
+    return TenantId(tenant | _AUDIT_BIT)
+
+
+def is_audit_log(log: TenantId) -> bool:
+    return log > TENANT_MAX
+
+
+def tenant_of_log(log: TenantId) -> TenantId:
+    """Whose log of data, or audit log, this is."""
+    return TenantId(log & TENANT_MAX)

@@ -69,6 +69,8 @@ class KeyScope(IntEnum):
     SUBJECT = 3
     PROJECTION = 4
     """A projection's SQLCipher file."""
+    AUDIT = 5
+    """Entries of the audit log of one month, named `YYYY-MM`."""
 
 
 @frozen(kw_only=True)

@@ -22,6 +22,15 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | CONSUMERS    | tenant u64, lookup 32        | `ConsumerRow`: what a consumer group is                 |
 | CONSUMER_WORK | the same                    | `Work`: where it stands                                 |
 | DEAD_LETTERS | the same, position u64       | `DeadLetter`                                            |
+| AUDIT_LOGS   | tenant u64                   | `TenantState` of the tenant's audit log                 |
+| POLICY       | "current"                    | the policy that holds in this group                     |
+| GRANTS       | tenant u64, grant u64        | a glass that was broken                                 |
+| CONSENTS     | tenant u64, subject 32       | a subject's consent                                     |
+| KEY_PERIODS  | tenant u64                   | u32: the period that new data keys are of               |
+| ERASURES     | tenant u64, erasure u64      | keys that were destroyed, and who has yet to do so      |
+| HOLDS        | tenant u64, hold u64         | a legal hold                                            |
+| RETENTION    | tenant u64, lookup 32        | how long events of some streams are kept                |
+| ATTESTATIONS | tenant u64, stream u64       | an expert's word that a stream is de-identified         |
 """
 
 from __future__ import annotations
@@ -50,6 +59,15 @@ class Table(IntEnum):
     CONSUMERS = 13
     CONSUMER_WORK = 14
     DEAD_LETTERS = 15
+    AUDIT_LOGS = 16
+    POLICY = 17
+    GRANTS = 18
+    CONSENTS = 19
+    KEY_PERIODS = 20
+    ERASURES = 21
+    HOLDS = 22
+    RETENTION = 23
+    ATTESTATIONS = 24
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
@@ -68,6 +86,15 @@ EVENT_IDS: Final = Table.EVENT_IDS
 CONSUMERS: Final = Table.CONSUMERS
 CONSUMER_WORK: Final = Table.CONSUMER_WORK
 DEAD_LETTERS: Final = Table.DEAD_LETTERS
+AUDIT_LOGS: Final = Table.AUDIT_LOGS
+POLICY: Final = Table.POLICY
+GRANTS: Final = Table.GRANTS
+CONSENTS: Final = Table.CONSENTS
+KEY_PERIODS: Final = Table.KEY_PERIODS
+ERASURES: Final = Table.ERASURES
+HOLDS: Final = Table.HOLDS
+RETENTION: Final = Table.RETENTION
+ATTESTATIONS: Final = Table.ATTESTATIONS
 
 ROW_TABLES: tuple[Table, ...] = (
     TENANTS,
@@ -85,6 +112,15 @@ ROW_TABLES: tuple[Table, ...] = (
     CONSUMERS,
     CONSUMER_WORK,
     DEAD_LETTERS,
+    AUDIT_LOGS,
+    POLICY,
+    GRANTS,
+    CONSENTS,
+    KEY_PERIODS,
+    ERASURES,
+    HOLDS,
+    RETENTION,
+    ATTESTATIONS,
 )
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 

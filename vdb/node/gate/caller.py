@@ -1,0 +1,39 @@
+"""Who asks, through which door, and for what purpose: what every call of a node carries."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import field, frozen
+
+from vdb.policy.decide import Principal
+
+
+class Credential(Enum):
+    """How it was proven who asks. The values stand in the audit log."""
+
+    MTLS = "mtls"
+    OIDC = "oidc"
+    DEVELOPMENT = "development"
+    """Nothing was proven: a connection without TLS on loopback, or a token of development mode."""
+    EMBEDDED = "embedded"
+    """The program that has opened the data directory, with its keys."""
+    NODE = "node"
+    """The node itself, or another one of its cluster."""
+
+
+@frozen(kw_only=True)
+class Caller:
+    principal: Principal
+    credential: Credential
+    purpose: str = ""
+    """A code of `vdb.policy.words.PURPOSES`; empty: none was given."""
+    reason: str = field(default="", repr=False)
+    client: str = ""
+    """Where the connection comes from."""
+    on_behalf_of: str = ""
+    expires: int | None = None
+    """Microseconds UTC after which the credential counts no more."""
+
+
+NODE_ITSELF = Caller(principal=Principal(name="node"), credential=Credential.NODE)
