@@ -86,6 +86,7 @@ async def start(
         address=address or file.node.address or default_address(),
         limits=file.limits_value(),
         projections=file.projections(),
+        reserve_wal=file.node.reserve_wal,
         scrub_period_s=file.node.scrub_period_days * _DAY_SECONDS,
         connections_max=file.node.connections_max,
         node=file.node.number,

@@ -42,6 +42,8 @@ class NodeConfig:
     limits: Limits = field(factory=Limits)
     projections: tuple[ProjectionConfig, ...] = field(default=(), converter=as_configs)
     """Given in any form (`vdb.projections.given`)."""
+    reserve_wal: bool = False
+    """A new data directory takes the blocks of its write-ahead logs at once, so that a full disk can't stop them."""
     scrub_period_s: float = 7 * 24 * 3600.0
     """Everything at rest is read once within this time."""
     connections_max: int = 1024

@@ -172,6 +172,7 @@ class Node:
                     root_key_id=self.config.root_keys.for_group(name).key_id,
                     replica=identity.number,
                     configuration=self.config.first_configuration(),
+                    reserve=self.config.reserve_wal,
                 )
 
     async def _open_group(self, identity: Identity, name: GroupId) -> Group:

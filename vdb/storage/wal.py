@@ -115,9 +115,9 @@ class Journal:
         """Make an empty WAL, over whatever an unfinished formatting left. `reserve` takes all its blocks at once."""
         file = await disk.open(f"{directory}/{FILE_NAME}", create=True)
         await file.truncate(0)
-        await file.truncate(limits.wal_size)
         if reserve:
             await file.allocate(limits.wal_size)
+        await file.truncate(limits.wal_size)
         headers = bytearray(limits.wal_headers_size)
         for slot in range(limits.wal_slots):
             sector = encode_reserved(group_hash, slot)

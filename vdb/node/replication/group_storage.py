@@ -103,14 +103,16 @@ async def format_group(
     root_key_id: bytes,
     replica: int = 0,
     configuration: Configuration = ALONE,
+    reserve: bool = False,
 ) -> None:
     """Make an empty group. The superblock comes last, so a crash before it leaves a group to be formatted again.
 
-    `replica` is the node's number; `configuration` the founding one, or the guess of a node that joins.
+    `replica` is the node's number; `configuration` the founding one, or the guess of a node that joins. `reserve`: the
+    WAL takes all its blocks at once.
     """
     directory = group_directory(group)
     await disk.make_directory(directory)
-    await Journal.format(disk, directory, limits, group_hash(cluster, group))
+    await Journal.format(disk, directory, limits, group_hash(cluster, group), reserve=reserve)
     state = SuperblockState(
         cluster=cluster,
         group=group,
