@@ -83,6 +83,21 @@ SQL_LOCK_SECONDS_MAX = 60.0
 SQL_VOIDED_MAX = 100_000
 """Ids of transactions that a node remembers as never to be committed."""
 
+POLICY_BYTES_MAX = 128 * 1024
+"""Of a policy's text. It travels in one prepare."""
+PRINCIPAL_BYTES_MAX = 512
+GRANT_SECONDS_MAX = 4 * 3600
+"""For so long a broken glass allows something at most."""
+CONSENTS_PER_SUBJECT_MAX = 64
+"""Purposes that a subject consents to."""
+GOVERNANCE_TEXT_BYTES_MAX = 4096
+"""Of a reason, a remark, an expert's statement."""
+
+REWRAPPED_KEYS_MAX = 256
+"""Tenants' keys that one step of a rotation wraps anew at most; a small prepare holds fewer."""
+KEY_PERIODS_MAX = 4096
+"""Periods of a tenant's keys, one after the other: monthly ones last for 341 years."""
+
 REPLICAS_MAX = 6
 """Voters of a group."""
 LEARNERS_MAX = 6

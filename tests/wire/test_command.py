@@ -246,7 +246,7 @@ def body_with(**fields: object) -> bytes:
             "an append that is known has events; one that is refused names one of them",
         ),
         (body_with(createStream={"dataClass": 3}), "a data class lies between 0 and 2; found 3"),
-        (body_with(putKey={"scope": 9}), "a key's scope lies between 0 and 4; found 9"),
+        (body_with(putKey={"scope": 9}), "a key's scope lies between 0 and 5; found 9"),
         (body_with(putKey={"dataClass": 200}), "a data class lies between 0 and 2; found 200"),
         (body_with(reject={"code": "NEW"}), "a rejected request names a refusal code of this version; found another"),
         (b"\xff" * 64, "a prepare's body isn't a message of requests of this version"),

@@ -13,6 +13,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from vdb.errors import RefusalCode
+from vdb.kernel.audit import append_audit
+from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.command import (
     INTERNAL,
     AppendBatch,
@@ -26,6 +28,8 @@ from vdb.kernel.command import (
     Reconfigure,
     Reject,
     Request,
+    RewrapKeys,
+    StartPeriod,
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import ConsumerCommand
@@ -33,6 +37,9 @@ from vdb.kernel.consumers import consumer
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
 from vdb.kernel.event_ids import answer_known
+from vdb.kernel.governance import govern
+from vdb.kernel.governance_command import GovernanceCommand
+from vdb.kernel.key_rotation import rewrap_keys, start_period
 from vdb.kernel.keys import put_key
 from vdb.kernel.members import reconfigure
 from vdb.kernel.reply import PartKept, Refusal, Reply
@@ -78,6 +85,8 @@ def execute_request(draft: Draft, request: Request) -> Reply:
 def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply:
     if isinstance(command, AppendBatch):
         return append_batch(draft, command)
+    if isinstance(command, AuditAppend):
+        return append_audit(draft, command)
     if isinstance(command, CreateStream):
         return create_stream(draft, command)
     if isinstance(command, PutKey):
@@ -86,12 +95,18 @@ def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply
         return append_part(draft, origin, command)
     if isinstance(command, ConsumerCommand):
         return consumer(draft, command)
+    if isinstance(command, GovernanceCommand):
+        return govern(draft, command)
     if isinstance(command, KnownAppend):
         return answer_known(draft, command)
     if isinstance(command, VoidTransaction):
         return void_transaction(draft, command.transaction)
     if isinstance(command, Reconfigure):
         return reconfigure(draft, command)
+    if isinstance(command, RewrapKeys):
+        return rewrap_keys(draft, command)
+    if isinstance(command, StartPeriod):
+        return start_period(draft, command)
     if isinstance(command, Reject):
         return Refusal(command.code, command.message)
     if isinstance(command, OpenSession):

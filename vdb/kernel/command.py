@@ -11,7 +11,9 @@ from enum import IntEnum
 from attrs import field, frozen
 
 from vdb.errors import RefusalCode
+from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.consumer_command import ConsumerCommand
+from vdb.kernel.governance_command import GovernanceCommand
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.values import fast_frozen
 
@@ -196,6 +198,25 @@ class PutKey:
 
 
 @frozen(kw_only=True)
+class RewrapKeys:
+    """Tenants' keys wrapped by another root key: the same keys. Without rows: a rotation to that root key begins."""
+
+    root_key_id: bytes
+    """16 bytes: what wraps all tenants' keys from here on."""
+    rows: tuple[KeyRow, ...] = ()
+    """As they are from now on: under the root key of the rotation that has begun."""
+
+
+@frozen(kw_only=True)
+class StartPeriod:
+    """What is sealed for the tenant from now on is sealed under keys of this period."""
+
+    tenant: TenantId
+    period: int
+    """One above the one before, as the primary predicts. The first one, before any was started, is 0."""
+
+
+@frozen(kw_only=True)
 class Reject:
     """A numbered request that the node's gate refused: it uses up its number, so that the next one can follow.
 
@@ -219,6 +240,8 @@ class MemberRow:
     """host:port for clients."""
     disk_id: bytes
     """16 bytes, drawn when its data directory was made."""
+    region: str = ""
+    """Where it runs; empty in logs from before there were several regions."""
 
 
 @frozen(kw_only=True)
@@ -238,12 +261,16 @@ class Reconfigure:
 Command = (
     CreateStream
     | AppendBatch
+    | AuditAppend
     | KnownAppend
     | ConsumerCommand
+    | GovernanceCommand
     | AppendPart
     | VoidTransaction
     | OpenSession
     | PutKey
+    | RewrapKeys
+    | StartPeriod
     | Reject
     | Reconfigure
 )

@@ -30,7 +30,7 @@ class WakeProjection:
 
 @frozen
 class StoreKey:
-    """A key row entered the key store."""
+    """A key row entered the key store, or was wrapped anew."""
 
     row: KeyRow
 

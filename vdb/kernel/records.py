@@ -10,7 +10,9 @@ from __future__ import annotations
 from vdb.crypto.record import decode_record, sealed_for
 from vdb.errors import RecordTampered
 from vdb.kernel.draft import Draft
-from vdb.kernel.tables import KEYS, tenant_key
+from vdb.kernel.rows import CREATED_AT
+from vdb.kernel.streamid import CATALOGUE
+from vdb.kernel.tables import KEY_PERIODS, KEYS, U64, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
 
 _PHI = DataClass.PHI
@@ -43,16 +45,21 @@ def check_record(
         region=group,
         time=time,
     )
-    assert found is not None, _difference(record, group, tenant, stream, data_class, offset, count, time)
+    assert found is not None, difference(record, group, tenant, stream, data_class, offset, count, time)
     assert group != GLOBAL_GROUP or data_class != _PHI, "PHI in the global group"
     dek_id, leaf, ids = found
     key = draft.rows[KEYS].get(dek_id)
     assert key is not None, f"stream {stream}: the record's key was never put"
-    assert key.startswith(tenant_key(tenant)), f"stream {stream}: the record's key is another tenant's"
+    owner = tenant_key(tenant)
+    assert key.startswith(owner), f"stream {stream}: the record's key is another tenant's"
+    periods = draft.rows[KEY_PERIODS].get(owner)
+    if periods is not None and stream != CATALOGUE:
+        began = periods[-U64.size :]
+        assert key[CREATED_AT] >= began, f"stream {stream}: the record's key is of a period that has ended"
     return leaf, ids
 
 
-def _difference(
+def difference(
     record: bytes, group: str, tenant: int, stream: int, data_class: int, offset: int, count: int, time: int
 ) -> str:
     """What the record was sealed for instead."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from vdb.errors import RefusalCode
-from vdb.types import StreamId
+from vdb.types import StreamId, TenantId
 from vdb.values import fast_frozen
 
 
@@ -41,6 +41,31 @@ class SessionOpened:
 @frozen
 class KeyPut:
     dek_id: bytes
+
+
+@frozen
+class KeysRewrapped:
+    """So many tenants' keys are under another root key than before."""
+
+    count: int
+
+
+@frozen
+class PeriodStarted:
+    period: int
+
+
+@fast_frozen
+class AuditAppended:
+    """Entries are in the audit log of a tenant (0: the system's own)."""
+
+    tenant: TenantId
+    index: int
+    """Of the record among the leaves of the log's tree."""
+    first_entry: int
+    """Number of the record's first entry in the log."""
+    position: int
+    """What the group's next event gets: the log as it was then."""
 
 
 @frozen
@@ -105,6 +130,39 @@ class LettersSettled:
 
 
 @frozen
+class PolicyPut:
+    """The group has this policy."""
+
+    serial: int
+    version: str
+
+
+@frozen
+class GrantOpened:
+    grant: int
+    until: int
+    """Microseconds UTC."""
+
+
+@frozen
+class GrantReviewed:
+    grant: int
+    until: int
+    """Microseconds UTC: when it ended."""
+
+
+@frozen
+class ConsentPut:
+    changed: bool
+    """False for a withdrawal of what nobody consented to."""
+
+
+@frozen
+class Attested:
+    stream: StreamId
+
+
+@frozen
 class Refusal:
     """A business refusal: a value, the same on every replica. The message names what was expected and found."""
 
@@ -113,4 +171,18 @@ class Refusal:
 
 
 ConsumerReply = ConsumerCreated | ConsumerFetched | ConsumerSettled | ConsumerLeft | ConsumerDeleted | LettersSettled
-Reply = StreamCreated | Appended | PartKept | Voided | SessionOpened | KeyPut | Reconfigured | ConsumerReply | Refusal
+KeyReply = KeyPut | KeysRewrapped | PeriodStarted
+GovernanceReply = PolicyPut | GrantOpened | GrantReviewed | ConsentPut | Attested
+Reply = (
+    StreamCreated
+    | Appended
+    | AuditAppended
+    | PartKept
+    | Voided
+    | SessionOpened
+    | KeyReply
+    | Reconfigured
+    | ConsumerReply
+    | GovernanceReply
+    | Refusal
+)

@@ -11,6 +11,10 @@ Layout (big-endian): tag u8, then
     7 Voided          transaction u64
     8 Reconfigured    epoch u64
     9 to 14           replies of consumer groups (`vdb.kernel.consumer_reply_codec`)
+    32 to 36          replies to what governs access (`vdb.kernel.governance_reply_codec`)
+    40 KeysRewrapped  count u32
+    41 PeriodStarted  period u32
+    50 AuditAppended  tenant u64, index u64, first_entry u64, position u64
 
 Only the state's own rows are decoded here, which were encoded here: a malformed one is a broken invariant.
 """
@@ -22,12 +26,17 @@ from typing import assert_never
 
 from vdb.errors import RefusalCode
 from vdb.kernel.consumer_reply_codec import decode_consumer_reply, encode_consumer_reply
+from vdb.kernel.governance_reply_codec import GOVERNANCE_TAGS, decode_governance_reply, encode_governance_reply
 from vdb.kernel.reply import (
     Appended,
     AppendedStream,
+    AuditAppended,
     ConsumerReply,
+    GovernanceReply,
     KeyPut,
+    KeysRewrapped,
     PartKept,
+    PeriodStarted,
     Reconfigured,
     Refusal,
     Reply,
@@ -39,6 +48,9 @@ from vdb.types import StreamId
 
 _STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL, _PART_KEPT, _VOIDED, _RECONFIGURED = range(1, 9)
 
+_REWRAPPED, _PERIOD = 40, 41
+_AUDIT_APPENDED = 50
+
 _CREATED = struct.Struct(">BQB")
 _APPENDED_ONE = struct.Struct(">BQQQQQQ")
 _APPENDED_HEAD = struct.Struct(">BQQQ")
@@ -47,6 +59,8 @@ _OPENED = struct.Struct(">BQ")
 _KEPT = struct.Struct(">BQI")
 _VOID = struct.Struct(">BQ")
 _EPOCH = struct.Struct(">BQ")
+_COUNT = struct.Struct(">BI")
+_AUDIT = struct.Struct(">BQQQQ")
 
 
 def encode_reply(reply: Reply) -> bytes:
@@ -67,8 +81,16 @@ def encode_reply(reply: Reply) -> bytes:
         return _VOID.pack(_VOIDED, reply.transaction)
     if isinstance(reply, Reconfigured):
         return _EPOCH.pack(_RECONFIGURED, reply.epoch)
+    if isinstance(reply, KeysRewrapped):
+        return _COUNT.pack(_REWRAPPED, reply.count)
+    if isinstance(reply, PeriodStarted):
+        return _COUNT.pack(_PERIOD, reply.period)
+    if isinstance(reply, AuditAppended):
+        return _AUDIT.pack(_AUDIT_APPENDED, reply.tenant, reply.index, reply.first_entry, reply.position)
     if isinstance(reply, ConsumerReply):
         return encode_consumer_reply(reply)
+    if isinstance(reply, GovernanceReply):
+        return encode_governance_reply(reply)
     assert_never(reply)
 
 
@@ -112,6 +134,12 @@ def decode_reply(data: bytes) -> Reply:
         return Voided(_VOID.unpack(data)[1])
     if tag == _RECONFIGURED:
         return Reconfigured(_EPOCH.unpack(data)[1])
+    if tag == _REWRAPPED:
+        return KeysRewrapped(_COUNT.unpack(data)[1])
+    if tag == _PERIOD:
+        return PeriodStarted(_COUNT.unpack(data)[1])
+    if tag in GOVERNANCE_TAGS:
+        return decode_governance_reply(data)
     if tag > _RECONFIGURED:
         return decode_consumer_reply(data)
     assert tag == _REFUSAL, f"a stored reply has a tag from 1 on; found {tag}"

@@ -9,6 +9,7 @@ Layouts (big-endian):
     KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
                   wrapped 40, state u8 (1: live), created_at u64 (time of the op that put it, microseconds UTC),
                   wrapped_secret (the rest: 0 or 40); dek_id is the row's key
+    Rotation      root_key_id 16, began_at u64
     TransactionState  client 16, session u64, number u64, tenant u64, parts u32, records u32, then for each stream
                   stream u64, kind u8, condition's offset u64, first_offset u64, next_offset u64
     KeptRecord    stream u64, count u32, leaf 32, record (the rest)
@@ -40,8 +41,11 @@ TENANT_ROW_SIZE = TENANT_ROW.size
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
 KEY_ROW = struct.Struct(">QBB32s32s16sI40sBQ")
+CREATED_AT = slice(135, 143)
+"""Where the time at which a key was put stands in its row."""
 KEY_LIVE = 1
 """State of a key that opens records. A destroyed one will keep its row, without the key."""
+_ROTATION = struct.Struct(">16sQ")
 _TRANSACTION = struct.Struct(">16sQQQII")
 _TARGET = struct.Struct(">QBQQQ")
 _KEPT = struct.Struct(">QI32s")
@@ -167,6 +171,23 @@ def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
         wrapped=wrapped,
         wrapped_secret=row[KEY_ROW.size :],
     )
+
+
+@frozen(kw_only=True)
+class Rotation:
+    """The change of root keys that was begun last, whether or not it is done."""
+
+    root_key_id: bytes
+    began_at: int
+    """Microseconds UTC: a tenant whose period began before has yet to start another one."""
+
+    def pack(self) -> bytes:
+        return _ROTATION.pack(self.root_key_id, self.began_at)
+
+
+def unpack_rotation(row: bytes) -> Rotation:
+    root_key_id, began_at = _ROTATION.unpack(row)
+    return Rotation(root_key_id=root_key_id, began_at=began_at)
 
 
 @frozen(kw_only=True)

@@ -26,7 +26,8 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | POLICY       | "current"                    | the policy that holds in this group                     |
 | GRANTS       | tenant u64, grant u64        | a glass that was broken                                 |
 | CONSENTS     | tenant u64, subject 32       | a subject's consent                                     |
-| KEY_PERIODS  | tenant u64                   | u32: the period that new data keys are of               |
+| KEY_PERIODS  | tenant u64                   | when its periods 1, 2, ... of keys began: u64 each      |
+|              | tenant 0                     | `Rotation`: the root key that wraps tenants' keys       |
 | ERASURES     | tenant u64, erasure u64      | keys that were destroyed, and who has yet to do so      |
 | HOLDS        | tenant u64, hold u64         | a legal hold                                            |
 | RETENTION    | tenant u64, lookup 32        | how long events of some streams are kept                |
@@ -126,10 +127,14 @@ ROW_TABLES: tuple[Table, ...] = (
 
 KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)
 
+ROTATION = bytes(8)
+"""Key of the one row of KEY_PERIODS that is no tenant's."""
+
 META_NEXT_POSITION = b"next_position"
 META_LAST_TIMESTAMP = b"last_timestamp"
 META_NEXT_SESSION = b"next_session"
 CURRENT_CONFIGURATION = b"current"
+CURRENT_POLICY = b"current"
 
 U64 = struct.Struct(">Q")
 _TWO_U64 = struct.Struct(">QQ")
@@ -154,6 +159,12 @@ def stream_name_key(tenant: int, lookup: bytes) -> bytes:
 
 consumer_key = stream_name_key
 """(tenant, lookup)"""
+
+
+grant_key = _TWO_U64.pack
+"""(tenant, grant)"""
+consent_key = stream_name_key
+"""(tenant, lookup of the subject)"""
 
 
 def letter_key(consumer: bytes, position: int) -> bytes:

@@ -13,19 +13,24 @@ from vdb.kernel.command import KeyRow
 from vdb.kernel.consumer_rows import ConsumerRow, DeadLetter, Work, unpack_consumer, unpack_letter, unpack_work
 from vdb.kernel.rows import (
     TENANT_ROW,
+    Rotation,
     SessionState,
     StreamState,
     TenantState,
     unpack_key,
+    unpack_rotation,
     unpack_session,
     unpack_stream,
     unpack_tenant,
 )
 from vdb.kernel.tables import (
+    AUDIT_LOGS,
     CONSUMER_WORK,
     CONSUMERS,
     DEAD_LETTERS,
+    KEY_PERIODS,
     KEYS,
+    ROTATION,
     SESSIONS,
     STREAM_NAMES,
     STREAMS,
@@ -67,6 +72,16 @@ class View:
     def tenant(self, tenant: TenantId) -> TenantState | None:
         row = self.rows[TENANTS].get(tenant_key(tenant))
         return None if row is None else unpack_tenant(self.group, tenant, row)
+
+    def audit_log(self, tenant: TenantId) -> TenantState | None:
+        """The tenant's audit log: `record_count` leaves, `event_count` entries; None before the first one."""
+        row = self.rows[AUDIT_LOGS].get(tenant_key(tenant))
+        return None if row is None else unpack_tenant(self.group, tenant, row)
+
+    def audit_entries(self, tenant: TenantId) -> int:
+        """How many entries the tenant's audit log has: the number of the next one."""
+        row = self.rows[AUDIT_LOGS].get(tenant_key(tenant))
+        return 0 if row is None else int(TENANT_ROW.unpack_from(row)[2])
 
     def tenant_head(self, tenant: TenantId) -> int:
         """The position after the tenant's last one; 0 for a tenant that isn't there."""
@@ -110,3 +125,19 @@ class View:
     def key(self, dek_id: bytes) -> KeyRow | None:
         row = self.rows[KEYS].get(dek_id)
         return None if row is None else unpack_key(dek_id, row)
+
+    def key_period(self, tenant: TenantId) -> int:
+        """The period that a tenant's new keys are of: 0 until another one was started."""
+        row = self.rows[KEY_PERIODS].get(tenant_key(tenant))
+        return 0 if row is None else len(row) // U64.size
+
+    def period_began(self, tenant: TenantId, period: int) -> int:
+        """Microseconds UTC at which a period began that there is or was; 0 for the first."""
+        if not period:
+            return 0
+        return int(U64.unpack_from(self.rows[KEY_PERIODS][tenant_key(tenant)], (period - 1) * U64.size)[0])
+
+    def rotation(self) -> Rotation | None:
+        """The change of root keys that was begun last; None before the first."""
+        row = self.rows[KEY_PERIODS].get(ROTATION)
+        return None if row is None else unpack_rotation(row)

@@ -23,8 +23,6 @@ from vdb.kernel.command import (
     CreateStream,
     Expected,
     ExpectedKind,
-    KeyRow,
-    KeyScope,
     KnownAppend,
     KnownPiece,
     MemberRow,
@@ -34,15 +32,20 @@ from vdb.kernel.command import (
     Reconfigure,
     Reject,
     Request,
+    RewrapKeys,
     Run,
+    StartPeriod,
     StreamAppend,
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import ConsumerCommand
+from vdb.kernel.governance_command import GovernanceCommand
 from vdb.limits import EVENT_ID_SIZE, RECORD_SIZE_MAX
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.wire import schema
 from vdb.wire.consumer_command import CONSUMER_DECODERS, encode_consumer
+from vdb.wire.governance_command import GOVERNANCE_DECODERS, encode_governance
+from vdb.wire.key_command import KEY_DECODERS, encode_key_command
 
 _BODY = schema.command.PrepareBody
 _WORD = 8
@@ -60,7 +63,6 @@ _RUNS = schema.command.StreamAppend.schema.fields["runs"]
 
 _EXPECTED_KINDS = tuple(ExpectedKind)
 _DATA_CLASSES = tuple(DataClass)
-_KEY_SCOPES = tuple(KeyScope)
 
 
 def encode_body(requests: Sequence[Request]) -> bytes:
@@ -92,8 +94,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         _encode_create(builder.init("createStream"), command)
     elif isinstance(command, KnownAppend):
         _encode_known(builder.init("knownAppend"), command)
-    elif isinstance(command, PutKey):
-        _encode_key(builder.init("putKey"), command.row)
+    elif isinstance(command, PutKey | RewrapKeys | StartPeriod):
+        encode_key_command(builder, command)
     elif isinstance(command, Reject):
         reject = builder.init("reject")
         reject.code = command.code.value
@@ -106,6 +108,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         _encode_reconfigure(builder.init("reconfigure"), command)
     elif isinstance(command, ConsumerCommand):
         encode_consumer(builder, command)
+    elif isinstance(command, GovernanceCommand):
+        encode_governance(builder, command)
     else:
         assert_never(command)
 
@@ -145,19 +149,6 @@ def _encode_create(builder: Any, command: CreateStream) -> None:
     builder.ifNotExists = command.if_not_exists
 
 
-def _encode_key(builder: Any, row: KeyRow) -> None:
-    builder.dekId = row.dek_id
-    builder.tenant = row.tenant
-    builder.scope = row.scope.value
-    builder.dataClass = row.data_class.value
-    builder.lookup = row.lookup
-    builder.subjectToken = row.subject_token
-    builder.kekId = row.kek_id
-    builder.kekVersion = row.kek_version
-    builder.wrapped = row.wrapped
-    builder.wrappedSecret = row.wrapped_secret
-
-
 def _encode_reconfigure(builder: Any, command: Reconfigure) -> None:
     builder.epoch = command.epoch
     builder.baseEpoch = command.base_epoch
@@ -169,6 +160,7 @@ def _encode_reconfigure(builder: Any, command: Reconfigure) -> None:
         target.peerAddress = member.peer_address
         target.address = member.address
         target.diskId = member.disk_id
+        target.region = member.region
 
 
 def decode_body(body: bytes) -> list[Request]:
@@ -260,27 +252,6 @@ def _decode_create(reader: Any) -> Command:
     )
 
 
-def _decode_key(reader: Any) -> Command:
-    row = reader._get("putKey")
-    scope = row._get("scope")
-    if scope >= len(_KEY_SCOPES):
-        raise WireError(f"a key's scope lies between 0 and {len(_KEY_SCOPES) - 1}; found {scope}")
-    return PutKey(
-        row=KeyRow(
-            dek_id=row._get("dekId"),
-            tenant=TenantId(row._get("tenant")),
-            scope=_KEY_SCOPES[scope],
-            data_class=_data_class(row._get("dataClass")),
-            lookup=row._get("lookup"),
-            subject_token=row._get("subjectToken"),
-            kek_id=row._get("kekId"),
-            kek_version=row._get("kekVersion"),
-            wrapped=row._get("wrapped"),
-            wrapped_secret=row._get("wrappedSecret"),
-        )
-    )
-
-
 def _decode_reject(reader: Any) -> Command:
     reject = reader._get("reject")
     code = reject._get("code")
@@ -308,6 +279,7 @@ def _decode_reconfigure(reader: Any) -> Command:
                 peer_address=member._get("peerAddress"),
                 address=member._get("address"),
                 disk_id=member._get("diskId"),
+                region=member._get("region"),
             )
             for member in change._get("members")
         ),
@@ -326,9 +298,10 @@ _DECODERS = {
     "createStream": _decode_create,
     "knownAppend": _decode_known,
     "openSession": _decode_open,
-    "putKey": _decode_key,
     "reconfigure": _decode_reconfigure,
     "reject": _decode_reject,
     "voidTransaction": _decode_void,
     **CONSUMER_DECODERS,
+    **GOVERNANCE_DECODERS,
+    **KEY_DECODERS,
 }
