@@ -126,6 +126,7 @@ struct Member {
   peerAddress @2 :Text;    # host:port
   address @3 :Text;
   diskId @4 :Data;         # 16 bytes
+  region @5 :Text;         # empty: of a log from before there were several
 }
 
 # Consumer groups. `lookup` is 32 bytes, a member's id 16; packed lists are specified in vdb/wire/consumer_command.py.

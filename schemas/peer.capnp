@@ -115,6 +115,7 @@ struct PeerFrame {
     name @3;
     unknown @4;
     disk @5;
+    region @6;
   }
 
   struct Hello {
@@ -122,6 +123,7 @@ struct PeerFrame {
     to @1 :UInt8;             # the number of the node that is meant
     cluster @2 :Data;         # 16 bytes
     disk @3 :Data;            # 16 bytes, drawn when the data directory was made
+    region @4 :Text;          # the sender's; empty: it knows of one region alone
   }
 
   struct Manifest {

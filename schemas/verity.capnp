@@ -522,9 +522,9 @@ interface VerityDb {
   # Members of a group, one change at a time; NOT_PRIMARY, CONFIGURATION_CHANGED. Where nothing is left to change the
   # epoch of the present configuration is returned.
 
-  addMember @11 (group :Text, node :UInt8, name :Text, peerAddress :Text, address :Text, diskId :Data)
+  addMember @11 (group :Text, node :UInt8, name :Text, peerAddress :Text, address :Text, diskId :Data, region :Text)
             -> (epoch :UInt64);
-  # A learner: it receives the log and has no vote.
+  # A learner: it receives the log and has no vote. region: the node's; a region's group has members of that region alone.
 
   promoteMember @12 (group :Text, node :UInt8) -> (epoch :UInt64);
   # A learner becomes a voter; LEARNER_BEHIND until it has caught up.
@@ -738,8 +738,8 @@ interface VerityDb {
   attest @69 (tenant :UInt64, stream :Text, expert :Text, statement :Text, documentDigest :Data) -> ();
   # An expert's determination (45 CFR 164.514(b)(1)), by which a de-identified stream may hold free text.
 
-  regions @70 () -> (members :List(RegionMember));
-  # Which nodes hold which group, as far as this one knows.
+  regions @70 () -> (members :List(RegionMember), region :Text, groups :List(Text));
+  # Which nodes hold which group, as far as this one knows; the region of the one that answers, and the groups it holds.
 
   recordAudit @71 (tenant :UInt64, group :Text, kind :Text, detail :Text) -> (index :UInt64);
   # An entry of an application's own, such as an export that it made, or a review that it did. detail: JSON.

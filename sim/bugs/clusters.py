@@ -32,7 +32,7 @@ def wiped_replica_votes() -> tuple[Replacement, ...]:
     from vdb.vsr.configuration import Configuration
 
     def make_first(_first: Any) -> Any:
-        return lambda self: Configuration.founding(
+        return lambda self, _group: Configuration.founding(
             tuple(sorted(member.node for member in self.members)) or (self.node,)
         )
 

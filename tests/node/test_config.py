@@ -9,7 +9,9 @@ import pytest
 from vdb.crypto.root import RootKeys
 from vdb.errors import ConfigError
 from vdb.node.config import MemberConfig, NodeConfig
-from vdb.types import Region
+from vdb.types import GroupId, Region
+
+HOME = GroupId("eu-west-1")
 
 THREE = tuple(
     MemberConfig(node=number, name=f"n{number}", peer_address=f"h{number}:7150", address=f"h{number}:7140")
@@ -25,20 +27,20 @@ def config(**fields: Any) -> NodeConfig:
 def test_a_node_that_is_alone_founds_a_group_of_itself() -> None:
     alone = config(members=(), cluster=None, peer_address=None, node=4)
     assert alone.founding == (4,)
-    assert alone.first_configuration().voters == (4,)
+    assert alone.first_configuration(HOME).voters == (4,)
 
 
 def test_founding_nodes_agree_on_the_first_configuration_whatever_their_order() -> None:
     assert config().founding == (0, 1, 2)
-    assert config(node=2).first_configuration() == config(members=THREE[::-1]).first_configuration()
+    assert config(node=2).first_configuration(HOME) == config(members=THREE[::-1]).first_configuration(HOME)
 
 
 def test_who_joins_founds_nothing_and_guesses_itself_a_learner() -> None:
     joins = config(node=3, join=True)
     assert joins.founding == ()
-    assert (joins.first_configuration().voters, joins.first_configuration().learners) == ((0, 1, 2), (3,))
+    assert (joins.first_configuration(HOME).voters, joins.first_configuration(HOME).learners) == ((0, 1, 2), (3,))
     again = config(node=2, join=True)
-    assert (again.first_configuration().voters, again.first_configuration().learners) == ((0, 1), (2,))
+    assert (again.first_configuration(HOME).voters, again.first_configuration(HOME).learners) == ((0, 1), (2,))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_who_joins_founds_nothing_and_guesses_itself_a_learner() -> None:
         ({"node": 3}, r"members: expected node 3 among them, found \[0, 1, 2\]"),
         (
             {"members": tuple(MemberConfig(node=n, name="n", peer_address="h:1", address="h:2") for n in range(7))},
-            "a cluster begins with at most 6 nodes; found 7",
+            "a group begins with at most 6 nodes; found 7",
         ),
     ],
 )

@@ -3,8 +3,8 @@
 Layouts (big-endian):
 
     Membership    epoch u64, number of voters u8, voters a byte each, learners a byte each (the rest)
-    MemberRow     disk_id 16, then name, peer_address and address, each as its length u8 and UTF-8;
-                  node is the row's key
+    MemberRow     disk_id 16, then name, peer_address, address and region, each as its length u8 and UTF-8;
+                  node is the row's key. No region: the row ends behind the address
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def unpack_membership(row: bytes) -> Membership:
 
 def pack_member(row: MemberRow) -> bytes:
     """Texts are at most MEMBER_TEXT_BYTES_MAX bytes long."""
-    texts = [text.encode() for text in (row.name, row.peer_address, row.address)]
+    said = (row.name, row.peer_address, row.address, *([row.region] if row.region else []))
+    texts = [text.encode() for text in said]
     return row.disk_id + b"".join(bytes((len(text),)) + text for text in texts)
 
 
@@ -54,5 +55,12 @@ def unpack_member(key: bytes, row: bytes) -> MemberRow:
         end = at + 1 + row[at]
         texts.append(row[at + 1 : end].decode())
         at = end
-    name, peer_address, address = texts
-    return MemberRow(node=key[0], name=name, peer_address=peer_address, address=address, disk_id=row[:DISK_ID_SIZE])
+    name, peer_address, address, *region = texts
+    return MemberRow(
+        node=key[0],
+        name=name,
+        peer_address=peer_address,
+        address=address,
+        disk_id=row[:DISK_ID_SIZE],
+        region=region[0] if region else "",
+    )

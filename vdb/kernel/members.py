@@ -6,6 +6,8 @@ Rules
 - The epoch of a configuration is the op that made it. Prepares carry the configuration in their header, and replicas
   count by that one; these rows tell the shell whom to speak to, and a checkpoint who is who.
 - A member keeps its row until another replaces it or the node is no member any more.
+- The group of a region has members of that region alone: no row puts a node of another one into it, whoever asked. A
+  row without a region is one of a log from before there were several, and refused beside one that has one.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.kernel.state import State
 from vdb.kernel.tables import CONFIGURATION, CURRENT_CONFIGURATION, MEMBERS, member_key
 from vdb.limits import LEARNERS_MAX, NODE_NUMBER_MAX, REPLICAS_MAX
+from vdb.types import GLOBAL_GROUP
 
 
 def reconfigure(draft: Draft, command: Reconfigure) -> Reply:
@@ -48,7 +51,10 @@ def check_reconfigure(state: State, command: Reconfigure) -> Refusal | None:
             f"{command.base_epoch}: look at the members again",
         )
     wrong = _wrong_numbers(command) or _wrong_rows(command)
-    return None if wrong is None else Refusal(RefusalCode.INVALID_ARGUMENT, wrong)
+    if wrong is not None:
+        return Refusal(RefusalCode.INVALID_ARGUMENT, wrong)
+    foreign = _foreign_member(state, command)
+    return None if foreign is None else Refusal(RefusalCode.PLACEMENT_VIOLATION, foreign)
 
 
 def _wrong_numbers(command: Reconfigure) -> str | None:
@@ -79,6 +85,18 @@ def _wrong_rows(command: Reconfigure) -> str | None:
     return None
 
 
+def _foreign_member(state: State, command: Reconfigure) -> str | None:
+    """Why one of these rows would take the group's data out of its region."""
+    if state.group == GLOBAL_GROUP:
+        return None
+    regions_known = any(row.region for row in (*state.members(), *command.members))
+    for member in command.members:
+        if member.region != state.group and (member.region or regions_known):
+            where = f"region '{member.region}'" if member.region else "no region"
+            return f"group {state.group} has members of its region alone; found node {member.node} of {where}"
+    return None
+
+
 def _wrong_row(member: MemberRow) -> str | None:
     if len(member.disk_id) != DISK_ID_SIZE:
         return f"a disk id has {DISK_ID_SIZE} bytes; found {len(member.disk_id)}"
@@ -86,4 +104,6 @@ def _wrong_row(member: MemberRow) -> str | None:
         size = len(text.encode())
         if not 1 <= size <= MEMBER_TEXT_BYTES_MAX:
             return f"a member's {what} has 1 to {MEMBER_TEXT_BYTES_MAX} bytes; found {size}"
+    if len(member.region.encode()) > MEMBER_TEXT_BYTES_MAX:
+        return f"a member's region has at most {MEMBER_TEXT_BYTES_MAX} bytes; found {len(member.region.encode())}"
     return None

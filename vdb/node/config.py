@@ -10,7 +10,7 @@ from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
 from vdb.node.peers.peer_settings import PeerSettings
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.given import as_configs
-from vdb.types import DEFAULT_ADDRESS, Region
+from vdb.types import DEFAULT_ADDRESS, GLOBAL_GROUP, GroupId, Region
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.timing import Timing
 
@@ -28,6 +28,10 @@ class MemberConfig:
     """`host:port` for other nodes."""
     address: str
     """`host:port` for clients."""
+    region: Region | None = None
+    """None: the region of the node whose configuration this is."""
+    holds_global: bool = True
+    """Whether it takes part in the global group."""
 
 
 @frozen(kw_only=True)
@@ -79,19 +83,75 @@ class NodeConfig:
             raise ConfigError("a node of a cluster needs an address for other nodes: expected peer_address = HOST:PORT")
         if not self.join and self.node not in numbers:
             raise ConfigError(f"members: expected node {self.node} among them, found {sorted(numbers)}")
-        if not self.join and len(numbers) > REPLICAS_MAX:
-            raise ConfigError(f"members: a cluster begins with at most {REPLICAS_MAX} nodes; found {len(numbers)}")
+        own = self._own_entry
+        if own is not None and self.region_of(own) != self.region:
+            raise ConfigError(f"members: node {self.node} is in region {own.region} there, and in {self.region} itself")
+        for group in (GroupId(region.name) for region in self.regions):
+            self._check_size(group)
+        self._check_size(GLOBAL_GROUP)
+
+    def _check_size(self, group: GroupId) -> None:
+        count = len(self.members_of(group))
+        if not self.join and count > REPLICAS_MAX:
+            raise ConfigError(f"members: a group begins with at most {REPLICAS_MAX} nodes; found {count} of {group}")
+        if group == GLOBAL_GROUP and not count:
+            raise ConfigError("members: no node holds the global group: expected one at least")
+        if self.join and group in self.groups and not [node for node in self.members_of(group) if node != self.node]:
+            raise ConfigError(
+                f"members: nobody else holds group {group}, so there is nothing to join: a region begins with its "
+                "cluster"
+            )
+
+    @property
+    def _own_entry(self) -> MemberConfig | None:
+        return next((member for member in self.members if member.node == self.node), None)
+
+    def region_of(self, member: MemberConfig) -> Region:
+        """Where a node is."""
+        return member.region or self.region
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Of all members, this node's first."""
+        return tuple(dict.fromkeys([self.region, *map(self.region_of, self.members)]))
+
+    @property
+    def holds_global(self) -> bool:
+        """Whether this node takes part in the global group, as its own entry among the members says."""
+        own = self._own_entry
+        return own is None or own.holds_global
+
+    @property
+    def groups(self) -> tuple[GroupId, ...]:
+        """Those that this node is a member of."""
+        home = GroupId(self.region.name)
+        return (home, GLOBAL_GROUP) if self.holds_global else (home,)
+
+    def members_of(self, group: GroupId) -> tuple[int, ...]:
+        """Numbers of those that hold this group, by the configuration."""
+        held = [
+            member.node
+            for member in self.members
+            if (member.holds_global if group == GLOBAL_GROUP else self.region_of(member).name == group)
+        ]
+        return tuple(sorted(held))
 
     @property
     def founding(self) -> tuple[int, ...]:
-        """Numbers of the nodes with which the cluster begins; none for a node that joins it."""
+        """Numbers of the nodes with which this node's groups begin; none for a node that joins them."""
         if self.join:
             return ()
-        return tuple(sorted(member.node for member in self.members)) or (self.node,)
+        return self.neighbours or (self.node,)
 
-    def first_configuration(self) -> Configuration:
-        """Of each group of a new data directory: the founding one, or the guess of a node that joins."""
+    @property
+    def neighbours(self) -> tuple[int, ...]:
+        """Numbers of the members that share a group with this node, its own among them: those it has links with."""
+        return tuple(sorted({node: None for group in self.groups for node in self.members_of(group)}))
+
+    def first_configuration(self, group: GroupId) -> Configuration:
+        """Of a group of a new data directory: the founding one, or the guess of a node that joins."""
+        members = self.members_of(group)
         if not self.join:
-            return Configuration.founding(self.founding)
-        voters = tuple(sorted(member.node for member in self.members if member.node != self.node))
+            return Configuration.founding(members or (self.node,))
+        voters = tuple(node for node in members if node != self.node)
         return evolve(Configuration.founding(voters), learners=(self.node,))

@@ -147,6 +147,7 @@ class Node:
             number=self.config.node,
             cluster=self.config.cluster,
             founding=self.config.founding,
+            groups=self.config.groups,
         )
         return IdentityFile(self.world.disk, identity)
 
@@ -171,7 +172,7 @@ class Node:
                     limits=self.config.limits,
                     root_key_id=self.config.root_keys.for_group(name).key_id,
                     replica=identity.number,
-                    configuration=self.config.first_configuration(),
+                    configuration=self.config.first_configuration(name),
                     reserve=self.config.reserve_wal,
                 )
 

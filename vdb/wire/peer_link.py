@@ -34,6 +34,8 @@ class RefusalReason(Enum):
     """The sender is no member that this node knows."""
     DISK = "disk"
     """The sender came with another disk before."""
+    REGION = "region"
+    """The sender says another region than this node knows it in, or its certificate does."""
 
 
 _REASONS = tuple(RefusalReason)
@@ -46,6 +48,8 @@ class Hello:
     cluster: bytes
     disk: bytes = field(repr=False)
     version: int = PROTOCOL_VERSION
+    region: str = ""
+    """The sender's; empty from one that knows of one region alone."""
 
 
 @frozen
@@ -85,6 +89,7 @@ def encode_link_frame(value: LinkFrame) -> bytes:
             frame.replica = value.node
             hello = frame.init("hello")
             hello.version, hello.to, hello.cluster, hello.disk = value.version, value.to, value.cluster, value.disk
+            hello.region = value.region
         case Refusal():
             frame.refusal = value.reason.value
         case Probe():
@@ -124,4 +129,11 @@ def _hello(frame: Any) -> Hello:
     hello = frame.hello
     if len(hello.cluster) != CLUSTER_SIZE or len(hello.disk) != DISK_ID_SIZE:
         raise ProtocolError("a hello is malformed")
-    return Hello(node=frame.replica, to=hello.to, cluster=hello.cluster, disk=hello.disk, version=hello.version)
+    return Hello(
+        node=frame.replica,
+        to=hello.to,
+        cluster=hello.cluster,
+        disk=hello.disk,
+        version=hello.version,
+        region=hello.region,
+    )

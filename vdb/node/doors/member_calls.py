@@ -23,6 +23,7 @@ def member_calls(service: NodeService) -> dict[str, Handler]:
             peer_address=params.peerAddress,
             address=params.address,
             disk_id=bytes(params.diskId),
+            region=params.region,
         )
         _answer(call, lambda: service.add_member(group, member))
 

@@ -51,6 +51,7 @@ class RpcFace:
             "listStreams": self._list_streams,
             "getStream": self._get_stream,
             "status": self._status,
+            "regions": self._regions,
             "rows": self._rows,
             "waitForProjection": self._wait_for_projection,
             **event_calls(service),
@@ -217,6 +218,17 @@ class RpcFace:
             call.respond(lambda results: fill_status(results, status))
 
         call.start_soon(run)
+
+    def _regions(self, call: IncomingCall) -> None:
+        service = self._service
+
+        def build(results: Any) -> None:
+            holders = service.holders()
+            results.region, results.groups = service.region.name, list(service.groups)
+            for builder, found in zip(results.init("members", len(holders)), holders, strict=True):
+                builder.region, builder.addresses = found.group, list(found.addresses)
+
+        call.respond(build)
 
     # Projections -----------------------------------------------------------------------------------------------
 

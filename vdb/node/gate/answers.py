@@ -171,6 +171,14 @@ class NodeStatus:
     clock_synchronised: bool
 
 
+@frozen
+class GroupHolders:
+    """A group, and the addresses of the nodes that hold it, for clients."""
+
+    group: GroupId
+    addresses: tuple[str, ...]
+
+
 @frozen(kw_only=True)
 class RowDifferences:
     """How the rows built beside differ from those in use. The first differences, and the number of all."""

@@ -14,7 +14,7 @@ from vdb.node.consumers.consuming import Consumers
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.evidence.proving import Prover
-from vdb.node.gate.answers import GroupStatus, NodeStatus, RowDifferences, RowsResult
+from vdb.node.gate.answers import GroupHolders, GroupStatus, NodeStatus, RowDifferences, RowsResult
 from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.service import LINEARIZABLE, Service, answered
 from vdb.node.gate.writes import Writes
@@ -82,6 +82,10 @@ class NodeService(Service):
             disk_id=self._membership.disk_id,
             clock_synchronised=all(group.clock_synchronised for group in groups),
         )
+
+    def holders(self) -> tuple[GroupHolders, ...]:
+        """Which nodes hold which group, as far as this one knows: regions by name, then the global group."""
+        return self._membership.holders(self.groups.values())
 
     def _group_status(self, group: Group) -> GroupStatus:
         replica, state = group.replica, group.state

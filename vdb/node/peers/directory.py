@@ -9,6 +9,7 @@ from attrs import field, frozen
 from vdb.kernel.command import MemberRow
 from vdb.kernel.state import State
 from vdb.node.config import MemberConfig
+from vdb.types import Region
 
 
 @frozen(kw_only=True)
@@ -24,4 +25,10 @@ class Directory:
 
 
 def _of_row(row: MemberRow) -> MemberConfig:
-    return MemberConfig(node=row.node, name=row.name, peer_address=row.peer_address, address=row.address)
+    return MemberConfig(
+        node=row.node,
+        name=row.name,
+        peer_address=row.peer_address,
+        address=row.address,
+        region=Region(row.region) if row.region else None,
+    )

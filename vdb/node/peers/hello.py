@@ -5,15 +5,23 @@ is known here, is backed by the certificate (with TLS), and shows the disk with 
 remembered of disks is durable before the hello counts: a node that lost its disk can't come back as if it were new and
 deny what it acked.
 
+Each hello says the sender's region, and is accepted only if this node knows the sender in that one: so nothing that was
+meant for a region's nodes is handed to a node that says it is elsewhere. A hello without a region is one of a node that
+knows of one region alone, this node's.
+
 Certificates: a node's carries the DNS name `n<number>.node.<cluster id in hex>.veritydb`, besides those of the hosts it
-runs on. A client's carries no such name, so it can't pass for a node.
+runs on. A client's carries no such name, so it can't pass for a node. In a cluster of several regions it carries
+`<region>.region.<cluster id in hex>.veritydb` as well: who holds a certificate of one region can't take part in
+another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
+from attrs import frozen
 
 from vdb.errors import ForgottenDisk, RefusedByPeer
 from vdb.marks import mark
@@ -33,6 +41,11 @@ class DiskIds(Protocol):
 def node_name(cluster: bytes, node: int) -> str:
     """The DNS name that the certificate of a node must carry."""
     return f"n{node}.node.{cluster.hex()}.veritydb"
+
+
+def region_name(cluster: bytes, region: str) -> str:
+    """The DNS name that the certificate of a node must carry in a cluster of several regions."""
+    return f"{region}.region.{cluster.hex()}.veritydb"
 
 
 def refused_by(peer: int, own: int, reason: RefusalReason) -> RefusedByPeer:
@@ -62,21 +75,37 @@ _REASONS = {
     RefusalReason.NODE: "another node is meant: peer_address and node number don't belong together",
     RefusalReason.NAME: "its certificate doesn't carry the name of its node",
     RefusalReason.UNKNOWN: "it isn't a member of the cluster",
+    RefusalReason.REGION: "it is known in another region than the one that it, or its certificate, says",
 }
+
+
+@frozen(kw_only=True)
+class Regions:
+    """Where nodes are, as this one knows it."""
+
+    own: str = ""
+    """This node's region; empty: nobody speaks of regions."""
+    several: bool = False
+    """Whether the cluster has more than one: then certificates must name theirs."""
+    of: Callable[[int], str] = lambda _node: ""
+    """The region of a node; empty: it isn't known, which means this node's own."""
 
 
 class HelloRules:
     """Makes this node's hellos and judges those of others."""
 
-    def __init__(self, *, node: int, cluster: bytes, disk_id: bytes, known: DiskIds) -> None:
+    def __init__(
+        self, *, node: int, cluster: bytes, disk_id: bytes, known: DiskIds, regions: Regions | None = None
+    ) -> None:
         self.node = node
+        self._regions = regions or Regions()
         self._cluster = cluster
         self._disk_id = disk_id
         self._known = known
         self._remembering = trio.Lock()
 
     def hello_to(self, node: int) -> Hello:
-        return Hello(node=self.node, to=node, cluster=self._cluster, disk=self._disk_id)
+        return Hello(node=self.node, to=node, cluster=self._cluster, disk=self._disk_id, region=self._regions.own)
 
     async def judge(self, hello: Hello, *, names: tuple[str, ...] | None, is_member: bool) -> RefusalReason | None:
         """Why the hello isn't accepted; None if it is. Then the sender's disk is remembered durably.
@@ -107,4 +136,18 @@ class HelloRules:
             return RefusalReason.NAME
         if not is_member:
             return RefusalReason.UNKNOWN
+        if not self._fits_region(hello, names):
+            mark("hello.another_region")
+            return RefusalReason.REGION
         return None
+
+    def _fits_region(self, hello: Hello, names: tuple[str, ...] | None) -> bool:
+        regions = self._regions
+        if not regions.own:
+            return True
+        known = regions.of(hello.node) or regions.own
+        if (hello.region or regions.own) != known:
+            return False
+        if names is None or not regions.several:
+            return True
+        return region_name(self._cluster, known) in [name.lower() for name in names]

@@ -120,10 +120,12 @@ async def open_identity(
     number: int = 0,
     cluster: bytes | None = None,
     founding: tuple[int, ...] = (0,),
+    groups: tuple[GroupId, ...] = (),
 ) -> Identity:
     """Read the directory's identity, or give it one if it is empty. ForeignData, NewerFormat, DamagedData.
 
-    `cluster` None: drawn for a new directory, taken as it is for another.
+    `cluster` None: drawn for a new directory, taken as it is for another. `groups`: those of the node; none: the
+    region's and the global one.
     """
     if not await disk.exists(FILE_NAME):
         await _check_empty(disk)
@@ -131,7 +133,7 @@ async def open_identity(
             cluster=entropy.random_bytes(ID_SIZE) if cluster is None else cluster,
             node=node,
             region=region,
-            groups=(GroupId(region.name), GLOBAL_GROUP),
+            groups=groups or (GroupId(region.name), GLOBAL_GROUP),
             ready=False,
             number=number,
             disk=entropy.random_bytes(ID_SIZE),
@@ -152,6 +154,11 @@ async def open_identity(
     if cluster is not None and identity.cluster != cluster:
         raise ForeignData(
             f"the data directory belongs to cluster {identity.cluster.hex()}: expected cluster {cluster.hex()}"
+        )
+    if groups and identity.groups != groups:
+        raise ForeignData(
+            f"the data directory belongs to a node with the groups {', '.join(identity.groups)}: expected "
+            f"{', '.join(groups)}"
         )
     return identity
 

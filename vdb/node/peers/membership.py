@@ -14,7 +14,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve, frozen
 
@@ -22,10 +22,10 @@ from vdb.errors import InvalidArgument, LearnerBehind, NotReady
 from vdb.kernel.command import MemberRow
 from vdb.limits import REPLICAS_MAX
 from vdb.node.config import MemberConfig, NodeConfig
-from vdb.node.gate.answers import MemberStatus
+from vdb.node.gate.answers import GroupHolders, MemberStatus
 from vdb.node.preparing.request import PlainReconfigure
 from vdb.node.replication.group import Group
-from vdb.types import GroupId
+from vdb.types import GLOBAL_GROUP, GroupId, Region
 
 SILENT_US_MAX = 2_000_000
 """A member that wasn't heard of for so long doesn't count as one that answers."""
@@ -70,6 +70,21 @@ class Membership:
             for node in configuration.members
         )
 
+    def holders(self, groups: Iterable[Group]) -> tuple[GroupHolders, ...]:
+        """Who holds which group: of this node's own groups as they are, of the others as the configuration says."""
+        config, own = self._here.config, {group.name: group for group in groups}
+        found = [
+            GroupHolders(name, tuple(one.address for one in self.status(group) if one.address))
+            for name, group in own.items()
+        ]
+        others = dict.fromkeys([GroupId(region.name) for region in config.regions] + [GLOBAL_GROUP])
+        for name in others:
+            members = config.members_of(name)
+            if name not in own and members:
+                addresses = tuple(one.address for one in config.members if one.node in members)
+                found.append(GroupHolders(name, addresses))
+        return tuple(sorted(found, key=lambda one: (one.group == GLOBAL_GROUP, one.group)))
+
     def _status_of(self, group: Group, node: int, *, learner: bool, offset: int | None) -> MemberStatus:
         replica, row = group.replica, self._config_of(group, node)
         own = node == replica.replica
@@ -101,7 +116,13 @@ class Membership:
         """Name and addresses; empty where they aren't known."""
         for row in group.state.members():
             if row.node == node:
-                return MemberConfig(node=node, name=row.name, peer_address=row.peer_address, address=row.address)
+                return MemberConfig(
+                    node=node,
+                    name=row.name,
+                    peer_address=row.peer_address,
+                    address=row.address,
+                    region=Region(row.region) if row.region else None,
+                )
         config = self._here.config
         for member in config.members:
             if member.node == node:
@@ -117,6 +138,8 @@ class Membership:
     def with_learner(self, group: Group, member: MemberRow) -> PlainReconfigure | None:
         """The node as a learner, or with other addresses. None: it is a member like this already."""
         configuration = group.replica.configuration
+        if not member.region and len(self._here.config.regions) == 1:
+            member = evolve(member, region=self._here.config.region.name)
         if member.node not in configuration.members:
             return self._change(group, configuration.voters, (*configuration.learners, member.node), member)
         held = self._row(group, member.node)
@@ -198,7 +221,7 @@ class Membership:
     def _row(self, group: Group, node: int) -> MemberRow:
         for row in group.state.members():
             if row.node == node:
-                return row
+                return row if row.region else evolve(row, region=self._region_of(node))
         found = self._config_of(group, node)
         own = node == group.replica.replica
         disk_id = self._here.disk_id if own else self._here.remembered(node)
@@ -214,7 +237,14 @@ class Membership:
             peer_address=found.peer_address,
             address=found.address or found.peer_address,
             disk_id=disk_id,
+            region=self._region_of(node),
         )
+
+    def _region_of(self, node: int) -> str:
+        """Where a node is whose row doesn't say so: as the configuration has it, else in this node's own region."""
+        config = self._here.config
+        member = next((member for member in config.members if member.node == node), None)
+        return (config.region if member is None else config.region_of(member)).name
 
     # Conditions ------------------------------------------------------------------------------------------------
 

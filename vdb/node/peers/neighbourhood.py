@@ -5,7 +5,9 @@ Rules
 - The disk of a node is the one that it came with first, until a reconfiguration names another: that one is remembered,
   durably, before the node is let in with it. So is the one that it took the place of: a log that is read again after a
   restart, or another group that is behind, would else bring it back, and shut out a node whose voice may be needed.
-- A founding node opens no group before it has met all other founding nodes (`vdb.node.peers.identity`).
+- A founding node opens no group before it has met all other founding nodes of its groups (`vdb.node.peers.identity`).
+- Messages of a region's group go to nodes of that region alone, and are heard from them alone, whatever a log or a
+  message says. There are connections with those nodes that share a group with this one, and no others.
 """
 
 from __future__ import annotations
@@ -22,12 +24,13 @@ from vdb.marks import mark
 from vdb.node import log
 from vdb.node.config import NodeConfig
 from vdb.node.peers.directory import Directory
+from vdb.node.peers.hello import Regions
 from vdb.node.peers.identity import IdentityFile
 from vdb.node.peers.peers import Peers
 from vdb.node.replication.group import Group, Neighbours
 from vdb.node.replication.group_storage import group_hash
 from vdb.ports import World
-from vdb.types import GroupId
+from vdb.types import GLOBAL_GROUP, GroupId
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.message import Message
 
@@ -51,9 +54,11 @@ class Neighbourhood:
         self._config = config
         self._cluster = identity.cluster
         self._groups: dict[bytes, Hearer] = {}
+        self._names: dict[bytes, GroupId] = {}
         self._rows: dict[GroupId, Mapping[int, MemberRow]] = {}
-        self._named: dict[int, str] = {}
-        """Addresses of nodes that a log names, committed or not."""
+        self._named: dict[int, MemberRow] = {}
+        """Nodes that a log names, committed or not."""
+        self._regions = {member.node: config.region_of(member).name for member in config.members}
         self._disks_due: deque[tuple[int, bytes | None, bytes]] = deque()
         """Node, the disk that a log has replaced, and the one that took its place."""
         self._wake = trio.Event()
@@ -68,6 +73,7 @@ class Neighbourhood:
             on_message=self._on_message,
             on_lost=self._on_lost,
             settings=config.peers,
+            regions=Regions(own=config.region.name, several=len(config.regions) > 1, of=self.region_of),
         )
 
     async def run(self, task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -100,6 +106,9 @@ class Neighbourhood:
         peers = self.peers
 
         def send(to: int, message: Message) -> None:
+            if not self.may_hold(name, to):
+                mark("neighbourhood.not_sent_abroad")
+                return
             peers.send(to, hashed, message)
 
         return Neighbours(
@@ -112,7 +121,8 @@ class Neighbourhood:
 
     def hear(self, name: GroupId, hearer: Hearer) -> None:
         """Messages for this group go there from now on."""
-        self._groups[group_hash(self._cluster, name)] = hearer
+        hashed = group_hash(self._cluster, name)
+        self._groups[hashed], self._names[hashed] = hearer, name
 
     def add(self, group: Group) -> None:
         """Messages for this group may come from now on."""
@@ -149,7 +159,7 @@ class Neighbourhood:
 
     def on_named(self, rows: Sequence[MemberRow]) -> None:
         """A log names these nodes."""
-        self._named.update({row.node: row.peer_address for row in rows})
+        self._named.update({row.node: row for row in rows})
         self.peers.set_addresses(self._addresses())
 
     def _note_rows(self, name: GroupId, state: State) -> None:
@@ -157,11 +167,26 @@ class Neighbourhood:
         self.peers.set_addresses(self._addresses())
 
     def _addresses(self) -> dict[int, str]:
-        addresses = {member.node: member.peer_address for member in self._config.members}
-        addresses.update(self._named)
+        near = self._config.neighbours
+        addresses = {member.node: member.peer_address for member in self._config.members if member.node in near}
+        addresses.update({node: row.peer_address for node, row in self._named.items()})
         for rows in self._rows.values():
             addresses.update({node: row.peer_address for node, row in rows.items()})
         return addresses
+
+    def region_of(self, node: int) -> str:
+        """Where a node is: as the state of a group says, else as the configuration does; empty where neither knows."""
+        for rows in self._rows.values():
+            if node in rows and rows[node].region:
+                return rows[node].region
+        known = self._regions.get(node, "")
+        return self._named[node].region if not known and node in self._named else known
+
+    def may_hold(self, name: GroupId, node: int) -> bool:
+        """Whether a node may have what belongs to this group: the global group is everybody's, a region's its own."""
+        if name == GLOBAL_GROUP:
+            return True
+        return (self.region_of(node) or self._config.region.name) == name
 
     async def _remember_disks(self) -> None:
         while True:
@@ -190,10 +215,14 @@ class Neighbourhood:
         offsets = self.peers.clock().offsets
         return {node: (interval.low_us + interval.high_us) // 2 for node, interval in offsets.items()}
 
-    def _on_message(self, hashed: bytes, _sender: int, message: Message) -> None:
+    def _on_message(self, hashed: bytes, sender: int, message: Message) -> None:
         group = self._groups.get(hashed)
         if group is None:
             mark("neighbourhood.unknown_group")
+            return
+        if not self.may_hold(self._names[hashed], sender):
+            mark("neighbourhood.not_heard_from_abroad")
+            log.warning("peer.foreign", group=self._names[hashed], peer=sender, region=self.region_of(sender))
             return
         group.receive(message)
 
