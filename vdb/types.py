@@ -30,6 +30,8 @@ U64_MAX = 2**64 - 1
 
 TENANT_MAX = 2**63 - 1
 _AUDIT_BIT = 2**63
+SYSTEM_TENANT = TenantId(0)
+"""Owns no data. Its audit log tells what is about no tenant, or about one that the group knows nothing of."""
 
 DEFAULT_ADDRESS = "127.0.0.1:7140"
 """Where a node listens and a client looks for it, unless they are told."""

@@ -45,12 +45,19 @@ def test_a_subject_key_holds_its_secret(primary) -> None:
         ("kek_id", b"", "the kek_id of a TENANT key has 16 bytes; found 0"),
         ("wrapped", bytes(48), "the wrapped key of a TENANT key has 40 bytes; found 48"),
         ("wrapped_secret", b"1", "the wrapped secret of a TENANT key has 0 bytes; found 1"),
-        ("tenant", 0, "a tenant id starts at 1; found 0"),
     ],
 )
 def test_a_row_of_another_shape_is_refused(primary, field, value, message) -> None:
     row = evolve(primary.key_row(1), **{field: value})
     assert check_key(primary.state, row) == Refusal(RefusalCode.INVALID_ARGUMENT, message)
+
+
+def test_tenant_0_has_keys_for_its_audit_log_alone(primary) -> None:
+    row = evolve(primary.key_row(1), tenant=0)
+    assert check_key(primary.state, row) is None
+    assert check_key(primary.state, evolve(row, scope=KeyScope.STREAM)) == Refusal(
+        RefusalCode.INVALID_ARGUMENT, "a tenant id starts at 1; found 0"
+    )
 
 
 def test_the_global_group_holds_no_key_for_phi(global_primary) -> None:

@@ -9,6 +9,8 @@ Rules
 - The draft itself is a `View` of the rows as they are now. `base` is the state before the request: a rule that decides
   by it asks before it changes anything.
 - A table that was changed is open and can't be walked: `settled` closes it.
+- A request that must have an entry in its tenant's audit log owes it until the op's `AuditAppend` pays. An op that
+  ends in debt isn't one.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class Draft(View):
     __slots__ = (
         "_base",
         "_changed",
+        "_debts",
         "_open",
         "_touched",
         "_woken",
@@ -36,6 +39,7 @@ class Draft(View):
         "event_ids_max",
         "group",
         "last_timestamp",
+        "must_be_told",
         "next_position",
         "next_session",
         "rows",
@@ -58,12 +62,15 @@ class Draft(View):
         self._open = [False] * len(self.rows)
         self._touched = False
         self._woken: dict[TenantId, None] = {}
+        self._debts: dict[TenantId, int] = {}
+        self.must_be_told = False
+        """Whether the present request owes an entry."""
         self._advance(timestamp)
 
     def start(self, timestamp: int) -> None:
         """Begin the next request."""
         self._base = None
-        self._touched = False
+        self._touched = self.must_be_told = False
         self._advance(timestamp)
 
     def _advance(self, timestamp: int) -> None:
@@ -98,6 +105,20 @@ class Draft(View):
         if tenant not in self._woken:
             self._woken[tenant] = None
             self.effects.append(WakeProjection(tenant))
+
+    def owe(self, tenant: TenantId) -> None:
+        """The present request changes PHI: it must have an entry in this tenant's audit log. Once a request."""
+        self.must_be_told = True
+        self._debts[tenant] = self._debts.get(tenant, 0) + 1
+
+    def pay(self, tenant: TenantId, requests: int) -> None:
+        """So many requests of this tenant have their entry now: all that must."""
+        owed = self._debts.pop(tenant, 0)
+        assert owed == requests, f"tenant {tenant}: {owed} requests must have an entry in its audit log, {requests} have"
+
+    def check_paid(self) -> None:
+        """Assert that the op may end here."""
+        assert not self._debts, f"requests of tenants {list(self._debts)} have no entry in their audit logs"
 
     def settled(self, table: Table) -> Rows:
         """A table's rows as they are now, to be walked."""

@@ -6,6 +6,7 @@ Rules
 - Putting the same row again changes nothing: a primary may propose it twice across a view change. Another row under
   the same id is refused, because the records sealed under the first would be lost.
 - The global group holds no key for PHI.
+- Tenant 0, the system's own, has keys for its audit log alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from vdb.kernel.reply import KeyPut, Refusal, Reply
 from vdb.kernel.rows import DEK_ID_SIZE, LOOKUP_SIZE, TOKEN_SIZE, WRAPPED_SIZE, pack_key
 from vdb.kernel.tables import KEYS
 from vdb.kernel.view import View
-from vdb.types import GLOBAL_GROUP, DataClass
+from vdb.types import GLOBAL_GROUP, SYSTEM_TENANT, DataClass
+
+_SCOPES_OF_SYSTEM = (KeyScope.TENANT, KeyScope.AUDIT)
 
 
 def put_key(draft: Draft, row: KeyRow) -> Reply:
@@ -51,7 +54,7 @@ def _check_shape(row: KeyRow) -> Refusal | None:
                 RefusalCode.INVALID_ARGUMENT,
                 f"the {name} of a {row.scope.name} key has {expected} bytes; found {len(found)}",
             )
-    if row.tenant == 0:
+    if row.tenant == SYSTEM_TENANT and row.scope not in _SCOPES_OF_SYSTEM:
         return Refusal(RefusalCode.INVALID_ARGUMENT, "a tenant id starts at 1; found 0")
     return None
 

@@ -44,7 +44,7 @@ from vdb.kernel.reply import (
     StreamCreated,
     Voided,
 )
-from vdb.types import StreamId
+from vdb.types import StreamId, TenantId
 
 _STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL, _PART_KEPT, _VOIDED, _RECONFIGURED = range(1, 9)
 
@@ -138,6 +138,9 @@ def decode_reply(data: bytes) -> Reply:
         return KeysRewrapped(_COUNT.unpack(data)[1])
     if tag == _PERIOD:
         return PeriodStarted(_COUNT.unpack(data)[1])
+    if tag == _AUDIT_APPENDED:
+        _, tenant, index, first_entry, position = _AUDIT.unpack(data)
+        return AuditAppended(TenantId(tenant), index, first_entry, position)
     if tag in GOVERNANCE_TAGS:
         return decode_governance_reply(data)
     if tag > _RECONFIGURED:

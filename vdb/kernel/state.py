@@ -14,6 +14,7 @@ Invariants
 - TRANSACTIONS has one row at most, and PARTS the rows that it counts.
 - MEMBERS has rows of voters and learners of the current configuration alone.
 - CONSUMERS and CONSUMER_WORK have the same keys. Each row of DEAD_LETTERS belongs to one of theirs, which counts it.
+- Each row of AUDIT_LOGS counts the entries of one audit log; a tenant may have one before it has a stream.
 - Each row of EVENT_IDS belongs to a row of STREAMS, and holds at most `event_ids_max` ids.
 
 `changed` holds the rows set or removed since the last `take_changed`. It travels with the state, so that it forks

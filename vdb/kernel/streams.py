@@ -6,6 +6,7 @@ Rules
 - An append is accepted or refused as a whole; its events take consecutive offsets per stream and consecutive
   positions over the batch, in the order of the command.
 - An append whose events have ids that are there already isn't an append: `vdb.kernel.event_ids`.
+- What is created or appended as PHI owes an entry of the audit log (`vdb.kernel.audit`).
 - A refused command carries no record: the primary asked `predict` before it sealed.
 - Nothing is created or appended between the parts of a transaction (`vdb.kernel.transactions`).
 """
@@ -28,6 +29,7 @@ from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.tables import STREAM_NAMES, STREAMS, TENANTS, TRANSACTIONS, U64, stream_key, stream_name_key, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId
 
+_PHI = DataClass.PHI
 _NEW_TENANT = TENANT_ROW.pack(bytes(CHAIN_SIZE), 0, 0, 0, 0)
 
 
@@ -54,6 +56,8 @@ def create_stream(draft: Draft, command: CreateStream) -> Reply:
         STREAM_ROW.pack(command.data_class, 0, draft.last_timestamp, position),
     )
     draft.put(STREAM_NAMES, stream_name_key(tenant, command.lookup), U64.pack(answer.stream))
+    if command.data_class is _PHI:
+        draft.owe(tenant)
     draft.wake(tenant)
     return StreamCreated(answer.stream, created=True)
 
@@ -101,11 +105,13 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     first_position = position = draft.next_position
     time = draft.last_timestamp
     ranges: list[AppendedStream] = []
+    has_phi = False
     for one, first_offset in zip(appends, first_offsets, strict=True):
         stream, offset = one.stream, first_offset
         key = stream_key(tenant, stream)
         data_class, next_offset, created_at, _ = STREAM_ROW.unpack(draft.rows[STREAMS][key])
         assert next_offset == first_offset
+        has_phi = has_phi or data_class == _PHI
         for run in one.runs:
             leaf, ids = check_record(draft, tenant, stream, data_class, offset, run.count, run.record, time)
             if ids:
@@ -123,6 +129,8 @@ def append_batch(draft: Draft, command: AppendBatch) -> Reply:
     head = TENANT_ROW.pack(chain, record_count, event_count, stream_count, position)
     draft.put(TENANTS, owner, head + frontier)
     draft.next_position = position
+    if has_phi:
+        draft.owe(tenant)
     draft.wake(tenant)
     return Appended(tuple(ranges), first_position, position, time)
 
@@ -151,6 +159,8 @@ def _append_run(draft: Draft, tenant: TenantId, append: StreamAppend) -> Reply:
     row = TENANT_ROW.pack(chain_hash(chain, leaf), record_count + 1, event_count + count, stream_count, next_position)
     draft.put(TENANTS, owner, row + grow(tenant_row[TENANT_ROW_SIZE:], record_count, leaf))
     draft.next_position = next_position
+    if data_class == _PHI:
+        draft.owe(tenant)
     draft.wake(tenant)
     return Appended((AppendedStream(stream, next_offset, following),), position, next_position, time)
 

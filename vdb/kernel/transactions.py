@@ -53,6 +53,7 @@ from vdb.kernel.tables import (
     transaction_key,
 )
 from vdb.marks import mark
+from vdb.types import DataClass
 
 
 def append_part(draft: Draft, origin: Origin, command: AppendPart) -> Reply:
@@ -159,11 +160,13 @@ def _append_records(draft: Draft, held: TransactionState) -> None:
         offsets[stream] += count
         position += count
         last_positions[stream] = position - 1
+    has_phi = False
     for one in held.targets:
         assert offsets[one.stream] == one.next_offset, f"stream {one.stream}: records of a part are missing"
         if one.count:
             key = stream_key(tenant, one.stream)
             data_class, _, created_at, _ = STREAM_ROW.unpack(draft.rows[STREAMS][key])
+            has_phi = has_phi or data_class == DataClass.PHI
             draft.put(
                 STREAMS, key, STREAM_ROW.pack(data_class, one.next_offset, created_at, last_positions[one.stream])
             )
@@ -171,6 +174,8 @@ def _append_records(draft: Draft, held: TransactionState) -> None:
     head = TENANT_ROW.pack(chain, record_count, event_count, stream_count, position)
     draft.put(TENANTS, owner, head + frontier)
     draft.next_position = position
+    if has_phi:
+        draft.owe(tenant)
 
 
 def _kept_records(draft: Draft, held: TransactionState) -> Iterator[KeptRecord]:

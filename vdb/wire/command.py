@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, assert_never
 
 from vdb.errors import RefusalCode, WireError
+from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.command import (
     ANY,
     CLIENT_ID_SIZE,
@@ -43,6 +44,7 @@ from vdb.kernel.governance_command import GovernanceCommand
 from vdb.limits import EVENT_ID_SIZE, RECORD_SIZE_MAX
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.wire import schema
+from vdb.wire.audit_command import AUDIT_DECODERS, encode_audit
 from vdb.wire.consumer_command import CONSUMER_DECODERS, encode_consumer
 from vdb.wire.governance_command import GOVERNANCE_DECODERS, encode_governance
 from vdb.wire.key_command import KEY_DECODERS, encode_key_command
@@ -90,6 +92,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         part.number = command.number
         part.last = command.last
         _encode_append(part, command, _PART_APPENDS)
+    elif isinstance(command, AuditAppend):
+        encode_audit(builder, command)
     elif isinstance(command, CreateStream):
         _encode_create(builder.init("createStream"), command)
     elif isinstance(command, KnownAppend):
@@ -301,6 +305,7 @@ _DECODERS = {
     "reconfigure": _decode_reconfigure,
     "reject": _decode_reject,
     "voidTransaction": _decode_void,
+    **AUDIT_DECODERS,
     **CONSUMER_DECODERS,
     **GOVERNANCE_DECODERS,
     **KEY_DECODERS,
