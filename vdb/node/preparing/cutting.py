@@ -17,6 +17,7 @@ from attrs import define, field
 from vdb.errors import TooLarge
 from vdb.limits import EVENT_ID_SIZE, RUNS_PER_PART_MAX, Limits
 from vdb.node.consumers.consumer_request import ConsumerRequest
+from vdb.node.governance.governance_request import GovernanceRequest
 from vdb.node.preparing.request import (
     CutRun,
     Piece,
@@ -56,7 +57,7 @@ def size_bound(request: PlainRequest) -> int:
         return request.size
     if isinstance(request, PlainCreate):
         return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
-    if isinstance(request, ConsumerRequest):
+    if isinstance(request, ConsumerRequest | GovernanceRequest):
         return REQUEST_OVERHEAD + request.size
     return REQUEST_OVERHEAD
 

@@ -39,6 +39,15 @@ from vdb.kernel.streams import catalogue_class
 from vdb.kernel.view import View
 from vdb.node.consumers.consumer_preparer import consumer_command
 from vdb.node.consumers.consumer_request import ConsumerRequest
+from vdb.node.governance.governance_preparer import governance_command
+from vdb.node.governance.governance_request import (
+    GovernanceRequest,
+    PlainAttestation,
+    PlainConsent,
+    PlainGrant,
+    PlainPolicy,
+    PlainReview,
+)
 from vdb.node.preparing.request import (
     Pending,
     PlainAppend,
@@ -57,7 +66,16 @@ from vdb.ports import Entropy
 from vdb.types import U64_MAX, DataClass, GroupId, StreamId, TenantId
 
 SALT_SIZE = 32
-Whole = PlainCreate | PlainBatch | PlainVoid | PlainSession | PlainKey | PlainReject | ConsumerRequest
+Whole = (
+    PlainCreate
+    | PlainBatch
+    | PlainVoid
+    | PlainSession
+    | PlainKey
+    | PlainReject
+    | ConsumerRequest
+    | GovernanceRequest
+)
 """Requests that one prepare holds."""
 _STREAM, _SUBJECT = KeyScope.STREAM, KeyScope.SUBJECT
 NO_STREAM = StreamId(U64_MAX)
@@ -106,6 +124,8 @@ class Preparer:
                 return self._key(batch, request)
             case PlainVoid():
                 return VoidTransaction(transaction=request.transaction)
+            case PlainPolicy() | PlainGrant() | PlainReview() | PlainConsent() | PlainAttestation():
+                return governance_command(self, batch, request)
             case _:
                 return consumer_command(self, batch, request)
 

@@ -13,6 +13,7 @@ from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.node.consumers.consumer_request import ConsumerRequest
+from vdb.node.governance.governance_request import GovernanceRequest
 from vdb.types import DataClass, TenantId
 from vdb.values import fast_frozen
 from vdb.wire.event import encode_batch
@@ -169,6 +170,7 @@ PlainRequest = (
     | PlainReject
     | PlainReconfigure
     | ConsumerRequest
+    | GovernanceRequest
 )
 OnReply = Callable[[Reply], None]
 OnLost = Callable[[NotPrimary | PrimaryLost], None]

@@ -1,0 +1,1 @@
+"""Who may do what: the policy that each group holds, broken glasses, consents, attestations."""
