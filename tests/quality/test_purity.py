@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-OUTSIDE = ("vdb/world/", "vdb/cli/", "vdb/embedded/")
-"""Where the operating system is met. Only the command line prints and asks."""
+OUTSIDE = ("vdb/world/", "vdb/cli/", "vdb/embedded/", "vdb/verifier/")
+"""Where the operating system is met: by the verifier on a machine without VerityDB. The command line alone prints."""
 
 PURE = ("vdb/kernel/", "vdb/vsr/", "vdb/wire/", "vdb/storage/", "vdb/crypto/")
 """Where the order of things becomes bytes."""
