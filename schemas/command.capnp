@@ -227,6 +227,7 @@ struct RewrapKeys {
   # The same keys under another root key: only how they are wrapped differs.
   rows @0 :List(KeyRow);
   rootKeyId @1 :Data;      # 16 bytes
+  begins @2 :Bool;         # from here on new keys are wrapped by it; without rows
 }
 
 struct StartPeriod {
@@ -243,6 +244,7 @@ struct EraseSubject {
   basis @3 :Text;
   by @4 :Text;
   sealed @5 :Data;         # what the certificate will say, and may not be said in clear
+  members @6 :Data;        # a byte each: numbers of the nodes that hold the keys
 }
 
 struct AckErasure {
@@ -277,7 +279,7 @@ struct PutRetention {
 struct Prune {
   # Whole segments of the tenant's log go: every record in them is expired or shredded, and nothing holds them.
   tenant @0 :UInt64;
-  segments @1 :List(UInt64);
+  segments @1 :List(UInt64);  # the position at which each begins
 }
 
 struct Attest {

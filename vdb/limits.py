@@ -48,6 +48,13 @@ TRANSACTION_SIZE = 16 * 1024 * 1024
 PART_ROOM = 4096
 """Bytes of a part's prepare that needn't hold payloads, for the arithmetic of `Limits`."""
 
+AUDIT_ENTRY_SIZE = 64 * 1024
+"""Bytes of the longest entry of an audit log, unless messages are small."""
+AUDIT_RECORD_OVERHEAD = 1536
+"""Bytes that a record of an audit log may take beside its entries: header, seal, framing, and the rows of new keys."""
+AUDIT_ENTRY_OVERHEAD = 48
+"""Bytes that an entry may take beside its own: its time, and a pointer and padding of the batch."""
+
 EVENT_ID_SIZE = 16
 EVENT_IDS_REMEMBERED = 64
 """Of each stream, unless the limits say otherwise."""
@@ -95,6 +102,11 @@ GOVERNANCE_TEXT_BYTES_MAX = 4096
 
 REWRAPPED_KEYS_MAX = 256
 """Tenants' keys that one step of a rotation wraps anew at most; a small prepare holds fewer."""
+ERASED_KEYS_MAX = 4096
+"""Keys that one erasure destroys."""
+RETENTION_DAYS_MAX = 365 * 200
+PRUNED_SEGMENTS_MAX = 1024
+"""Segments that one pruning removes."""
 KEY_PERIODS_MAX = 4096
 """Periods of a tenant's keys, one after the other: monthly ones last for 341 years."""
 
@@ -193,9 +205,19 @@ class Limits:
         return self.message_size_max - PREPARE_HEADER_SIZE - WAL_EVIDENCE_SIZE
 
     @property
+    def audit_entry_size_max(self) -> int:
+        """Bytes of one entry of an audit log."""
+        return min(AUDIT_ENTRY_SIZE, self.body_size_max // 4)
+
+    @property
+    def request_size_max(self) -> int:
+        """Bytes of a prepare's body that one request may take: there must be room for its entry in the audit log."""
+        return self.body_size_max - self.audit_entry_size_max - AUDIT_RECORD_OVERHEAD
+
+    @property
     def _transaction_size_bound(self) -> int:
         """So much fits the ops between two checkpoints, if parts are half full, as those of large events may be."""
-        return (self.checkpoint_interval - 1) * (self.body_size_max - PART_ROOM) // 2
+        return (self.checkpoint_interval - 1) * (self.request_size_max - PART_ROOM) // 2
 
     @property
     def transaction_parts_max(self) -> int:

@@ -36,6 +36,8 @@ from vdb.kernel.consumer_command import ConsumerCommand
 from vdb.kernel.consumers import consumer
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import Effect
+from vdb.kernel.erasing import erase
+from vdb.kernel.erasure_command import ErasureCommand
 from vdb.kernel.event_ids import answer_known
 from vdb.kernel.governance import govern
 from vdb.kernel.governance_command import GovernanceCommand
@@ -97,6 +99,8 @@ def _execute(draft: Draft, command: Command, origin: Origin = INTERNAL) -> Reply
         return consumer(draft, command)
     if isinstance(command, GovernanceCommand):
         return govern(draft, command)
+    if isinstance(command, ErasureCommand):
+        return erase(draft, command)
     if isinstance(command, KnownAppend):
         return answer_known(draft, command)
     if isinstance(command, VoidTransaction):

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from vdb.errors import RefusalCode
 from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.consumer_command import ConsumerCommand
+from vdb.kernel.erasure_command import ErasureCommand
 from vdb.kernel.governance_command import GovernanceCommand
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.values import fast_frozen
@@ -75,6 +76,10 @@ class KeyScope(IntEnum):
     """Entries of the audit log of one month, named `YYYY-MM`."""
 
 
+DESTROYED_KEY = b"this key was destroyed".ljust(40, b".")
+"""Stands in a row for a wrapped key that was destroyed."""
+
+
 @frozen(kw_only=True)
 class KeyRow:
     """A wrapped key. `lookup` is the HMAC by which the scope's name is found; names never stand in clear."""
@@ -94,6 +99,11 @@ class KeyRow:
     """The key under AES-256 key wrap (RFC 3394): 40 bytes."""
     wrapped_secret: bytes = field(repr=False)
     """The secret of the subject token under the same wrap: 40 bytes for SUBJECT, empty otherwise."""
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether the row says no more than that there was a key."""
+        return self.wrapped == DESTROYED_KEY
 
 
 @frozen(kw_only=True)
@@ -199,10 +209,12 @@ class PutKey:
 
 @frozen(kw_only=True)
 class RewrapKeys:
-    """Tenants' keys wrapped by another root key: the same keys. Without rows: a rotation to that root key begins."""
+    """A rotation of root keys begins; or a step of it: tenants' keys wrapped by that root key, the same keys."""
 
     root_key_id: bytes
     """16 bytes: what wraps all tenants' keys from here on."""
+    begins: bool = False
+    """Then it has no rows."""
     rows: tuple[KeyRow, ...] = ()
     """As they are from now on: under the root key of the rotation that has begun."""
 
@@ -265,6 +277,7 @@ Command = (
     | KnownAppend
     | ConsumerCommand
     | GovernanceCommand
+    | ErasureCommand
     | AppendPart
     | VoidTransaction
     | OpenSession

@@ -57,4 +57,24 @@ class WakeConsumer:
     lookup: bytes = field(repr=False)
 
 
-Effect = AppendRecord | WakeProjection | StoreKey | EvictSession | ChangeMembers | WakeConsumer
+@frozen
+class DestroyKeys:
+    """A subject was erased: nothing opens what these keys have sealed, and the disk is to be rid of them."""
+
+    tenant: TenantId
+    erasure: int
+    dek_ids: tuple[bytes, ...]
+
+
+@frozen
+class PruneSegments:
+    """What the records of these segments hold is to go from the disk."""
+
+    tenant: TenantId
+    segments: tuple[int, ...]
+    """By the position of their first record."""
+
+
+Effect = (
+    AppendRecord | WakeProjection | StoreKey | DestroyKeys | PruneSegments | EvictSession | ChangeMembers | WakeConsumer
+)

@@ -15,6 +15,7 @@ from vdb.errors import RefusalCode
 from vdb.kernel.command import KeyRow, KeyScope
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import StoreKey
+from vdb.kernel.erasure import SUBJECT_WAS_ERASED, is_erased
 from vdb.kernel.reply import KeyPut, Refusal, Reply
 from vdb.kernel.rows import DEK_ID_SIZE, LOOKUP_SIZE, TOKEN_SIZE, WRAPPED_SIZE, pack_key
 from vdb.kernel.tables import KEYS
@@ -54,6 +55,8 @@ def _check_shape(row: KeyRow) -> Refusal | None:
                 RefusalCode.INVALID_ARGUMENT,
                 f"the {name} of a {row.scope.name} key has {expected} bytes; found {len(found)}",
             )
+    if row.is_destroyed:
+        return Refusal(RefusalCode.INVALID_ARGUMENT, f"expected a key, found key {row.dek_id.hex()} as a destroyed one")
     if row.tenant == SYSTEM_TENANT and row.scope not in _SCOPES_OF_SYSTEM:
         return Refusal(RefusalCode.INVALID_ARGUMENT, "a tenant id starts at 1; found 0")
     return None
@@ -69,6 +72,8 @@ def _check_owner(state: View, row: KeyRow) -> Refusal | None:
                 RefusalCode.INVALID_ARGUMENT,
                 f"expected kek_id {row.kek_id.hex()} to be a key of tenant {row.tenant}, found no such key",
             )
+    if row.scope is KeyScope.SUBJECT and is_erased(state, row.tenant, row.lookup):
+        return Refusal(RefusalCode.SUBJECT_ERASED, SUBJECT_WAS_ERASED)
     present = state.key(row.dek_id)
     if present is not None and present != row:
         return Refusal(RefusalCode.INVALID_ARGUMENT, f"key {row.dek_id.hex()} is there already, with another value")

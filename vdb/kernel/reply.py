@@ -163,6 +163,13 @@ class Attested:
 
 
 @frozen
+class Numbered:
+    """An erasure, a hold or a retention is in the log: its number, 0 where it has none; of a pruning, the segments."""
+
+    number: int
+
+
+@frozen
 class Refusal:
     """A business refusal: a value, the same on every replica. The message names what was expected and found."""
 
@@ -184,5 +191,6 @@ Reply = (
     | Reconfigured
     | ConsumerReply
     | GovernanceReply
+    | Numbered
     | Refusal
 )

@@ -14,6 +14,7 @@ Layout (big-endian): tag u8, then
     32 to 36          replies to what governs access (`vdb.kernel.governance_reply_codec`)
     40 KeysRewrapped  count u32
     41 PeriodStarted  period u32
+    48 Numbered       number u64
     50 AuditAppended  tenant u64, index u64, first_entry u64, position u64
 
 Only the state's own rows are decoded here, which were encoded here: a malformed one is a broken invariant.
@@ -35,6 +36,7 @@ from vdb.kernel.reply import (
     GovernanceReply,
     KeyPut,
     KeysRewrapped,
+    Numbered,
     PartKept,
     PeriodStarted,
     Reconfigured,
@@ -49,6 +51,7 @@ from vdb.types import StreamId, TenantId
 _STREAM_CREATED, _APPENDED, _SESSION_OPENED, _KEY_PUT, _REFUSAL, _PART_KEPT, _VOIDED, _RECONFIGURED = range(1, 9)
 
 _REWRAPPED, _PERIOD = 40, 41
+_NUMBERED = 48
 _AUDIT_APPENDED = 50
 
 _CREATED = struct.Struct(">BQB")
@@ -59,6 +62,7 @@ _OPENED = struct.Struct(">BQ")
 _KEPT = struct.Struct(">BQI")
 _VOID = struct.Struct(">BQ")
 _EPOCH = struct.Struct(">BQ")
+_NUMBER = struct.Struct(">BQ")
 _COUNT = struct.Struct(">BI")
 _AUDIT = struct.Struct(">BQQQQ")
 
@@ -87,6 +91,8 @@ def encode_reply(reply: Reply) -> bytes:
         return _COUNT.pack(_PERIOD, reply.period)
     if isinstance(reply, AuditAppended):
         return _AUDIT.pack(_AUDIT_APPENDED, reply.tenant, reply.index, reply.first_entry, reply.position)
+    if isinstance(reply, Numbered):
+        return _NUMBER.pack(_NUMBERED, reply.number)
     if isinstance(reply, ConsumerReply):
         return encode_consumer_reply(reply)
     if isinstance(reply, GovernanceReply):
@@ -141,6 +147,8 @@ def decode_reply(data: bytes) -> Reply:
     if tag == _AUDIT_APPENDED:
         _, tenant, index, first_entry, position = _AUDIT.unpack(data)
         return AuditAppended(TenantId(tenant), index, first_entry, position)
+    if tag == _NUMBERED:
+        return Numbered(_NUMBER.unpack(data)[1])
     if tag in GOVERNANCE_TAGS:
         return decode_governance_reply(data)
     if tag > _RECONFIGURED:

@@ -24,7 +24,7 @@ import struct
 from attrs import field, frozen
 
 from vdb.evidence.merkle import Frontier
-from vdb.kernel.command import Expected, ExpectedKind, KeyRow, KeyScope, Origin
+from vdb.kernel.command import DESTROYED_KEY, Expected, ExpectedKind, KeyRow, KeyScope, Origin
 from vdb.kernel.streamid import stream_id
 from vdb.types import DataClass, GroupId, StreamId, TenantId
 
@@ -44,7 +44,11 @@ KEY_ROW = struct.Struct(">QBB32s32s16sI40sBQ")
 CREATED_AT = slice(135, 143)
 """Where the time at which a key was put stands in its row."""
 KEY_LIVE = 1
-"""State of a key that opens records. A destroyed one will keep its row, without the key."""
+"""State of a key that opens records."""
+KEY_DESTROYED = 2
+"""A destroyed key keeps its row: `DESTROYED_KEY` stands for the key, zeros for the secret of the subject's token."""
+KEY_STATE_AT = 134
+"""Of the state, in a row."""
 _ROTATION = struct.Struct(">16sQ")
 _TRANSACTION = struct.Struct(">16sQQQII")
 _TARGET = struct.Struct(">QBQQQ")
@@ -154,11 +158,33 @@ def pack_key(row: KeyRow, created_at: int) -> bytes:
     )
 
 
+def pack_destroyed_key(row: KeyRow, created_at: int) -> bytes:
+    """The row without its key."""
+    return KEY_ROW.pack(
+        row.tenant,
+        row.scope,
+        row.data_class,
+        row.lookup,
+        row.subject_token,
+        row.kek_id,
+        row.kek_version,
+        DESTROYED_KEY,
+        KEY_DESTROYED,
+        created_at,
+    ) + bytes(len(row.wrapped_secret))
+
+
+def is_destroyed_row(row: bytes) -> bool:
+    """Whether a row of KEYS is one of a key that was destroyed."""
+    return row[KEY_STATE_AT] == KEY_DESTROYED
+
+
 def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
     tenant, scope, data_class, lookup, token, kek_id, kek_version, wrapped, state, _created_at = KEY_ROW.unpack_from(
         row
     )
-    assert state == KEY_LIVE
+    assert state in (KEY_LIVE, KEY_DESTROYED)
+    assert (state == KEY_DESTROYED) == (wrapped == DESTROYED_KEY)
     return KeyRow(
         dek_id=dek_id,
         tenant=TenantId(tenant),

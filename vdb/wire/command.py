@@ -40,12 +40,14 @@ from vdb.kernel.command import (
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import ConsumerCommand
+from vdb.kernel.erasure_command import ErasureCommand
 from vdb.kernel.governance_command import GovernanceCommand
 from vdb.limits import EVENT_ID_SIZE, RECORD_SIZE_MAX
 from vdb.types import DataClass, StreamId, TenantId
 from vdb.wire import schema
 from vdb.wire.audit_command import AUDIT_DECODERS, encode_audit
 from vdb.wire.consumer_command import CONSUMER_DECODERS, encode_consumer
+from vdb.wire.erasure_command import ERASURE_DECODERS, encode_erasure
 from vdb.wire.governance_command import GOVERNANCE_DECODERS, encode_governance
 from vdb.wire.key_command import KEY_DECODERS, encode_key_command
 
@@ -110,6 +112,8 @@ def _encode_command(builder: Any, command: Command) -> None:
         builder.openSession = None
     elif isinstance(command, Reconfigure):
         _encode_reconfigure(builder.init("reconfigure"), command)
+    elif isinstance(command, ErasureCommand):
+        encode_erasure(builder, command)
     elif isinstance(command, ConsumerCommand):
         encode_consumer(builder, command)
     elif isinstance(command, GovernanceCommand):
@@ -307,6 +311,7 @@ _DECODERS = {
     "voidTransaction": _decode_void,
     **AUDIT_DECODERS,
     **CONSUMER_DECODERS,
+    **ERASURE_DECODERS,
     **GOVERNANCE_DECODERS,
     **KEY_DECODERS,
 }

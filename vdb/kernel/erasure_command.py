@@ -1,0 +1,87 @@
+"""Commands by which data end: erasures and their acknowledgements, legal holds, retention, pruning.
+
+A subject is named by the lookup of its name (32 bytes): nobody finds the name without the tenant's key. What may not be
+said in clear is sealed by the primary, under the tenant's catalogue key.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from vdb.types import DataClass, TenantId
+
+
+@frozen(kw_only=True)
+class EraseSubject:
+    """Destroy a subject's keys: what they sealed can't be opened any more, by anybody."""
+
+    tenant: TenantId
+    subject: bytes = field(repr=False)
+    """Lookup of the subject's keys."""
+    dek_ids: tuple[bytes, ...]
+    """All keys of the subject that the key store holds, as the primary predicts, in their order."""
+    basis: str
+    """Why: a legal ground, such as "GDPR 17(1)(b)". In clear: it names no person."""
+    by: str
+    """The principal who asked."""
+    members: tuple[int, ...]
+    """Numbers of the nodes that hold the keys, and each have to overwrite what they hold."""
+    sealed: bytes = field(default=b"", repr=False)
+
+
+@frozen(kw_only=True)
+class AckErasure:
+    """A node's word that its key store, WAL and checkpoints that held the keys are overwritten and synced."""
+
+    tenant: TenantId
+    erasure: int
+    node: int
+    statement: bytes = field(repr=False)
+    """JSON."""
+    signature: bytes = field(repr=False)
+    """Of the node's key over the statement."""
+
+
+@frozen(kw_only=True)
+class PutHold:
+    """Nothing that the hold covers is erased or pruned until it is released."""
+
+    tenant: TenantId
+    subject: bytes = field(repr=False)
+    """Lookup of a subject's keys; empty: it holds streams."""
+    sealed: bytes = field(repr=False)
+    """JSON: subject, stream, reason."""
+
+
+@frozen(kw_only=True)
+class ReleaseHold:
+    tenant: TenantId
+    hold: int
+    sealed: bytes = field(repr=False)
+    """The reason."""
+
+
+@frozen(kw_only=True)
+class PutRetention:
+    """How long the events of some streams are kept: not erased before, expired after."""
+
+    tenant: TenantId
+    lookup: bytes = field(repr=False)
+    """Of the stream's name or pattern."""
+    data_class: DataClass
+    days: int
+    """0: there is no rule for it any more."""
+    sealed: bytes = field(repr=False)
+    """The name or pattern."""
+
+
+@frozen(kw_only=True)
+class Prune:
+    """The tenant's records before a position go from all disks, segment by segment; their leaves stay."""
+
+    tenant: TenantId
+    segments: tuple[int, ...]
+    """The position at which each begins that goes, rising."""
+
+
+ErasureCommand = EraseSubject | AckErasure | PutHold | ReleaseHold | PutRetention | Prune
