@@ -43,6 +43,7 @@ from vdb.kernel.tables import (
     CURRENT_POLICY,
     GRANTS,
     POLICY,
+    U64,
     consent_key,
     grant_key,
     stream_key,
@@ -63,6 +64,12 @@ def held_policy(state: View) -> PolicyRow | None:
     """The policy that holds in the group; None before the first."""
     row = state.rows[POLICY].get(CURRENT_POLICY)
     return None if row is None else unpack_policy(row)
+
+
+def policy_serial(state: View) -> int:
+    """Of the policy that holds in the group; 0 before the first. Reads no more of it."""
+    row = state.rows[POLICY].get(CURRENT_POLICY)
+    return 0 if row is None else int(U64.unpack_from(row)[0])
 
 
 def find_grant(state: View, tenant: TenantId, grant: int) -> GrantRow | None:
