@@ -61,11 +61,11 @@ class Outcome(Enum):
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="kebab"):
+    time: int = 0
+    """Microseconds UTC of the op; put in when it is prepared (`timed`)."""
     kind: Kind
     action: str
     """The word that the policy was asked with (`vdb.policy.words.Action`)."""
-    time: int = 0
-    """Microseconds UTC of the op; put in when it is prepared."""
     outcome: Outcome = Outcome.OK
     code: str = ""
     """Why it was refused: a `RefusalCode`."""
@@ -112,11 +112,18 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 _ENCODER = msgspec.json.Encoder(order=None)
+_TIME = b'{"time":'
 _DECODER = msgspec.json.Decoder(AuditEntry)
 
 
 def encode_entry(entry: AuditEntry) -> bytes:
     return _ENCODER.encode(entry)
+
+
+def timed(encoded: bytes, time: int) -> bytes:
+    """An encoded entry that has no time yet, with this one."""
+    assert not encoded.startswith(_TIME), "the entry has its time already"
+    return b"%b%d,%b" % (_TIME, time, encoded[1:])
 
 
 def decode_entry(data: bytes) -> AuditEntry:
