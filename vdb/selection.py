@@ -87,6 +87,8 @@ class EventRecord:
     """16 bytes, or None if the writer gave none."""
     schema_id: int
     data_class: DataClass
+    subject_token: bytes = field(default=b"", repr=False)
+    """Whose data it is, on a node; zeros where no subject was given."""
 
 
 @frozen(kw_only=True)

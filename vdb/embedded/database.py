@@ -39,6 +39,8 @@ from vdb.limits import Limits
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.evidence.auditing import LogAudit, Progress
+from vdb.node.gate.caller import EMBEDDED
+from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.projections.given import GivenProjection
 from vdb.types import GroupId, Region, check_tenant_id
@@ -157,7 +159,7 @@ def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], Non
         node = Node(make_world(place, config.region), config)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
-            ready(ServiceGateway(node.service, nursery))
+            ready(ServiceGateway(Guard(node.service, EMBEDDED), nursery))
 
     return main
 

@@ -12,6 +12,7 @@ from vdb.errors import Timeout
 from vdb.evidence.checkpoint import Checkpoint
 from vdb.node.evidence.auditing import LogAudit, Progress, audit_log
 from vdb.node.evidence.proving import SignedHead, origin_of
+from vdb.node.gate.guard import Guard
 from vdb.node.gate.node_service import NodeService
 from vdb.types import GroupId, TenantId
 
@@ -19,17 +20,17 @@ from vdb.types import GroupId, TenantId
 class ServiceEvidence:
     """Implements `vdb.client.evidence_line.EvidenceLine` in the node's loop."""
 
-    def __init__(self, service: NodeService) -> None:
-        self._service = service
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
 
     async def head(self, tenant: int, group: str, *, timeout: float) -> TreeHead:
         with trio.move_on_after(timeout):
-            return _head(await self._service.proofs.head(tenant, group or self._service.region.name))
+            return _head(await self._guard.tree_head(tenant, group))
         raise _timed_out("tree_head", timeout)
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof:
         with trio.move_on_after(timeout):
-            proof, verifier = await self._service.prove_record(tenant, stream, offset)
+            proof, verifier = await self._guard.prove_record(tenant, stream, offset)
             return RecordProof(proof=proof, verifier=verifier)
         raise _timed_out("prove", timeout)
 
@@ -37,8 +38,8 @@ class ServiceEvidence:
         self, tenant: int, group: str, size: int, *, timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]:
         with trio.move_on_after(timeout):
-            head, path = await self._service.proofs.consistency(tenant, group or self._service.region.name, size)
-            return _head(head), path
+            head, path = await self._guard.consistency(tenant, group, size)
+            return _head(head), tuple(path)
         raise _timed_out("tree_consistency", timeout)
 
 

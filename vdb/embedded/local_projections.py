@@ -11,29 +11,29 @@ from vdb.client.projection_line import Cells, ParkedEvent, ProjectionLine, RowDi
 from vdb.client.values import parse_positions
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import Timeout
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 
 
 class ServiceProjections:
     """Implements `vdb.client.projection_line.ProjectionLine` in the node's loop."""
 
-    def __init__(self, service: NodeService) -> None:
-        self._service = service
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
 
     async def rebuild(self, tenant: int, projection: str, *, hold: bool, timeout: float) -> None:
         with trio.move_on_after(timeout):
-            await self._service.rebuild_projection(tenant, projection, hold=hold)
+            await self._guard.rebuild_projection(tenant, projection, hold=hold)
             return
         raise _timed_out("rebuild_projection", timeout)
 
     async def switch(self, tenant: int, projection: str, *, back: bool, timeout: float) -> int:
         with trio.move_on_after(timeout):
-            return await self._service.switch_projection(tenant, projection, back=back)
+            return await self._guard.switch_projection(tenant, projection, back=back)
         raise _timed_out("switch_projection", timeout)
 
     async def diff(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> RowDifferences:
         with trio.move_on_after(timeout):
-            found = await self._service.diff_projection(tenant, projection, maximum)
+            found = await self._guard.diff_projection(tenant, projection, maximum)
             return RowDifferences(
                 differences=tuple(
                     RowDifference(
@@ -54,7 +54,7 @@ class ServiceProjections:
 
     async def parked(self, tenant: int, projection: str, maximum: int, *, timeout: float) -> list[ParkedEvent]:
         with trio.move_on_after(timeout):
-            found = await self._service.parked_events(tenant, projection, maximum)
+            found = await self._guard.parked_events(tenant, projection, maximum)
             return [
                 ParkedEvent(
                     position=event.position,
@@ -72,7 +72,7 @@ class ServiceProjections:
 
     async def settle(self, tenant: int, projection: str, position: str, *, drop: bool, timeout: float) -> int:
         with trio.move_on_after(timeout):
-            return await self._service.settle_parked(tenant, projection, position, drop=drop)
+            return await self._guard.settle_parked(tenant, projection, position, drop=drop)
         raise _timed_out("settle_parked", timeout)
 
 

@@ -13,7 +13,7 @@ from vdb.client.sql_line import SqlLine, SqlSource
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import NotPrimary, NotReady
 from vdb.node.crud.asked_session import AskedSession
-from vdb.node.crud.sessions import NodeSessions
+from vdb.node.gate.guard_sql import GuardedSessions
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
 from vdb.sql.crossing import DiffPage, VersionsPage
 from vdb.sql.explain import Explanation
@@ -27,7 +27,7 @@ PAUSE_SECONDS = 0.02
 class ServiceLine:
     """Implements `vdb.client.sql_line.SqlLine` in the node's loop."""
 
-    def __init__(self, sessions: NodeSessions, session: AskedSession) -> None:
+    def __init__(self, sessions: GuardedSessions, session: AskedSession) -> None:
         self._sessions = sessions
         self._session = session
         self.next_offset = session.next_offset
@@ -96,7 +96,7 @@ class ServiceLine:
 class ServiceSource:
     """Implements `vdb.client.sql_line.SqlSource` in the node's loop."""
 
-    _sessions: NodeSessions
+    _sessions: GuardedSessions
     _tenant: int
     _name: str
     _lock_timeout: float

@@ -33,7 +33,7 @@ from vdb.errors import Timeout
 from vdb.kernel.command import INTERNAL
 from vdb.limits import EVENT_ID_SIZE
 from vdb.node.gate import answers
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
 from vdb.selection import EventFilter, EventStart, Selected
@@ -42,27 +42,27 @@ from vdb.wire.event import decode_batch, encode_batch
 
 
 class ServiceGateway:
-    """Implements `vdb.client.gateway.Gateway` over a `NodeService`."""
+    """Implements `vdb.client.gateway.Gateway` over the guard of the program that has opened the node."""
 
-    def __init__(self, service: NodeService, tasks: trio.Nursery) -> None:
+    def __init__(self, guard: Guard, tasks: trio.Nursery) -> None:
         """`tasks`: of the node's loop, for what goes on behind a call."""
-        self._service = service
+        self._guard = guard
         self._tasks = tasks
-        self.databases = service.databases
-        self.evidence = ServiceEvidence(service)
-        self.projections = ServiceProjections(service)
-        self.audits = LocalAudit(service)
+        self.databases = guard.service.databases
+        self.evidence = ServiceEvidence(guard)
+        self.projections = ServiceProjections(guard)
+        self.audits = LocalAudit(guard.service)
 
     @property
     def consumers(self) -> ServiceConsumers:
         """Its consumer groups."""
-        return ServiceConsumers(self._service.consumers, tuple(self._service.groups), self._tasks)
+        return ServiceConsumers(self._guard.consumers, self._guard.groups, self._tasks)
 
     async def create_stream(
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
     ) -> bool:
         with trio.move_on_after(timeout):
-            reply = await self._service.create_stream(
+            reply = await self._guard.create_stream(
                 INTERNAL, tenant, name, data_class, placement, if_not_exists=if_not_exists
             )
             return reply.created
@@ -70,7 +70,7 @@ class ServiceGateway:
 
     async def append(self, tenant: int, appends: Sequence[StreamAppend], *, timeout: float) -> tuple[Published, ...]:
         with trio.move_on_after(timeout):
-            result = await self._service.append(INTERNAL, tenant, [_plain(append) for append in appends])
+            result = await self._guard.append(INTERNAL, tenant, [_plain(append) for append in appends])
             position = Position(result.group, result.next_position)
             return tuple(
                 Published(
@@ -96,7 +96,7 @@ class ServiceGateway:
         level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
-        result = await self._service.read(
+        result = await self._guard.read(
             tenant, stream, from_offset, max_events=max_events, wait_us=int(wait * 1e6), ids_only=ids_only, level=level
         )
         runs = tuple(_read_run(run, ids_only=ids_only) for run in result.runs)
@@ -113,7 +113,7 @@ class ServiceGateway:
         level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
-        result = await self._service.read_log(
+        result = await self._guard.read_log(
             tenant, group, from_position, max_events=max_events, wait_us=int(wait * 1e6), level=level
         )
         runs = tuple(_read_run(run, ids_only=False) for run in result.runs)
@@ -132,7 +132,7 @@ class ServiceGateway:
         level: ReadLevel,
         timeout: float,
     ) -> Selected:
-        return await self._service.read_events(
+        return await self._guard.read_events(
             tenant,
             group,
             wanted,
@@ -146,14 +146,14 @@ class ServiceGateway:
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
-        streams, more = await self._service.list_streams(tenant, after, maximum, level=level)
+        streams, more = await self._guard.list_streams(tenant, after, maximum, level=level)
         return [_stream_info(stream) for stream in streams], more
 
     async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
-        return _stream_info(await self._service.get_stream(tenant, name, level=level))
+        return _stream_info(await self._guard.get_stream(tenant, name, level=level))
 
     async def status(self, *, timeout: float) -> NodeStatus:
-        return _node_status(await self._service.status())
+        return _node_status(await self._guard.status())
 
     async def rows(
         self,
@@ -166,7 +166,7 @@ class ServiceGateway:
         limit: int,
         timeout: float,
     ) -> Rows:
-        result = await self._service.rows(tenant, projection, table, where, order_by, limit)
+        result = await self._guard.rows(tenant, projection, table, where, order_by, limit)
         rows = cast("tuple[tuple[SqlValue, ...], ...]", result.rows)
         return Rows(columns=result.columns, rows=rows, position=parse_positions(result.position))
 
@@ -174,7 +174,9 @@ class ServiceGateway:
         self, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool, timeout: float
     ) -> bool:
         with trio.move_on_after(timeout):
-            return await self.databases.create(tenant, name, data_class, placement, if_not_exists=if_not_exists)
+            return await self._guard.sql.create(
+                INTERNAL, tenant, name, data_class, placement, if_not_exists=if_not_exists
+            )
         raise _timed_out("create_database", timeout)
 
     async def list_databases(self, tenant: int, *, level: ReadLevel, timeout: float) -> list[SqlDatabase]:
@@ -186,14 +188,14 @@ class ServiceGateway:
                 next_offset=info.next_offset,
                 created_at=info.created_at,
             )
-            for info in await self._service.sql.list(tenant, level=level)
+            for info in await self._guard.sql.list(tenant, level=level)
         ]
 
     def sql_source(self, tenant: int, name: str, *, lock_timeout: float, idle_timeout: float) -> ServiceSource:
-        return ServiceSource(self._service.sql, tenant, name, lock_timeout, idle_timeout)
+        return ServiceSource(self._guard.sql, tenant, name, lock_timeout, idle_timeout)
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, *, timeout: float) -> bool:
-        return await self._service.wait_for_projection(tenant, projection, position, int(timeout * 1e6))
+        return await self._guard.wait_for_projection(tenant, projection, position, int(timeout * 1e6))
 
 
 def _timed_out(call: str, timeout: float) -> Timeout:

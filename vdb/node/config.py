@@ -7,6 +7,7 @@ from attrs import evolve, field, frozen
 from vdb.crypto.root import RootKeys
 from vdb.errors import ConfigError
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
+from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.peers.peer_settings import PeerSettings
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.given import as_configs
@@ -64,6 +65,7 @@ class NodeConfig:
     timing: Timing = field(factory=Timing)
     tick_s: float = 0.01
     peers: PeerSettings = field(factory=PeerSettings)
+    gate: GateSettings = field(factory=GateSettings)
 
     def __attrs_post_init__(self) -> None:
         numbers = [member.node for member in self.members]

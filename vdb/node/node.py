@@ -21,8 +21,11 @@ from vdb.node.crud.databases import CrudDatabases
 from vdb.node.doors.accept import serve_connections
 from vdb.node.evidence.proving import Prover
 from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.permits import Permits
 from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.writes import Writes
+from vdb.node.governance.carrying import PolicyCarrier
+from vdb.node.governance.governing import Governance
 from vdb.node.observer import SILENT, Observer
 from vdb.node.peers.identity import Identity, IdentityFile, open_identity
 from vdb.node.peers.membership import Membership, Surroundings
@@ -90,6 +93,15 @@ class Node:
                 projections = ProjectionManager(disk, readers, self.config.projections)
                 inline = InlineProjections(projections, self.config.projections)
                 writes = Writes(readers, inline if any(one.inline for one in self.config.projections) else None)
+                governance = Governance(readers, self.config.region)
+                permits = Permits(
+                    readers,
+                    GroupId(self.config.region.name),
+                    node=self.config.name,
+                    settings=self.config.gate,
+                    book=governance.book,
+                    wall_us=self.world.clock.wall_us,
+                )
                 databases = CrudDatabases(
                     world=self.world,
                     readers=readers,
@@ -104,10 +116,14 @@ class Node:
                     projections=projections,
                     membership=self._membership(file),
                     proofs=Prover(readers, self.config.root_keys, lambda: file.identity.disk),
+                    permits=permits,
+                    governance=governance,
                     clock=self.world.clock,
                     name=self.config.name,
                     version=VERSION,
                 )
+                await nursery.start(permits.run)
+                await nursery.start(PolicyCarrier(self.groups).run)
                 await nursery.start(projections.run)
                 await nursery.start(inline.run)
                 await nursery.start(databases.run)

@@ -37,6 +37,8 @@ class OpenedRun:
     event_ids: bytes = field(repr=False)
     """16 bytes for each event, or empty."""
     count: int
+    subject_token: bytes = field(default=b"", repr=False)
+    """Whose data it is; zeros where no subject was given."""
 
     @property
     def next_position(self) -> int:

@@ -15,8 +15,9 @@ from vdb.marks import mark
 from vdb.node import log
 from vdb.node.config import NodeConfig
 from vdb.node.doors.accepting import Accepting
-from vdb.node.doors.rpc_face import RpcFace
 from vdb.node.doors.sql_door import SqlDoor
+from vdb.node.gate.caller import ANYONE
+from vdb.node.gate.guard import Guard
 from vdb.node.gate.node_service import NodeService
 from vdb.ports import Listener
 from vdb.rpc.interface import Interface
@@ -40,7 +41,6 @@ async def serve_connections(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept until cancelled, then close the listener."""
-    face = RpcFace(service)
     limits = _limits_for(service)
     budget = ReceiveBudget(UNFINISHED_MESSAGES_MAX * limits.message_size_max)
     slots = trio.CapacityLimiter(config.connections_max)
@@ -55,7 +55,7 @@ async def serve_connections(
             broken.send_nowait(error)
 
     async def serve_one(stream: trio.abc.Stream, holder: object) -> None:
-        door = SqlDoor(face, service.sql)
+        door = SqlDoor(Guard(service, ANYONE))
         try:
             await serve(
                 stream, dispatch=door.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from vdb.kernel.command import MemberRow
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
 
 Handler = Callable[[IncomingCall], None]
 
 
-def member_calls(service: NodeService) -> dict[str, Handler]:
+def member_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods. Each answers once the change is committed."""
 
     def add(call: IncomingCall) -> None:
@@ -25,25 +25,25 @@ def member_calls(service: NodeService) -> dict[str, Handler]:
             disk_id=bytes(params.diskId),
             region=params.region,
         )
-        _answer(call, lambda: service.add_member(group, member))
+        _answer(call, lambda: guard.add_member(group, member))
 
     def promote(call: IncomingCall) -> None:
         group, node = call.params.group, call.params.node
-        _answer(call, lambda: service.promote_member(group, node))
+        _answer(call, lambda: guard.promote_member(group, node))
 
     def remove(call: IncomingCall) -> None:
         group, node = call.params.group, call.params.node
-        _answer(call, lambda: service.remove_member(group, node))
+        _answer(call, lambda: guard.remove_member(group, node))
 
     def recover(call: IncomingCall) -> None:
         group, node, disk_id = call.params.group, call.params.node, bytes(call.params.diskId)
-        _answer(call, lambda: service.recover_member(group, node, disk_id))
+        _answer(call, lambda: guard.recover_member(group, node, disk_id))
 
     def abdicate(call: IncomingCall) -> None:
         group = call.params.group
 
         async def run() -> None:
-            await service.abdicate(group)
+            await guard.abdicate(group)
             call.respond(lambda results: None)
 
         call.start_soon(run)

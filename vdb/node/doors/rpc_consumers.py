@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.errors import DefiniteError, PrimaryLost
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import read_origin
 from vdb.rpc.server import IncomingCall
 from vdb.wire.api import read_level
@@ -19,46 +19,46 @@ from vdb.wire.consumer_api import deliveries_into, infos_into, letters_into, set
 Handler = Callable[[IncomingCall], None]
 
 
-def consumer_calls(service: NodeService) -> dict[str, Handler]:
+def consumer_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
     return {
-        "consumerCreate": lambda call: _create(service, call),
-        "consumerFetch": lambda call: _fetch(service, call),
-        "consumerSettle": lambda call: _settle(service, call),
-        "consumerLeave": lambda call: _leave(service, call),
-        "consumerList": lambda call: _list(service, call),
-        "consumerDelete": lambda call: _delete(service, call),
-        "deadLetters": lambda call: _letters(service, call),
-        "deadLettersSettle": lambda call: _settle_letters(service, call),
+        "consumerCreate": lambda call: _create(guard, call),
+        "consumerFetch": lambda call: _fetch(guard, call),
+        "consumerSettle": lambda call: _settle(guard, call),
+        "consumerLeave": lambda call: _leave(guard, call),
+        "consumerList": lambda call: _list(guard, call),
+        "consumerDelete": lambda call: _delete(guard, call),
+        "deadLetters": lambda call: _letters(guard, call),
+        "deadLettersSettle": lambda call: _settle_letters(guard, call),
     }
 
 
-def _create(service: NodeService, call: IncomingCall) -> None:
+def _create(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     origin, tenant, group, name = read_origin(params.origin), params.tenant, params.group, params.consumer
     settings = settings_from(params.settings)
 
     async def run() -> None:
-        created = await service.consumers.create(origin, tenant, group, name, settings)
+        created = await guard.consumers.create(origin, tenant, group, name, settings)
         call.respond(lambda results: setattr(results, "created", created))
 
     call.start_soon(run)
 
 
-def _fetch(service: NodeService, call: IncomingCall) -> None:
+def _fetch(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     tenant, group, name, member = params.tenant, params.group, params.consumer, bytes(params.member)
     maximum, wait_us = params.max, params.waitMicros
     held = list(params.held) if params.again else None
 
     async def run() -> None:
-        deliveries = await service.consumers.fetch(tenant, group, name, member, maximum, wait_us, held)
+        deliveries = await guard.consumers.fetch(tenant, group, name, member, maximum, wait_us, held)
         call.respond(lambda results: deliveries_into(results, deliveries))
 
     call.start_soon(run)
 
 
-def _settle(service: NodeService, call: IncomingCall) -> None:
+def _settle(guard: Guard, call: IncomingCall) -> None:
     params = call.params
 
     def on_answer(late: list[int] | DefiniteError | PrimaryLost) -> None:
@@ -67,7 +67,7 @@ def _settle(service: NodeService, call: IncomingCall) -> None:
         else:
             call.fail(late)
 
-    service.consumers.settle_soon(
+    guard.consumers.settle_soon(
         read_origin(params.origin),
         params.tenant,
         params.group,
@@ -78,41 +78,41 @@ def _settle(service: NodeService, call: IncomingCall) -> None:
     )
 
 
-def _leave(service: NodeService, call: IncomingCall) -> None:
+def _leave(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     on_answer = _count(call, "returned")
     origin, member = read_origin(params.origin), bytes(params.member)
-    service.consumers.leave_soon(origin, params.tenant, params.group, params.consumer, member, on_answer)
+    guard.consumers.leave_soon(origin, params.tenant, params.group, params.consumer, member, on_answer)
 
 
-def _list(service: NodeService, call: IncomingCall) -> None:
+def _list(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     tenant, group, name, level = params.tenant, params.group, params.consumer, read_level(params.consistency)
 
     async def run() -> None:
-        infos = await service.consumers.infos(tenant, group, name, level=level)
+        infos = await guard.consumers.infos(tenant, group, name, level=level)
         call.respond(lambda results: infos_into(results, infos))
 
     call.start_soon(run)
 
 
-def _delete(service: NodeService, call: IncomingCall) -> None:
+def _delete(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     origin, tenant, group, name = read_origin(params.origin), params.tenant, params.group, params.consumer
 
     async def run() -> None:
-        deleted = await service.consumers.delete(origin, tenant, group, name)
+        deleted = await guard.consumers.delete(origin, tenant, group, name)
         call.respond(lambda results: setattr(results, "deleted", deleted))
 
     call.start_soon(run)
 
 
-def _letters(service: NodeService, call: IncomingCall) -> None:
+def _letters(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     tenant, group, name, after, maximum = params.tenant, params.group, params.consumer, params.after, params.max
 
     async def run() -> None:
-        letters, more = await service.consumers.dead_letters(tenant, group, name, after, maximum)
+        letters, more = await guard.consumers.dead_letters(tenant, group, name, after, maximum)
 
         def build(results: Any) -> None:
             letters_into(results, letters)
@@ -123,9 +123,9 @@ def _letters(service: NodeService, call: IncomingCall) -> None:
     call.start_soon(run)
 
 
-def _settle_letters(service: NodeService, call: IncomingCall) -> None:
+def _settle_letters(guard: Guard, call: IncomingCall) -> None:
     params = call.params
-    service.consumers.settle_dead_letters_soon(
+    guard.consumers.settle_dead_letters_soon(
         read_origin(params.origin),
         params.tenant,
         params.group,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
 from vdb.selection import Selected
 from vdb.wire.api import read_level
@@ -14,7 +14,7 @@ from vdb.wire.consumer_api import filter_from, record_into, start_from
 Handler = Callable[[IncomingCall], None]
 
 
-def event_calls(service: NodeService) -> dict[str, Handler]:
+def event_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
 
     def read_events(call: IncomingCall) -> None:
@@ -24,7 +24,7 @@ def event_calls(service: NodeService) -> dict[str, Handler]:
         maximum, wait_us, level = params.maxEvents, params.waitMicros, read_level(params.consistency)
 
         async def run() -> None:
-            selected = await service.read_events(
+            selected = await guard.read_events(
                 tenant, group, wanted, start, backward=backward, max_events=maximum, wait_us=wait_us, level=level
             )
             call.respond(lambda results: _fill(results, selected))

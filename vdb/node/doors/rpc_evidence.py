@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.node.evidence.proving import SignedHead
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
 
 Handler = Callable[[IncomingCall], None]
 
 
-def evidence_calls(service: NodeService) -> dict[str, Handler]:
+def evidence_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
 
     def head(call: IncomingCall) -> None:
         tenant, group = call.params.tenant, call.params.group
 
         async def run() -> None:
-            found = await service.proofs.head(tenant, group or service.region.name)
+            found = await guard.tree_head(tenant, group)
             call.respond(lambda results: _fill_head(results, found))
 
         call.start_soon(run)
@@ -28,7 +28,7 @@ def evidence_calls(service: NodeService) -> dict[str, Handler]:
         tenant, stream, offset = call.params.tenant, call.params.stream, call.params.offset
 
         async def run() -> None:
-            proof, verifier = await service.prove_record(tenant, stream, offset)
+            proof, verifier = await guard.prove_record(tenant, stream, offset)
 
             def build(results: Any) -> None:
                 results.proof = str(proof).encode()
@@ -42,7 +42,7 @@ def evidence_calls(service: NodeService) -> dict[str, Handler]:
         tenant, group, size = call.params.tenant, call.params.group, call.params.size
 
         async def run() -> None:
-            found, path = await service.proofs.consistency(tenant, group or service.region.name, size)
+            found, path = await guard.consistency(tenant, group, size)
 
             def build(results: Any) -> None:
                 _fill_head(results, found)

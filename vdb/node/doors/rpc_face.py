@@ -21,7 +21,7 @@ from vdb.node.doors.rpc_evidence import evidence_calls
 from vdb.node.doors.rpc_projections import projection_calls
 from vdb.node.doors.status_results import fill_status
 from vdb.node.gate.answers import AppendResult, LogResult, ReadResult, StreamInfo
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import origin_of, read_origin
 from vdb.node.gate.writes import Failure
 from vdb.node.preparing.request import PlainAppend, PlainRun
@@ -36,11 +36,11 @@ _ID_SIZES = (0, EVENT_ID_SIZE)
 
 
 class RpcFace:
-    """Dispatches the calls of all connections of a node. Synchronous: nothing in here waits."""
+    """Dispatches the calls of one connection. Synchronous: nothing in here waits."""
 
-    def __init__(self, service: NodeService) -> None:
-        self._service = service
-        self._group_texts = {name: group_text(name) for name in service.groups}
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._group_texts = {name: group_text(name) for name in guard.groups}
         self._handlers: dict[str, Handler] = {
             "openSession": self._open_session,
             "createStream": self._create_stream,
@@ -54,16 +54,17 @@ class RpcFace:
             "regions": self._regions,
             "rows": self._rows,
             "waitForProjection": self._wait_for_projection,
-            **event_calls(service),
-            **consumer_calls(service),
-            **member_calls(service),
-            **projection_calls(service),
-            **evidence_calls(service),
+            **event_calls(guard),
+            **consumer_calls(guard),
+            **member_calls(guard),
+            **projection_calls(guard),
+            **evidence_calls(guard),
         }
 
     def dispatch(self, call: IncomingCall) -> None:
         """Take one call. Its parameters are read before this returns."""
         try:
+            self._guard.enter(call.method.name)
             self._handlers[call.method.name](call)
         except (DefiniteError, WireError) as error:
             call.fail(error)
@@ -74,7 +75,7 @@ class RpcFace:
         client, group = call.params.client, call.params.group
 
         async def run() -> None:
-            session = await self._service.open_session(client, group)
+            session = await self._guard.open_session(client, group)
 
             def build(results: Any) -> None:
                 results.session = session
@@ -98,7 +99,7 @@ class RpcFace:
 
             call.respond(build)
 
-        self._service.writes.create(
+        self._guard.create(
             read_origin(params.origin),
             params.tenant,
             params.stream,
@@ -131,7 +132,7 @@ class RpcFace:
                 publish_results(part.first_offset, part.next_offset, reply.next_position, reply.timestamp, text)
             )
 
-        self._service.writes.publish(origin, tenant, append, on_appended, call.fail)
+        self._guard.publish(origin, tenant, append, on_appended, call.fail)
 
     def _append(self, call: IncomingCall) -> None:
         params = call.params
@@ -154,7 +155,7 @@ class RpcFace:
 
             call.respond(build)
 
-        self._service.writes.append(read_origin(params.origin), params.tenant, appends, on_reply)
+        self._guard.append_soon(read_origin(params.origin), params.tenant, appends, on_reply)
 
     # Reads -----------------------------------------------------------------------------------------------------
 
@@ -165,7 +166,7 @@ class RpcFace:
         level = _level(params)
 
         async def run() -> None:
-            result = await self._service.read(
+            result = await self._guard.read(
                 tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only, level=level
             )
             call.respond(lambda results: _fill_read(results, result))
@@ -179,9 +180,7 @@ class RpcFace:
         level = _level(params)
 
         async def run() -> None:
-            result = await self._service.read_log(
-                tenant, group, start, max_events=maximum, wait_us=wait_us, level=level
-            )
+            result = await self._guard.read_log(tenant, group, start, max_events=maximum, wait_us=wait_us, level=level)
             call.respond(lambda results: _fill_log(results, result))
 
         call.start_soon(run)
@@ -191,7 +190,7 @@ class RpcFace:
         tenant, after, maximum, group, level = params.tenant, params.after, params.max, params.group, _level(params)
 
         async def run() -> None:
-            infos, more = await self._service.list_streams(tenant, after, maximum or 1000, group=group, level=level)
+            infos, more = await self._guard.list_streams(tenant, after, maximum or 1000, group=group, level=level)
 
             def build(results: Any) -> None:
                 for builder, info in zip(results.init("streams", len(infos)), infos, strict=True):
@@ -207,24 +206,23 @@ class RpcFace:
         tenant, name, group, level = params.tenant, params.stream, params.group, _level(params)
 
         async def run() -> None:
-            info = await self._service.get_stream(tenant, name, group=group, level=level)
+            info = await self._guard.get_stream(tenant, name, group=group, level=level)
             call.respond(lambda results: _fill_info(results.init("stream"), info))
 
         call.start_soon(run)
 
     def _status(self, call: IncomingCall) -> None:
         async def run() -> None:
-            status = await self._service.status()
+            status = await self._guard.status()
             call.respond(lambda results: fill_status(results, status))
 
         call.start_soon(run)
 
     def _regions(self, call: IncomingCall) -> None:
-        service = self._service
+        region, holders = self._guard.holders()
 
         def build(results: Any) -> None:
-            holders = service.holders()
-            results.region, results.groups = service.region.name, list(service.groups)
+            results.region, results.groups = region, list(self._guard.groups)
             for builder, found in zip(results.init("members", len(holders)), holders, strict=True):
                 builder.region, builder.addresses = found.group, list(found.addresses)
 
@@ -239,7 +237,7 @@ class RpcFace:
         order_by = list(params.orderBy)
 
         async def run() -> None:
-            found = await self._service.rows(tenant, projection, table, where, order_by, limit)
+            found = await self._guard.rows(tenant, projection, table, where, order_by, limit)
 
             def build(results: Any) -> None:
                 results.columns = list(found.columns)
@@ -258,7 +256,7 @@ class RpcFace:
         timeout_us = params.timeoutMicros
 
         async def run() -> None:
-            reached = await self._service.wait_for_projection(tenant, projection, position, timeout_us)
+            reached = await self._guard.wait_for_projection(tenant, projection, position, timeout_us)
 
             def build(results: Any) -> None:
                 results.reached = reached

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vdb.node.gate.answers import RowDifferences
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.guard import Guard
 from vdb.projections.comparing import Difference
 from vdb.projections.parking import ParkedEvent
 from vdb.rpc.server import IncomingCall
@@ -15,14 +15,14 @@ from vdb.wire.api import value_into
 Handler = Callable[[IncomingCall], None]
 
 
-def projection_calls(service: NodeService) -> dict[str, Handler]:
+def projection_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
 
     def rebuild(call: IncomingCall) -> None:
         tenant, projection, hold = call.params.tenant, call.params.projection, call.params.hold
 
         async def run() -> None:
-            await service.rebuild_projection(tenant, projection, hold=hold)
+            await guard.rebuild_projection(tenant, projection, hold=hold)
             call.respond(None)
 
         call.start_soon(run)
@@ -31,7 +31,7 @@ def projection_calls(service: NodeService) -> dict[str, Handler]:
         tenant, projection, back = call.params.tenant, call.params.projection, call.params.back
 
         async def run() -> None:
-            generation = await service.switch_projection(tenant, projection, back=back)
+            generation = await guard.switch_projection(tenant, projection, back=back)
             call.respond(lambda results: setattr(results, "generation", generation))
 
         call.start_soon(run)
@@ -40,7 +40,7 @@ def projection_calls(service: NodeService) -> dict[str, Handler]:
         tenant, projection, maximum = call.params.tenant, call.params.projection, call.params.max
 
         async def run() -> None:
-            found = await service.diff_projection(tenant, projection, maximum)
+            found = await guard.diff_projection(tenant, projection, maximum)
             call.respond(lambda results: _fill_differences(results, found))
 
         call.start_soon(run)
@@ -49,7 +49,7 @@ def projection_calls(service: NodeService) -> dict[str, Handler]:
         tenant, projection, maximum = call.params.tenant, call.params.projection, call.params.max
 
         async def run() -> None:
-            found = await service.parked_events(tenant, projection, maximum)
+            found = await guard.parked_events(tenant, projection, maximum)
             call.respond(lambda results: _fill_parked(results, found))
 
         call.start_soon(run)
@@ -59,7 +59,7 @@ def projection_calls(service: NodeService) -> dict[str, Handler]:
         tenant, projection, position, drop = params.tenant, params.projection, params.position, params.drop
 
         async def run() -> None:
-            count = await service.settle_parked(tenant, projection, position, drop=drop)
+            count = await guard.settle_parked(tenant, projection, position, drop=drop)
             call.respond(lambda results: setattr(results, "count", count))
 
         call.start_soon(run)

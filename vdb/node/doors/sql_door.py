@@ -15,8 +15,8 @@ from vdb.errors import DefiniteError, TransactionEnded, WireError
 from vdb.kernel.reply import StreamCreated
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
-from vdb.node.crud.sessions import NodeSessions
 from vdb.node.doors.rpc_face import RpcFace
+from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import read_origin
 from vdb.node.gate.writes import Failure
 from vdb.rpc.server import IncomingCall
@@ -30,9 +30,10 @@ from vdb.wire.sql_api import parameters_from, rows_into, value_from
 class SqlDoor:
     """Dispatches the calls of one connection: those of SQL databases itself, the others through the node's face."""
 
-    def __init__(self, face: RpcFace, sessions: NodeSessions) -> None:
-        self._face = face
-        self._sessions = sessions
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._face = RpcFace(guard)
+        self._sessions = guard.sql
         self._open: dict[int, AskedSession] = {}
         self._serial = 0
 
@@ -43,6 +44,7 @@ class SqlDoor:
             self._face.dispatch(call)
             return
         try:
+            self._guard.enter(call.method.name)
             handler(self, call)
         except (DefiniteError, WireError) as error:
             call.fail(error)
@@ -67,7 +69,7 @@ class SqlDoor:
                 return
             call.respond(lambda results: setattr(results, "created", created.created))
 
-        self._sessions.databases.create_soon(
+        self._sessions.create_soon(
             read_origin(params.origin),
             params.tenant,
             params.database,

@@ -36,4 +36,8 @@ class Caller:
     """Microseconds UTC after which the credential counts no more."""
 
 
+ANYONE = Caller(principal=Principal(name="dev:anyone", development=True), credential=Credential.DEVELOPMENT)
+"""Who connects on loopback without TLS, and has shown nothing."""
+EMBEDDED = Caller(principal=Principal(name="embedded"), credential=Credential.EMBEDDED)
+"""The program that has opened the data directory, if it doesn't say more."""
 NODE_ITSELF = Caller(principal=Principal(name="node"), credential=Credential.NODE)

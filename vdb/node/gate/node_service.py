@@ -10,14 +10,17 @@ from vdb.evidence.proof import LogProof
 from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
+from vdb.node.audit.recorder import Recorder
 from vdb.node.consumers.consuming import Consumers
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.evidence.proving import Prover
 from vdb.node.gate.answers import GroupHolders, GroupStatus, NodeStatus, RowDifferences, RowsResult
+from vdb.node.gate.permits import Permits
 from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.service import LINEARIZABLE, Service, answered
 from vdb.node.gate.writes import Writes
+from vdb.node.governance.governing import Governance
 from vdb.node.peers.membership import Membership
 from vdb.node.preparing.request import PlainReconfigure, PlainReject
 from vdb.node.projecting.projecting import ProjectionManager
@@ -43,11 +46,17 @@ class NodeService(Service):
         projections: ProjectionManager,
         membership: Membership,
         proofs: Prover,
+        permits: Permits,
+        governance: Governance,
         clock: Clock,
         name: str,
         version: str,
     ) -> None:
         super().__init__(readers, region, writes)
+        self.permits = permits
+        """What its guards ask."""
+        self.governance = governance
+        """Policies, broken glasses, consents, attestations."""
         self.databases = databases
         """The SQL databases."""
         self.sql = NodeSessions(self, databases)
@@ -55,6 +64,8 @@ class NodeService(Service):
         self.proofs = proofs
         self.consumers = Consumers(self)
         """Consumer groups."""
+        self.recorder = Recorder(self.groups)
+        """Puts entries into audit logs."""
         self._projections = projections
         self._membership = membership
         self._clock = clock

@@ -24,7 +24,7 @@ from vdb.node.gate.records import checked_record, cut_run, open_frame
 from vdb.node.replication.group import Group
 from vdb.projections.source import OpenedRun
 from vdb.storage.event_log import Frame
-from vdb.types import StreamId, TenantId
+from vdb.types import DataClass, StreamId, TenantId
 
 CACHED_NAMES_MAX = 100_000
 
@@ -53,6 +53,13 @@ class GroupReader:
     def has_prepared(self, tenant: TenantId, name: str) -> bool:
         """Whether there is a stream of this name, its creation perhaps still in the pipeline."""
         return self._id_in(self.group.prepared, tenant, name) is not None
+
+    def class_of(self, tenant: TenantId, name: str) -> DataClass | None:
+        """What a stream holds, its creation perhaps still in the pipeline; None where there is none of this name."""
+        prepared = self.group.prepared
+        stream = self._id_in(prepared, tenant, name)
+        found = None if stream is None else prepared.stream(tenant, stream)
+        return None if found is None else found.data_class
 
     def _id_in(self, state: State, tenant: TenantId, name: str) -> StreamId | None:
         keyring = self.group.keyring

@@ -36,6 +36,7 @@ def open_frame(
         batch=batch,
         event_ids=bytes(sealed.event_ids),
         count=frame.count,
+        subject_token=header.subject_token,
     )
 
 
@@ -75,4 +76,5 @@ def cut_run(run: OpenedRun, *, skip: int, keep: int) -> OpenedRun:
         batch=batch,
         event_ids=ids,
         count=count,
+        subject_token=run.subject_token,
     )

@@ -58,6 +58,7 @@ class OpenedFrame:
             event_id=run.event_ids[index * EVENT_ID_SIZE : (index + 1) * EVENT_ID_SIZE] or None,
             schema_id=run.schema_id,
             data_class=run.data_class,
+            subject_token=run.subject_token,
         )
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from vdb.audit.entry import AuditEntry
 from vdb.errors import (
     CrossGroup,
     DefiniteError,
@@ -53,6 +54,8 @@ from vdb.selection import SYSTEM_STREAMS
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import (
     GLOBAL_GROUP,
+    SYSTEM_TENANT,
+    TENANT_MAX,
     DataClass,
     GroupId,
     Placement,
@@ -71,7 +74,7 @@ OnAppend = Callable[[AppendResult | Failure], None]
 OnAppended = Callable[[GroupId, Appended], None]
 OnError = Callable[[Failure], None]
 
-NO_TENANT = TenantId(0)
+NO_TENANT = SYSTEM_TENANT
 """Of requests that the gate itself puts into the log."""
 _PLACES_MAX = 100_000
 """Streams whose group is remembered; past it, they are looked for again."""
@@ -101,13 +104,20 @@ class Writes:
         on_answer: OnCreate,
         *,
         of_sql: bool = False,
+        denied: DefiniteError | None = None,
+        note: AuditEntry | None = None,
     ) -> None:
-        """Queue a creation; `on_answer` is called once, at once or after the commit. `of_sql`: of a SQL database."""
+        """Queue a creation; `on_answer` is called once, at once or after the commit. `of_sql`: of a SQL database.
+
+        `denied`: the guard allows it not, so that it is refused with this.
+        """
 
         def answer(group: GroupId, reply: Reply) -> StreamCreated | Failure:
             return _stream_created(self._named(group, tenant, [name], reply))
 
         try:
+            if denied is not None:
+                raise denied
             if not of_sql:
                 _check_mode(name)
             kind = _data_class(data_class)
@@ -116,7 +126,7 @@ class Writes:
             self._check_name_is_free(group, checked, name)
             self.check_origin(origin, group)
         except DefiniteError as error:
-            self.refuse(origin, error, answer, on_answer)
+            self.refuse(origin, error, answer, on_answer, tenant, note)
             return
         under_way = self._creating.setdefault((checked, name), [])
         under_way.append(group)
@@ -128,7 +138,7 @@ class Writes:
             on_answer(result)
 
         request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
-        self.submit(checked, group, request, origin, answer, on_done)
+        self.submit(checked, group, request, origin, answer, on_done, note=note)
 
     def append(
         self,
@@ -138,17 +148,25 @@ class Writes:
         on_answer: OnAppend,
         *,
         of_sql: bool = False,
+        denied: DefiniteError | None = None,
+        note: AuditEntry | None = None,
     ) -> None:
-        """Queue an append; `on_answer` is called once, at once or after the commit. `of_sql`: by a SQL database."""
+        """Queue an append; `on_answer` is called once, at once or after the commit. `of_sql`: by a SQL database.
+        `note`: what the door knows of the caller; what came of the append is put in when it is prepared.
+
+        `denied`: the guard allows it not, so that it is refused with this.
+        """
         names = [append.stream for append in appends]
 
         def answer(group: GroupId, reply: Reply) -> AppendResult | Failure:
             return _append_result(group, names, self._named(group, tenant, names, reply))
 
         try:
+            if denied is not None:
+                raise denied
             group, request = self._admit(origin, tenant, appends, names, of_sql=of_sql)
         except DefiniteError as error:
-            self.refuse(origin, error, answer, on_answer)
+            self.refuse(origin, error, answer, on_answer, tenant, note)
             return
         awaited = self._inline.awaited(tenant, names) if self._inline is not None else ()
 
@@ -158,10 +176,19 @@ class Writes:
             else:
                 on_answer(result)
 
-        self.submit(TenantId(tenant), group, request, origin, answer, when_applied if awaited else on_answer)
+        when_done = when_applied if awaited else on_answer
+        self.submit(TenantId(tenant), group, request, origin, answer, when_done, note=note)
 
     def publish(
-        self, origin: Origin, tenant: int, append: PlainAppend, on_appended: OnAppended, on_error: OnError
+        self,
+        origin: Origin,
+        tenant: int,
+        append: PlainAppend,
+        on_appended: OnAppended,
+        on_error: OnError,
+        *,
+        denied: DefiniteError | None = None,
+        note: AuditEntry | None = None,
     ) -> None:
         """`append` to one stream, with the log's own reply for an answer; one of the two is called, once."""
         names = [append.stream]
@@ -184,11 +211,13 @@ class Writes:
                 on_appended(*result)
 
         try:
+            if denied is not None:
+                raise denied
             group, request = self._admit(origin, tenant, (append,), names)
         except DefiniteError as error:
-            self.refuse(origin, error, answer, on_answer)
+            self.refuse(origin, error, answer, on_answer, tenant, note)
             return
-        self.submit(TenantId(tenant), group, request, origin, answer, on_answer)
+        self.submit(TenantId(tenant), group, request, origin, answer, on_answer, note=note)
 
     def _admit(
         self,
@@ -210,9 +239,20 @@ class Writes:
         return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
 
     def refuse(
-        self, origin: Origin, error: DefiniteError, answer: Answer[T], on_answer: Callable[[T | Failure], None]
+        self,
+        origin: Origin,
+        error: DefiniteError,
+        answer: Answer[T],
+        on_answer: Callable[[T | Failure], None],
+        tenant: int = NO_TENANT,
+        note: AuditEntry | None = None,
     ) -> None:
-        """Let the refusal use up the request's number, unless the request was executed before."""
+        """Let the refusal use up the request's number, unless the request was executed before.
+
+        What goes into the log is noted in the tenant's audit log; a call without a session that is refused for its own
+        form changes nothing and uses up nothing.
+        """
+        rejection = _rejection(error, tenant)
         group = self._group_of_session(origin, error)
         if isinstance(error, UnknownStream | UnknownTenant):
             elsewhere = self._not_ours_to_say(group)
@@ -220,7 +260,7 @@ class Writes:
                 on_answer(elsewhere)
                 return
             if group is None:
-                self._refuse_in_all(error, self._with_peers(), on_answer)
+                self._refuse_in_all(error, rejection, self._with_peers(), on_answer, note)
                 return
         if group is None:
             on_answer(error)
@@ -229,10 +269,15 @@ class Writes:
         def first_answer(name: GroupId, reply: Reply) -> T | Failure:
             return error if isinstance(reply, Refusal) and reply.code is error.code else answer(name, reply)
 
-        self.submit(NO_TENANT, group, _rejection(error), origin, first_answer, on_answer)
+        self.submit(NO_TENANT, group, rejection, origin, first_answer, on_answer, note=note)
 
     def _refuse_in_all(
-        self, error: DefiniteError, groups: Sequence[Group], on_answer: Callable[[Failure], None]
+        self,
+        error: DefiniteError,
+        rejection: PlainReject,
+        groups: Sequence[Group],
+        on_answer: Callable[[Failure], None],
+        note: AuditEntry | None,
     ) -> None:
         """Answer once the log of each of these groups has taken the refusal, one after the other."""
         if not groups:
@@ -248,11 +293,11 @@ class Writes:
                 # Nothing of the append itself was ever proposed.
                 on_answer(first.not_serving() or NotReady(f"group {first.name} has just changed its primary"))
             elif found.code is error.code:
-                self._refuse_in_all(error, others, on_answer)
+                self._refuse_in_all(error, rejection, others, on_answer, None)
             else:
                 on_answer(found)
 
-        self.submit(NO_TENANT, first, _rejection(error), INTERNAL, refused, on_refused)
+        self.submit(NO_TENANT, first, rejection, INTERNAL, refused, on_refused, note=note)
 
     def _with_peers(self) -> list[Group]:
         """The groups in which another node may have become the primary."""
@@ -282,8 +327,10 @@ class Writes:
         origin: Origin,
         answer: Answer[T],
         on_answer: Callable[[T | Failure], None],
+        *,
+        note: AuditEntry | None = None,
     ) -> None:
-        """Queue a request that was checked; `on_answer` is called once."""
+        """Queue a request that was checked; `on_answer` is called once. `note`: what the audit log is told of it."""
         admission, size = self._admissions[group.name], size_bound(request)
         refusal = admission.refusal(tenant, size)
         if refusal is not None and not group.knows(origin):
@@ -300,7 +347,7 @@ class Writes:
 
         admission.enter(tenant, size)
         try:
-            group.submit(request, on_reply, origin, on_lost)
+            group.submit(request, on_reply, origin, on_lost, note=note)
         except DefiniteError as error:
             admission.leave(tenant, size)
             on_answer(error)
@@ -398,9 +445,10 @@ def _check_creation(tenant: int, name: str) -> TenantId:
     return checked
 
 
-def _rejection(error: DefiniteError) -> PlainRequest:
+def _rejection(error: DefiniteError, tenant: int) -> PlainReject:
     """The message goes into the log in clear, so it is the code's, not the caller's: names don't enter the log."""
-    return PlainReject(code=error.code, message="refused at the gate; the first answer said why")
+    told = TenantId(tenant) if 0 <= tenant <= TENANT_MAX else NO_TENANT
+    return PlainReject(code=error.code, message="refused at the gate; the first answer said why", tenant=told)
 
 
 def _another_request() -> InvalidArgument:

@@ -1,0 +1,44 @@
+"""The guard: what every door holds instead of the node's service. One for each connection, and each handle.
+
+    guard = Guard(service, caller)
+    guard.enter("read")                        # who hasn't shown who asks, goes no further
+    result = await guard.read(1, "notes", 0, max_events=10)
+
+    permit = await guard.permit(Action.ERASE, tenant, DataClass.PHI, group=group, subject=subject, door="eraseSubject")
+    ...                                        # AccessDenied is raised once the denial is in the audit log
+    await guard.acted(permit, Kind.ERASE, subjects=(subject,))
+
+Rules
+- It mirrors the methods of the service that doors use, and adds the policy's decision and the audit entries.
+- A door has nothing but its guard: no service, no reader, no writes.
+- Nothing of the node itself (projections, consumers' bookkeeping, repair) passes here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vdb.node.gate.caller import Caller
+from vdb.node.gate.guard_cluster import ClusterGuard
+from vdb.node.gate.guard_consumers import GuardedConsumers
+from vdb.node.gate.guard_log import LogGuard
+from vdb.node.gate.guard_rows import RowsGuard
+from vdb.node.gate.guard_sql import GuardedSessions
+
+if TYPE_CHECKING:
+    from vdb.node.gate.node_service import NodeService
+
+
+class Guard(LogGuard, RowsGuard, ClusterGuard):
+    """See the module's docstring."""
+
+    def __init__(self, service: NodeService, caller: Caller | None) -> None:
+        super().__init__(service, caller)
+        self._forget()
+        self.sql = GuardedSessions(self)
+        """SQL databases, and sessions on them."""
+        self.consumers = GuardedConsumers(self)
+
+    def become(self, caller: Caller | None) -> None:
+        super().become(caller)
+        self._forget()

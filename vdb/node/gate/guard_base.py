@@ -1,0 +1,248 @@
+"""What all parts of the guard need: who asks, what is asked for, and the way to a permit.
+
+A guard belongs to one connection, or to one handle of the program that has opened the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from attrs import frozen
+
+from vdb.audit.entry import AuditEntry, Kind
+from vdb.errors import AccessDenied, NotAuthenticated, VerityError
+from vdb.node.gate.caller import Caller
+from vdb.node.gate.doors import DOORS, UNGUARDED
+from vdb.node.gate.permit import Permit
+from vdb.node.gate.permits import SYSTEM_TENANT, Permits, denied
+from vdb.node.gate.writes import Failure
+from vdb.policy.decide import AccessRequest
+from vdb.policy.words import Action
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId
+
+if TYPE_CHECKING:
+    from vdb.node.gate.node_service import NodeService
+
+T = TypeVar("T")
+CLASSES = (DataClass.PHI, DataClass.DEIDENTIFIED, DataClass.NON_PHI)
+"""The strictest first."""
+
+
+@frozen
+class Place:
+    """Where a stream lies, and what it holds. No class: nobody knows the stream here."""
+
+    group: GroupId
+    data_class: DataClass | None
+
+
+class GuardBase:
+    """See the module's docstring."""
+
+    def __init__(self, service: NodeService, caller: Caller | None) -> None:
+        """`caller` None: nobody has shown yet who asks."""
+        self.service = service
+        self.permits: Permits = service.permits
+        self._caller = caller
+
+    @property
+    def groups(self) -> Sequence[GroupId]:
+        """The groups that this node holds."""
+        return tuple(self.service.groups)
+
+    # Who asks --------------------------------------------------------------------------------------------------
+
+    @property
+    def caller(self) -> Caller:
+        """NotAuthenticated where nobody has shown who asks, or the credential has run out."""
+        caller = self._caller
+        if caller is None:
+            raise NotAuthenticated("nobody has shown who asks: expected a client certificate, or a token")
+        if caller.expires is not None and self.permits.wall_us() >= caller.expires:
+            raise NotAuthenticated(f"the credential of {caller.principal.name} has run out: show a new one")
+        return caller
+
+    def become(self, caller: Caller | None) -> None:
+        """From now on this one asks."""
+        self._caller = caller
+
+    def enter(self, door: str) -> None:
+        """Whether this door may be tried at all. NotAuthenticated; AccessDenied for one that isn't in the table."""
+        if door not in DOORS:
+            raise AccessDenied(f"'{door}' isn't among the doors that are guarded")
+        if door not in UNGUARDED:
+            _ = self.caller
+
+    # Permits ---------------------------------------------------------------------------------------------------
+
+    def decide(
+        self,
+        action: Action,
+        tenant: int,
+        data_class: DataClass,
+        *,
+        group: str = "",
+        stream: str = "",
+        tables: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        subject: str = "",
+        door: str,
+        plain: bool = True,
+    ) -> Permit:
+        """What the policy says; nothing is raised, and nothing written down. NotAuthenticated.
+
+        `plain`: the answer can't be restricted to rows or masked, so a rule that does so allows it not.
+        """
+        caller = self.caller
+        request = AccessRequest(
+            principal=caller.principal,
+            action=action,
+            tenant=tenant,
+            data_class=data_class,
+            stream=stream,
+            tables=tuple(tables),
+            columns=tuple(columns),
+            subject=subject,
+            purpose=caller.purpose,
+        )
+        return self.permits.decide(caller, request, self._group_name(group), door, plain=plain)
+
+    async def permit(
+        self,
+        action: Action,
+        tenant: int,
+        data_class: DataClass,
+        *,
+        group: str = "",
+        stream: str = "",
+        tables: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        subject: str = "",
+        door: str,
+        plain: bool = True,
+    ) -> Permit:
+        """A permit. AccessDenied, once the denial is in the audit log."""
+        found = self.decide(
+            action,
+            tenant,
+            data_class,
+            group=group,
+            stream=stream,
+            tables=tables,
+            columns=columns,
+            subject=subject,
+            door=door,
+            plain=plain,
+        )
+        return await self.checked(found)
+
+    async def permit_any(
+        self, actions: Sequence[Action], tenant: int, *, group: str = "", stream: str = "", door: str
+    ) -> Permit:
+        """A permit for one of these actions on some class of data: for what tells of no data. AccessDenied."""
+        found: Permit | None = None
+        for action in actions:
+            for data_class in CLASSES:
+                tried = self.decide(action, tenant, data_class, group=group, stream=stream, door=door, plain=False)
+                if tried.allowed:
+                    return tried
+                found = found or tried
+        assert found is not None
+        return await self.checked(found)
+
+    async def operate(self, door: str, group: str = "", action: Action = Action.OPERATE) -> Permit:
+        """A permit for what concerns no tenant. AccessDenied."""
+        return await self.permit(action, SYSTEM_TENANT, DataClass.NON_PHI, group=group, door=door)
+
+    async def checked(self, permit: Permit) -> Permit:
+        """The permit if it allows; AccessDenied otherwise, once that is in the audit log."""
+        if not permit.allowed:
+            raise await self.permits.deny(permit)
+        return permit
+
+    # Writing down ----------------------------------------------------------------------------------------------
+
+    async def record(self, permit: Permit, *entries: AuditEntry) -> None:
+        """Returns once these are in the audit log that the permit's request belongs to.
+
+        AuditUnavailable, NotPrimary, NotReady, PrimaryLost: then nothing may be answered.
+        """
+        tenant, group = self.permits.log_of(permit)
+        await self.permits.record(tenant, group, entries)
+
+    async def acted(self, permit: Permit, kind: Kind = Kind.ADMIN, **fields: object) -> None:
+        """Write down that this was done."""
+        await self.record(permit, permit.entry(kind, **fields))
+
+    def refuse_write(
+        self,
+        permit: Permit,
+        refuse: Callable[[AccessDenied, Callable[[T | Failure], None]], None],
+        on_answer: Callable[[T | Failure], None],
+    ) -> None:
+        """Answer a write that is denied once both are committed: its refusal, which uses up its number, and the denial.
+
+        `refuse` has the refusal committed, in the order of arrival.
+        """
+        answers: list[T | Failure] = []
+        failures: list[VerityError | None] = []
+
+        def finish() -> None:
+            if answers and failures:
+                on_answer(failures[0] if failures[0] is not None else answers[0])  # type: ignore[arg-type]
+
+        def on_refused(answer: T | Failure) -> None:
+            answers.append(answer)
+            finish()
+
+        async def write_down() -> None:
+            try:
+                await self.permits.deny(permit)
+            except VerityError as error:
+                failures.append(error)
+            else:
+                failures.append(None)
+            finish()
+
+        refuse(denied(permit), on_refused)
+        self.permits.soon(write_down)
+
+    # Places ----------------------------------------------------------------------------------------------------
+
+    def place(self, tenant: int, stream: str, group: str = "") -> Place:
+        """Where a stream lies, its creation perhaps still in the pipeline."""
+        for name, reader in self.service.readers.items():
+            if not group or name == group:
+                found = reader.class_of(TenantId(tenant), stream)
+                if found is not None:
+                    return Place(name, found)
+        return Place(self._group_name(group), None)
+
+    def decide_stream(self, action: Action, tenant: int, stream: str, *, group: str = "", door: str) -> Permit:
+        """What the policy says of a stream. For one that nobody knows: whether it would be allowed for any class."""
+        place = self.place(tenant, stream, group)
+        if place.data_class is not None:
+            return self.decide(action, tenant, place.data_class, group=place.group, stream=stream, door=door)
+        return self._decide_unknown(action, tenant, stream, place.group, door)
+
+    def _decide_unknown(self, action: Action, tenant: int, stream: str, group: GroupId, door: str) -> Permit:
+        first: Permit | None = None
+        for data_class in CLASSES:
+            found = self.decide(action, tenant, data_class, group=group, stream=stream, door=door)
+            if found.allowed:
+                return found
+            first = first or found
+        assert first is not None
+        return first
+
+    def _group_name(self, group: str) -> GroupId:
+        """The group of this name; the node's region for an empty one, and for one that isn't there."""
+        name = GroupId(group)
+        return name if name in self.service.readers else self.permits.home
+
+    def group_of_class(self, data_class: DataClass, placement: str = "") -> GroupId:
+        """Where data of a class would lie."""
+        if data_class is DataClass.PHI:
+            return self._group_name(placement if placement != GLOBAL_GROUP else "")
+        return self._group_name(placement)

@@ -1,0 +1,86 @@
+"""The guard of the node itself: its status, its members, and evidence."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from vdb.audit.entry import Kind
+from vdb.evidence.note import VerifierKey
+from vdb.evidence.proof import LogProof
+from vdb.kernel.command import MemberRow
+from vdb.node.evidence.proving import SignedHead
+from vdb.node.gate.answers import GroupHolders, NodeStatus
+from vdb.node.gate.guard_base import GuardBase
+from vdb.policy.words import Action
+from vdb.types import DataClass
+
+_HEADS = (Action.AUDIT, Action.READ, Action.STATUS)
+
+
+class ClusterGuard(GuardBase):
+    """See the module's docstring."""
+
+    async def open_session(self, client: bytes, group: str = "") -> int:
+        """`Service.open_session`: for whoever has shown who asks."""
+        _ = self.caller
+        return await self.service.open_session(client, group)
+
+    async def status(self) -> NodeStatus:
+        """`NodeService.status`. Of projections, which are named and may say what failed, those hear that may."""
+        found = await self.service.status()
+        shown = self.decide(Action.STATUS, 0, DataClass.NON_PHI, door="status")
+        return found if shown.allowed else evolve(found, projections=())
+
+    def holders(self) -> tuple[str, tuple[GroupHolders, ...]]:
+        """The node's region, and which nodes hold which group: for whoever has shown who asks."""
+        _ = self.caller
+        return self.service.region.name, self.service.holders()
+
+    async def add_member(self, group: str, member: MemberRow) -> int:
+        permit = await self.operate("addMember", group)
+        epoch = await self.service.add_member(group, member)
+        await self.acted(permit, detail={"node": str(member.node), "epoch": str(epoch)})
+        return epoch
+
+    async def promote_member(self, group: str, node: int) -> int:
+        permit = await self.operate("promoteMember", group)
+        epoch = await self.service.promote_member(group, node)
+        await self.acted(permit, detail={"node": str(node), "epoch": str(epoch)})
+        return epoch
+
+    async def remove_member(self, group: str, node: int) -> int:
+        permit = await self.operate("removeMember", group)
+        epoch = await self.service.remove_member(group, node)
+        await self.acted(permit, detail={"node": str(node), "epoch": str(epoch)})
+        return epoch
+
+    async def recover_member(self, group: str, node: int, disk_id: bytes) -> int:
+        permit = await self.operate("recoverMember", group)
+        epoch = await self.service.recover_member(group, node, disk_id)
+        await self.acted(permit, detail={"node": str(node), "disk": disk_id.hex(), "epoch": str(epoch)})
+        return epoch
+
+    async def abdicate(self, group: str) -> None:
+        """Written down before: afterwards this node can't."""
+        permit = await self.operate("abdicate", group)
+        await self.acted(permit)
+        await self.service.abdicate(group)
+
+    # Evidence --------------------------------------------------------------------------------------------------
+
+    async def tree_head(self, tenant: int, group: str) -> SignedHead:
+        await self.permit_any(_HEADS, tenant, group=group, door="treeHead")
+        return await self.service.proofs.head(tenant, group or self.service.region.name)
+
+    async def consistency(self, tenant: int, group: str, size: int) -> tuple[SignedHead, list[bytes]]:
+        await self.permit_any(_HEADS, tenant, group=group, door="proveConsistency")
+        head, path = await self.service.proofs.consistency(tenant, group or self.service.region.name, size)
+        return head, list(path)
+
+    async def prove_record(self, tenant: int, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
+        """`NodeService.prove_record`. It names the record's subject token and time: written down, for PHI."""
+        permit = await self.permit_any((Action.AUDIT, Action.READ), tenant, stream=stream, door="proveRecord")
+        found = await self.service.prove_record(tenant, stream, offset)
+        if self.permits.gives_receipts and self.place(tenant, stream).data_class is DataClass.PHI:
+            await self.record(permit, permit.entry(Kind.READ, first=offset, count=1, detail={"proof": "true"}))
+        return found

@@ -1,0 +1,143 @@
+"""The guard of SQL databases: which may be opened at all. What a statement may do, its session asks for.
+
+A database counts as PHI, unless its stream says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vdb.changes import Attribution
+from vdb.errors import AccessDenied
+from vdb.kernel.command import Origin
+from vdb.kernel.reply import StreamCreated
+from vdb.limits import SQL_IDLE_SECONDS
+from vdb.node.crud.asked_session import AskedSession
+from vdb.node.crud.databases import DatabaseInfo
+from vdb.node.gate.guard_base import GuardBase
+from vdb.node.gate.permit import Permit
+from vdb.node.gate.service import LINEARIZABLE, answered
+from vdb.node.gate.writes import Failure, OnCreate
+from vdb.policy.words import Action
+from vdb.sql.answers import SqlOutcome
+from vdb.sql.moment import Moment
+from vdb.sql.names import STREAM_PREFIX
+from vdb.types import DataClass, ReadLevel
+
+_ANY = (Action.QUERY, Action.APPEND, Action.SCHEMA, Action.TIME_TRAVEL)
+
+
+class GuardedSessions:
+    """Mirrors `vdb.node.crud.sessions.NodeSessions`, and the creations of `CrudDatabases`."""
+
+    def __init__(self, guard: GuardBase) -> None:
+        self._guard = guard
+        self._inner = guard.service.sql
+
+    def create_soon(
+        self,
+        origin: Origin,
+        tenant: int,
+        name: str,
+        data_class: int,
+        placement: str,
+        *,
+        if_not_exists: bool,
+        on_answer: OnCreate,
+    ) -> None:
+        """`CrudDatabases.create_soon`."""
+        guard, databases = self._guard, self._guard.service.databases
+        kind = DataClass(data_class) if data_class in tuple(DataClass) else DataClass.PHI
+        group = guard.group_of_class(kind, placement)
+        permit = guard.decide(Action.CREATE, tenant, kind, group=group, stream=name, door="sqlCreate", plain=False)
+        if permit.allowed:
+            databases.create_soon(
+                origin, tenant, name, data_class, placement, if_not_exists=if_not_exists, on_answer=on_answer
+            )
+            return
+
+        def refuse(error: AccessDenied, on_refused: Callable[[StreamCreated | Failure], None]) -> None:
+            guard.service.writes.refuse(origin, error, lambda _group, _reply: error, on_refused)
+
+        guard.refuse_write(permit, refuse, on_answer)
+
+    async def create(
+        self, origin: Origin, tenant: int, name: str, data_class: DataClass, placement: str, *, if_not_exists: bool
+    ) -> bool:
+        """`CrudDatabases.create`."""
+        created: StreamCreated = await answered(
+            lambda on_answer: self.create_soon(
+                origin, tenant, name, data_class, placement, if_not_exists=if_not_exists, on_answer=on_answer
+            )
+        )
+        return created.created
+
+    async def list(self, tenant: int, group: str = "", *, level: ReadLevel = LINEARIZABLE) -> list[DatabaseInfo]:
+        """`NodeSessions.list`, without those that the caller may do nothing with."""
+        await self._guard.permit_any(_ANY, tenant, group=group, door="sqlList")
+        found = await self._inner.list(tenant, group, level=level)
+        return [info for info in found if self._may_know(tenant, info)]
+
+    def _may_know(self, tenant: int, info: DatabaseInfo) -> bool:
+        return any(
+            self._guard.decide(
+                action,
+                tenant,
+                info.data_class,
+                group=info.group,
+                stream=info.name,
+                door="sqlList",
+                plain=False,
+            ).allowed
+            for action in _ANY
+        )
+
+    async def open(
+        self,
+        tenant: int,
+        name: str,
+        *,
+        attribution: Attribution,
+        lock_seconds: float,
+        idle_seconds: float = SQL_IDLE_SECONDS,
+        level: ReadLevel = LINEARIZABLE,
+        moment: Moment | None = None,
+    ) -> AskedSession:
+        """`NodeSessions.open`, for whoever may do anything with the database."""
+        await self.permit_database(_ANY if moment is None else (Action.TIME_TRAVEL,), tenant, name, "sqlOpen")
+        return await self._inner.open(
+            tenant,
+            name,
+            attribution=attribution,
+            lock_seconds=lock_seconds,
+            idle_seconds=idle_seconds,
+            level=level,
+            moment=moment,
+        )
+
+    async def outcome(self, tenant: int, name: str, transaction: bytes, since_offset: int) -> SqlOutcome:
+        """`NodeSessions.outcome`."""
+        await self.permit_database(_ANY, tenant, name, "sqlOutcome")
+        return await self._inner.outcome(tenant, name, transaction, since_offset)
+
+    async def permit_database(self, actions: tuple[Action, ...], tenant: int, name: str, door: str) -> Permit:
+        """A permit for one of these actions on a database. AccessDenied."""
+        guard, place = self._guard, self._guard.place(tenant, STREAM_PREFIX + name)
+        data_class = place.data_class or DataClass.PHI
+        first: Permit | None = None
+        for action in actions:
+            tried = guard.decide(action, tenant, data_class, group=place.group, stream=name, door=door, plain=False)
+            if tried.allowed:
+                return tried
+            first = first or tried
+        assert first is not None
+        return await guard.checked(first)
+
+    def close_soon(self, session: AskedSession) -> None:
+        self._inner.close_soon(session)
+
+    def give_up_soon(self, session: AskedSession, cursor: int) -> None:
+        self._inner.give_up_soon(session, cursor)
+
+    async def close(self, session: AskedSession) -> None:
+        await self._inner.close(session)

@@ -1,0 +1,212 @@
+"""Decides what callers may do, by each group's own copy of the policy, and has denials written down.
+
+Rules
+- While a group has no policy, everything is allowed (`NO_POLICY`), or nothing, where the node wants one: then those
+  listed as its administrators may apply the first.
+- A denial is committed to the audit log before its error leaves; if it can't be, the error says that instead.
+- What doesn't depend on the time or on a subject is decided once for each policy, and remembered.
+- A rule that shows rows or masks columns allows no answer that can't be restricted: events as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import trio
+from attrs import evolve
+
+from vdb.audit.entry import AuditEntry
+from vdb.errors import AccessDenied
+from vdb.marks import mark
+from vdb.node.gate.caller import Caller
+from vdb.node.gate.gate_settings import GateSettings
+from vdb.node.gate.permit import NO_POLICY, POLICY_REQUIRED, EmptyBook, Permit, PolicyBook, Recorder
+from vdb.node.gate.reader import GroupReader
+from vdb.node.replication.group import Group
+from vdb.policy.decide import AccessRequest, Decision, decide
+from vdb.policy.model import Policy
+from vdb.policy.words import Action, Effect
+from vdb.types import DataClass, GroupId, TenantId
+
+SYSTEM_TENANT = TenantId(0)
+"""Whose audit log has what concerns no tenant: members, policies, denials for tenants that there aren't."""
+DECISIONS_MAX = 20_000
+"""Decisions that are remembered."""
+
+_Key = tuple[str, bool, bool, Action, int, DataClass, str, str]
+
+
+class _Decisions:
+    """Of one policy object."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.varying = frozenset(
+            action
+            for rule in policy.rules
+            if rule.consent or rule.effect is Effect.BREAK_GLASS
+            for action in rule.actions
+        )
+        """Actions for which a subject or the time may count."""
+        self.found: dict[_Key, Decision] = {}
+
+
+class Permits:
+    """One per node. `run` it as long as the node serves."""
+
+    def __init__(
+        self,
+        readers: Mapping[GroupId, GroupReader],
+        home: GroupId,
+        *,
+        node: str = "",
+        settings: GateSettings | None = None,
+        book: PolicyBook | None = None,
+        recorder: Recorder | None = None,
+        wall_us: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.settings = settings or GateSettings()
+        self.book: PolicyBook = book or EmptyBook()
+        self.recorder = recorder
+        """None: nothing is written down."""
+        self.home = home
+        """The node's region: where denials are written down whose group nobody knows."""
+        self.node = node
+        self.wall_us = wall_us
+        self._readers = readers
+        self._decisions: dict[GroupId, _Decisions] = {}
+        self._waiting, self._tasks = trio.open_memory_channel[Callable[[], Awaitable[None]]](math.inf)
+
+    @property
+    def gives_receipts(self) -> bool:
+        return self.settings.receipts and self.recorder is not None
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run what `soon` was given, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            async for function in self._tasks:
+                nursery.start_soon(function)
+
+    def soon(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Have a task of the node's run this; it must not raise."""
+        self._waiting.send_nowait(function)
+
+    # Deciding --------------------------------------------------------------------------------------------------
+
+    def decide(
+        self, caller: Caller, request: AccessRequest, group: GroupId, door: str, *, plain: bool = True
+    ) -> Permit:
+        """`plain`: the answer can't be restricted to rows, nor its columns be masked."""
+        decision = self._decision(caller, request, group)
+        if plain and decision.allowed and (decision.rows or decision.masks):
+            reason = f"rule '{decision.rule}' shows some rows or masks columns, which events as they are can't be"
+            decision = evolve(decision, allowed=False, reason=reason)
+        return Permit(caller=caller, request=request, decision=decision, group=group, door=door, node=self.node)
+
+    def _decision(self, caller: Caller, request: AccessRequest, group: GroupId) -> Decision:
+        policy = self.book.policy(group)
+        if policy is None:
+            return self._without_policy(request, group)
+        known = self._decisions.get(group)
+        if known is None or known.policy is not policy:
+            known = self._decisions[group] = _Decisions(policy)
+        if request.action in known.varying:
+            asked = evolve(request, time=self._now(group))
+            tenant = TenantId(request.tenant)
+            return decide(
+                policy,
+                asked,
+                grants=self.book.grants(group, tenant, request.principal.name),
+                consents=self.book.consents(group, tenant, request.subject) if request.subject else (),
+            )
+        if request.tables or request.columns:
+            return decide(policy, request)
+        who = request.principal
+        key = (
+            who.name,
+            who.mfa,
+            who.development,
+            request.action,
+            request.tenant,
+            request.data_class,
+            request.stream,
+            request.purpose,
+        )
+        found = known.found.get(key)
+        if found is None:
+            if len(known.found) >= DECISIONS_MAX:
+                known.found.clear()
+            found = known.found[key] = decide(policy, request)
+        return found
+
+    def _without_policy(self, request: AccessRequest, group: GroupId) -> Decision:
+        if not self.settings.require_policy:
+            return Decision(allowed=True, rule=NO_POLICY, version="", reason=f"group {group} has no policy")
+        first = (
+            request.action in (Action.POLICY, Action.STATUS) and request.principal.name in self.settings.policy_admins
+        )
+        return Decision(
+            allowed=first,
+            rule=POLICY_REQUIRED,
+            version="",
+            reason=f"group {group} has no policy yet, and this node requires one: expected one of its policy-admins to "
+            "apply it",
+        )
+
+    def is_varying(self, group: GroupId, action: Action) -> bool:
+        """Whether a subject or the time may count for this action."""
+        policy = self.book.policy(group)
+        if policy is None:
+            return False
+        known = self._decisions.get(group)
+        if known is None or known.policy is not policy:
+            known = self._decisions[group] = _Decisions(policy)
+        return action in known.varying
+
+    def _now(self, group: GroupId) -> int:
+        reader = self._readers.get(group)
+        return reader.group.time_us if reader is not None else self.wall_us()
+
+    # Writing down ----------------------------------------------------------------------------------------------
+
+    def group(self, name: GroupId) -> Group:
+        return self._readers[name].group
+
+    def log_of(self, permit: Permit) -> tuple[TenantId, GroupId]:
+        """Whose audit log takes the entries of a permit: the tenant's, if there is such a tenant."""
+        tenant, group = TenantId(permit.request.tenant), permit.group
+        if tenant != SYSTEM_TENANT:
+            for name in (group, *self._readers):
+                if self._readers[name].has_tenant(tenant):
+                    return tenant, name
+        return SYSTEM_TENANT, group
+
+    async def record(self, tenant: TenantId, group: GroupId, entries: Sequence[AuditEntry]) -> None:
+        """Returns once the entries are committed. AuditUnavailable, NotPrimary, NotReady, PrimaryLost."""
+        if self.recorder is not None and entries:
+            await self.recorder.record(tenant, group, entries)
+
+    async def deny(self, permit: Permit) -> AccessDenied:
+        """The error for a denied permit, once the denial is committed. Raises what `record` raises if it can't be."""
+        assert not permit.allowed
+        mark("gate.denied")
+        tenant, group = self.log_of(permit)
+        entry = permit.denial()
+        if tenant == SYSTEM_TENANT and permit.request.tenant:
+            entry = permit.entry(
+                entry.kind,
+                outcome=entry.outcome,
+                code=entry.code,
+                detail={**entry.detail, "tenant": str(permit.request.tenant)},
+            )
+        await self.record(tenant, group, [entry])
+        return denied(permit)
+
+
+def denied(permit: Permit) -> AccessDenied:
+    """The error for a denied permit."""
+    decision = permit.decision
+    version = f", policy {decision.version}" if decision.version else ""
+    return AccessDenied(f"{decision.reason} (rule '{decision.rule}'{version})")
