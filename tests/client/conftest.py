@@ -60,6 +60,10 @@ class FakeNode:
         self.streams: dict[str, Stream] = {}
         self.sessions: dict[int, tuple[str, dict[int, Any]]] = {}
         self.region = "ap-southeast-2"
+        self.groups: list[str] = []
+        """What it holds; empty: its region's group."""
+        self.holders: dict[str, list[str]] = {}
+        """Addresses of the nodes that hold a group, as this one says."""
         self.opened = 0
         self.executions = 0
         self.calls: list[str] = []
@@ -112,7 +116,7 @@ class FakeNode:
         self.calls.append(call.name)
         if self.mute:
             return
-        if call.name not in ("status", "rows", "waitForProjection") and not self._any_node_may(call):
+        if call.name not in ("regions", "status", "rows", "waitForProjection") and not self._any_node_may(call):
             refusal = self.refusals.pop(0) if self.refusals else self.elsewhere
             if refusal is not None:
                 call.fail(refusal)
@@ -276,6 +280,16 @@ class FakeNode:
             call.respond(build)
 
         call.start_soon(run)
+
+    def on_regions(self, call: IncomingCall, params: Any) -> None:
+        def build(results: Any) -> None:
+            results.region, results.groups = self.region, self.groups or [self.region]
+            for builder, (group, addresses) in zip(
+                results.init("members", len(self.holders)), self.holders.items(), strict=True
+            ):
+                builder.region, builder.addresses = group, addresses
+
+        call.respond(build)
 
     def on_status(self, call: IncomingCall, params: Any) -> None:
         def build(results: Any) -> None:

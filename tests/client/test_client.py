@@ -87,6 +87,7 @@ async def test_following_goes_from_history_into_live(node: Any, make_client: Mak
 
 
 async def test_an_atomic_append_over_streams(node: Any, make_client: MakeClient) -> None:
+    node.groups = ["ap-southeast-2", "global"]
     async with running(node, make_client) as client:
         await client.create_stream("visits")
         run = EventRun(payloads=[b"x", b"y"])
@@ -307,7 +308,7 @@ async def test_arguments_of_the_wrong_kind_are_refused_before_anything_is_sent(
 
 
 async def test_a_stream_without_a_placement_lies_where_the_node_is(node: Any, make_client: MakeClient) -> None:
-    node.region = "eu-west-1"
+    node.region, node.groups = "eu-west-1", ["eu-west-1", "global"]
     async with running(node, make_client) as client:
         await client.create_stream("more")
         await client.create_stream("rooms", "non-phi", "global")

@@ -40,6 +40,7 @@ class Client(AsyncFace):
         connect_for: float = 0.0,
         learn: Callable[[str], Connector] | None = None,
         on_link: OnLink | None = None,
+        region: str = "",
     ) -> None:
         """`nodes`: connectors by the addresses that the nodes name each other by; one alone needs no address.
 
@@ -47,12 +48,13 @@ class Client(AsyncFace):
         again after lost connections, unless it has a timeout.
 
         `connect_for`: seconds in which the first connection must come about; 0 tries once. `learn` makes a connector
-        for an address that a node names. `on_link` is told of each connection that is made or lost.
+        for an address that a node names. `on_link` is told of each connection that is made or lost. `region`: the only
+        one whose data this client touches, besides what is global; empty: all.
         """
         self._tasks: TaskGroup = anyio.create_task_group()
         connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
         self._lasting = LastingTasks(self._tasks)
-        self._router = Router(connectors, entropy, self._lasting, learn, on_link)
+        self._router = Router(connectors, entropy, self._lasting, learn, on_link, region)
         self._rpc = RpcGateway(self._router, entropy, self._lasting)
         self.cluster = ClusterAdmin(self._router, retry_for)
         """Status of all nodes, and changes of members."""

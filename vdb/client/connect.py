@@ -76,6 +76,7 @@ def connect(
     retry_for: float = 30.0,
     connect_for: float = 0.0,
     on_link: OnLink | None = None,
+    region: str = "",
 ) -> Client:
     """A client for `async with`, on trio or asyncio; entering raises Unreachable if no node answers.
 
@@ -87,7 +88,8 @@ def connect(
     finds the primary and follows it. None takes VDB_ADDRESS, or 127.0.0.1:7140. `tenant`: None takes VDB_TENANT, or 1.
     `retry_for`: seconds in which a call is tried again over lost connections. `connect_for`: seconds to wait for a
     node that isn't there yet. `on_link` is called with an address and True when a connection is made, and with False
-    when it is lost.
+    when it is lost. `region`: the only one of a cluster of several whose data this client touches, besides what is
+    global: it asks no other region's nodes, not even for a stream by its name.
     """
     addresses = split_addresses(default_address() if address is None else address)
     return Client(
@@ -99,6 +101,7 @@ def connect(
         retry_for=retry_for,
         connect_for=connect_for,
         on_link=on_link,
+        region=region,
     )
 
 
@@ -158,10 +161,13 @@ def connect_sync(
     tenant: int | None = None,
     retry_for: float = 30.0,
     connect_for: float = 0.0,
+    region: str = "",
 ) -> SyncClient:
     """The same as `connect`, with blocking methods. Close it, or use it in a `with` block.
 
     with vdb.connect_sync() as client:
         client.publish("notes", b"hello")
     """
-    return SyncClient(lambda: connect(address, tls=tls, tenant=tenant, retry_for=retry_for, connect_for=connect_for))
+    return SyncClient(
+        lambda: connect(address, tls=tls, tenant=tenant, retry_for=retry_for, connect_for=connect_for, region=region)
+    )

@@ -17,6 +17,7 @@ from vdb.errors import ConnectionLost, VerityError
 from vdb.marks import mark
 from vdb.rpc.client import OnDone, RpcClient
 from vdb.rpc.questions import Question
+from vdb.types import GroupId
 
 ANSWER_SECONDS_MAX = 10.0
 """A link whose node doesn't answer a call for so long, beyond what the call may wait for, is given up."""
@@ -45,6 +46,10 @@ class Link:
         self._on_late = on_late
         self._has_others = has_others
         self.address = address
+        self.region = ""
+        """Where its node is, as it said itself."""
+        self.groups: tuple[GroupId, ...] = ()
+        """What its node holds, as it said itself."""
         self._deadlines: dict[int, float] = {}
         """By serial number: when the answer to a call is overdue, in the loop's time."""
         self._serial = 0

@@ -4,6 +4,9 @@
   waits as long as it must; callers bound it by their own deadline.
 - Reads go through `ask`: they change nothing, so they are simply asked again, on the next link or elsewhere.
 - Whoever is told that a node isn't the primary calls `refused`, and the next `link` leads to another node.
+- Each node says first where it is and which groups it holds (`regions`). What belongs to a group goes only over a link
+  whose node has said that it holds it: so a region's data isn't sent out of it, also where an address leads elsewhere
+  than it should. A client that is bound to a region uses no other region's groups at all.
 - While an answer is late, the other nodes are asked whether one of them has taken over: a node that is stopped or cut
   off keeps its connections open.
 """
@@ -17,14 +20,16 @@ import anyio
 from anyio.abc import TaskStatus
 
 from vdb.client.backoff import Backoff
-from vdb.client.link import Link
-from vdb.client.routes import Routes
+from vdb.client.link import ANSWER_SECONDS_MAX, Link
+from vdb.client.places import ask_places
+from vdb.client.routes import AnyMember, Routes, Target, group_of
 from vdb.client.tasks import LastingTasks
 from vdb.errors import (
     ConnectionLost,
     NotPrimary,
     NotReady,
     Overloaded,
+    PlacementViolation,
     PrimaryLost,
     StartError,
     Timeout,
@@ -35,7 +40,7 @@ from vdb.marks import mark
 from vdb.ports import Entropy
 from vdb.rpc.client import ByteStream, open_client
 from vdb.rpc.interface import Interface
-from vdb.types import GroupId
+from vdb.types import GLOBAL_GROUP, Consistency, GroupId, ReadLevel
 from vdb.wire.schema import verity
 
 T = TypeVar("T")
@@ -69,17 +74,22 @@ class Router:
         tasks: LastingTasks,
         learn: Callable[[str], Connector] | None = None,
         on_link: OnLink | None = None,
+        region: str = "",
     ) -> None:
-        """`connectors` by address, at least one. `learn` makes one for an address that a node names."""
+        """`connectors` by address, at least one. `learn` makes one for an address that a node names.
+
+        `region`: the only one that this client uses, besides the global group; empty: all.
+        """
+        self._region = region
         self._connectors = dict(connectors)
         self._learn = learn
         self._on_link = on_link
         self._tasks = tasks
         self._entropy = entropy
-        self._routes = Routes(entropy, list(connectors))
+        self._routes = Routes(entropy, list(connectors), GroupId(region) if region else None)
         self._links: dict[str, Link] = {}
         self._opening: dict[str, anyio.Lock] = {}
-        self._finding: dict[GroupId | None, anyio.Lock] = {}
+        self._finding: dict[Target, anyio.Lock] = {}
         self.last_error = "no attempt has ended yet"
 
     @property
@@ -109,8 +119,28 @@ class Router:
                 )
             await anyio.sleep(delay)
 
-    async def link(self, group: GroupId | None = None) -> Link:
-        """The link that calls of this group go to (None: to any node); waits until there is one."""
+    async def groups(self) -> tuple[GroupId, ...]:
+        """All groups of the cluster that this client may use: regions by name, then the global group."""
+        if not self._routes.groups:
+            await self.link()
+        return tuple(group for group in self._routes.groups if self._region in ("", group) or group == GLOBAL_GROUP)
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether the cluster has several regions, so that not every node holds every group."""
+        return len([group for group in self._routes.groups if group != GLOBAL_GROUP]) > 1
+
+    def target(self, group: GroupId, level: ReadLevel) -> Target:
+        """Who answers a read of this group: its primary, or any node that holds it."""
+        if level is Consistency.LINEARIZABLE:
+            return group
+        return AnyMember(group) if self.has_regions else None
+
+    async def link(self, group: Target = None) -> Link:
+        """The link that calls of this target go to (None: to any node); waits until there is one.
+
+        PlacementViolation for a group that nobody holds, or that lies outside of the client's region.
+        """
         link = self._ready_link(group)
         if link is not None:
             return link
@@ -119,17 +149,21 @@ class Router:
                 link = self._ready_link(group)
                 if link is not None:
                     return link
+                self._check_place(group)
                 await self._advance(group)
 
-    def refused(self, group: GroupId | None, link: Link, error: Elsewhere) -> None:
+    def refused(self, group: Target, link: Link, error: Elsewhere) -> None:
         """The link's node says that it isn't the one to ask."""
         mark("client.elsewhere")
         self.last_error = str(error)
         hint = error.primary if isinstance(error, NotPrimary) else ""
-        self._routes.move(group, link.address, anyio.current_time(), hint if self._knows(hint) else "")
+        known = self._knows(hint)
+        if known and isinstance(group, str):
+            self._routes.name(group, hint)
+        self._routes.move(group, link.address, anyio.current_time(), hint if known else "")
 
-    def succeeded(self, group: GroupId | None) -> None:
-        """The node that calls of this group go to has answered one."""
+    def succeeded(self, group: Target) -> None:
+        """The node that calls of this target go to has answered one."""
         self._routes.succeeded(group)
 
     async def ask(
@@ -140,12 +174,12 @@ class Router:
         *,
         timeout: float,
         wait_seconds: float = 0.0,
-        group: GroupId | None = None,
+        group: Target = None,
     ) -> T:
         """Call something that changes nothing, again after each lost connection, each Overloaded, at each new primary.
 
         `timeout` and `wait_seconds` (how long the node may hold the answer back) are seconds. Without a group any node
-        is asked, and NotPrimary is the caller's. Raises Timeout.
+        is asked, and NotPrimary is the caller's; so where any member of a group is. Raises Timeout.
         """
         backoff = Backoff(self._entropy)
         with anyio.move_on_after(timeout + wait_seconds):
@@ -159,7 +193,7 @@ class Router:
                     self.last_error = str(error)
                     await anyio.sleep(backoff.next_delay())
                 except ELSEWHERE as error:
-                    if group is None and isinstance(error, NotPrimary):
+                    if not isinstance(group, str) and isinstance(error, NotPrimary):
                         raise
                     self.refused(group, link, error)
                 else:
@@ -175,12 +209,33 @@ class Router:
 
     # -- finding a node
 
-    def _ready_link(self, group: GroupId | None) -> Link | None:
+    def _ready_link(self, group: Target) -> Link | None:
         route = self._routes.of(group)
         link = self._links.get(route.address)
-        return link if link is not None and link.usable and not route.pause else None
+        ready = link is not None and link.usable and not route.pause and _holds(link, group)
+        return link if ready else None
 
-    async def _advance(self, group: GroupId | None) -> None:
+    def _check_place(self, target: Target) -> None:
+        """Whether somebody holds this group. Its nodes are found by what others said of them, if need be."""
+        group, known = group_of(target), self._routes.groups
+        if group is None or not known:
+            return
+        if self._region and group not in (self._region, GLOBAL_GROUP):
+            raise PlacementViolation(
+                f"this client is bound to region {self._region}: expected that or 'global', found group '{group}'"
+            )
+        if group not in known:
+            raise PlacementViolation(f"no node holds a group '{group}': expected one of {', '.join(known)}")
+        if self._routes.circle(target):
+            return
+        for address in self._routes.holders(group):
+            self._knows(address)
+        if not self._routes.circle(target):
+            raise PlacementViolation(
+                f"no way to a node that holds group '{group}' is known: nothing of it is sent to others"
+            )
+
+    async def _advance(self, group: Target) -> None:
         """One step towards a usable link: wait, leave a node that was lost, or try the one that the route names."""
         route = self._routes.of(group)
         if route.pause:
@@ -192,6 +247,14 @@ class Router:
         if link is not None and not link.usable:
             del self._links[address]
             self._routes.failed(address, anyio.current_time())
+            self._routes.move(group, address, anyio.current_time())
+            return
+        if link is not None:
+            mark("client.holds_another_group")
+            self.last_error = (
+                f"the node at {address} is in region {link.region} and doesn't hold group {group_of(group)}: nothing "
+                "of the group is sent there"
+            )
             self._routes.move(group, address, anyio.current_time())
             return
         try:
@@ -231,9 +294,29 @@ class Router:
                     self._routes.failed(address, anyio.current_time(), silent=True)
                     raise ConnectionLost(f"no answer from {address} within {ATTEMPT_SECONDS_MAX:g} s")
             link: Link = await self._tasks.start(self._hold, address, stream)
+            await self._introduce(link)
             self._links[address] = link
             self._routes.reached(address)
             return link
+
+    async def _introduce(self, link: Link) -> None:
+        """Have the node say where it is and what it holds, before anything else is said. ConnectionLost."""
+        seconds = ANSWER_SECONDS_MAX if len(self._connectors) == 1 else ATTEMPT_SECONDS_MAX
+        said, silent = None, True
+        try:
+            with anyio.move_on_after(seconds):
+                said = await ask_places(link)
+        except VerityError as error:
+            silent = False
+            raise ConnectionLost(f"the node at {link.address} doesn't say what it holds: {error}") from None
+        finally:
+            if said is None:
+                link.lost.set()
+                self._routes.failed(link.address, anyio.current_time(), silent=silent)
+        if said is None:
+            raise ConnectionLost(f"no answer from {link.address} within {seconds:g} s")
+        link.region, link.groups = said.region, said.groups
+        self._routes.introduced(link.address, said.groups, said.holders)
 
     async def _try(self, address: str) -> ByteStream:
         try:
@@ -256,7 +339,7 @@ class Router:
     async def _look_around(self, late: Link) -> None:
         """Ask the others who is primary; give the link up if it is another node by now."""
         for address in list(self._connectors):
-            if address == late.address or not late.usable:
+            if address == late.address or not late.usable or not self._routes.shares_group(address, late.groups):
                 continue
             with anyio.move_on_after(PROBE_SECONDS_MAX):
                 try:
@@ -278,3 +361,8 @@ class Router:
                 self._routes.move(GroupId(str(group.group)), late.address, anyio.current_time(), primary)
                 moved = True
         return moved
+
+
+def _holds(link: Link, target: Target) -> bool:
+    group = group_of(target)
+    return group is None or group in link.groups

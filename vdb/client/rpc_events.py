@@ -9,7 +9,7 @@ from attrs import frozen
 from vdb.client import rpc_codec
 from vdb.client.router import Router
 from vdb.selection import EventFilter, EventStart, Selected
-from vdb.types import Consistency, GroupId, ReadLevel
+from vdb.types import GroupId, ReadLevel
 from vdb.wire.consumer_api import filter_into, record_from, start_into
 
 
@@ -52,5 +52,5 @@ async def ask_events(router: Router, request: EventRequest, max_events: int, wai
         parse,
         timeout=timeout,
         wait_seconds=wait,
-        group=request.group if request.level is Consistency.LINEARIZABLE else None,
+        group=router.target(request.group, request.level),
     )

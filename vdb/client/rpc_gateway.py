@@ -2,17 +2,23 @@
 
 Which session a write goes through, and whose primary answers a linearizable read, follows from its stream's group,
 which never changes: it is asked for once. A stream that isn't known yet is looked for on any node; where that one isn't
-the primary of all its groups, group by group.
+the primary of all its groups, or doesn't hold all groups of the cluster, group by group. In a cluster of several
+regions that asks nodes of each for the stream by name, unless the client is bound to one (`vdb.connect(region=...)`);
+and a name that a region has can be taken in another one by a client that is bound to that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import anyio
+
 from vdb.client import rpc_codec
 from vdb.client.router import Router
+from vdb.client.routes import AnyMember, Target
 from vdb.client.rpc_consumers import RpcConsumers
 from vdb.client.rpc_events import EventRequest, ask_events
 from vdb.client.rpc_evidence import RpcEvidence
@@ -22,11 +28,12 @@ from vdb.client.sql_line import SqlDatabase
 from vdb.client.tasks import LastingTasks
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.client.writer import Writer
-from vdb.errors import CrossGroup, NotPrimary, UnknownStream, UnknownTenant
+from vdb.errors import CrossGroup, NotPrimary, StreamExists, Timeout, UnknownStream, UnknownTenant
 from vdb.kernel.command import CLIENT_ID_SIZE, Origin
 from vdb.ports import Entropy
 from vdb.selection import EventFilter, EventStart, Selected
-from vdb.types import Consistency, DataClass, GroupId, ReadLevel
+from vdb.sql.names import STREAM_PREFIX
+from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel
 
 _PLACES_MAX = 100_000
 """Streams whose group is remembered; past it, they are asked for again."""
@@ -41,11 +48,10 @@ class RpcGateway:
         self._tasks = tasks
         self._writers: dict[GroupId, Writer] = {}
         self._groups: dict[tuple[int, str], GroupId] = {}
-        self._all_groups: tuple[GroupId, ...] = ()
         self._sql = RpcSql(router, entropy, self._group_of)
         self.evidence = RpcEvidence(router, self._group_of)
         self.projections = RpcProjections(router)
-        self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._groups_of_node)
+        self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._all_groups)
 
     def close(self) -> None:
         """Fail the writes in flight: their outcome is unknown."""
@@ -63,6 +69,8 @@ class RpcGateway:
             params.placement = placement
             params.ifNotExists = if_not_exists
 
+        if self._router.has_regions:
+            await self._check_name_is_free(tenant, name, placement, timeout)
         writer = self._writer(GroupId(placement))
         return await writer.write("createStream", build, lambda results: bool(results.created), timeout)
 
@@ -96,7 +104,7 @@ class RpcGateway:
         level: ReadLevel,
         timeout: float,
     ) -> ReadPage:
-        group = await self._group_of(tenant, stream, timeout) if level is Consistency.LINEARIZABLE else None
+        group = await self._target_of(tenant, stream, level, timeout)
 
         def build(params: Any) -> None:
             params.tenant = tenant
@@ -136,7 +144,7 @@ class RpcGateway:
             rpc_codec.read_log_page,
             timeout=timeout,
             wait_seconds=wait,
-            group=group if level is Consistency.LINEARIZABLE else None,
+            group=self._router.target(group, level),
         )
 
     async def read_events(
@@ -158,10 +166,10 @@ class RpcGateway:
     async def list_streams(
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
-        try:
-            return await self._list_in(None, tenant, after, maximum, level, timeout)
-        except NotPrimary:
-            groups = await self._groups_of_node(timeout)
+        groups = await self._all_groups(timeout)
+        if not self._router.has_regions:
+            with suppress(NotPrimary):
+                return await self._list_in(None, tenant, after, maximum, level, timeout)
         if after:
             groups = groups[groups.index(await self._group_of(tenant, after, timeout)) :]
         known = bool(after)
@@ -190,23 +198,30 @@ class RpcGateway:
             params.group = group or ""
             rpc_codec.write_level(params, level)
 
-        return await self._router.ask("listStreams", build, rpc_codec.read_streams, timeout=timeout, group=group)
+        target = None if group is None else self._router.target(group, level)
+        return await self._router.ask("listStreams", build, rpc_codec.read_streams, timeout=timeout, group=target)
 
     async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
-        known = self._groups.get((tenant, name)) if level is Consistency.LINEARIZABLE else None
-        try:
-            info = await self._get_in(known, tenant, name, level, timeout)
-        except NotPrimary:
+        known = (
+            self._groups.get((tenant, name)) if level is Consistency.LINEARIZABLE or self._router.has_regions else None
+        )
+        if known is None and self._router.has_regions:
             info = await self._look_everywhere(tenant, name, level, timeout)
+        else:
+            try:
+                info = await self._get_in(known, tenant, name, level, timeout)
+            except NotPrimary:
+                info = await self._look_everywhere(tenant, name, level, timeout)
         if len(self._groups) >= _PLACES_MAX:
             self._groups.clear()
         self._groups[tenant, name] = info.group
         return info
 
     async def _look_everywhere(self, tenant: int, name: str, level: ReadLevel, timeout: float) -> StreamInfo:
-        """Ask each group's primary."""
+        """Ask each group's primary, or any of its members where something older does."""
         missing: UnknownStream | UnknownTenant | None = None
-        for group in await self._groups_of_node(timeout):
+        groups = await self._all_groups(timeout)
+        for group in [level.group] if isinstance(level, Position) else groups:
             try:
                 return await self._get_in(group, tenant, name, level, timeout)
             except UnknownStream as error:
@@ -228,13 +243,30 @@ class RpcGateway:
         def parse(results: Any) -> StreamInfo:
             return rpc_codec.read_stream_info(results.stream)
 
-        return await self._router.ask("getStream", build, parse, timeout=timeout, group=group)
+        target = None if group is None else self._router.target(group, level)
+        return await self._router.ask("getStream", build, parse, timeout=timeout, group=target)
 
-    async def _groups_of_node(self, timeout: float) -> tuple[GroupId, ...]:
-        if not self._all_groups:
-            status = await self.status(timeout=timeout)
-            self._all_groups = tuple(GroupId(group.group) for group in status.groups)
-        return self._all_groups
+    async def _check_name_is_free(self, tenant: int, name: str, placement: str, timeout: float) -> None:
+        """StreamExists where another group has the name: a group knows those of its own nodes alone."""
+        with suppress(UnknownStream, UnknownTenant):
+            found = await self.get_stream(tenant, name, level=Consistency.LINEARIZABLE, timeout=timeout)
+            if found.group != placement:
+                raise StreamExists(f"tenant {tenant} has a stream of this name in {found.group} already")
+
+    async def _all_groups(self, timeout: float) -> tuple[GroupId, ...]:
+        with anyio.move_on_after(timeout):
+            return await self._router.groups()
+        raise Timeout(f"no node answers within {timeout:g} s; last: {self._router.last_error}")
+
+    async def _target_of(self, tenant: int, stream: str, level: ReadLevel, timeout: float) -> Target:
+        """Who answers a read of this stream."""
+        if level is Consistency.LINEARIZABLE:
+            return await self._group_of(tenant, stream, timeout)
+        if not self._router.has_regions:
+            return None
+        if isinstance(level, Position):
+            return AnyMember(level.group)
+        return AnyMember((await self.get_stream(tenant, stream, level=level, timeout=timeout)).group)
 
     async def status(self, *, timeout: float) -> NodeStatus:
         return await self._router.ask("status", lambda params: None, rpc_codec.read_status, timeout=timeout)
@@ -274,11 +306,13 @@ class RpcGateway:
             params.placement = placement
             params.ifNotExists = if_not_exists
 
+        if self._router.has_regions:
+            await self._check_name_is_free(tenant, STREAM_PREFIX + name, placement, timeout)
         writer = self._writer(GroupId(placement))
         return await writer.write("sqlCreate", build, lambda results: bool(results.created), timeout)
 
     async def list_databases(self, tenant: int, *, level: ReadLevel, timeout: float) -> list[SqlDatabase]:
-        return await self._sql.databases(tenant, self._groups_of_node, level, timeout)
+        return await self._sql.databases(tenant, self._all_groups, level, timeout)
 
     def sql_source(self, tenant: int, name: str, *, lock_timeout: float, idle_timeout: float) -> RpcSqlSource:
         return RpcSqlSource(self._sql, tenant, name, lock_timeout, idle_timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from vdb.client import rpc_codec
 from vdb.client.backoff import Backoff
 from vdb.client.link import Link
 from vdb.client.router import ELSEWHERE, Router
+from vdb.client.routes import AnyMember, Target
 from vdb.client.sql_line import SqlDatabase
 from vdb.errors import (
     ConnectionLost,
@@ -43,7 +45,7 @@ class RpcLine:
     """Implements `vdb.client.sql_line.SqlLine` over one link."""
 
     def __init__(
-        self, link: Link, session: int, next_offset: int, router: Router, group: GroupId | None, entropy: Entropy
+        self, link: Link, session: int, next_offset: int, router: Router, group: Target, entropy: Entropy
     ) -> None:
         self._link = link
         self._session = session
@@ -210,13 +212,14 @@ class RpcSql:
         self, tenant: int, groups: Callable[[float], Awaitable[Sequence[GroupId]]], level: ReadLevel, timeout: float
     ) -> list[SqlDatabase]:
         """All databases of a tenant; group by group where the node isn't the primary of all of them."""
-        try:
-            return await self._list_in(None, tenant, level, timeout)
-        except NotPrimary:
-            found: list[SqlDatabase] = []
-            for group in await groups(timeout):
-                found += await self._list_in(group, tenant, level, timeout)
-            return found
+        everywhere = await groups(timeout)
+        if not self._router.has_regions:
+            with suppress(NotPrimary):
+                return await self._list_in(None, tenant, level, timeout)
+        found: list[SqlDatabase] = []
+        for group in everywhere:
+            found += await self._list_in(group, tenant, level, timeout)
+        return found
 
     async def _list_in(self, group: GroupId | None, tenant: int, level: ReadLevel, timeout: float) -> list[SqlDatabase]:
         def build(params: Any) -> None:
@@ -224,7 +227,8 @@ class RpcSql:
             params.group = group or ""
             rpc_codec.write_level(params, level)
 
-        return await self._router.ask("sqlList", build, _read_databases, timeout=timeout, group=group)
+        target = None if group is None else self._router.target(group, level)
+        return await self._router.ask("sqlList", build, _read_databases, timeout=timeout, group=target)
 
     async def open(
         self,
@@ -253,7 +257,9 @@ class RpcSql:
         backoff = Backoff(self._entropy)
         last: VerityError | None = None
         with anyio.move_on_after(timeout):
-            group = await self._group(tenant, name, timeout) if primary else None
+            group: Target = await self._group(tenant, name, timeout) if primary else None
+            if self._router.has_regions and not primary:
+                group = AnyMember(await self._group(tenant, name, timeout))
             while True:
                 link = await self._router.link(group)
                 try:
@@ -266,7 +272,7 @@ class RpcSql:
                 except ELSEWHERE as error:
                     last = error
                     self._router.refused(group, link, error)
-                    if group is None and isinstance(error, NotPrimary):
+                    if not isinstance(group, str) and isinstance(error, NotPrimary):
                         group = await self._group(tenant, name, timeout)
                 else:
                     self._router.succeeded(group)

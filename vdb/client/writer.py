@@ -25,6 +25,7 @@ from vdb.client.router import ELSEWHERE, Elsewhere, Router
 from vdb.client.session import InFlight, Session, Verdict
 from vdb.errors import (
     ConnectionLost,
+    DefiniteError,
     DiskFull,
     IndefiniteError,
     InvalidArgument,
@@ -135,7 +136,12 @@ class Writer:
         if self._pause:
             pause, self._pause = self._pause, 0.0
             await anyio.sleep(pause)
-        link = await self._router.link(self._group)
+        try:
+            link = await self._router.link(self._group)
+        except DefiniteError as error:
+            while self._waiting:
+                self._waiting.popleft().fail(error)
+            return
         if link is not self._link:
             self._forget_link()
             self._link = link
