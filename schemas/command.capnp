@@ -109,6 +109,7 @@ struct KeyRow {
   kekVersion @7 :UInt32;
   wrapped @8 :Data;
   wrappedSecret @9 :Data;
+  period @10 :UInt16;
 }
 
 struct Reconfigure {

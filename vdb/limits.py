@@ -50,6 +50,7 @@ PART_ROOM = 4096
 
 AUDIT_ENTRY_SIZE = 64 * 1024
 """Bytes of the longest entry of an audit log, unless messages are small."""
+AUDIT_ENTRY_SIZE_MIN = 1536
 AUDIT_RECORD_OVERHEAD = 1536
 """Bytes that a record of an audit log may take beside its entries: header, seal, framing, and the rows of new keys."""
 AUDIT_ENTRY_OVERHEAD = 48
@@ -207,7 +208,7 @@ class Limits:
     @property
     def audit_entry_size_max(self) -> int:
         """Bytes of one entry of an audit log."""
-        return min(AUDIT_ENTRY_SIZE, self.body_size_max // 4)
+        return min(AUDIT_ENTRY_SIZE, max(AUDIT_ENTRY_SIZE_MIN, self.body_size_max // 16))
 
     @property
     def request_size_max(self) -> int:

@@ -278,7 +278,8 @@ ROWS = st.builds(
     lookup=st.binary(min_size=32, max_size=32),
     subject_token=st.binary(min_size=32, max_size=32),
     kek_id=st.binary(min_size=16, max_size=16),
-    kek_version=st.integers(0, 2**32 - 1),
+    kek_version=st.integers(0, 2**16 - 1),
+    period=st.integers(0, 2**16 - 1),
     wrapped=st.binary(min_size=40, max_size=40),
     wrapped_secret=st.binary(min_size=40, max_size=40),
 )
@@ -290,7 +291,7 @@ def test_packed_rows_round_trip(row: KeyRow) -> None:
         row = attrs.evolve(row, subject_token=NO_SUBJECT, wrapped_secret=b"")
     index = KeyIndex()
     assert index.add(row) is False
-    assert index.get(row.dek_id) == index.find(row.tenant, row.scope, row.lookup) == row
+    assert index.get(row.dek_id) == index.find(row.tenant, row.scope, row.lookup, row.period) == row
     assert repr(index) == "KeyIndex(1 rows)"
 
 

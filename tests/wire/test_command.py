@@ -23,7 +23,9 @@ from vdb.kernel.command import (
     Reconfigure,
     Reject,
     Request,
+    RewrapKeys,
     Run,
+    StartPeriod,
     StreamAppend,
     VoidTransaction,
 )
@@ -44,6 +46,20 @@ expecteds = st.builds(Expected, st.sampled_from(ExpectedKind), u64)
 appends = st.builds(StreamAppend, stream=u64, expected=expecteds, runs=st.lists(runs, max_size=3).map(tuple))
 known_pieces = st.builds(
     KnownPiece, stream=u64, event_id=st.binary(min_size=16, max_size=16), count=st.integers(1, 2**32 - 1)
+)
+key_rows = st.builds(
+    KeyRow,
+    dek_id=octets,
+    tenant=u64,
+    scope=st.sampled_from(KeyScope),
+    data_class=data_classes,
+    lookup=octets,
+    subject_token=octets,
+    kek_id=octets,
+    kek_version=st.integers(0, 2**16 - 1),
+    wrapped=octets,
+    wrapped_secret=octets,
+    period=st.integers(0, 2**16 - 1),
 )
 commands = st.one_of(
     st.builds(AppendBatch, tenant=u64, appends=st.lists(appends, max_size=3).map(tuple)),
@@ -87,22 +103,9 @@ commands = st.one_of(
         if_not_exists=st.booleans(),
     ),
     st.builds(OpenSession),
-    st.builds(
-        PutKey,
-        row=st.builds(
-            KeyRow,
-            dek_id=octets,
-            tenant=u64,
-            scope=st.sampled_from(KeyScope),
-            data_class=data_classes,
-            lookup=octets,
-            subject_token=octets,
-            kek_id=octets,
-            kek_version=u32,
-            wrapped=octets,
-            wrapped_secret=octets,
-        ),
-    ),
+    st.builds(PutKey, row=key_rows),
+    st.builds(RewrapKeys, root_key_id=octets, begins=st.booleans(), rows=st.lists(key_rows, max_size=3).map(tuple)),
+    st.builds(StartPeriod, tenant=u64, period=u32),
     st.builds(
         Reconfigure,
         epoch=u64,

@@ -2,12 +2,12 @@
 
 Derivations (`vdb.crypto.kdf`), where `place` = group || 0x00 || tenant, 8 bytes:
 
-    row context   = place || dek_id || scope || data class || lookup || subject token
+    row context   = place || dek_id || scope || data class || lookup || subject token || period, u16, unless it is 0
     tenant key    wrapped by the root key, bound to the row context
     other keys    wrapped under derive(tenant key, "veritydb/v1/wrap/key", row context)
     secret        of a subject's token, wrapped under derive(tenant key, "veritydb/v1/wrap/secret", row context)
     subject token = HMAC(secret, subject)
-    lookup        = HMAC(derive(tenant key, "veritydb/v1/lookup", place), scope || period || name)
+    lookup        = HMAC(derive(tenant key, "veritydb/v1/lookup", place), scope || 4 zero bytes || name)
 
 Rules
 - A wrapped key opens only in the row, tenant and group that it was made for: a row copied elsewhere, or with a field
@@ -16,16 +16,21 @@ Rules
 - A subject's token can't be recomputed once its row is destroyed: the secret goes with the key.
 - Unwrapped keys are kept for speed alone, in a bounded cache. Rows are kept packed (`vdb.crypto.key_index`).
 - `make` adds nothing: a row counts once its op is proposed, and the caller then adds it.
+- A name has a key in each period in which something was sealed for it, all with the same lookup. A subject's token is
+  the same in all of them, too: its secret goes along, wrapped for the new row.
+- Which root key wraps a new tenant key is the log's to say, once a rotation has begun (`vdb.kernel.key_rotation`).
 """
 
 from __future__ import annotations
+
+from attrs import evolve
 
 from vdb.crypto.cache import BoundedCache
 from vdb.crypto.kdf import KEY_SIZE, derive, keyed_hash
 from vdb.crypto.key_index import NO_LOOKUP, KeyIndex
 from vdb.crypto.keywrap import unwrap_key, wrap_key
 from vdb.crypto.record import DEK_ID_SIZE, NO_SUBJECT, RecordKey
-from vdb.crypto.root import RootKey
+from vdb.crypto.root import RootKey, RootRing
 from vdb.errors import KeyUnavailable, WrongKey
 from vdb.kernel.command import KeyRow, KeyScope
 from vdb.ports import Entropy
@@ -39,22 +44,22 @@ UNNAMED_SCOPES = (KeyScope.TENANT, KeyScope.CATALOGUE)
 """A tenant has one key of each of these; its row needs no name and its lookup is zeros."""
 
 
-FIRST_PERIOD = bytes(4)
-"""Number of the period that a key is for, u32. Each period of a scope has a lookup, and so a key, of its own."""
+FIRST_PERIOD = 0
+"""Number of the period that a key is for, until another one is started."""
 
 
 class Keyring:
     """The keys of one group. Not shared between threads."""
 
-    def __init__(self, *, group: GroupId, root: RootKey, cached_keys_max: int = CACHED_KEYS_MAX) -> None:
+    def __init__(self, *, group: GroupId, root: RootKey | RootRing, cached_keys_max: int = CACHED_KEYS_MAX) -> None:
         self.group = group
-        self._root = root
+        self.roots = root if isinstance(root, RootRing) else RootRing(root)
         self._index = KeyIndex()
         self._keys: BoundedCache[bytes, bytes] = BoundedCache(cached_keys_max)
         self._lookup_keys: BoundedCache[TenantId, bytes] = BoundedCache(cached_keys_max)
         self._record_keys: BoundedCache[bytes, RecordKey] = BoundedCache(cached_keys_max)
         # By scope, in a list: a member of an enum hashes in Python, and is looked up several times for each publish.
-        self._found: list[BoundedCache[tuple[TenantId, str], KeyRow]] = [
+        self._found: list[BoundedCache[tuple[TenantId, str, int], KeyRow]] = [
             BoundedCache(cached_keys_max) for _ in KeyScope
         ]
         self._lookups: list[BoundedCache[tuple[TenantId, str], bytes]] = [
@@ -65,20 +70,21 @@ class Keyring:
     def add(self, row: KeyRow) -> None:
         """Hold a row of the key store. Adding it twice is harmless; WrongKey when a tenant's key doesn't unwrap."""
         if row.scope is KeyScope.TENANT:
-            key = self._unwrap_tenant_key(row)
-            self._lookup_keys.forget(row.tenant)
-            for lookups in self._lookups:
-                lookups.clear()
-            self._keys.put(row.dek_id, key)
+            # A row that was wrapped anew holds the same key: what was derived from it still holds.
+            self._keys.put(row.dek_id, self._unwrap_tenant_key(row))
+            self._found[KeyScope.TENANT].forget((row.tenant, "", FIRST_PERIOD))
         if self._index.add(row):
-            for found in self._found:
-                found.clear()
+            self._forget_derived(row)
 
     def remove(self, row: KeyRow) -> None:
         """Forget a row that was added for an op that isn't in the log any more."""
         self._index.remove(row)
         self._keys.forget(row.dek_id)
         self._record_keys.forget(row.dek_id)
+        self._forget_derived(row)
+
+    def _forget_derived(self, row: KeyRow) -> None:
+        """Another row takes this one's place, or none does: what was found by it, or derived from it, is void."""
         for found in self._found:
             found.clear()
         if row.scope is KeyScope.TENANT:
@@ -86,29 +92,52 @@ class Keyring:
             for lookups in self._lookups:
                 lookups.clear()
 
-    def row(self, tenant: TenantId, scope: KeyScope, name: str = "") -> KeyRow | None:
-        """The row of this scope and name, or None. `name` is a stream's, a subject's or a projection's."""
-        cached = self._found[scope].get((tenant, name))
+    def row(self, tenant: TenantId, scope: KeyScope, name: str = "", period: int = FIRST_PERIOD) -> KeyRow | None:
+        """The row of this scope, name and period, or None. `name` is a stream's, a subject's or a projection's."""
+        cached = self._found[scope].get((tenant, name, period))
         if cached is not None:
             return cached
         if scope not in UNNAMED_SCOPES and self._index.find(tenant, KeyScope.TENANT, NO_LOOKUP) is None:
             return None
-        found = self._index.find(tenant, scope, self.lookup(tenant, scope, name))
+        found = self._index.find(tenant, scope, self.lookup(tenant, scope, name), period)
         if found is not None:
-            self._found[scope].put((tenant, name), found)
+            self._found[scope].put((tenant, name, period), found)
         return found
 
-    def make(self, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass, entropy: Entropy) -> KeyRow:
-        """A row with a new random key; it isn't added. KeyUnavailable when the tenant has no key: make that first."""
-        kek_id = self._root.key_id if scope is KeyScope.TENANT else self._tenant_row(tenant).dek_id
+    def rows(self, tenant: TenantId, scope: KeyScope, name: str, last_period: int) -> list[KeyRow]:
+        """The rows of all periods up to this one in which the name had a key, by period."""
+        found = [self.row(tenant, scope, name, period) for period in range(last_period + 1)]
+        return [row for row in found if row is not None]
+
+    def tenant_rows(self) -> list[KeyRow]:
+        """The rows of tenants' keys, by tenant."""
+        return self._index.tenants()
+
+    def make(
+        self,
+        tenant: TenantId,
+        scope: KeyScope,
+        name: str,
+        data_class: DataClass,
+        entropy: Entropy,
+        *,
+        period: int = FIRST_PERIOD,
+        root_key_id: bytes | None = None,
+    ) -> KeyRow:
+        """A row with a new random key; it isn't added. KeyUnavailable when the tenant has no key: make that first.
+
+        `root_key_id`: what wraps a tenant's key, 16 bytes; None: the first that was given. WrongKey when it wasn't.
+        """
+        root = self.root(self.roots.current.key_id if root_key_id is None else root_key_id)
+        kek_id = root.key_id if scope is KeyScope.TENANT else self._tenant_row(tenant).dek_id
         lookup = self.lookup(tenant, scope, name)
         dek_id = entropy.random_bytes(DEK_ID_SIZE)
         key = entropy.random_bytes(KEY_SIZE)
-        secret = entropy.random_bytes(KEY_SIZE) if scope is KeyScope.SUBJECT else None
+        secret = self._secret(tenant, name, period, entropy) if scope is KeyScope.SUBJECT else None
         token = NO_SUBJECT if secret is None else keyed_hash(secret, _text(name))
-        context = self._row_context(tenant, dek_id, scope, data_class, lookup, token)
+        context = self._row_context(tenant, dek_id, scope, data_class, lookup, token, period)
         if scope is KeyScope.TENANT:
-            wrapped, wrapped_secret = self._root.wrap(key, context), b""
+            wrapped, wrapped_secret = root.wrap(key, context), b""
         else:
             tenant_key = self.key(kek_id)
             wrapped = wrap_key(_key_wrapper(tenant_key, context), key)
@@ -124,7 +153,22 @@ class Keyring:
             kek_version=KEK_VERSION,
             wrapped=wrapped,
             wrapped_secret=wrapped_secret,
+            period=period,
         )
+
+    def rewrap(self, row: KeyRow, root_key_id: bytes) -> KeyRow:
+        """A tenant's key under another root key: the same key. WrongKey when either root key wasn't given."""
+        assert row.scope is KeyScope.TENANT
+        root = self.root(root_key_id)
+        wrapped = root.wrap(self._unwrap_tenant_key(row), self._context_of(row))
+        return evolve(row, kek_id=root.key_id, kek_version=row.kek_version + 1, wrapped=wrapped)
+
+    def root(self, key_id: bytes) -> RootKey:
+        """A root key by its id, 16 bytes. WrongKey when it wasn't given."""
+        root = self.roots.find(key_id)
+        if root is None:
+            raise WrongKey(f"group {self.group} wants root key {key_id.hex()}, {self._given()}")
+        return root
 
     def key(self, dek_id: bytes) -> bytes:
         """The unwrapped 32-byte key. KeyUnavailable when the key store has no such row, or one that doesn't unwrap."""
@@ -160,7 +204,7 @@ class Keyring:
         if key is None:
             key = derive(self.key(self._tenant_row(tenant).dek_id), b"veritydb/v1/lookup", self._place(tenant))
             self._lookup_keys.put(tenant, key)
-        found = keyed_hash(key, bytes((scope,)) + FIRST_PERIOD + _text(name))
+        found = keyed_hash(key, bytes((scope,)) + bytes(4) + _text(name))
         self._lookups[scope].put((tenant, name), found)
         return found
 
@@ -173,11 +217,22 @@ class Keyring:
 
     def subject_token(self, row: KeyRow, subject: str) -> bytes:
         """The token that `subject` has under this row's secret: it equals the row's when the row is the subject's."""
+        return keyed_hash(self._unwrap_secret(row), _text(subject))
+
+    def _secret(self, tenant: TenantId, subject: str, period: int, entropy: Entropy) -> bytes:
+        """The secret of a subject's token: that of the last period in which it had a key, or a new one."""
+        for earlier in range(period - 1, -1, -1):
+            row = self.row(tenant, KeyScope.SUBJECT, subject, earlier)
+            if row is not None:
+                return self._unwrap_secret(row)
+        return entropy.random_bytes(KEY_SIZE)
+
+    def _unwrap_secret(self, row: KeyRow) -> bytes:
         assert row.scope is KeyScope.SUBJECT
         secret = unwrap_key(_secret_wrapper(self.key(row.kek_id), self._context_of(row)), row.wrapped_secret)
         if secret is None:
             raise KeyUnavailable(f"the subject secret of key {row.dek_id.hex()} doesn't unwrap: its row was changed")
-        return keyed_hash(secret, _text(subject))
+        return secret
 
     def _tenant_row(self, tenant: TenantId) -> KeyRow:
         row = self.row(tenant, KeyScope.TENANT)
@@ -186,15 +241,17 @@ class Keyring:
         return row
 
     def _unwrap_tenant_key(self, row: KeyRow) -> bytes:
-        key = None
-        if row.kek_id == self._root.key_id:
-            key = self._root.unwrap(row.wrapped, self._context_of(row))
+        root = self.roots.find(row.kek_id)
+        key = None if root is None else root.unwrap(row.wrapped, self._context_of(row))
         if key is None:
             raise WrongKey(
                 f"the key of tenant {row.tenant} in group {self.group} doesn't open: it was wrapped by root key "
-                f"{row.kek_id.hex()}, this node was given {self._root.key_id.hex()}"
+                f"{row.kek_id.hex()}, {self._given()}"
             )
         return key
+
+    def _given(self) -> str:
+        return f"this node was given {' and '.join(key_id.hex() for key_id in self.roots.ids)}"
 
     def _unwrap_key(self, row: KeyRow) -> bytes:
         key = unwrap_key(_key_wrapper(self.key(row.kek_id), self._context_of(row)), row.wrapped)
@@ -203,12 +260,22 @@ class Keyring:
         return key
 
     def _context_of(self, row: KeyRow) -> bytes:
-        return self._row_context(row.tenant, row.dek_id, row.scope, row.data_class, row.lookup, row.subject_token)
+        return self._row_context(
+            row.tenant, row.dek_id, row.scope, row.data_class, row.lookup, row.subject_token, row.period
+        )
 
     def _row_context(
-        self, tenant: TenantId, dek_id: bytes, scope: KeyScope, data_class: DataClass, lookup: bytes, token: bytes
+        self,
+        tenant: TenantId,
+        dek_id: bytes,
+        scope: KeyScope,
+        data_class: DataClass,
+        lookup: bytes,
+        token: bytes,
+        period: int,
     ) -> bytes:
-        return b"".join((self._place(tenant), dek_id, bytes((scope, data_class)), lookup, token))
+        last = period.to_bytes(2, "big") if period else b""
+        return b"".join((self._place(tenant), dek_id, bytes((scope, data_class)), lookup, token, last))
 
     def _place(self, tenant: TenantId) -> bytes:
         return self.group.encode() + b"\0" + tenant.to_bytes(8, "big")

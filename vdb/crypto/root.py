@@ -5,6 +5,8 @@ Rules
   so one given key serves a regional and the global group without joining them, and a region's name is bound in.
 - `key_id` names a root key without telling anything of it; the superblock holds it, so that a node says at once that it
   was given another key.
+- While a root key is exchanged for another one, a node is given both: the first wraps what is new, until the log says
+  that another one does; each opens what it wrapped.
 - A node signs with a key that is derived for it and its disk: nothing has to be stored, and a lost disk takes its key
   along. Whoever holds the root key could sign as any of its nodes; they open every record as well.
 - What is wrapped is bound to a context: the same bytes don't unwrap for another tenant.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from collections.abc import Sequence
 
 from vdb.crypto.kdf import KEY_SIZE, derive
 from vdb.crypto.keywrap import unwrap_key, wrap_key
@@ -66,21 +69,52 @@ class RootKey:
         return f"RootKey(key_id={self.key_id.hex()})"
 
 
+class RootRing:
+    """The root keys of one group that a node was given: the one that wraps, and those that open as well."""
+
+    __slots__ = ("_by_id", "current")
+
+    def __init__(self, current: RootKey, others: Sequence[RootKey] = ()) -> None:
+        self.current = current
+        self._by_id = {root.key_id: root for root in (current, *others)}
+
+    @property
+    def ids(self) -> tuple[bytes, ...]:
+        """16 bytes each, the current one's first."""
+        return tuple(self._by_id)
+
+    def find(self, key_id: bytes) -> RootKey | None:
+        return self._by_id.get(key_id)
+
+    def __repr__(self) -> str:
+        return f"RootRing({', '.join(key_id.hex() for key_id in self.ids)})"
+
+
 class RootKeys:
-    """The root keys of a node, from the given 32 bytes each. Without a global one, the regional one serves both."""
+    """The root keys of a node, from the given 32 bytes each. Without a global one, the regional one serves both.
 
-    __slots__ = ("_global", "_regional")
+    `others` open what they wrapped, in either group: the key before this one, or the one to come.
+    """
 
-    def __init__(self, regional: bytes, global_: bytes | None = None) -> None:
-        assert len(regional) == KEY_SIZE
-        assert global_ is None or len(global_) == KEY_SIZE
+    __slots__ = ("_global", "_others", "_regional")
+
+    def __init__(self, regional: bytes, global_: bytes | None = None, others: Sequence[bytes] = ()) -> None:
+        assert all(len(key) == KEY_SIZE for key in (regional, global_ or regional, *others))
         self._regional = regional
         self._global = regional if global_ is None else global_
+        self._others = tuple(others)
 
     def for_group(self, group: GroupId) -> RootKey:
-        """The root key of this group."""
-        given = self._global if group == GLOBAL_GROUP else self._regional
-        return RootKey(derive(given, b"veritydb/v1/root/group/" + group.encode(), b""))
+        """The root key of this group: the one that wraps."""
+        return _root_of(self._global if group == GLOBAL_GROUP else self._regional, group)
+
+    def ring(self, group: GroupId) -> RootRing:
+        """All that this group's keys may be wrapped by."""
+        return RootRing(self.for_group(group), [_root_of(given, group) for given in self._others])
 
     def __repr__(self) -> str:
         return "RootKeys()"
+
+
+def _root_of(given: bytes, group: GroupId) -> RootKey:
+    return RootKey(derive(given, b"veritydb/v1/root/group/" + group.encode(), b""))

@@ -99,6 +99,8 @@ class KeyRow:
     """The key under AES-256 key wrap (RFC 3394): 40 bytes."""
     wrapped_secret: bytes = field(repr=False)
     """The secret of the subject token under the same wrap: 40 bytes for SUBJECT, empty otherwise."""
+    period: int = 0
+    """Of the tenant's periods (`StartPeriod`), the one that this key was made in; 0 for scopes without periods."""
 
     @property
     def is_destroyed(self) -> bool:

@@ -1,14 +1,13 @@
 """Rotation: tenants' keys under another root key, and new data keys for what is sealed from now on.
 
 Rules
-- A rotation begins with the root key's id (`RewrapKeys` without rows); the row of ROTATION holds it. From then on a new
+- A rotation begins with the root key's id (`RewrapKeys.begins`); the row of ROTATION holds it. From then on a new
   tenant key is wrapped by that root key, and rows are re-wrapped in as many steps as it takes: a rotation that was cut
   short is told by the rows that are still under another root key, and goes on from there.
 - A row that is wrapped anew holds the same key: all but the wrap, the root key's id and the version stay, the time at
   which it was put as well. So the log, its records and its proofs don't change, and neither do other keys' wraps.
-- Periods of a tenant are numbered from 0 and follow one another. A record is sealed under a key that was put in the
-  period that it is appended in (`vdb.kernel.records` asserts it): keys of a period that has ended open records, and
-  seal none.
+- Periods of a tenant are numbered from 0 and follow one another. A record is sealed under a key of the period that it
+  is appended in (`vdb.kernel.records` asserts it): keys of a period that has ended open records, and seal none.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ def rewrap_keys(draft: Draft, command: RewrapKeys) -> Reply:
     refusal = check_rewrap(draft, command)
     if refusal is not None:
         return refusal
-    if not command.rows:
+    if command.begins:
         rotation = Rotation(root_key_id=command.root_key_id, began_at=draft.last_timestamp)
         draft.put(KEY_PERIODS, ROTATION, rotation.pack())
     for row in command.rows:
@@ -46,8 +45,8 @@ def check_rewrap(state: View, command: RewrapKeys) -> Refusal | None:
         return _invalid(f"a root key's id has {DEK_ID_SIZE} bytes; found {len(command.root_key_id)}")
     if len(command.rows) > REWRAPPED_KEYS_MAX:
         return _invalid(f"at most {REWRAPPED_KEYS_MAX} keys are re-wrapped at once; found {len(command.rows)}")
-    if not command.rows:
-        return None
+    if command.begins:
+        return _invalid("a rotation begins without rows") if command.rows else None
     rotation = state.rotation()
     if rotation is None or rotation.root_key_id != command.root_key_id:
         found = "none" if rotation is None else f"one to {rotation.root_key_id.hex()}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from vdb.crypto.record import decode_record, sealed_for
 from vdb.errors import RecordTampered
 from vdb.kernel.draft import Draft
-from vdb.kernel.rows import CREATED_AT, KEY_LIVE, KEY_STATE_AT
+from vdb.kernel.rows import KEY_LIVE, KEY_PERIOD, KEY_STATE_AT
 from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.tables import KEY_PERIODS, KEYS, U64, tenant_key
 from vdb.types import GLOBAL_GROUP, DataClass, StreamId, TenantId
@@ -54,8 +54,8 @@ def check_record(
     assert key.startswith(owner), f"stream {stream}: the record's key is another tenant's"
     periods = draft.rows[KEY_PERIODS].get(owner)
     if periods is not None and stream != CATALOGUE:
-        began = periods[-U64.size :]
-        assert key[CREATED_AT] >= began, f"stream {stream}: the record's key is of a period that has ended"
+        period, current = int.from_bytes(key[KEY_PERIOD], "big"), len(periods) // U64.size
+        assert period == current, f"stream {stream}: the record's key is of period {period}, this is period {current}"
     assert key[KEY_STATE_AT] == KEY_LIVE, f"stream {stream}: the record's key was destroyed"
     return leaf, ids
 

@@ -6,9 +6,9 @@ Layouts (big-endian):
                   the Merkle tree over the same leaves as the chain's: 32 bytes for each bit of record_count
     StreamState   data_class u8, next_offset u64, created_at u64, last_position u64
     SessionState  client 16, last_number u64, last_used u64
-    KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, kek_version u32,
-                  wrapped 40, state u8 (1: live), created_at u64 (time of the op that put it, microseconds UTC),
-                  wrapped_secret (the rest: 0 or 40); dek_id is the row's key
+    KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, period u16,
+                  kek_version u16, wrapped 40, state u8 (1: live), created_at u64 (time of the op that put it,
+                  microseconds UTC), wrapped_secret (the rest: 0 or 40); dek_id is the row's key
     Rotation      root_key_id 16, began_at u64
     TransactionState  client 16, session u64, number u64, tenant u64, parts u32, records u32, then for each stream
                   stream u64, kind u8, condition's offset u64, first_offset u64, next_offset u64
@@ -40,13 +40,15 @@ TENANT_ROW = struct.Struct(">32sQQQQ")
 TENANT_ROW_SIZE = TENANT_ROW.size
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
-KEY_ROW = struct.Struct(">QBB32s32s16sI40sBQ")
+KEY_ROW = struct.Struct(">QBB32s32s16sHH40sBQ")
+KEY_PERIOD = slice(90, 92)
 CREATED_AT = slice(135, 143)
-"""Where the time at which a key was put stands in its row."""
+"""Where the time at which a key was put stands in its row; before it, its period."""
 KEY_LIVE = 1
 """State of a key that opens records."""
 KEY_DESTROYED = 2
 """A destroyed key keeps its row: `DESTROYED_KEY` stands for the key, zeros for the secret of the subject's token."""
+_DESTROYED = bytes((KEY_DESTROYED,))
 KEY_STATE_AT = 134
 """Of the state, in a row."""
 _ROTATION = struct.Struct(">16sQ")
@@ -149,6 +151,7 @@ def pack_key(row: KeyRow, created_at: int) -> bytes:
             row.lookup,
             row.subject_token,
             row.kek_id,
+            row.period,
             row.kek_version,
             row.wrapped,
             KEY_LIVE,
@@ -167,6 +170,7 @@ def pack_destroyed_key(row: KeyRow, created_at: int) -> bytes:
         row.lookup,
         row.subject_token,
         row.kek_id,
+        row.period,
         row.kek_version,
         DESTROYED_KEY,
         KEY_DESTROYED,
@@ -176,12 +180,12 @@ def pack_destroyed_key(row: KeyRow, created_at: int) -> bytes:
 
 def is_destroyed_row(row: bytes) -> bool:
     """Whether a row of KEYS is one of a key that was destroyed."""
-    return row[KEY_STATE_AT] == KEY_DESTROYED
+    return row[KEY_STATE_AT : KEY_STATE_AT + 1] == _DESTROYED
 
 
 def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
-    tenant, scope, data_class, lookup, token, kek_id, kek_version, wrapped, state, _created_at = KEY_ROW.unpack_from(
-        row
+    (tenant, scope, data_class, lookup, token, kek_id, period, kek_version, wrapped, state, _created_at) = (
+        KEY_ROW.unpack_from(row)
     )
     assert state in (KEY_LIVE, KEY_DESTROYED)
     assert (state == KEY_DESTROYED) == (wrapped == DESTROYED_KEY)
@@ -196,6 +200,7 @@ def unpack_key(dek_id: bytes, row: bytes) -> KeyRow:
         kek_version=kek_version,
         wrapped=wrapped,
         wrapped_secret=row[KEY_ROW.size :],
+        period=period,
     )
 
 

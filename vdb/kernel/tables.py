@@ -22,12 +22,12 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | CONSUMERS    | tenant u64, lookup 32        | `ConsumerRow`: what a consumer group is                 |
 | CONSUMER_WORK | the same                    | `Work`: where it stands                                 |
 | DEAD_LETTERS | the same, position u64       | `DeadLetter`                                            |
-| AUDIT_LOGS   | tenant u64                   | `TenantState` of the tenant's audit log                 |
+| AUDIT_LOGS   | tenant u64                   | `TenantState` of the tenant's audit log; events: entries |
 | POLICY       | "current"                    | the policy that holds in this group                     |
 | GRANTS       | tenant u64, grant u64        | a glass that was broken                                 |
 | CONSENTS     | tenant u64, subject 32       | a subject's consent                                     |
 | KEY_PERIODS  | tenant u64                   | when its periods 1, 2, ... of keys began: u64 each      |
-|              | tenant 0                     | `Rotation`: the root key that wraps tenants' keys       |
+|              | "root"                       | `Rotation`: the root key that wraps tenants' keys       |
 | ERASURES     | tenant u64, erasure u64      | keys that were destroyed, and who has yet to do so      |
 | HOLDS        | tenant u64, hold u64         | a legal hold                                            |
 | RETENTION    | tenant u64, lookup 32        | how long events of some streams are kept                |
@@ -127,7 +127,7 @@ ROW_TABLES: tuple[Table, ...] = (
 
 KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)
 
-ROTATION = bytes(8)
+ROTATION = b"root"
 """Key of the one row of KEY_PERIODS that is no tenant's."""
 
 META_NEXT_POSITION = b"next_position"

@@ -11,6 +11,7 @@ from vdb.types import DataClass, TenantId
 
 _DATA_CLASSES = tuple(DataClass)
 _KEY_SCOPES = tuple(KeyScope)
+_VERSION_MAX = 0xFFFF
 
 
 def encode_key_command(builder: Any, command: PutKey | RewrapKeys | StartPeriod) -> None:
@@ -20,6 +21,7 @@ def encode_key_command(builder: Any, command: PutKey | RewrapKeys | StartPeriod)
     elif isinstance(command, RewrapKeys):
         target = builder.init("rewrapKeys")
         target.rootKeyId = command.root_key_id
+        target.begins = command.begins
         for row_target, row in zip(target.init("rows", len(command.rows)), command.rows, strict=True):
             _encode_row(row_target, row)
     else:
@@ -39,6 +41,8 @@ def _encode_row(builder: Any, row: KeyRow) -> None:
     builder.kekVersion = row.kek_version
     builder.wrapped = row.wrapped
     builder.wrappedSecret = row.wrapped_secret
+    if row.period:
+        builder.period = row.period
 
 
 def _decode_put(reader: Any) -> PutKey:
@@ -47,7 +51,11 @@ def _decode_put(reader: Any) -> PutKey:
 
 def _decode_rewrap(reader: Any) -> RewrapKeys:
     rewrap = reader._get("rewrapKeys")
-    return RewrapKeys(root_key_id=rewrap._get("rootKeyId"), rows=tuple(_row(row) for row in rewrap._get("rows")))
+    return RewrapKeys(
+        root_key_id=rewrap._get("rootKeyId"),
+        begins=rewrap._get("begins"),
+        rows=tuple(_row(row) for row in rewrap._get("rows")),
+    )
 
 
 def _decode_period(reader: Any) -> StartPeriod:
@@ -61,6 +69,9 @@ def _row(row: Any) -> KeyRow:
         raise WireError(f"a key's scope lies between 0 and {len(_KEY_SCOPES) - 1}; found {scope}")
     if data_class >= len(_DATA_CLASSES):
         raise WireError(f"a data class lies between 0 and {len(_DATA_CLASSES) - 1}; found {data_class}")
+    version = row._get("kekVersion")
+    if version > _VERSION_MAX:
+        raise WireError(f"a key is wrapped anew at most {_VERSION_MAX} times; found {version}")
     return KeyRow(
         dek_id=row._get("dekId"),
         tenant=TenantId(row._get("tenant")),
@@ -69,9 +80,10 @@ def _row(row: Any) -> KeyRow:
         lookup=row._get("lookup"),
         subject_token=row._get("subjectToken"),
         kek_id=row._get("kekId"),
-        kek_version=row._get("kekVersion"),
+        kek_version=version,
         wrapped=row._get("wrapped"),
         wrapped_secret=row._get("wrappedSecret"),
+        period=row._get("period"),
     )
 
 

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from vdb.errors import TooLarge
-from vdb.limits import EVENT_ID_SIZE, RUNS_PER_PART_MAX, Limits
+from vdb.limits import AUDIT_ENTRY_OVERHEAD, EVENT_ID_SIZE, RUNS_PER_PART_MAX, Limits
 from vdb.node.consumers.consumer_request import ConsumerRequest
 from vdb.node.governance.governance_request import GovernanceRequest
+from vdb.node.keys.key_request import KeyRequest
 from vdb.node.preparing.request import (
     CutRun,
     Piece,
     PlainAppend,
+    PlainAudit,
     PlainBatch,
     PlainCreate,
     PlainRequest,
@@ -57,7 +59,9 @@ def size_bound(request: PlainRequest) -> int:
         return request.size
     if isinstance(request, PlainCreate):
         return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
-    if isinstance(request, ConsumerRequest | GovernanceRequest):
+    if isinstance(request, PlainAudit):
+        return sum([len(entry) + AUDIT_ENTRY_OVERHEAD for entry in request.entries])
+    if isinstance(request, ConsumerRequest | GovernanceRequest | KeyRequest):
         return REQUEST_OVERHEAD + request.size
     return REQUEST_OVERHEAD
 
@@ -74,15 +78,15 @@ def fit(request: PlainBatch, limits: Limits) -> PlainBatch | PlainTransaction:
     """The append as it is, if one prepare can hold it; otherwise cut into parts. TooLarge."""
     size, size_max = size_bound(request), limits.transaction_size_max
     runs = sum([len(append.runs) for append in request.appends])
-    if size <= limits.body_size_max and (runs <= RUNS_PER_PART_MAX or size > size_max):
+    if size <= limits.request_size_max and (runs <= RUNS_PER_PART_MAX or size > size_max):
         return request
     if size > size_max:
-        size_max = max(size_max, limits.body_size_max)
+        size_max = max(size_max, limits.request_size_max)
         raise TooLarge(
             f"the append takes up to {size} bytes with seals and headers: expected at most {size_max}, "
             "split it into several"
         )
-    cutter = _Cutter(room=limits.body_size_max - REQUEST_OVERHEAD)
+    cutter = _Cutter(room=limits.request_size_max - REQUEST_OVERHEAD)
     for index, append in enumerate(request.appends):
         cutter.add(index, append)
     parts = cutter.finish()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from attrs import field, frozen
 
-from vdb.crypto.keyring import Keyring
+from vdb.crypto.keyring import FIRST_PERIOD, Keyring
 from vdb.crypto.record import encode_header, encode_record
 from vdb.kernel.command import (
     INTERNAL,
@@ -48,9 +48,13 @@ from vdb.node.governance.governance_request import (
     PlainPolicy,
     PlainReview,
 )
+from vdb.node.keys.key_preparer import PERIODIC_SCOPES, key_command
+from vdb.node.keys.key_request import KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
+from vdb.node.preparing.noting import note_entries, note_request, seal_notes
 from vdb.node.preparing.request import (
     Pending,
     PlainAppend,
+    PlainAudit,
     PlainBatch,
     PlainCreate,
     PlainKey,
@@ -75,6 +79,7 @@ Whole = (
     | PlainReject
     | ConsumerRequest
     | GovernanceRequest
+    | KeyRequest
 )
 """Requests that one prepare holds."""
 _STREAM, _SUBJECT = KeyScope.STREAM, KeyScope.SUBJECT
@@ -104,10 +109,18 @@ class Preparer:
     def add(self, batch: Batch, pending: Pending) -> None:
         """Seal one request and add it, with the keys that it needs, to the batch."""
         assert not isinstance(pending.request, PlainTransaction | PlainReconfigure), "it fills prepares of its own"
+        batch.size += pending.size
+        if isinstance(pending.request, PlainAudit):
+            note_entries(self, batch, pending)
+            return
         command = self.command(batch, pending.request)
         batch.add(Request(pending.origin, command))
-        batch.size += pending.size
         batch.waiters.append((len(batch.requests) - 1, pending))
+        note_request(self, batch, pending)
+
+    def finish(self, batch: Batch) -> None:
+        """All requests are in: seal what they tell the audit logs of."""
+        seal_notes(self, batch)
 
     def command(self, batch: Batch, request: Whole) -> Command:
         """The command for a request, sealed. The keys that it needs are in the batch then: it must be the next one."""
@@ -126,6 +139,8 @@ class Preparer:
                 return VoidTransaction(transaction=request.transaction)
             case PlainPolicy() | PlainGrant() | PlainReview() | PlainConsent() | PlainAttestation():
                 return governance_command(self, batch, request)
+            case PlainRotation() | PlainRewrap() | PlainPeriod():
+                return key_command(self, batch, request)
             case _:
                 return consumer_command(self, batch, request)
 
@@ -299,12 +314,25 @@ class Preparer:
             self._put_new_key(batch, tenant, KeyScope.TENANT, "", DataClass.NON_PHI)
 
     def ensure_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
-        row = self.keyring.row(tenant, scope, name)
-        return row if row is not None else self._put_new_key(batch, tenant, scope, name, data_class)
+        """The key of the present period, put into the batch if it is new."""
+        period = batch.view.key_period(tenant) if scope in PERIODIC_SCOPES else FIRST_PERIOD
+        row = self.keyring.row(tenant, scope, name, period)
+        return row if row is not None else self._put_new_key(batch, tenant, scope, name, data_class, period)
 
-    def _put_new_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
-        row = self.keyring.make(tenant, scope, name, data_class, self.entropy)
-        self.keyring.add(row)
+    def _put_new_key(
+        self,
+        batch: Batch,
+        tenant: TenantId,
+        scope: KeyScope,
+        name: str,
+        data_class: DataClass,
+        period: int = FIRST_PERIOD,
+    ) -> KeyRow:
+        rotation = batch.view.rotation() if scope is KeyScope.TENANT else None
+        root_key_id = None if rotation is None else rotation.root_key_id
+        keyring, entropy = self.keyring, self.entropy
+        row = keyring.make(tenant, scope, name, data_class, entropy, period=period, root_key_id=root_key_id)
+        keyring.add(row)
         batch.add(Request(INTERNAL, PutKey(row=row)))
         return row
 

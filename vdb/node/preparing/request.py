@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
+from vdb.audit.entry import AuditEntry
 from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.node.consumers.consumer_request import ConsumerRequest
 from vdb.node.governance.governance_request import GovernanceRequest
-from vdb.types import DataClass, TenantId
+from vdb.node.keys.key_request import KeyRequest
+from vdb.types import SYSTEM_TENANT, DataClass, TenantId
 from vdb.values import fast_frozen
 from vdb.wire.event import encode_batch
 
@@ -141,11 +143,22 @@ class PlainKey:
 
 
 @frozen(kw_only=True)
+class PlainAudit:
+    """Entries of a tenant's audit log about what is no request of this prepare: a read, a denial, an act of operation."""
+
+    tenant: TenantId
+    entries: tuple[bytes, ...] = field(repr=False)
+    """Encoded, without their time."""
+
+
+@frozen(kw_only=True)
 class PlainReject:
     """A numbered request that the gate refused."""
 
     code: RefusalCode
     message: str
+    tenant: TenantId = SYSTEM_TENANT
+    """Whose audit log tells of it, if it is to be told."""
 
 
 @frozen(kw_only=True)
@@ -168,9 +181,11 @@ PlainRequest = (
     | PlainSession
     | PlainKey
     | PlainReject
+    | PlainAudit
     | PlainReconfigure
     | ConsumerRequest
     | GovernanceRequest
+    | KeyRequest
 )
 OnReply = Callable[[Reply], None]
 OnLost = Callable[[NotPrimary | PrimaryLost], None]
@@ -192,3 +207,22 @@ class Pending:
     on_lost: OnLost
     size: int
     origin: Origin = INTERNAL
+    note: AuditEntry | None = None
+    """What is told of the request in the audit log; what came of it is put in when it is prepared. None: nothing, or of
+    a write what the node itself knows."""
+    note_size: int = 0
+    """At most so many bytes will the entry take; `size` has them."""
+    entry: int = 0
+    """Of a `PlainAudit`, once it is prepared: its first entry's place among those of the record."""
+
+
+@define(eq=False)
+class Notes:
+    """What the audit log of one tenant is to be told by one prepare."""
+
+    entries: list[bytes] = field(factory=list)
+    """Encoded, with their times."""
+    writes: int = 0
+    """Requests among them that must have an entry."""
+    waiters: list[Pending] = field(factory=list)
+    """Those who wait for their entries to be in the log."""

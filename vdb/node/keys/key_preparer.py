@@ -1,0 +1,48 @@
+"""The commands of a rotation, made on the prepared state: rows are wrapped anew there, and periods predicted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vdb.kernel.command import INTERNAL, Command, KeyRow, KeyScope, Request, RewrapKeys, StartPeriod
+from vdb.kernel.rows import Rotation
+from vdb.kernel.view import View
+from vdb.node.keys.key_request import KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
+from vdb.types import TenantId
+
+if TYPE_CHECKING:
+    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.replication.batch import Batch
+
+PERIODIC_SCOPES = (KeyScope.STREAM, KeyScope.SUBJECT, KeyScope.AUDIT)
+"""What is sealed for these has a key of its own in each period."""
+
+
+def key_command(preparer: Preparer, batch: Batch, request: KeyRequest) -> Command:
+    """The command for a request. Periods that begin with it are in the batch then: it must be the next one."""
+    view = batch.view
+    if isinstance(request, PlainRotation):
+        return RewrapKeys(root_key_id=request.root_key_id, begins=True)
+    if isinstance(request, PlainPeriod):
+        return StartPeriod(tenant=request.tenant, period=view.key_period(request.tenant) + 1)
+    return _step(preparer, batch, request)
+
+
+def _step(preparer: Preparer, batch: Batch, request: PlainRewrap) -> RewrapKeys:
+    rotation = batch.view.rotation()
+    assert rotation is not None, "a rotation has steps once it has begun"
+    rows: list[KeyRow] = []
+    for tenant in request.tenants:
+        held = preparer.keyring.row(tenant, KeyScope.TENANT)
+        row = None if held is None else batch.view.key(held.dek_id)
+        if row is not None and row.kek_id != rotation.root_key_id:
+            rows.append(preparer.keyring.rewrap(row, rotation.root_key_id))
+        if needs_period(batch.view, tenant, rotation):
+            period = batch.view.key_period(tenant) + 1
+            batch.add(Request(INTERNAL, StartPeriod(tenant=tenant, period=period)))
+    return RewrapKeys(root_key_id=rotation.root_key_id, rows=tuple(rows))
+
+
+def needs_period(view: View, tenant: TenantId, rotation: Rotation) -> bool:
+    """Whether the tenant has data keys of before the rotation, and seals with them still."""
+    return view.has_tenant(tenant) and view.period_began(tenant, view.key_period(tenant)) < rotation.began_at
