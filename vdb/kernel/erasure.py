@@ -94,9 +94,9 @@ def check_erase(state: View, command: EraseSubject) -> Refusal | None:
     hold = live_hold(state, command.tenant, command.subject)
     if hold:
         return Refusal(RefusalCode.ON_HOLD, f"hold {hold} stands against the erasure: release it first")
-    for dek_id in command.dek_ids:
-        row = state.key(dek_id)
-        if row is None or not _is_of(row, command):
+    rows = [state.key(dek_id) for dek_id in command.dek_ids]
+    for dek_id, row in zip(command.dek_ids, rows, strict=True):
+        if row is None or rows[0] is None or not _is_alike(row, rows[0], command.tenant):
             return Refusal(RefusalCode.INVALID_ARGUMENT, f"key {dek_id.hex()} isn't a live key of the subject")
     return None
 
@@ -117,9 +117,10 @@ def _wrong_shape(command: EraseSubject) -> str | None:
     return None
 
 
-def _is_of(row: KeyRow, command: EraseSubject) -> bool:
-    mine = (row.tenant, row.scope, row.lookup) == (command.tenant, KeyScope.SUBJECT, command.subject)
-    return mine and not row.is_destroyed
+def _is_alike(row: KeyRow, first: KeyRow, tenant: TenantId) -> bool:
+    """Whether it is a live key of the same subject as the first one: they have one token, and lookups by period."""
+    same = (row.tenant, row.scope, row.subject_token) == (tenant, KeyScope.SUBJECT, first.subject_token)
+    return same and not row.is_destroyed
 
 
 def acknowledge(draft: Draft, command: AckErasure) -> Reply:

@@ -17,7 +17,7 @@ class EraseSubject:
 
     tenant: TenantId
     subject: bytes = field(repr=False)
-    """Lookup of the subject's keys."""
+    """Lookup of the subject's name, without a period."""
     dek_ids: tuple[bytes, ...]
     """All keys of the subject that the key store holds, as the primary predicts, in their order."""
     basis: str

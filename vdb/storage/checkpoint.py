@@ -7,6 +7,9 @@ Order of a checkpoint: data files, each synced; then the manifest, synced; then 
 and id in the superblock, and `prune` removes what no longer counts, but for the files of checkpoints that are pinned
 because another node copies them. So a crash at any moment leaves the checkpoint
 that the superblock names whole, and beside it files that nobody names, which `load` removes.
+
+A checkpoint in which a key was destroyed writes all key rows anew, so that no older file is needed; a file of keys is
+overwritten before it is removed. So once that checkpoint was pruned, and nothing is pinned, no file has the key.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from hashlib import sha256
 from attrs import field, frozen
 
 from vdb.errors import DamagedData, FileMissing
+from vdb.kernel.rows import is_destroyed_row
 from vdb.kernel.tables import Table
 from vdb.marks import mark
 from vdb.ports import Disk
@@ -30,6 +34,7 @@ from vdb.storage.checkpoint_files import (
     encode_manifest,
     manifest_name,
 )
+from vdb.storage.overwriting import remove_traceless
 from vdb.storage.repair import Repair
 
 STATE = "state"
@@ -93,9 +98,10 @@ class CheckpointStore:
         split: list[dict[int, Mapping[bytes, bytes | None]]] = [{}, {}]
         for table, rows in changed.items():
             split[table == Table.KEYS][table] = rows
+        destroyed = any(row is not None and is_destroyed_row(row) for row in changed.get(Table.KEYS, {}).values())
         drafts: list[Draft | None] = []
         for family, part in zip(self._families, split, strict=True):
-            drafts.append(await family.write(op, part))
+            drafts.append(await family.write(op, part, whole=destroyed and family.name == KEYS))
         named = [
             draft.manifest if draft is not None else family.manifest()
             for family, draft in zip(self._families, drafts, strict=True)
@@ -118,7 +124,7 @@ class CheckpointStore:
         for name in await self._disk.list(self._directory):
             if name not in wanted:
                 mark("checkpoint.pruned")
-                await self._disk.remove(f"{self._directory}/{name}")
+                await remove_traceless(self._disk, f"{self._directory}/{name}", overwrite=name.startswith(KEYS))
                 removed = True
         if removed:
             await self._disk.sync_directory(self._directory)

@@ -110,8 +110,11 @@ class Family:
 
     # Writing ---------------------------------------------------------------------------------------------------
 
-    async def write(self, op: int, changed: Changes) -> Draft | None:
-        """Write and sync the file of this checkpoint; None when nothing changed. DiskFull: call it again."""
+    async def write(self, op: int, changed: Changes, *, whole: bool = False) -> Draft | None:
+        """Write and sync the file of this checkpoint; None when nothing changed. DiskFull: call it again.
+
+        `whole`: all live rows, so that no older file is needed. It costs what all rows cost.
+        """
         if not any(changed.values()):
             return None
         changes: list[Change] = []
@@ -122,7 +125,7 @@ class Family:
             await blocks.begin(file)
             for table in sorted(changed):
                 await self._write_delta(blocks, table, changed[table], changes)
-            rewritten = self._choose_slots(changes)
+            rewritten = range(SLOTS) if whole else self._choose_slots(changes)
             await self._write_bases(blocks, rewritten, changes)
             await blocks.finish()
         finally:

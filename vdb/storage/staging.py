@@ -31,8 +31,9 @@ from attrs import field, frozen
 from vdb.errors import DiskFailed, FileMissing
 from vdb.marks import mark
 from vdb.ports import Disk, File
-from vdb.storage.checkpoint import CheckpointStore
+from vdb.storage.checkpoint import KEYS, CheckpointStore
 from vdb.storage.checkpoint_family import Tables
+from vdb.storage.overwriting import remove_traceless
 from vdb.storage.superblock import Superblock
 from vdb.vsr.message import FileEntry
 
@@ -208,7 +209,7 @@ async def clear(disk: Disk, directory: str) -> None:
     logs = [f"{folder}/log/{name}" for name in await disk.list(f"{folder}/log")]
     for parent in (f"{folder}/checkpoints", *logs):
         for name in await disk.list(parent):
-            await disk.remove(f"{parent}/{name}")
+            await remove_traceless(disk, f"{parent}/{name}", overwrite=name.startswith(KEYS))
 
 
 async def _move(disk: Disk, directory: str, moves: tuple[str, ...]) -> None:

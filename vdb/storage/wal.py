@@ -10,7 +10,8 @@ Order of writes (the promises that recovery relies on)
    of the same op, or after `truncate`, whenever the replica says so.
 5. What is truncated is cleared before anything else is written: first its headers, synced, then its prepares. What a
    crash leaves of it, the replica recognises as no part of its log.
-6. A slot that recovery calls faulty has, until an intact prepare was written to it, no valid header but its own op's.
+6. What is wiped of a slot (`wal_wiping`) is cleared like what is truncated, between two turns.
+7. A slot that recovery calls faulty has, until an intact prepare was written to it, no valid header but its own op's.
    So a crash in the middle of its repair leaves it faulty.
 
 The elevator. Each turn writes all prepares that wait and the headers of those synced in the turn before, then syncs
@@ -43,9 +44,11 @@ from vdb.storage.wal_layout import (
     encode_slot,
     header_offset,
     prepare_offset,
+    sector_up,
     slot_for_op,
 )
 from vdb.storage.wal_opening import read_or_none, recover_rings
+from vdb.storage.wal_wiping import SLOTS_PER_STEP, Wiping
 from vdb.vsr.header import Prepare, PrepareHeader
 
 DISK_FULL_RETRY_SECONDS = 0.25
@@ -99,6 +102,7 @@ class Journal:
         ]
         self._damaged = {entry.slot: op for entry, op in _damaged(recovery, limits, checkpoint_op)}
         self._cuts: dict[int, None] = {}
+        self._wiping: Wiping | None = None
         self._released = checkpoint_op
         self._synced_op = recovery.head.op if recovery.head is not None else 0
         self._waiting: list[_Pending] = []
@@ -233,16 +237,30 @@ class Journal:
         self._cut_damaged(lambda damaged_op: damaged_op > op)
         self._wake.set()
 
+    async def wipe(self, keys: tuple[bytes, ...]) -> int:
+        """Overwrite what older laps have left in the slots, and every prepare below the released checkpoint that holds
+        one of these byte strings. Returns how many bytes it were, once all is synced. The writer must run.
+
+        Slots that recovery found damaged are left to be repaired first.
+        """
+        assert self._wiping is None, "the journal is being wiped"
+        wiping = self._wiping = Wiping(keys)
+        self._wake.set()
+        await wiping.done.wait()
+        return wiping.overwritten
+
     async def run(self) -> None:
         """The writer. Runs until it is cancelled; raises DiskFailed when the disk fails."""
         synced: list[_Pending] = []
         while True:
-            if not self._waiting and not synced and not self._sectors_due and not self._cuts:
+            if not (self._waiting or synced or self._sectors_due or self._cuts or self._wiping):
                 self._wake = trio.Event()
                 await self._wake.wait()
             try:
                 if self._cuts:
                     await self._clear_cuts()
+                if self._wiping is not None:
+                    await self._wipe_some(self._wiping)
                 batch, self._waiting = self._waiting, []
                 await self._turn(batch, synced)
             except DiskFailed as error:
@@ -382,6 +400,43 @@ class Journal:
                 await trio.sleep(DISK_FULL_RETRY_SECONDS)
             else:
                 return
+
+    async def _wipe_some(self, wiping: Wiping) -> None:
+        """Look at the next slots; the writer's next turn isn't kept waiting for all of them."""
+        for slot in range(wiping.next_slot, min(wiping.next_slot + SLOTS_PER_STEP, self._limits.wal_slots)):
+            wiping.next_slot = slot + 1
+            if slot not in self._damaged and slot not in self._cuts:
+                await self._wipe_slot(wiping, slot)
+        if wiping.next_slot == self._limits.wal_slots:
+            await self._file.sync()
+            self._wiping = None
+            wiping.done.set()
+
+    async def _wipe_slot(self, wiping: Wiping, slot: int) -> None:
+        start, size = prepare_offset(self._limits, slot), self._limits.message_size_max
+        data = await read_or_none(self._file, start, size) or b""
+        header = self._headers[slot]
+        if any(pending.prepare.header is header for pending in self._waiting):
+            header = None  # what is on the disk is of the lap before
+        needed = header is not None and header.op > self._released
+        kept = wiping.kept_of(data, header, needed=needed)
+        sector = encode_reserved(self._group_hash, slot)
+        if not kept and data[: len(sector)] == sector and self._headers[slot] is None:
+            kept = len(sector)
+        if not kept:
+            mark("wal.slot_wiped")
+            if header is not None:
+                self._headers[slot] = self._durable[slot] = None
+                self._in_memory.pop(slot, None)
+            self._image[header_offset(slot) : header_offset(slot) + PREPARE_HEADER_SIZE] = sector[:PREPARE_HEADER_SIZE]
+            await self._write_header_sector(slot // HEADERS_PER_SECTOR)
+            await self._file.sync()
+            await self._file.write_at(start, sector)
+            kept = len(sector)
+        end = sector_up(len(data.rstrip(b"\0"))) if data else size
+        if end > kept:
+            await self._file.write_at(start + kept, bytes(end - kept))
+            wiping.overwritten += end - kept
 
     def _cut_damaged(self, wanted: Callable[[int], bool]) -> None:
         """Slots that were damaged at open and that no op needs any more are cleared, so that they raise no doubt."""

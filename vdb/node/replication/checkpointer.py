@@ -55,6 +55,10 @@ class Checkpointer:
         self._on_durable = on_durable
         self._plan: CheckpointPlan | None = None
         self._wake = trio.Event()
+        self._written = storage.superblock.state.checkpoint_op, storage.head.timestamp
+        self.clean_until = storage.head.timestamp
+        """Microseconds UTC: the durable checkpoint holds all requests up to then, and there is no file of an older one
+        on this disk."""
         self.disk_full = False
 
     @property
@@ -67,14 +71,22 @@ class Checkpointer:
         self._plan = plan
         self._wake.set()
 
+    def prune_again(self) -> None:
+        """Somebody has ceased to copy an older checkpoint, and its files are to go."""
+        self._wake.set()
+
     async def run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            assert self._plan is not None
-            plan = self._plan
-            await self._write(plan)
-            await self._storage.checkpoints.prune(plan.op)
+            if self._plan is not None:
+                plan = self._plan
+                await self._write(plan)
+                self._written = plan.op, plan.head.timestamp
+            op, timestamp = self._written
+            await self._storage.checkpoints.prune(op)
+            if all(pinned == op for pinned in self._storage.checkpoints.pinned):
+                self.clean_until = timestamp
 
     async def _write(self, plan: CheckpointPlan) -> None:
         storage = self._storage

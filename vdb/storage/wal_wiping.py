@@ -1,0 +1,48 @@
+"""What is overwritten in a write-ahead log so that nothing of a destroyed key is left in it (`Journal.wipe`).
+
+A slot keeps the bytes of older laps behind a shorter prepare, and the prepares below the checkpoint until the ring comes
+round. An erasure can't wait for that. The writer itself does it, a few slots between two of its turns, so that it never
+writes to the same place at the same time.
+
+Rules
+- A prepare above the released checkpoint is needed: it stays. An erasure asks once the checkpoint has its op, so none of
+  these can have put a key that it destroys.
+- One below it goes when any of the erased keys' ids stands in it, or when it can't be read any more; others stay, since
+  a member that is behind may want them.
+- Behind what stays all is zeros up to the slot's end.
+"""
+
+from __future__ import annotations
+
+import trio
+from attrs import define, field
+
+from vdb.limits import WAL_EVIDENCE_SIZE
+from vdb.storage.wal_layout import decode_slot, sector_up
+from vdb.vsr.header import PrepareHeader
+
+SLOTS_PER_STEP = 8
+"""Slots between two turns of the writer."""
+
+
+@define(eq=False)
+class Wiping:
+    """One pass over all slots."""
+
+    keys: tuple[bytes, ...] = field(repr=False)
+    next_slot: int = 0
+    overwritten: int = 0
+    """Bytes."""
+    done: trio.Event = field(factory=trio.Event, repr=False)
+
+    def kept_of(self, data: bytes, header: PrepareHeader | None, *, needed: bool) -> int:
+        """How many bytes of a slot stay, from its start: whole sectors; 0: it has to look as if never written."""
+        if header is None:
+            return 0
+        extent = sector_up(header.size + WAL_EVIDENCE_SIZE)
+        if needed:
+            return extent
+        prepare, _ = decode_slot(data)
+        if prepare is None or prepare.header.checksum != header.checksum:
+            return 0
+        return 0 if any(key in data[:extent] for key in self.keys) else extent
