@@ -177,7 +177,7 @@ class ConsumerFetching(ConsumerGate):
 
 def _candidates_max(group: Group, wanted: int) -> int:
     """As many as a fetch may need, and a prepare can hold."""
-    room = (group.limits.body_size_max - _OVERHEAD) // CANDIDATE_SIZE
+    room = (group.limits.request_size_max - _OVERHEAD) // CANDIDATE_SIZE
     return max(1, min(room, wanted))
 
 

@@ -107,7 +107,7 @@ class ConsumerGate:
             if not found.name:
                 raise InvalidArgument("a consumer's name can't be empty")
             self.writes.check_origin(origin, found.group)
-            size, size_max = size_bound(request), found.group.limits.body_size_max
+            size, size_max = size_bound(request), found.group.limits.request_size_max
             if size > size_max:
                 raise TooLarge(
                     f"the request takes up to {size} bytes: expected at most {size_max}, split it into several"

@@ -108,6 +108,6 @@ class ConsumerLetters(ConsumerGate):
 
     def _all_letters(self, found: Place, size: int) -> tuple[int, ...]:
         """The first dead letters that there are, as many as fit a request that takes so much beside them."""
-        room = (found.group.limits.body_size_max - size) // POSITION_SIZE
+        room = (found.group.limits.request_size_max - size) // POSITION_SIZE
         positions = found.group.state.dead_letters(found.tenant, found.lookup) if found.lookup else []
         return tuple(positions[: max(0, min(room, LETTERS_PER_REQUEST_MAX))])

@@ -27,6 +27,7 @@ from vdb.kernel.consumers import check_create_consumer, letters_to_settle
 from vdb.kernel.reply import Refusal
 from vdb.kernel.rows import LOOKUP_SIZE
 from vdb.node.consumers.consumer_request import (
+    DEED_NOTE_SIZE,
     ConsumerRequest,
     PlainConsumerFetch,
     PlainConsumerLeave,
@@ -36,6 +37,7 @@ from vdb.node.consumers.consumer_request import (
     PlainSettleLetters,
 )
 from vdb.node.consumers.consumer_sealing import consumer_lookup, deed_text, fingerprint
+from vdb.node.preparing.noting import note_plain
 from vdb.node.preparing.request import PlainAppend, PlainBatch, PlainCreate, PlainRun
 from vdb.node.replication.batch import Batch
 from vdb.types import GLOBAL_GROUP, TenantId
@@ -168,7 +170,7 @@ def _tell(preparer: Preparer, batch: Batch, request: PlainSettleLetters, positio
     create = PlainCreate(
         tenant=tenant, name=stream, data_class=preparer.names_class, region=preparer.region, if_not_exists=True
     )
-    _add(batch, preparer.command(batch, create))
+    _add(preparer, batch, create, preparer.command(batch, create))
     event_id = preparer.entropy.random_bytes(16)
     envelope = EventEnvelope(
         event_id=event_id,
@@ -181,9 +183,10 @@ def _tell(preparer: Preparer, batch: Batch, request: PlainSettleLetters, positio
         count=1, batch=encode_batch([encode_envelope(envelope)]), event_ids=event_id, schema_id=ENVELOPE_SCHEMA
     )
     append = PlainBatch(tenant=tenant, appends=(PlainAppend(stream=stream, runs=(run,)),))
-    _add(batch, preparer.command(batch, append))
+    _add(preparer, batch, append, preparer.command(batch, append))
 
 
-def _add(batch: Batch, command: Command) -> None:
+def _add(preparer: Preparer, batch: Batch, request: PlainCreate | PlainBatch, command: Command) -> None:
     reply = batch.add(Request(INTERNAL, command))
     assert not isinstance(reply, Refusal), f"the deed of dead letters was refused: {reply.message}"
+    note_plain(preparer, batch, request, None, DEED_NOTE_SIZE)

@@ -19,7 +19,9 @@ CANDIDATE_SIZE = 16
 SETTLEMENT_SIZE = 32
 POSITION_SIZE = 32
 """Of a dead letter's position: packed, and once more in the deed's text."""
-DEED_SIZE = 4 * SEAL_SIZE
+DEED_NOTE_SIZE = 1400
+"""Of what the audit log is told of a deed, or of the creation of its stream."""
+DEED_SIZE = 4 * SEAL_SIZE + 2 * DEED_NOTE_SIZE
 """Of a deed beside its texts: the stream's creation, the event and their keys."""
 
 

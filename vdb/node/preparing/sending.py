@@ -13,6 +13,7 @@ from vdb.kernel.command import AppendPart, Command, Request, StreamAppend
 from vdb.kernel.event_ids import known_append
 from vdb.kernel.predict import check_append
 from vdb.kernel.reply import Refusal
+from vdb.node.preparing.noting import note_request
 from vdb.node.preparing.preparer import Preparer, refused_append
 from vdb.node.preparing.request import CutRun, Pending, PlainTransaction
 from vdb.node.replication.batch import Batch
@@ -58,6 +59,7 @@ def begin(preparer: Preparer, batch: Batch, pending: Pending) -> Sending | None:
     if command is not None:
         batch.add(Request(pending.origin, command))
         batch.waiters.append((len(batch.requests) - 1, pending))
+        note_request(preparer, batch, pending)
         return None
     assert not isinstance(outcome, Refusal)
     return Sending(
@@ -103,3 +105,4 @@ def add_part(preparer: Preparer, batch: Batch, sending: Sending) -> None:
     batch.add(Request(sending.pending.origin, part))
     if sending.done:
         batch.waiters.append((len(batch.requests) - 1, sending.pending))
+        note_request(preparer, batch, sending.pending)

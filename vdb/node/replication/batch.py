@@ -22,7 +22,8 @@ from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
 from vdb.kernel.tables import Table
 from vdb.kernel.view import View
-from vdb.node.preparing.request import Pending
+from vdb.node.preparing.request import Notes, Pending
+from vdb.types import TenantId
 
 Changed = dict[Table, Mapping[bytes, bytes | None]]
 
@@ -41,7 +42,9 @@ class Batch:
     changed: Changed | None = None
     """At an op where a checkpoint is due: all rows that changed since the one before."""
     size: int = 0
-    """At most so many bytes will the requests take in the prepare's body."""
+    """At most so many bytes will the requests, and what is noted of them, take in the prepare's body."""
+    notes: dict[TenantId, Notes] = field(factory=dict)
+    """What the audit logs of tenants are to be told, until it is sealed (`vdb.node.preparing.noting`)."""
     _draft: Draft | None = None
     _state: State | None = None
     """What the draft froze into, until the next request."""
@@ -63,6 +66,16 @@ class Batch:
         """The rows as they are now; what it answers changes with the next request."""
         return self.base if self._draft is None else self._draft
 
+    @property
+    def must_be_told(self) -> bool:
+        """Whether the last request must have an entry in its tenant's audit log."""
+        return self._draft is not None and self._draft.must_be_told
+
+    @property
+    def filled(self) -> int:
+        """How many requests it has, those counted that add entries to audit logs alone."""
+        return len(self.requests) + sum(len(notes.waiters) for notes in self.notes.values())
+
     def add(self, request: Request) -> Reply:
         """Execute the next request."""
         draft = self._draft
@@ -79,6 +92,8 @@ class Batch:
 
     def close(self, *, checkpoint_due: bool) -> None:
         """All requests are in. If a checkpoint is due at this op, take what has changed."""
+        if self._draft is not None:
+            self._draft.check_paid()
         if checkpoint_due:
             self.changed, self._state = self.state.take_changed()
         else:

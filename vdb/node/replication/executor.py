@@ -32,7 +32,7 @@ from vdb.node.replication.group_storage import CheckpointHead
 from vdb.node.replication.pipeline import Pipeline
 from vdb.node.signals import Progress, Signals
 from vdb.storage.event_log import EventLog
-from vdb.types import GroupId
+from vdb.types import GroupId, is_audit_log
 from vdb.vsr.header import PrepareHeader
 from vdb.wire.command import decode_body
 
@@ -156,7 +156,7 @@ class Executor:
         match effect:
             case AppendRecord():
                 self._sinks.event_log.append(effect)
-                if not effect.first_offset:
+                if not effect.first_offset and not is_audit_log(effect.tenant):
                     self._sinks.signals.first(effect.tenant, effect.stream, effect.record)
             case WakeProjection():
                 self._sinks.signals.notify(effect.tenant)

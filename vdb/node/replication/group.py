@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import trio
 from attrs import field, frozen
 
+from vdb.audit.entry import AuditEntry
 from vdb.crypto.keyring import Keyring
 from vdb.errors import DiskFull, InvalidArgument, NotPrimary, NotReady, Overloaded, PrimaryLost
 from vdb.kernel.command import INTERNAL, MemberRow, Origin
@@ -23,6 +24,7 @@ from vdb.node import log
 from vdb.node.observer import Observer
 from vdb.node.peers.directory import Directory
 from vdb.node.preparing.cutting import size_bound
+from vdb.node.preparing.noting import note_bound
 from vdb.node.preparing.preparer import Preparer
 from vdb.node.preparing.request import OnLost, OnReply, Pending, PlainReconfigure, PlainRequest, nobody
 from vdb.node.replication.group_storage import GroupStorage, open_group
@@ -173,19 +175,38 @@ class Group:
 
     # Requests --------------------------------------------------------------------------------------------------
 
-    def submit(self, request: PlainRequest, on_reply: OnReply, origin: Origin, on_lost: OnLost = nobody) -> None:
-        """Queue a request. `on_reply` is called once, when its op has committed; `on_lost` instead, if this node ceases
-        to be primary before; neither, if the node stops.
+    def submit(
+        self,
+        request: PlainRequest,
+        on_reply: OnReply,
+        origin: Origin,
+        on_lost: OnLost = nobody,
+        *,
+        note: AuditEntry | None = None,
+    ) -> Pending:
+        """Queue a request, and what the audit log is told of it.
+
+        `on_reply` is called once, when its op has committed; `on_lost` instead, if this node ceases to be primary
+        before; neither, if the node stops.
 
         Raises NotPrimary, NotReady, Overloaded and DiskFull, all definite, without using up the origin's number.
         """
-        size = size_bound(request)
+        note_size = note_bound(request, note, self.limits)
+        size = size_bound(request) + note_size
         refusal = self._refusal(size)
         if refusal is not None and (isinstance(refusal, NotPrimary) or not self.knows(origin)):
             raise refusal
-        self._member.proposer.submit(
-            Pending(request=request, on_reply=on_reply, on_lost=on_lost, size=size, origin=origin)
+        pending = Pending(
+            request=request,
+            on_reply=on_reply,
+            on_lost=on_lost,
+            size=size,
+            origin=origin,
+            note=note,
+            note_size=note_size,
         )
+        self._member.proposer.submit(pending)
+        return pending
 
     def _refusal(self, size: int) -> NotPrimary | NotReady | Overloaded | DiskFull | None:
         """Why a request of this size can't be queued now."""
@@ -206,7 +227,7 @@ class Group:
         """Whether a request has its answer, or is in the pipeline: it is answered even when others are refused."""
         return self._member.proposer.knows(origin)
 
-    async def execute(self, request: PlainRequest, origin: Origin) -> Reply:
+    async def execute(self, request: PlainRequest, origin: Origin, *, note: AuditEntry | None = None) -> Reply:
         """`submit` for a task that waits. Raises PrimaryLost or NotPrimary, too, when the request was lost."""
         answers: list[Reply | NotPrimary | PrimaryLost] = []
         done = trio.Event()
@@ -215,7 +236,7 @@ class Group:
             answers.append(answer)
             done.set()
 
-        self.submit(request, on_answer, origin, on_answer)
+        self.submit(request, on_answer, origin, on_answer, note=note)
         await done.wait()
         answer = answers[0]
         if isinstance(answer, NotPrimary | PrimaryLost):
@@ -286,14 +307,16 @@ class Group:
         """Whether the group has no other member."""
         return self._member.is_alone
 
-    def reconfigure(self, change: PlainReconfigure, on_reply: OnReply, on_lost: OnLost) -> None:
+    def reconfigure(
+        self, change: PlainReconfigure, on_reply: OnReply, on_lost: OnLost, *, note: AuditEntry | None = None
+    ) -> None:
         """`submit` for other members. InvalidArgument when the primary itself wouldn't be a voter."""
         if self.replica.is_serving_primary and self.replica.replica not in change.voters:
             raise InvalidArgument(
                 f"node {self.replica.replica} is the primary of group {self.name}: it can't take its own vote away, "
                 "expected it to abdicate first"
             )
-        self.submit(change, on_reply, INTERNAL, on_lost)
+        self.submit(change, on_reply, INTERNAL, on_lost, note=note)
 
     def abdicate(self) -> None:
         """Give up the view, if this node leads it and others can take over."""

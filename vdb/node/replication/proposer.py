@@ -31,9 +31,10 @@ from vdb.kernel.command import Origin, Reconfigure, Request
 from vdb.kernel.effect import StoreKey
 from vdb.kernel.reply import Refusal
 from vdb.kernel.state import State
-from vdb.limits import Limits
+from vdb.limits import AUDIT_RECORD_OVERHEAD, Limits
 from vdb.marks import mark
 from vdb.node.preparing.cutting import size_bound
+from vdb.node.preparing.noting import note_request
 from vdb.node.preparing.preparer import Preparer
 from vdb.node.preparing.request import Pending, PlainReconfigure, PlainReject, PlainTransaction, PlainVoid, nobody
 from vdb.node.preparing.request_queue import RequestQueue
@@ -240,12 +241,13 @@ class Proposer:
         if self._sending is None and first is not None and isinstance(first.request, PlainReconfigure):
             return self._propose_reconfiguration(first, first.request)
         batch = self._make_batch()
-        if batch.requests:
+        if batch.requests or batch.notes:
             self._send(batch, None)
         return True
 
     def _send(self, batch: Batch, configuration: Configuration | None) -> None:
         op = self._replica.op + 1
+        self._preparer.finish(batch)
         body = encode_body(batch.requests)
         batch.close(checkpoint_due=self._executor.is_checkpoint_op(op))
         self._pipeline.add(op, batch)
@@ -268,10 +270,11 @@ class Proposer:
         if self._sending is not None:
             self._add_part(batch, self._sending)
             return batch
-        while self.queue and len(batch.requests) < self._limits.requests_per_prepare_max:
+        while self.queue and batch.filled < self._limits.requests_per_prepare_max:
             pending = self.queue.first
             assert pending is not None
-            if batch.size and batch.size + pending.size > self._limits.body_size_max:
+            room = self._limits.body_size_max - AUDIT_RECORD_OVERHEAD * (len(batch.notes) + 1)
+            if batch.size and batch.size + pending.size > room:
                 break
             if isinstance(pending.request, PlainReconfigure):
                 break
@@ -301,6 +304,7 @@ class Proposer:
         )
         reply = batch.add(Request(pending.origin, command))
         batch.waiters.append((0, pending))
+        note_request(self._preparer, batch, pending)
         refused = isinstance(reply, Refusal)
         self._send(batch, None if refused else self._replica.next_configuration(request.voters, request.learners))
         return True
@@ -341,5 +345,12 @@ class Proposer:
         """Let the log take the refusal, outside of the session: nobody answers before it has."""
         mark("group.refused_by_the_books")
         request = PlainReject(code=reply.code, message=reply.message)
-        refusal = Pending(request=request, on_reply=pending.on_reply, on_lost=pending.on_lost, size=size_bound(request))
+        refusal = Pending(
+            request=request,
+            on_reply=pending.on_reply,
+            on_lost=pending.on_lost,
+            size=size_bound(request) + pending.note_size,
+            note=pending.note,
+            note_size=pending.note_size,
+        )
         self._preparer.add(batch, refusal)

@@ -1,0 +1,1 @@
+"""Audit logs as a node works with them: recording, reading back, searching."""
