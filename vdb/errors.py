@@ -447,6 +447,10 @@ class KeyUnavailable(CryptoError):
     """The key of a record isn't in the key store: never put, or destroyed."""
 
 
+class KeyDestroyed(KeyUnavailable):
+    """It was destroyed on purpose: what it sealed was erased."""
+
+
 class EvidenceInvalid(VerityError):
     """A proof, a signed note or a file of an export doesn't hold, or isn't what it claims to be."""
 

@@ -13,7 +13,8 @@ Rules
 - A wrapped key opens only in the row, tenant and group that it was made for: a row copied elsewhere, or with a field
   changed, doesn't unwrap.
 - Names never stand in a row. A lookup tells nothing without the tenant key; two tenants' lookups of a name differ.
-- A subject's token can't be recomputed once its row is destroyed: the secret goes with the key.
+- A subject's token can't be recomputed once its row is destroyed: the secret goes with the key. The row stays, so that
+  what the key sealed is known for what it is.
 - Unwrapped keys are kept for speed alone, in a bounded cache. Rows are kept packed (`vdb.crypto.key_index`).
 - `make` adds nothing: a row counts once its op is proposed, and the caller then adds it.
 - A name has a key in each period in which something was sealed for it, all with the same lookup. A subject's token is
@@ -31,8 +32,8 @@ from vdb.crypto.key_index import NO_LOOKUP, KeyIndex
 from vdb.crypto.keywrap import unwrap_key, wrap_key
 from vdb.crypto.record import DEK_ID_SIZE, NO_SUBJECT, RecordKey
 from vdb.crypto.root import RootKey, RootRing
-from vdb.errors import KeyUnavailable, WrongKey
-from vdb.kernel.command import KeyRow, KeyScope
+from vdb.errors import KeyDestroyed, KeyUnavailable, WrongKey
+from vdb.kernel.command import DESTROYED_KEY, KeyRow, KeyScope
 from vdb.ports import Entropy
 from vdb.types import DataClass, GroupId, TenantId
 
@@ -73,8 +74,22 @@ class Keyring:
             # A row that was wrapped anew holds the same key: what was derived from it still holds.
             self._keys.put(row.dek_id, self._unwrap_tenant_key(row))
             self._found[KeyScope.TENANT].forget((row.tenant, "", FIRST_PERIOD))
-        if self._index.add(row):
+        if row.is_destroyed:
+            self._keys.forget(row.dek_id)
+            self._record_keys.forget(row.dek_id)
+        if self._index.add(row) or row.is_destroyed:
             self._forget_derived(row)
+
+    def destroy(self, dek_id: bytes) -> None:
+        """The key was destroyed: from now on its row says no more than that there was one."""
+        row = self._index.get(dek_id)
+        if row is not None and not row.is_destroyed:
+            self.add(evolve(row, wrapped=DESTROYED_KEY, wrapped_secret=bytes(len(row.wrapped_secret))))
+
+    def is_destroyed(self, dek_id: bytes) -> bool:
+        """Whether there was a key that was destroyed. Whoever finds `key` unavailable asks."""
+        row = self._index.get(dek_id)
+        return row is not None and row.is_destroyed
 
     def remove(self, row: KeyRow) -> None:
         """Forget a row that was added for an op that isn't in the log any more."""
@@ -254,6 +269,8 @@ class Keyring:
         return f"this node was given {' and '.join(key_id.hex() for key_id in self.roots.ids)}"
 
     def _unwrap_key(self, row: KeyRow) -> bytes:
+        if row.is_destroyed:
+            raise KeyDestroyed(f"key {row.dek_id.hex()} was destroyed: what it sealed can't be opened by anybody")
         key = unwrap_key(_key_wrapper(self.key(row.kek_id), self._context_of(row)), row.wrapped)
         if key is None:
             raise KeyUnavailable(f"key {row.dek_id.hex()} doesn't unwrap: its row was changed or belongs elsewhere")

@@ -20,7 +20,16 @@ import trio
 from attrs import frozen
 
 from vdb.crypto.keyring import Keyring
-from vdb.kernel.effect import AppendRecord, ChangeMembers, Effect, EvictSession, StoreKey, WakeConsumer, WakeProjection
+from vdb.kernel.effect import (
+    AppendRecord,
+    ChangeMembers,
+    DestroyKeys,
+    Effect,
+    EvictSession,
+    StoreKey,
+    WakeConsumer,
+    WakeProjection,
+)
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
@@ -162,6 +171,10 @@ class Executor:
                 self._sinks.signals.notify(effect.tenant)
             case StoreKey():
                 self._sinks.keyring.add(effect.row)
+            case DestroyKeys():
+                mark("executor.keys_destroyed")
+                for dek_id in effect.dek_ids:
+                    self._sinks.keyring.destroy(dek_id)
             case WakeConsumer():
                 self._sinks.signals.notify_consumer(effect.tenant, effect.lookup)
             case EvictSession():
