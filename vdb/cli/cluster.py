@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import Annotated
 
 import anyio
+from attrs import evolve
 from cyclopts import App, Parameter
 
 from vdb.cli.cluster_files import ClusterFiles, Place
-from vdb.cli.config_file import read_config_file
+from vdb.cli.config_file import ConfigFile, read_config_file
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_note, print_text
 from vdb.client.admin import ClusterAdmin
 from vdb.client.values import NodeStatus
 from vdb.errors import ConfigError, InvalidArgument, LearnerBehind, Timeout, Unreachable
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX
-from vdb.types import Region
+from vdb.types import GLOBAL_GROUP, Region
 from vdb.world.address import is_loopback, join_address, split_address
 
 PORT = 7140
@@ -38,6 +39,8 @@ async def init(
     directory: Annotated[Path, Parameter(name="--dir")],
     nodes: int = 3,
     region: str = "ap-southeast-2",
+    regions: str = "",
+    global_nodes: int | None = None,
     host: Hosts = (),
     port: int = PORT,
     peer_port: int = PEER_PORT,
@@ -53,16 +56,23 @@ async def init(
 
     Example: `vdb cluster init --dir cluster --host 10.0.0.1 --host 10.0.0.2 --host 10.0.0.3`
 
+    Example: `vdb cluster init --dir cluster --regions eu-central-1,us-east-1 --nodes 3`
+
     Parameters
     ----------
     directory
         Where to write; made if it is missing.
     nodes
-        How many nodes: 1 to 6; 3 survive the loss of one, 5 of two.
+        How many nodes, of each region: 1 to 6; 3 survive the loss of one, 5 of two.
     region
         The region of all nodes: PHI placed there is kept on them.
+    regions
+        Several regions instead, with commas between them: the PHI of each stays on its own nodes, under its own key.
+    global_nodes
+        How many nodes of each region hold the global group, too. Without it as many as may: it has six at most.
     host
-        Where each node runs, one after the other. Without it all run on 127.0.0.1, at ports one after the other.
+        Where each node runs, one after the other, region by region. Without it all run on 127.0.0.1, at ports one after
+        the other.
     port
         For clients.
     peer_port
@@ -72,22 +82,37 @@ async def init(
     json
         Print JSON.
     """
-    count = len(host) or nodes
+    names = [Region(name.strip()).name for name in regions.split(",")] if regions else [Region(region).name]
+    if len(dict.fromkeys(names)) != len(names):
+        raise ConfigError(f"--regions: each region once; found {regions}")
+    if len(host) % len(names):
+        raise ConfigError(f"--host: as many for each of {len(names)} regions; found {len(host)}")
+    count = len(host) // len(names) or nodes
     if not 1 <= count <= REPLICAS_MAX:
         raise ConfigError(f"a cluster begins with 1 to {REPLICAS_MAX} nodes; found {count}")
+    shared = min(count, REPLICAS_MAX // len(names)) if global_nodes is None else global_nodes
+    if not 1 <= shared <= count or shared * len(names) > REPLICAS_MAX:
+        raise ConfigError(
+            f"the global group has 1 to {REPLICAS_MAX} nodes, as many of each region; found {shared} of {len(names)}"
+        )
     if not tls and not all(is_loopback(one) for one in host):
         raise ConfigError("nodes on several machines need TLS: leave --no-tls away")
-    files = ClusterFiles(directory=directory, cluster=secrets.token_bytes(16), region=Region(region).name, tls=tls)
-    places = [_place(number, host, port, peer_port) for number in range(count)]
+    files = ClusterFiles(directory=directory, cluster=secrets.token_bytes(16), region=names[0], tls=tls)
+    places = [_place(number, host, port, peer_port) for number in range(count * len(names))]
+    if len(names) > 1:
+        places = [
+            evolve(place, region=names[place.number // count], holds_global=place.number % count < shared)
+            for place in places
+        ]
     written = files.write_all(places)
     addresses = ",".join(place.address for place in places)
     if json:
         configs = [str(path) for path in written]
         print_json({"cluster": files.cluster.hex(), "configs": configs, "address": addresses, "tls": tls})
         return
-    print_text(f"cluster {files.cluster.hex()}: {count} nodes of {region} in {directory}")
+    print_text(f"cluster {files.cluster.hex()}: {count} nodes of {', of '.join(names)} in {directory}")
     print_text()
-    print_text("Start each node, on its machine, with its file and the files beside it (not tls/ca.key):")
+    print_text("Start each node, on its machine, with its file and the files it names (not tls/ca.key):")
     for path in written:
         print_text(f"  vdb start --config {path}")
     print_text()
@@ -113,6 +138,8 @@ async def prepare(
     host: str = "127.0.0.1",
     port: int | None = None,
     peer_port: int | None = None,
+    region: str = "",
+    global_group: bool = True,
     again: Annotated[bool, Parameter(negative="")] = False,
     options: NodeOptions = NODE,
 ) -> None:
@@ -135,6 +162,10 @@ async def prepare(
         For clients; without it, that of node 0, plus the number on the same host.
     peer_port
         For the other nodes; without it, that of node 0, plus the number on the same host.
+    region
+        Where it runs, in a cluster of several regions.
+    global_group
+        Whether it shall hold the global group as well, in a cluster of several regions.
     again
         The node is a member already: write its configuration anew, with the addresses at which the others know it.
     """
@@ -151,12 +182,23 @@ async def prepare(
         peer_port=_port_beside([member.peer_address for member in known.members], host, node, PEER_PORT)
         if peer_port is None
         else peer_port,
+        region=_checked_region(region, known),
+        holds_global=global_group,
     )
     if not again and any(member.number == node for member in known.members):
         raise ConfigError(f"the cluster began with a node {node}: expected another number, or --again")
     members = await _present_members(options, cluster)
     if not members:
-        members = [Place.at(member.number, member.address, member.peer_address) for member in known.members]
+        members = [
+            Place.at(
+                member.number,
+                member.address,
+                member.peer_address,
+                region=member.region or "",
+                holds_global=member.global_group,
+            )
+            for member in known.members
+        ]
         print_note("no node of the cluster answers: the file names those with which it began")
     held = next((member for member in members if member.number == node), None)
     if again != (held is not None):
@@ -181,6 +223,18 @@ async def prepare(
     print_text(f"  vdb cluster promote --node {node}")
 
 
+def _checked_region(region: str, known: ConfigFile) -> str:
+    """The region of a node that shall join; empty in a cluster of one."""
+    regions = list(dict.fromkeys(member.region for member in known.members if member.region is not None))
+    if not regions:
+        if region and region != known.node.region:
+            raise ConfigError(f"--region: the cluster has one region, {known.node.region}; found {region}")
+        return ""
+    if region not in regions:
+        raise ConfigError(f"--region: expected one of {', '.join(regions)}; found {region or 'none'}")
+    return region
+
+
 def _port_beside(founders: Sequence[str], host: str, node: int, usual: int) -> int:
     """Where a node listens by the pattern of `vdb cluster init`; the addresses are those of the first nodes."""
     places = [split_address(address) for address in founders]
@@ -191,14 +245,25 @@ def _port_beside(founders: Sequence[str], host: str, node: int, usual: int) -> i
 async def _present_members(options: NodeOptions, cluster: bytes) -> list[Place]:
     """The members of all groups, by number; none if no node of this cluster answers."""
     found: dict[int, Place] = {}
+    regions: dict[int, str] = {}
+    shared: dict[int, None] = {}
     with suppress(Unreachable):
         async with options.client() as client:
             for report in await client.cluster.statuses():
                 status = report.status
                 for group in status.groups if status is not None and status.cluster == cluster else ():
                     for member in group.members:
+                        if group.group == GLOBAL_GROUP:
+                            shared[member.node] = None
+                        else:
+                            regions[member.node] = group.group
                         if member.address and member.peer_address:
                             found[member.node] = Place.at(member.node, member.address, member.peer_address)
+    if len(dict.fromkeys(regions.values())) > 1:
+        return [
+            evolve(found[number], region=regions.get(number, ""), holds_global=number in shared)
+            for number in sorted(found)
+        ]
     return [found[number] for number in sorted(found)]
 
 
@@ -224,7 +289,8 @@ async def add(*, at: str, peer_at: str | None = None, options: NodeOptions = NOD
             raise InvalidArgument(
                 f"the node at {at} belongs to cluster {new.cluster.hex()}: expected {known.cluster.hex()}"
             )
-        for group in known.groups:
+        voters = await _voters(admin)
+        for group in new.groups:
             epoch = await admin.add(
                 group.group,
                 new.number,
@@ -232,9 +298,20 @@ async def add(*, at: str, peer_at: str | None = None, options: NodeOptions = NOD
                 peer_address=peer_at or _peer_address(new, at),
                 address=at,
                 disk_id=new.disk_id,
+                region=new.region,
             )
-            votes = any(member.node == new.number and not member.learner for member in group.members)
+            votes = new.number in voters.get(group.group, ())
             _tell(options, group.group, new.number, "voter" if votes else "learner", epoch)
+
+
+async def _voters(admin: ClusterAdmin) -> dict[str, list[int]]:
+    """Who votes in which group, as the members say that serve it."""
+    found: dict[str, list[int]] = {}
+    for report in await admin.statuses():
+        for group in report.status.groups if report.status is not None else ():
+            if group.serving:
+                found[group.group] = [member.node for member in group.members if not member.learner]
+    return found
 
 
 def _peer_address(status: NodeStatus, at: str) -> str:

@@ -2,6 +2,8 @@
 
     DIR/n0.toml ...          configurations; `vdb start --config DIR/n0.toml`
     DIR/root.key             the root key, the same for all nodes
+    DIR/root-REGION.key      of several regions, each its own and the one of the global group, for nodes that hold both
+    DIR/root-REGION-only.key that of the region alone, for nodes that hold nothing else
     DIR/tls/ca.pem, ca.key   the authority; its key signs certificates of further nodes, and no node needs it
     DIR/tls/n0.pem, n0.key   a node's certificate and key
     DIR/tls/client.pem, .key of clients and of the command line
@@ -22,7 +24,7 @@ from attrs import frozen
 
 from vdb.crypto.certificates import SERIAL_SIZE, Issued, issue, make_authority
 from vdb.errors import ConfigError
-from vdb.node.peers.hello import node_name
+from vdb.node.peers.hello import node_name, region_name
 from vdb.world.address import join_address, split_address
 from vdb.world.entropy import RealEntropy
 from vdb.world.keys import generate_root_key
@@ -41,12 +43,23 @@ class Place:
     peer_port: int
     peer_host: str | None = None
     """None: the same host."""
+    region: str = ""
+    """Of a cluster of several; empty: the cluster's only one."""
+    holds_global: bool = True
 
     @classmethod
-    def at(cls, number: int, address: str, peer_address: str) -> Place:
+    def at(cls, number: int, address: str, peer_address: str, *, region: str = "", holds_global: bool = True) -> Place:
         """From its two addresses, `host:port`."""
         (host, port), (peer_host, peer_port) = split_address(address), split_address(peer_address)
-        return cls(number=number, host=host, port=port, peer_host=peer_host, peer_port=peer_port)
+        return cls(
+            number=number,
+            host=host,
+            port=port,
+            peer_host=peer_host,
+            peer_port=peer_port,
+            region=region,
+            holds_global=holds_global,
+        )
 
     @property
     def name(self) -> str:
@@ -75,13 +88,13 @@ class ClusterFiles:
     def write_all(self, places: Sequence[Place]) -> list[Path]:
         """All files of a new cluster; the configurations, in the order of the places."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in [*map(self.config_path, places), self._key_file]:
+        for path in [*map(self.config_path, places), *map(self._key_file, places)]:
             if path.exists():
                 raise ConfigError(f"{path} is there already: expected a directory without a cluster's files")
         if self.tls:
             self._make_authority()
             self._issue("client", "client", [])
-        _write_private(self._key_file, generate_root_key().encode() + b"\n")
+        self._write_keys(places)
         return [self.write_node(place, places, join=False) for place in places]
 
     def write_node(self, place: Place, members: Sequence[Place], *, join: bool, again: bool = False) -> Path:
@@ -92,16 +105,33 @@ class ClusterFiles:
         if path.exists():
             raise ConfigError(f"{path} is there already")
         if self.tls and not (again and self.tls_file(f"{place.name}.pem").exists()):
-            self._issue(place.name, f"node {place.number}", [place.host, node_name(self.cluster, place.number)])
+            names = [place.host, node_name(self.cluster, place.number)]
+            if place.region:
+                names.append(region_name(self.cluster, place.region))
+            self._issue(place.name, f"node {place.number}", names)
         _write(path, self._toml(place, members, join=join).encode())
         return path
 
     def config_path(self, place: Place) -> Path:
         return self.directory / f"{place.name}.toml"
 
-    @property
-    def _key_file(self) -> Path:
-        return self.directory / "root.key"
+    def _key_file(self, place: Place) -> Path:
+        if not place.region:
+            return self.directory / "root.key"
+        return self.directory / f"root-{place.region}{'' if place.holds_global else '-only'}.key"
+
+    def _write_keys(self, places: Sequence[Place]) -> None:
+        """The one key; or a key for each region, which no node of another one gets, and one for the global group."""
+        if not places[0].region:
+            _write_private(self._key_file(places[0]), generate_root_key().encode() + b"\n")
+            return
+        shared = generate_root_key()
+        for region in dict.fromkeys(place.region for place in places):
+            own = f"regional = {generate_root_key()}\n"
+            for path, holds_global in {
+                self._key_file(one): one.holds_global for one in places if one.region == region
+            }.items():
+                _write_private(path, (own + (f"global = {shared}\n" if holds_global else "")).encode())
 
     def tls_file(self, name: str) -> Path:
         return self.directory / "tls" / name
@@ -114,11 +144,11 @@ class ClusterFiles:
             f"name = {_text(place.name)}",
             f"number = {place.number}",
             f"cluster = {_text(self.cluster.hex())}",
-            f"region = {_text(self.region)}",
+            f"region = {_text(place.region or self.region)}",
             f"data-dir = {_text('data-' + place.name)}",
             f"address = {_text(place.address)}",
             f"peer-address = {_text(place.peer_address)}",
-            'key-file = "root.key"',
+            f"key-file = {_text(self._key_file(place).name)}",
         ]
         if join:
             lines.append("join = true  # this node isn't among those with which the cluster began")
@@ -130,6 +160,8 @@ class ClusterFiles:
                 f"name = {_text(member.name)}",
                 f"address = {_text(member.address)}",
                 f"peer-address = {_text(member.peer_address)}",
+                *([f"region = {_text(member.region)}"] if member.region else []),
+                *([] if member.holds_global else ["global-group = false"]),
             ]
         if self.tls:
             lines += ["", "[tls]", f'cert = "tls/{place.name}.pem"', f'key = "tls/{place.name}.key"']

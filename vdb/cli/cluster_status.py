@@ -9,7 +9,8 @@ from attrs import frozen
 
 from vdb.cli.output import print_table, print_text
 from vdb.client.admin import NodeReport
-from vdb.client.values import GroupStatus, MemberStatus
+from vdb.client.values import GroupStatus, MemberStatus, NodeStatus
+from vdb.types import GLOBAL_GROUP
 
 _NODE_COLUMNS = ("node", "address", "version", "up", "remarks")
 _COLUMNS = ("node", "state", "view", "op", "commit", "lag", "checkpoint", "scrubbed", "clock")
@@ -30,8 +31,13 @@ def print_cluster(reports: Sequence[NodeReport]) -> None:
     answering = [report.status for report in reports if report.status is not None]
     if answering:
         first = answering[0]
-        print_text(f"cluster {first.cluster.hex()} in {first.region}, {len(answering)} of {len(reports)} nodes answer")
+        regions = list(dict.fromkeys(status.region for status in answering))
+        where = f"in {first.region}" if len(regions) == 1 else f"of {len(regions)} regions"
+        print_text(f"cluster {first.cluster.hex()} {where}, {len(answering)} of {len(reports)} nodes answer")
         print_text()
+        if len(regions) > 1:
+            print_table(("region", "nodes", "of which hold the global group"), _region_rows(answering))
+            print_text()
     print_table(_NODE_COLUMNS, [_node_row(report, reports) for report in reports])
     for report in reports:
         if report.problem:
@@ -45,6 +51,16 @@ def print_cluster(reports: Sequence[NodeReport]) -> None:
         ]
         print_text()
         _print_group(name, views)
+
+
+def _region_rows(answering: Sequence[NodeStatus]) -> list[tuple[object, ...]]:
+    """Each region that answers, with its nodes by name."""
+    rows: list[tuple[object, ...]] = []
+    for region in sorted(dict.fromkeys(status.region for status in answering)):
+        here = [status for status in answering if status.region == region]
+        shared = [one.node for one in here if any(group.group == GLOBAL_GROUP for group in one.groups)]
+        rows.append((region, ", ".join(one.node for one in here), ", ".join(shared) or "-"))
+    return rows
 
 
 def _node_row(report: NodeReport, reports: Sequence[NodeReport]) -> tuple[object, ...]:

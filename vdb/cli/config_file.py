@@ -23,6 +23,8 @@ number = 0
 name = "node-1"
 address = "127.0.0.1:7140"             # where clients find it
 peer-address = "127.0.0.1:7150"        # where other nodes find it
+region = "ap-southeast-2"              # of a cluster of several: without it, the node's own
+global-group = true                    # whether it holds the global group as well
 
 [tls]                                  # all three or none; needed off loopback
 cert = "node.pem"
@@ -56,6 +58,7 @@ from vdb.notebar.projections import NOTEBAR_PROJECTIONS
 from vdb.projections.config import ProjectionConfig, joined
 from vdb.projections.given import as_configs
 from vdb.projections.toml import parse_projections
+from vdb.types import Region
 
 _CLUSTER_ID = re.compile("[0-9a-fA-F]{32}")
 BUILTIN = {"notebar": NOTEBAR_PROJECTIONS, "fhir": FHIR_PROJECTIONS}
@@ -93,6 +96,8 @@ class MemberSection(_Section, frozen=True):
     name: str
     address: str
     peer_address: str
+    region: str | None = None
+    global_group: bool = True
 
 
 class TlsSection(_Section, frozen=True):
@@ -126,7 +131,14 @@ class ConfigFile(_Section, frozen=True):
     def member_configs(self) -> tuple[MemberConfig, ...]:
         """The nodes of the cluster, as the file lists them."""
         return tuple(
-            MemberConfig(node=member.number, name=member.name, address=member.address, peer_address=member.peer_address)
+            MemberConfig(
+                node=member.number,
+                name=member.name,
+                address=member.address,
+                peer_address=member.peer_address,
+                region=Region(member.region) if member.region is not None else None,
+                holds_global=member.global_group,
+            )
             for member in self.members
         )
 

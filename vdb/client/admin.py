@@ -52,7 +52,8 @@ class ClusterAdmin:
     async def statuses(self) -> list[NodeReport]:
         """Of all nodes: those whose addresses were given, and those that these name. In the order of their numbers."""
         reports: dict[str, NodeReport] = {}
-        wanted = self._router.addresses
+        await self._router.groups()
+        wanted = list(dict.fromkeys([*self._router.addresses, *self._router.holders]))
         while missing := [address for address in wanted if address not in reports]:
             async with anyio.create_task_group() as tasks:
                 for address in missing:
@@ -73,12 +74,26 @@ class ClusterAdmin:
         except VerityError as error:
             reports[address] = NodeReport(address=address, status=None, problem=str(error))
 
-    async def add(self, group: str, node: int, *, name: str, peer_address: str, address: str, disk_id: bytes) -> int:
-        """Make a node a learner of a group; the epoch of the configuration that holds then."""
+    async def add(
+        self,
+        group: str,
+        node: int,
+        *,
+        name: str,
+        peer_address: str,
+        address: str,
+        disk_id: bytes,
+        region: str = "",
+    ) -> int:
+        """Make a node a learner of a group; the epoch of the configuration that holds then.
+
+        PlacementViolation for a node of another `region` than the group's.
+        """
 
         def build(params: Any) -> None:
             params.group, params.node, params.name = group, node, name
             params.peerAddress, params.address, params.diskId = peer_address, address, disk_id
+            params.region = region
 
         return await self._change("addMember", group, build)
 

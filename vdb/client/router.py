@@ -126,6 +126,12 @@ class Router:
         return tuple(group for group in self._routes.groups if self._region in ("", group) or group == GLOBAL_GROUP)
 
     @property
+    def holders(self) -> list[str]:
+        """Addresses of the nodes that hold this client's groups, as far as the nodes have said."""
+        groups = [group for group in self._routes.groups if self._region in ("", group) or group == GLOBAL_GROUP]
+        return list(dict.fromkeys(address for group in groups for address in self._routes.holders(group)))
+
+    @property
     def has_regions(self) -> bool:
         """Whether the cluster has several regions, so that not every node holds every group."""
         return len([group for group in self._routes.groups if group != GLOBAL_GROUP]) > 1
@@ -141,6 +147,10 @@ class Router:
 
         PlacementViolation for a group that nobody holds, or that lies outside of the client's region.
         """
+        if self._region and (group_of(group) or GLOBAL_GROUP) not in (self._region, GLOBAL_GROUP):
+            raise PlacementViolation(
+                f"this client is bound to region {self._region}: expected that or 'global', found {group_of(group)}"
+            )
         link = self._ready_link(group)
         if link is not None:
             return link
@@ -220,10 +230,6 @@ class Router:
         group, known = group_of(target), self._routes.groups
         if group is None or not known:
             return
-        if self._region and group not in (self._region, GLOBAL_GROUP):
-            raise PlacementViolation(
-                f"this client is bound to region {self._region}: expected that or 'global', found group '{group}'"
-            )
         if group not in known:
             raise PlacementViolation(f"no node holds a group '{group}': expected one of {', '.join(known)}")
         if self._routes.circle(target):

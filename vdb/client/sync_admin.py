@@ -29,11 +29,31 @@ class SyncClusterAdmin:
         """What the node at this address says of itself. ConnectionLost, Timeout."""
         return self._run(partial(self._admin.status_of, address))
 
-    def add(self, group: str, node: int, *, name: str, peer_address: str, address: str, disk_id: bytes) -> int:
-        """Make a node a learner of a group; the epoch of the configuration that holds then."""
+    def add(
+        self,
+        group: str,
+        node: int,
+        *,
+        name: str,
+        peer_address: str,
+        address: str,
+        disk_id: bytes,
+        region: str = "",
+    ) -> int:
+        """Make a node a learner of a group; the epoch of the configuration that holds then.
+
+        PlacementViolation for a node of another `region` than the group's.
+        """
         return self._run(
             partial(
-                self._admin.add, group, node, name=name, peer_address=peer_address, address=address, disk_id=disk_id
+                self._admin.add,
+                group,
+                node,
+                name=name,
+                peer_address=peer_address,
+                address=address,
+                disk_id=disk_id,
+                region=region,
             )
         )
 

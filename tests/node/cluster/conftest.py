@@ -203,6 +203,7 @@ class Cluster:
             peer_address=f"n{number}:7150",
             address=f"n{number}:7140",
             disk_id=found.disk,
+            region=found.region.name,
         )
 
     async def converge(self, numbers: Iterable[int] | None = None, name: GroupId = HOME) -> None:

@@ -1,0 +1,208 @@
+"""Two regions in three processes over sockets: each keeps its PHI on its own nodes, and the two share what is global.
+
+n0 and n1 are in eu-central-1, n2 in us-east-1; n0 and n2 hold the global group.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, field
+
+import vdb
+from vdb.cli.cluster_files import ClusterFiles, Place
+from vdb.client.connect import SyncClient, connect_sync
+from vdb.errors import InvalidArgument, PlacementViolation, StreamExists, UnknownStream
+from vdb.world.network import TlsConfig
+
+EU, US = "eu-central-1", "us-east-1"
+RECORD_MAGIC = b"VDBR"
+RECORD_SAMPLE = 260
+"""Bytes of a record that hold its header, its salt and a part of its sealed body: no two records share them."""
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row on which nobody listens."""
+    for first in range(20_000 + (time.monotonic_ns() // 1000) % 10_000, 32_000):
+        held: list[socket.socket] = []
+        try:
+            held.extend(socket.create_server(("127.0.0.1", first + number)) for number in range(count))
+        except OSError:
+            continue
+        finally:
+            for one in held:
+                one.close()
+        return first
+    raise AssertionError("no ports are free")
+
+
+@define
+class Regions:
+    place: Path
+    port: int
+    start_node: Callable[..., Any]
+    run_here: Callable[..., Any]
+    nodes: dict[int, Any] = field(factory=dict)
+
+    def address(self, *numbers: int) -> str:
+        return ",".join(f"127.0.0.1:{self.port + number}" for number in numbers)
+
+    def client(self, *numbers: int, **settings: Any) -> SyncClient:
+        tls = self.place / "tls"
+        config = TlsConfig(cert=tls / "client.pem", key=tls / "client.key", ca=tls / "ca.pem")
+        return connect_sync(self.address(*numbers), tls=config, connect_for=30.0, **settings)
+
+    def vdb(self, *arguments: str) -> Any:
+        tls = self.place / "tls"
+        environment = {
+            "VDB_ADDRESS": self.address(0),
+            "VDB_TLS_CERT": str(tls / "client.pem"),
+            "VDB_TLS_KEY": str(tls / "client.key"),
+            "VDB_TLS_CA": str(tls / "ca.pem"),
+        }
+        return self.run_here(*arguments, env=environment)
+
+    def start(self, *numbers: int) -> None:
+        def start(number: int) -> None:
+            arguments = ["start", "--config", str(self.place / f"n{number}.toml")]
+            self.nodes[number] = self.start_node(self.place, arguments=arguments)
+
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            list(pool.map(start, numbers))
+
+    def stop(self) -> None:
+        for number in list(self.nodes):
+            assert self.nodes.pop(number).end() == 0
+
+    def files(self, number: int) -> dict[str, bytes]:
+        """All that a node has on its disk, by path."""
+        root = self.place / f"data-n{number}"
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def regions(tmp_path_factory: pytest.TempPathFactory, start_node: Callable[..., Any]) -> Iterator[Regions]:
+    place, port = tmp_path_factory.mktemp("regions"), free_ports(6)
+    files = ClusterFiles(directory=place, cluster=bytes(range(16)), region=EU, tls=True)
+    files.write_all(
+        [
+            Place(
+                number=number,
+                host="127.0.0.1",
+                port=port + number,
+                peer_port=port + 3 + number,
+                region=US if number == 2 else EU,
+                holds_global=number != 1,
+            )
+            for number in range(3)
+        ]
+    )
+    made = Regions(place, port, start_node, lambda *_arguments, **_more: None)
+    made.start(0, 1, 2)
+    with made.client(0) as client:
+        client.create_stream("eu/charts", placement=EU)
+        client.create_stream("us/charts", placement=US)
+        client.create_stream("terms", "non-phi", "global")
+        for number in range(20):
+            client.publish("eu/charts", b"canary of the eu %d" % number)
+            client.publish("us/charts", b"canary of the us %d" % number)
+            client.publish("terms", b"term %d" % number)
+    yield made
+    made.stop()
+
+
+def test_a_client_of_any_node_reaches_all_regions(regions: Regions) -> None:
+    for number in range(3):
+        with regions.client(number) as client:
+            assert client.read("us/charts")[0].payload == b"canary of the us 0"
+            assert len(client.read("eu/charts")) == len(client.read("terms")) == 20
+            placed = {stream.name: stream.placement for stream in client.list_streams()}
+            assert placed == {"eu/charts": EU, "us/charts": US, "terms": "global"}
+            at = client.publish("us/charts", b"from node %d" % number).position
+            assert at.group == US
+            assert client.read("us/charts", from_offset=19, level=at)[-1].payload == b"from node %d" % number
+
+
+def test_a_client_may_be_bound_to_its_region(regions: Regions) -> None:
+    with regions.client(0, region=US) as client:
+        assert [stream.name for stream in client.list_streams()] == ["us/charts", "terms"]
+        with pytest.raises(UnknownStream, match="has no stream 'eu/charts'"):
+            client.read("eu/charts")
+        with pytest.raises(
+            PlacementViolation, match=r"this client is bound to region us-east-1: .* found eu-central-1"
+        ):
+            client.create_stream("eu/more", placement=EU)
+
+
+def test_what_no_region_may_take_is_refused(regions: Regions) -> None:
+    with regions.client(2) as client:
+        with pytest.raises(
+            PlacementViolation, match="no node holds a group 'mars-1': expected one of eu-central-1, us"
+        ):
+            client.create_stream("x", placement="mars-1")
+        with pytest.raises(StreamExists, match="has a stream of this name in eu-central-1 already"):
+            client.create_stream("eu/charts", placement=US)
+        with pytest.raises(vdb.CrossGroup, match="found eu-central-1, us-east-1"):
+            client.append([vdb.StreamAppend(stream=name, runs=()) for name in ("eu/charts", "us/charts")])
+
+
+def test_a_node_of_another_region_becomes_no_member(regions: Regions) -> None:
+    with regions.client(0) as client:
+        american = client.cluster.status_of(regions.address(2))
+        assert [group.group for group in american.groups] == [US, "global"]
+        where = {"peer_address": f"127.0.0.1:{regions.port + 5}", "address": regions.address(2)}
+        with pytest.raises(PlacementViolation, match="members of its region alone; found node 2 of region 'us-east-1'"):
+            client.cluster.add(EU, 2, name="n2", disk_id=american.disk_id, region=US, **where)
+        with pytest.raises((PlacementViolation, InvalidArgument)):
+            client.cluster.add(EU, 2, name="n2", disk_id=american.disk_id, **where)
+
+
+def test_status_names_the_regions(regions: Regions, run_here: Callable[..., Any]) -> None:
+    regions.run_here = run_here
+    said = regions.vdb("status").out
+    assert "of 2 regions, 3 of 3 nodes answer" in said
+    assert "eu-central-1\tn0, n1\tn0" in said
+    assert "us-east-1\tn2\tn2" in said
+    nodes = regions.vdb("status", "--json").object["nodes"]
+    assert {node["number"]: [group["group"] for group in node["groups"]] for node in nodes} == {
+        0: [EU, "global"],
+        1: [EU],
+        2: [US, "global"],
+    }
+
+
+def test_nothing_of_a_region_lies_on_the_disk_of_another(regions: Regions) -> None:
+    """Neither in clear nor sealed."""
+    regions.stop()
+    disks = {number: regions.files(number) for number in range(3)}
+    regions.start(0, 1, 2)
+    for number, own in ((0, EU), (1, EU), (2, US)):
+        other = US if own == EU else EU
+        assert any(own in path for path in disks[number])
+        assert not any(other in path for path in disks[number])
+        everything = b"\0".join(disks[number].values())
+        assert b"canary" not in everything
+        foreign = [disk for abroad, disk in disks.items() if (abroad == 2) != (number == 2)]
+        records = [record for disk in foreign for record in sealed_records(disk, other)]
+        assert len(records) >= 20
+        assert not any(record in everything for record in records)
+    assert not any("global" in path for path in disks[1])
+
+
+def sealed_records(disk: dict[str, bytes], region: str) -> list[bytes]:
+    """Samples of the sealed records of a region's group on a disk."""
+    found: dict[bytes, None] = {}
+    for path, content in disk.items():
+        at = content.find(RECORD_MAGIC) if region in path else -1
+        while at >= 0:
+            sample = content[at : at + RECORD_SAMPLE]
+            if region.encode() in sample:
+                found[sample] = None
+            at = content.find(RECORD_MAGIC, at + 1)
+    return list(found)
