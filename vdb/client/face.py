@@ -16,6 +16,7 @@ from vdb.client.consumer_face import ConsumerFace
 from vdb.client.database_face import DatabaseFace
 from vdb.client.evidence_face import EvidenceFace
 from vdb.client.face_base import LINEARIZABLE, check_name, data_class_of, placement_of, read_level
+from vdb.client.governance_face import GovernanceFace
 from vdb.client.projection_face import ProjectionFace
 from vdb.client.read_face import READ_EVENTS, ReadFace
 from vdb.client.values import StreamInfo, check_text
@@ -26,7 +27,16 @@ __all__ = ["LINEARIZABLE", "READ_EVENTS", "AsyncFace"]
 STREAMS_PER_PAGE = 1000
 
 
-class AsyncFace(ConsumerFace, AppendFace, ReadFace, AggregateFace, DatabaseFace, ProjectionFace, EvidenceFace):
+class AsyncFace(
+    ConsumerFace,
+    AppendFace,
+    ReadFace,
+    AggregateFace,
+    DatabaseFace,
+    ProjectionFace,
+    EvidenceFace,
+    GovernanceFace,
+):
     """What `vdb.connect` gives, and `aio` of an embedded database."""
 
     async def create_stream(

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from vdb.client.consumer_gateway import ConsumerGateway
 from vdb.client.evidence_line import EvidenceLine
+from vdb.client.governance_line import GovernanceLine
 from vdb.client.projection_line import ProjectionLine
 from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
@@ -26,6 +27,10 @@ class Gateway(Protocol):
     @property
     def evidence(self) -> EvidenceLine:
         """Heads of its trees, and proofs."""
+
+    @property
+    def governance(self) -> GovernanceLine:
+        """Who may do what in it."""
 
     @property
     def projections(self) -> ProjectionLine:

@@ -10,6 +10,7 @@ from vdb.client.sync_consumer_face import SyncConsumerFace
 from vdb.client.sync_database_face import SyncDatabaseFace
 from vdb.client.sync_event_face import SyncEventFace
 from vdb.client.sync_evidence_face import SyncEvidenceFace
+from vdb.client.sync_governance_face import SyncGovernanceFace
 from vdb.client.sync_projection_face import SyncProjectionFace
 from vdb.client.sync_read_face import SyncReadFace
 from vdb.client.values import NodeStatus, StreamInfo
@@ -24,6 +25,7 @@ class SyncFace(
     SyncDatabaseFace,
     SyncProjectionFace,
     SyncEvidenceFace,
+    SyncGovernanceFace,
 ):
     """What `vdb.connect_sync` gives, and an embedded database itself."""
 

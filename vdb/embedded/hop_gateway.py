@@ -10,6 +10,7 @@ from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.embedded.local_consumers import HopConsumers
 from vdb.embedded.local_evidence import HopEvidence
+from vdb.embedded.local_governance import HopGovernance
 from vdb.embedded.local_projections import HopProjections
 from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
@@ -24,6 +25,7 @@ class HopGateway:
         self._inner = inner
         self._loop = loop
         self.evidence = HopEvidence(inner.evidence, loop)
+        self.governance = HopGovernance(inner.governance, loop)
         self.projections = HopProjections(inner.projections, loop)
 
     @property

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_cluster import ClusterGuard
 from vdb.node.gate.guard_consumers import GuardedConsumers
+from vdb.node.gate.guard_governance import GovernanceGuard
 from vdb.node.gate.guard_log import LogGuard
 from vdb.node.gate.guard_rows import RowsGuard
 from vdb.node.gate.guard_sql import GuardedSessions
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService
 
 
-class Guard(LogGuard, RowsGuard, ClusterGuard):
+class Guard(LogGuard, RowsGuard, ClusterGuard, GovernanceGuard):
     """See the module's docstring."""
 
     def __init__(self, service: NodeService, caller: Caller | None) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 
 import trio
 
+from vdb.audit.entry import AuditEntry, Kind
 from vdb.errors import DefiniteError, PrimaryLost
 from vdb.kernel.command import INTERNAL
 from vdb.kernel.governance import held_policy, policy_serial
@@ -25,6 +26,7 @@ from vdb.marks import mark
 from vdb.node import log
 from vdb.node.governance.governance_request import PlainPolicy
 from vdb.node.replication.group import Group
+from vdb.policy.words import Action
 from vdb.types import GLOBAL_GROUP, GroupId
 
 LOOK_SECONDS = 1.0
@@ -61,7 +63,7 @@ class PolicyCarrier:
         row = held_policy(source.state)
         assert row is not None
         try:
-            reply = await region.execute(_copy(row), INTERNAL)
+            reply = await region.execute(_copy(row), INTERNAL, note=_note(row))
         except (DefiniteError, PrimaryLost):
             mark("policy.carried_later")
             return False
@@ -76,3 +78,14 @@ class PolicyCarrier:
 
 def _copy(row: PolicyRow) -> PlainPolicy:
     return PlainPolicy(serial=row.serial, version=row.version, text=row.text, by=row.by)
+
+
+def _note(row: PolicyRow) -> AuditEntry:
+    return AuditEntry(
+        kind=Kind.POLICY,
+        action=Action.POLICY.value,
+        actor=row.by,
+        credential="node",
+        policy=row.version,
+        detail={"serial": str(row.serial)},
+    )

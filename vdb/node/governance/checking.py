@@ -48,7 +48,7 @@ def check_not_locked_out(policy: Policy, caller: Caller) -> None:
         purpose=caller.purpose,
     )
     decision = decide(policy, request)
-    if not decision.allowed:
+    if not decision.allowed or decision.rows or decision.masks:
         raise AccessDenied(
             f"under this policy '{caller.principal.name}' couldn't apply another one, so it isn't taken: expected a "
             f"rule that allows them 'policy' in all tenants; {decision.reason}"

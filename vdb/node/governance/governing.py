@@ -12,12 +12,14 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from functools import partial
+
+import trio
 
 from vdb.audit.entry import AuditEntry
 from vdb.errors import InvalidArgument, NotAvailable, UnknownStream, UnknownTenant, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyScope
-from vdb.kernel.governance import find_attestation, find_consent, find_grant
+from vdb.kernel.governance import find_attestation, find_consent, find_grant, policy_serial
 from vdb.kernel.governance_rows import ConsentRow, GrantRow, unpack_consent, unpack_grant
 from vdb.kernel.reply import Attested, ConsentPut, GrantOpened, GrantReviewed, PolicyPut, Refusal, Reply
 from vdb.kernel.tables import CONSENTS, GRANTS, U64, tenant_key
@@ -27,7 +29,6 @@ from vdb.node import log
 from vdb.node.gate.append_checks import check_text
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.reader import GroupReader
-from vdb.node.governance.answers import ERASED, ConsentInfo, GrantInfo, PolicyInfo
 from vdb.node.governance.checking import check_policy_text, check_purposes
 from vdb.node.governance.governance_request import (
     GovernanceRequest,
@@ -40,14 +41,16 @@ from vdb.node.governance.governance_request import (
 from vdb.node.governance.policy_book import PolicyBook
 from vdb.node.governance.sealing import AttestationText, GrantText, ReviewText, open_consent, open_grant, open_review
 from vdb.node.replication.group import Group
+from vdb.policy.held import ERASED, ConsentInfo, GrantInfo, PolicyInfo
 from vdb.policy.model import Policy
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, Region, TenantId, check_tenant_id
 
-T = TypeVar("T")
 VERDICTS = ("justified", "unjustified")
 LIST_MAX = 1000
 """Grants or consents that one answer holds."""
 DOCUMENT_DIGEST_SIZE = 32
+CARRY_SECONDS = 5.0
+"""How long who applies a policy waits for the regions to have it."""
 
 
 class Governance:
@@ -78,7 +81,14 @@ class Governance:
         reply = await self._commit(group, request, note)
         assert isinstance(reply, PolicyPut)
         log.info("policy.applied", serial=reply.serial, version=reply.version)
+        await self._wait_until_carried(reply.serial)
         return reply
+
+    async def _wait_until_carried(self, serial: int) -> None:
+        """Until this node's regions have it, for as long as that takes where nothing is in the way."""
+        with trio.move_on_after(CARRY_SECONDS):
+            for reader in self._readers.values():
+                await reader.group.wait_until(partial(_has_policy, reader.group, serial))
 
     async def get_policy(self, group: str) -> PolicyInfo:
         """The policy that holds in a group (empty: the node's region), as this node knows it."""
@@ -286,7 +296,7 @@ class Governance:
     # The way to the log ----------------------------------------------------------------------------------------
 
     async def _commit(self, group: Group, request: GovernanceRequest, note: AuditEntry | None) -> Reply:
-        reply = await group.execute(request, INTERNAL)
+        reply = await group.execute(request, INTERNAL, note=note)
         if isinstance(reply, Refusal):
             raise error_for_refusal(reply.code, reply.message)
         return reply
@@ -303,6 +313,10 @@ class Governance:
         if reader is None:
             raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
         return reader.group
+
+
+def _has_policy(group: Group, serial: int) -> bool:
+    return policy_serial(group.state) >= serial
 
 
 def _grant_info(group: Group, row: GrantRow) -> GrantInfo:

@@ -1,8 +1,22 @@
-"""What governance answers: values for the RPC server and the embedded face. Times are microseconds UTC."""
+"""What a group holds of policies, broken glasses and consents, as it is told. Times are microseconds UTC."""
 
 from __future__ import annotations
 
 from attrs import field, frozen
+
+
+@frozen
+class AppliedPolicy:
+    serial: int
+    version: str
+
+
+@frozen
+class OpenedGrant:
+    """A glass that has just been broken."""
+
+    grant: int
+    until: int
 
 
 @frozen(kw_only=True)
