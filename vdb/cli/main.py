@@ -34,6 +34,7 @@ _COMMANDS = (
     ("migrate", "vdb.cli.migrate:app", "Bring a SQL database's schema up to a folder of migrations."),
     ("projection", "vdb.cli.projection:app", "Look at projections."),
     ("audit", "vdb.cli.audit:app", "Signed heads of the log, and proofs that hold without a server."),
+    ("witness", "vdb.cli.witness:app", "Cosign heads of logs that only grew since they were last seen."),
     ("policy", "vdb.cli.policy:app", "Check a policy file, and explain what it decides."),
     ("import", "vdb.cli.importing:app", "Import data."),
     ("demo", "vdb.cli.demo.command:demo", "Watch a node take a clinic's day, be killed, and keep every promise."),

@@ -7,6 +7,7 @@
 - `cosignature`  what a witness signs of a checkpoint, with a time (C2SP tlog-cosignature)
 - `proof`        a proof in one file that verifies offline (C2SP tlog-proof)
 - `trust`        whose signatures count (C2SP tlog-policy)
+- `witness`      what a witness is asked and answers (C2SP tlog-witness)
 
 Pure: bytes and values in, bytes and values out. Nothing here is of our own invention, so that the verifiers and the
 test vectors of others apply.
