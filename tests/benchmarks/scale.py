@@ -109,7 +109,7 @@ async def make_directory(folder: Path, names: Names) -> None:
     world = make_world(folder, REGION)
     identity = await open_identity(world.disk, node="node-1", region=REGION, entropy=world.entropy)
     root = KEYS.for_group(GROUP)
-    storage = await open_group(world.disk, GROUP, cluster=identity.cluster, root_key_id=root.key_id)
+    storage = await open_group(world.disk, GROUP, cluster=identity.cluster, root_key_ids=(root.key_id,))
     keyring = Keyring(group=GROUP, root=root)
     rows = dict(_rows(names, keyring, world.entropy))
     head = CheckpointHead(checksum=group_hash(identity.cluster, GROUP), timestamp=1)

@@ -145,3 +145,9 @@ def test_rotation_and_periods_are_in_the_rows(primary) -> None:
     assert again.rotation() == state.rotation()
     assert (again.key_period(1), again.period_began(1, 1)) == (1, primary.clock)
     assert len(state.rows[Table.KEY_PERIODS]) == 2
+
+
+def test_tenants_keys_are_found_among_all(primary) -> None:
+    for tenant in (2, 1):
+        primary.put_keys(tenant)
+    assert list(primary.state.tenant_keys()) == [primary.key_row(1), primary.key_row(2)]

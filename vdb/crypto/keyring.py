@@ -141,9 +141,9 @@ class Keyring:
     ) -> KeyRow:
         """A row with a new random key; it isn't added. KeyUnavailable when the tenant has no key: make that first.
 
-        `root_key_id`: what wraps a tenant's key, 16 bytes; None: the first that was given. WrongKey when it wasn't.
+        `root_key_id`: what wraps a tenant's key, 16 bytes; None: the founding one. WrongKey when it wasn't.
         """
-        root = self.root(self.roots.current.key_id if root_key_id is None else root_key_id)
+        root = self.roots.founding if root_key_id is None else self.root(root_key_id)
         kek_id = root.key_id if scope is KeyScope.TENANT else self._tenant_row(tenant).dek_id
         lookup = self.lookup(tenant, scope, name)
         dek_id = entropy.random_bytes(DEK_ID_SIZE)

@@ -5,8 +5,8 @@ Rules
   so one given key serves a regional and the global group without joining them, and a region's name is bound in.
 - `key_id` names a root key without telling anything of it; the superblock holds it, so that a node says at once that it
   was given another key.
-- While a root key is exchanged for another one, a node is given both: the first wraps what is new, until the log says
-  that another one does; each opens what it wrapped.
+- While a root key is exchanged for another one, a node is given both, and each opens what it wrapped. Which one wraps
+  what is new, the log says (`vdb.kernel.key_rotation`).
 - A node signs with a key that is derived for it and its disk: nothing has to be stored, and a lost disk takes its key
   along. Whoever holds the root key could sign as any of its nodes; they open every record as well.
 - What is wrapped is bound to a context: the same bytes don't unwrap for another tenant.
@@ -70,13 +70,25 @@ class RootKey:
 
 
 class RootRing:
-    """The root keys of one group that a node was given: the one that wraps, and those that open as well."""
+    """The root keys of one group that a node was given: the one that is to wrap, and those that open as well."""
 
-    __slots__ = ("_by_id", "current")
+    __slots__ = ("_by_id", "current", "founding")
 
     def __init__(self, current: RootKey, others: Sequence[RootKey] = ()) -> None:
         self.current = current
+        """A rotation leads to this one."""
+        self.founding = current
+        """This one wraps until a rotation has begun."""
         self._by_id = {root.key_id: root for root in (current, *others)}
+
+    def wrapping_with(self, key_id: bytes) -> RootRing:
+        """The same keys, of which this one wraps until a rotation has begun, if it is among them.
+
+        A group's nodes get their keys one after the other. What they were created with, they agree on meanwhile.
+        """
+        ring = RootRing(self.current, tuple(self._by_id.values()))
+        ring.founding = self._by_id.get(key_id, self.current)
+        return ring
 
     @property
     def ids(self) -> tuple[bytes, ...]:

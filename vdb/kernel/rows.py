@@ -41,6 +41,7 @@ TENANT_ROW_SIZE = TENANT_ROW.size
 STREAM_ROW = struct.Struct(">BQQQ")
 SESSION_ROW = struct.Struct(">16sQQ")
 KEY_ROW = struct.Struct(">QBB32s32s16sHH40sBQ")
+KEY_SCOPE_AT = 8
 KEY_PERIOD = slice(90, 92)
 CREATED_AT = slice(135, 143)
 """Where the time at which a key was put stands in its row; before it, its period."""

@@ -32,6 +32,7 @@ from immutables import Map
 from vdb.kernel.command import KeyRow, KeyScope, MemberRow
 from vdb.kernel.member_rows import FOUNDING, Membership, unpack_member, unpack_membership
 from vdb.kernel.rows import (
+    KEY_SCOPE_AT,
     StreamState,
     TenantState,
     TransactionState,
@@ -174,6 +175,12 @@ class State(View):
         """All keys: tenant keys first, since they wrap the others, then by dek_id."""
         rows = [unpack_key(dek_id, row) for dek_id, row in self.rows[Table.KEYS].items()]
         yield from sorted(rows, key=lambda row: (row.scope is not KeyScope.TENANT, row.dek_id))
+
+    def tenant_keys(self) -> Iterator[KeyRow]:
+        """Tenants' keys, which root keys wrap, by dek_id. The cost follows all keys, but little for each."""
+        found = [key for key, row in self.rows[Table.KEYS].items() if row[KEY_SCOPE_AT] == KeyScope.TENANT]
+        for dek_id in sorted(found):
+            yield unpack_key(dek_id, self.rows[Table.KEYS][dek_id])
 
     def consumers(self, tenant: TenantId) -> list[bytes]:
         """Lookups of a tenant's consumer groups, in order."""

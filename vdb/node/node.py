@@ -9,13 +9,14 @@ node, since a node that isn't sure of its disk or of its own invariants must not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import trio
 
 from vdb.crypto.keyring import Keyring
 from vdb.errors import DamagedData, StartError, VerityError
 from vdb.node import log
+from vdb.node.audit.recorder import Recorder
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.doors.accept import serve_connections
@@ -100,6 +101,7 @@ class Node:
                     node=self.config.name,
                     settings=self.config.gate,
                     book=governance.book,
+                    recorder=Recorder(self.groups),
                     wall_us=self.world.clock.wall_us,
                 )
                 databases = CrudDatabases(
@@ -195,9 +197,10 @@ class Node:
     async def _open_group(self, identity: Identity, name: GroupId) -> Group:
         if not await is_formatted(self.world.disk, name):
             raise DamagedData(f"group '{name}' has lost its superblock: the data directory isn't whole")
-        root = self.config.root_keys.for_group(name)
-        storage = await self._open_storage(identity, name, root.key_id)
-        preparer = Preparer(region=name, keyring=Keyring(group=name, root=root), entropy=self.world.entropy)
+        roots = self.config.root_keys.ring(name)
+        storage = await self._open_storage(identity, name, roots.ids)
+        keyring = Keyring(group=name, root=roots.wrapping_with(storage.superblock.state.root_key_id))
+        preparer = Preparer(region=name, keyring=keyring, entropy=self.world.entropy)
         return Group(
             name=name,
             world=self.world,
@@ -214,11 +217,11 @@ class Node:
             neighbours=self.neighbourhood.neighbours(name) if self.neighbourhood is not None else None,
         )
 
-    async def _open_storage(self, identity: Identity, name: GroupId, root_key_id: bytes) -> GroupStorage:
+    async def _open_storage(self, identity: Identity, name: GroupId, root_key_ids: Sequence[bytes]) -> GroupStorage:
         """Once more, with what the other members have, when the group's checkpoint is lost."""
         while True:
             try:
-                return await open_group(self.world.disk, name, cluster=identity.cluster, root_key_id=root_key_id)
+                return await open_group(self.world.disk, name, cluster=identity.cluster, root_key_ids=root_key_ids)
             except CheckpointLost as lost:
                 if self.neighbourhood is None:
                     raise

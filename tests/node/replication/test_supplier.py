@@ -62,7 +62,7 @@ def on_bench(body: Callable[[Bench], Any]) -> None:
         disk = universe.node("n0", Region(NAME)).boot().disk
         try:
             await format_group(disk, NAME, cluster=b"c" * 16, limits=LIMITS, root_key_id=b"k" * 16)
-            bench = Bench(await open_group(disk, NAME, cluster=b"c" * 16, root_key_id=b"k" * 16))
+            bench = Bench(await open_group(disk, NAME, cluster=b"c" * 16, root_key_ids=(b"k" * 16,)))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(bench.supplier.run)
                 await body(bench)

@@ -367,7 +367,7 @@ class Group:
         durable, preparer = self.superblock.state, self._member.preparer
         self._member.end()
         await self.storage.close()
-        storage = await self._install(durable.cluster, durable.root_key_id)
+        storage = await self._install(durable.cluster, preparer.keyring.roots.ids)
         log.info("group.synced", group=self.name, checkpoint_op=storage.superblock.state.checkpoint_op)
         for row in storage.state.keys():  # noqa: SIM118 - rows of the key store, not a dict's keys
             # Who waits for this state reads it at once: without its keys no name would be found.
@@ -379,10 +379,10 @@ class Group:
         for tenant in self.state.tenants():
             self.signals.notify(tenant.tenant)
 
-    async def _install(self, cluster: bytes, root_key_id: bytes) -> GroupStorage:
+    async def _install(self, cluster: bytes, root_key_ids: Sequence[bytes]) -> GroupStorage:
         while True:
             try:
-                return await open_group(self.world.disk, self.name, cluster=cluster, root_key_id=root_key_id)
+                return await open_group(self.world.disk, self.name, cluster=cluster, root_key_ids=root_key_ids)
             except DiskFull:
                 mark("group.disk_full_at_install")
                 await trio.sleep(INSTALL_RETRY_SECONDS)

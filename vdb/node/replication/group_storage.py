@@ -13,7 +13,7 @@ superblock was never formatted to its end, and is formatted again; whether that 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
 from attrs import frozen
@@ -125,11 +125,12 @@ async def format_group(
     await superblock.close()
 
 
-async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id: bytes) -> GroupStorage:
+async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_ids: Sequence[bytes]) -> GroupStorage:
     """Open and recover. WrongKey before anything is changed; DamagedData names what can't be trusted. CheckpointLost: a
     member among others that must come back from them first (`vdb.node.replication.rebuilding`).
 
-    A checkpoint that state sync has made ready is installed first.
+    `root_key_ids`: of the root keys that the node was given. A checkpoint that state sync has made ready is installed
+    first.
     """
     directory = group_directory(group)
     await install(disk, directory)
@@ -137,15 +138,18 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
     durable = superblock.state
     if durable.cluster != cluster or durable.group != group:
         raise DamagedData(f"{directory}/superblock belongs to group {durable.group!r} of another cluster")
-    if durable.root_key_id != root_key_id:
-        raise WrongKey(
-            f"the root key given isn't the one that group {group!r} was created with: "
-            f"expected key id {durable.root_key_id.hex()}, found {root_key_id.hex()}"
-        )
     hashed = group_hash(cluster, group)
     checkpoints = await CheckpointStore.open(disk, directory, group_hash=hashed)
     rows = await _load(checkpoints, superblock)
     state, head = _split_rows(rows, group, durable.limits)
+    missing = [needed for needed in needed_root_keys(state, durable.root_key_id) if needed not in root_key_ids]
+    if missing:
+        await superblock.close()
+        raise WrongKey(
+            f"the root key given isn't the one that group {group!r} is under: expected key id "
+            f"{' and '.join(key_id.hex() for key_id in missing)}, "
+            f"found {' and '.join(key_id.hex() for key_id in root_key_ids)}"
+        )
     event_log = await EventLog.open(disk, directory, durable.limits, rows, group_hash=hashed)
     journal = await Journal.open(
         disk,
@@ -166,6 +170,17 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_id:
         state=state,
         head=head,
     )
+
+
+def needed_root_keys(state: State, founding: bytes) -> list[bytes]:
+    """Ids of the root keys without which this state's keys don't all open, in order.
+
+    `founding`: of the root key that the group was created with, which counts until a rotation has begun.
+    """
+    rotation = state.rotation()
+    needed = {founding if rotation is None else rotation.root_key_id: None}
+    needed |= dict.fromkeys(row.kek_id for row in state.tenant_keys() if not row.is_destroyed)
+    return sorted(needed)
 
 
 async def _load(checkpoints: CheckpointStore, superblock: Superblock) -> Tables:
