@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vdb.events import (
         DeadLettersDropped,
         DeadLettersReplayed,
+        Erased,
         NewEvent,
         RecordedEvent,
         applies,
@@ -86,6 +87,7 @@ __all__ = [
     "DeliveryLate",
     "Durability",
     "EmbeddedDatabase",
+    "Erased",
     "Entry",
     "ErrorPolicy",
     "Event",
@@ -161,6 +163,7 @@ _HOMES = {
     "vdb.events": (
         "DeadLettersDropped",
         "DeadLettersReplayed",
+        "Erased",
         "NewEvent",
         "RecordedEvent",
         "applies",

@@ -20,7 +20,7 @@ from vdb.client.values import Event, Published
 from vdb.errors import ConfigError, VerityError, WireError
 from vdb.selection import EventRecord
 from vdb.types import Position
-from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
+from vdb.wire.event import ENVELOPE_SCHEMA, ERASED_SCHEMA, decode_envelope
 
 _CHUNK = 256 * 1024
 
@@ -197,6 +197,9 @@ def event_as_json(event: Event | EventRecord) -> dict[str, Any]:
     }
     if event.event_id:
         shown["event_id"] = event.event_id.hex()
+    if event.schema_id == ERASED_SCHEMA:
+        shown["erased"] = True
+        return shown
     if event.schema_id == ENVELOPE_SCHEMA:
         try:
             envelope = decode_envelope(event.payload)

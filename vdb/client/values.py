@@ -11,6 +11,7 @@ from vdb.errors import InvalidArgument, TooLarge
 from vdb.kernel.command import ANY, Expected, ExpectedKind
 from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX, STREAMS_PER_APPEND_MAX, SUBJECT_BYTES_MAX
 from vdb.types import U64_MAX, DataClass, GroupId, Position
+from vdb.wire.event import ERASED_SCHEMA
 
 U32_MAX = 2**32 - 1
 
@@ -31,6 +32,11 @@ class Event:
     schema_id: int
     """0: an opaque payload. 1: an EventEnvelope."""
     data_class: DataClass
+
+    @property
+    def erased(self) -> bool:
+        """Whether its subject was erased: then the payload is empty."""
+        return self.schema_id == ERASED_SCHEMA
 
 
 def _payloads(value: bytes | Sequence[bytes]) -> tuple[bytes, ...]:

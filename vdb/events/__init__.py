@@ -12,6 +12,7 @@ default, `recorded` the one way from what a log holds to an event, `folding` the
 """
 
 from vdb.events.deeds import DeadLettersDropped, DeadLettersReplayed
+from vdb.events.erased import Erased
 from vdb.events.event_context import context
 from vdb.events.folding import applies
 from vdb.events.new_event import NewEvent
@@ -30,6 +31,7 @@ __all__ = [
     "REGISTRY",
     "DeadLettersDropped",
     "DeadLettersReplayed",
+    "Erased",
     "EventRegistry",
     "EventType",
     "NewEvent",

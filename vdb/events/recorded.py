@@ -11,11 +11,12 @@ from typing import Any
 from attrs import field
 
 from vdb.errors import UnknownEventType
+from vdb.events.erased import ERASED, ERASED_TYPE
 from vdb.events.registry import REGISTRY, EventRegistry
 from vdb.types import DataClass, Position
 from vdb.values import fast_frozen
 from vdb.wire.envelope_view import Envelope
-from vdb.wire.event import ENVELOPE_SCHEMA, decode_envelope
+from vdb.wire.event import ENVELOPE_SCHEMA, ERASED_SCHEMA, decode_envelope
 
 NO_ID = b""
 
@@ -25,7 +26,7 @@ class RecordedEvent:
     """One event of the log. Times are microseconds UTC; ids are 16 bytes, or empty."""
 
     event: Any = field(repr=False)
-    """An instance of the newest class that there is a way to; the bytes of an opaque payload."""
+    """An instance of the newest class that there is a way to; the bytes of an opaque payload; `Erased`."""
     type: str
     """The registered name; "" for an opaque payload."""
     version: int
@@ -71,9 +72,10 @@ def record_from(
     that says it is an envelope, and isn't.
     """
     if schema_id != ENVELOPE_SCHEMA:
+        erased = schema_id == ERASED_SCHEMA
         return RecordedEvent(
-            event=payload,
-            type="",
+            event=ERASED if erased else payload,
+            type=ERASED_TYPE if erased else "",
             version=0,
             stream=stream,
             offset=offset,

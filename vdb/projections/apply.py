@@ -29,7 +29,7 @@ from vdb.projections.parking import ParkedEvent
 from vdb.projections.source import OpenedRun
 from vdb.projections.writing import RowWriter
 from vdb.types import GroupId, Position
-from vdb.wire.event import decode_batch
+from vdb.wire.event import ERASED_SCHEMA, decode_batch
 
 _CATALOGUE_STREAM = 0
 _BEGIN = "BEGIN IMMEDIATE"
@@ -184,6 +184,8 @@ def _target(db: Connection, config: ProjectionConfig, culprit: Culprit) -> Itera
 def _apply_run(db: Any, config: ProjectionConfig, run: OpenedRun, span: Span, culprit: Culprit) -> None:
     first = run.first_position
     culprit.number, culprit.stream, culprit.event = max(first, span.start), run.stream, None
+    if run.schema_id == ERASED_SCHEMA and not config.takes_erased:
+        return
     payloads = _payloads(run)
     begin, end = max(0, span.start - first), min(run.count, span.end - first)
     if isinstance(db, RowWriter) and span.live_from is None and (apply_all := config.apply_all) is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from vdb.errors import ConfigError
+from vdb.events.erased import ERASED_TYPE
 from vdb.projections.handler import Template
 from vdb.projections.tables import Table, check_name
 from vdb.projections.timeline import Timeline
@@ -135,6 +136,11 @@ class ProjectionConfig:
     def with_effects(self, effects: tuple[Effect, ...]) -> ProjectionConfig:
         """The same projection with these effects."""
         return evolve(self, after_commit=effects)
+
+    @property
+    def takes_erased(self) -> bool:
+        """Whether a function takes what stands for erased events; a template passes them over."""
+        return ERASED_TYPE in getattr(self.template, "handled", ())
 
     def claims(self, event_type: str) -> bool:
         """Whether the projection takes events of this type: all that a built-in template may look at."""

@@ -11,7 +11,7 @@ Rules
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from attrs import define, field
@@ -52,6 +52,11 @@ class Functions:
         if cls in takers or (takers and (cls is None or None in takers)):
             raise ConfigError(f"projection {self.name!r} has a handler of {type_name(event)!r} already")
         takers[cls] = handler
+
+    @property
+    def handled(self) -> Collection[str]:
+        """The types that functions take by their name."""
+        return self._handlers
 
     def claims(self, event_type: str) -> bool:
         return event_type in self._handlers

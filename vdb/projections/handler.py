@@ -10,7 +10,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from attrs import frozen
 
 from vdb.errors import InvalidEvent
 from vdb.events import REGISTRY
+from vdb.events.erased import ERASED, ERASED_TYPE
 from vdb.limits import EVENT_ID_SIZE
 from vdb.ports import Connection
 from vdb.projections.handle import ProjectionDb
@@ -26,7 +27,7 @@ from vdb.projections.source import OpenedRun
 from vdb.projections.tables import Table
 from vdb.types import DataClass, Position, TenantId
 from vdb.wire.envelope_view import Envelope, view_envelope
-from vdb.wire.event import ENVELOPE_SCHEMA
+from vdb.wire.event import ENVELOPE_SCHEMA, ERASED_SCHEMA
 
 _decode = msgspec.json.Decoder().decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,6 +57,10 @@ class StoredEvent:
     @classmethod
     def of(cls, payload: bytes, schema_id: int) -> StoredEvent:
         """From a payload of a run; WireError when it says that it is an envelope, and isn't."""
+        if schema_id == ERASED_SCHEMA:
+            erased = cls(None, b"{}")
+            erased.type = ERASED_TYPE
+            return erased
         if schema_id != ENVELOPE_SCHEMA:
             return cls(None, payload)
         envelope = view_envelope(payload)
@@ -98,6 +103,8 @@ class StoredEvent:
 
     def decode(self) -> Any:
         """The body as an instance of its registered class (`vdb.event`), upcast to the newest."""
+        if self.type == ERASED_TYPE:
+            return ERASED
         return REGISTRY.decode_body(self.type, self.version, self.body)
 
 
@@ -218,6 +225,11 @@ class Handlers:
 
     tables: tuple[Table, ...]
     handlers: Mapping[str, Handler]
+
+    @property
+    def handled(self) -> Collection[str]:
+        """The types that functions take by their name."""
+        return self.handlers
 
     def apply(self, db: Connection, event: StoredEvent, context: Context) -> None:
         handler = self.handlers.get(event.type)

@@ -28,6 +28,9 @@ OPAQUE_SCHEMA = 0
 ENVELOPE_SCHEMA = 1
 """Schema id of payloads that are event envelopes."""
 
+ERASED_SCHEMA = 2**32 - 1
+"""Schema id that a read gives events whose key was destroyed; their payloads are empty. Nobody writes it."""
+
 _EventBatch = schema.event.EventBatch
 _EventEnvelope = schema.event.EventEnvelope
 _SEGMENTS = struct.Struct("<I")

@@ -10,6 +10,7 @@ from vdb.limits import EVENT_ID_SIZE, STREAMS_PER_APPEND_MAX, SUBJECT_BYTES_MAX
 from vdb.node.preparing.request import PlainAppend
 from vdb.types import U64_MAX
 from vdb.wire.api import BAD_IDS
+from vdb.wire.event import ERASED_SCHEMA
 
 
 def check_appends(appends: Sequence[PlainAppend], count_max: int) -> None:
@@ -41,8 +42,8 @@ def _check_runs(append: PlainAppend) -> None:
         raise InvalidArgument(f"an offset lies between 0 and {U64_MAX}; found {append.expected.offset}")
     for run in append.runs:
         check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
-        if not 0 <= run.schema_id < 2**32:
-            raise InvalidArgument(f"a schema id lies between 0 and {2**32 - 1}; found {run.schema_id}")
+        if not 0 <= run.schema_id < ERASED_SCHEMA:
+            raise InvalidArgument(f"a schema id lies between 0 and {ERASED_SCHEMA - 1}; found {run.schema_id}")
         if run.count < 1:
             raise InvalidArgument("a run holds at least one event; found none")
         if run.event_ids == BAD_IDS:

@@ -13,16 +13,20 @@ from vdb.limits import EVENT_ID_SIZE
 from vdb.projections.source import OpenedRun
 from vdb.storage.event_log import Frame
 from vdb.types import GroupId, TenantId
-from vdb.wire.event import decode_batch, encode_batch
+from vdb.wire.event import ERASED_SCHEMA, decode_batch, encode_batch
 
 
 def open_frame(
     frame: Frame, *, tenant: TenantId, group: GroupId, stream_name: str, keyring: Keyring, ids_only: bool = False
 ) -> OpenedRun:
-    """The events of one frame. RecordTampered, KeyUnavailable and DamagedData name no payload."""
+    """The events of one frame; of one whose key was destroyed, as many that say no more than that. RecordTampered, KeyUnavailable and DamagedData name no payload."""
     sealed = checked_record(frame, tenant=tenant, group=group)
     header = sealed.header
-    batch = b"" if ids_only else open_body(sealed.header_bytes, keyring.key(header.dek_id), sealed.body)
+    batch, schema_id = b"", header.schema_id
+    if keyring.is_destroyed(header.dek_id):
+        batch, schema_id = encode_batch([b""] * header.count), ERASED_SCHEMA
+    elif not ids_only:
+        batch = open_body(sealed.header_bytes, keyring.key(header.dek_id), sealed.body)
     return OpenedRun(
         tenant=tenant,
         group=group,
@@ -32,7 +36,7 @@ def open_frame(
         first_position=frame.position,
         time=header.time,
         data_class=header.data_class,
-        schema_id=header.schema_id,
+        schema_id=schema_id,
         batch=batch,
         event_ids=bytes(sealed.event_ids),
         count=frame.count,

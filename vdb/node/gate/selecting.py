@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from vdb.crypto.record import header_size, schema_of
 from vdb.errors import InvalidArgument, WireError
+from vdb.events.erased import ERASED_TYPE
 from vdb.limits import EVENT_ID_SIZE, EVENTS_PER_APPEND_MAX
 from vdb.marks import mark
 from vdb.node.gate.event_places import LogPlaces, Places, StreamPlaces, first_at_position, first_at_time
@@ -27,7 +28,7 @@ from vdb.projections.source import OpenedRun
 from vdb.selection import EventFilter, EventRecord, EventStart, Selected, StartKind
 from vdb.storage.event_log import Frame
 from vdb.types import Position, TenantId
-from vdb.wire.event import ENVELOPE_SCHEMA, decode_batch, envelope_type
+from vdb.wire.event import ENVELOPE_SCHEMA, ERASED_SCHEMA, decode_batch, envelope_type
 from vdb.wire.sql import SQL_SCHEMA
 
 SCANS_MAX = 8
@@ -196,13 +197,17 @@ class Selector:
         """Whether a record of this schema can hold an event that is meant."""
         if schema_id == ENVELOPE_SCHEMA:
             return not self._wanted.types or self._wanted.types != ("",)
+        if ERASED_TYPE in self._wanted.types:
+            return schema_id != SQL_SCHEMA
         return schema_id != SQL_SCHEMA and self._wanted.fits_type("")
 
     def fits(self, opened: OpenedFrame, index: int) -> bool:
         """Whether an event of a frame that may hold some is of a type that is meant."""
         assert opened.run is not None
+        if opened.run.schema_id == ERASED_SCHEMA:
+            return self._wanted.fits_type(ERASED_TYPE)
         if not self._wanted.types or opened.run.schema_id != ENVELOPE_SCHEMA:
-            return True
+            return self._wanted.fits_type("")
         try:
             return self._wanted.fits_type(envelope_type(opened.payloads[index]))
         except WireError:

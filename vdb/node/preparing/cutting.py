@@ -17,6 +17,7 @@ from attrs import define, field
 from vdb.errors import TooLarge
 from vdb.limits import AUDIT_ENTRY_OVERHEAD, EVENT_ID_SIZE, RUNS_PER_PART_MAX, Limits
 from vdb.node.consumers.consumer_request import ConsumerRequest
+from vdb.node.erasure.erasure_request import ErasureRequest
 from vdb.node.governance.governance_request import GovernanceRequest
 from vdb.node.keys.key_request import KeyRequest
 from vdb.node.preparing.request import (
@@ -61,7 +62,7 @@ def size_bound(request: PlainRequest) -> int:
         return REQUEST_OVERHEAD + RUN_OVERHEAD + len(request.name.encode())
     if isinstance(request, PlainAudit):
         return sum([len(entry) + AUDIT_ENTRY_OVERHEAD for entry in request.entries])
-    if isinstance(request, ConsumerRequest | GovernanceRequest | KeyRequest):
+    if isinstance(request, ConsumerRequest | GovernanceRequest | KeyRequest | ErasureRequest):
         return REQUEST_OVERHEAD + request.size
     return REQUEST_OVERHEAD
 

@@ -9,12 +9,13 @@ See `Batch` for what becomes of the result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
 from vdb.crypto.keyring import FIRST_PERIOD, Keyring
 from vdb.crypto.record import encode_header, encode_record
+from vdb.errors import RefusalCode
 from vdb.kernel.command import (
     INTERNAL,
     AppendBatch,
@@ -31,14 +32,26 @@ from vdb.kernel.command import (
     StreamAppend,
     VoidTransaction,
 )
+from vdb.kernel.erasure import SUBJECT_WAS_ERASED, is_erased
 from vdb.kernel.event_ids import known_append
 from vdb.kernel.predict import check_append, check_append_to, check_create
 from vdb.kernel.reply import Refusal, StreamCreated
 from vdb.kernel.streamid import CATALOGUE
 from vdb.kernel.streams import catalogue_class
+from vdb.kernel.tables import ERASURES
 from vdb.kernel.view import View
 from vdb.node.consumers.consumer_preparer import consumer_command
 from vdb.node.consumers.consumer_request import ConsumerRequest
+from vdb.node.erasure.erasure_preparer import erasure_command
+from vdb.node.erasure.erasure_request import (
+    ErasureRequest,
+    PlainAck,
+    PlainErase,
+    PlainHold,
+    PlainPrune,
+    PlainReleaseHold,
+    PlainRetention,
+)
 from vdb.node.governance.governance_preparer import governance_command
 from vdb.node.governance.governance_request import (
     GovernanceRequest,
@@ -80,6 +93,7 @@ Whole = (
     | ConsumerRequest
     | GovernanceRequest
     | KeyRequest
+    | ErasureRequest
 )
 """Requests that one prepare holds."""
 _STREAM, _SUBJECT = KeyScope.STREAM, KeyScope.SUBJECT
@@ -141,6 +155,8 @@ class Preparer:
                 return governance_command(self, batch, request)
             case PlainRotation() | PlainRewrap() | PlainPeriod():
                 return key_command(self, batch, request)
+            case PlainErase() | PlainAck() | PlainHold() | PlainReleaseHold() | PlainRetention() | PlainPrune():
+                return erasure_command(self, batch, request)
             case _:
                 return consumer_command(self, batch, request)
 
@@ -166,6 +182,9 @@ class Preparer:
                     for one, append in zip(wanted, request.appends, strict=True)
                 ],
             )
+        erased = self.about_erased(batch.view, tenant, [run.subject for one in request.appends for run in one.runs])
+        if erased is not None:
+            return erased
         keys = [
             [self.run_key(batch, tenant, stream, append.stream, run.subject) for run in append.runs]
             for (stream, _expected, _count), append in zip(wanted, request.appends, strict=True)
@@ -191,6 +210,9 @@ class Preparer:
         offset = check_append_to(view, tenant, stream, expected, run.count)
         if isinstance(offset, Refusal):
             return refused_append(tenant, [(stream, expected, [run.count])])
+        erased = self.about_erased(view, tenant, (run.subject,))
+        if erased is not None:
+            return erased
         data_class = view.data_class(tenant, stream)
         scope, name = (_SUBJECT, run.subject) if run.subject else (_STREAM, append.stream)
         key = self.ensure_key(batch, tenant, scope, name, data_class)
@@ -198,6 +220,14 @@ class Preparer:
         record = self.seal(tenant, stream, offset, run, key, data_class, batch.next_timestamp)
         sealed = StreamAppend(stream=stream, expected=expected, runs=(Run(count=run.count, record=record),))
         return AppendBatch(tenant=tenant, appends=(sealed,))
+
+    def about_erased(self, view: View, tenant: TenantId, subjects: Iterable[str]) -> Reject | None:
+        """The refusal of an append about subjects of whom one was erased; None if none was. Its stream is there."""
+        if view.rows[ERASURES]:
+            for subject in subjects:
+                if subject and is_erased(view, tenant, self.keyring.lookup(tenant, _SUBJECT, subject)):
+                    return Reject(code=RefusalCode.SUBJECT_ERASED, message=SUBJECT_WAS_ERASED)
+        return None
 
     def stream_id(self, state: View, tenant: TenantId, name: str) -> StreamId:
         """The stream of this name in the prepared state, or NO_STREAM."""

@@ -14,6 +14,7 @@ from vdb.errors import NotPrimary, PrimaryLost, RefusalCode
 from vdb.kernel.command import ANY, INTERNAL, Expected, KeyScope, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.node.consumers.consumer_request import ConsumerRequest
+from vdb.node.erasure.erasure_request import ErasureRequest
 from vdb.node.governance.governance_request import GovernanceRequest
 from vdb.node.keys.key_request import KeyRequest
 from vdb.types import SYSTEM_TENANT, DataClass, TenantId
@@ -186,6 +187,7 @@ PlainRequest = (
     | ConsumerRequest
     | GovernanceRequest
     | KeyRequest
+    | ErasureRequest
 )
 OnReply = Callable[[Reply], None]
 OnLost = Callable[[NotPrimary | PrimaryLost], None]

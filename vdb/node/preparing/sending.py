@@ -56,6 +56,9 @@ def begin(preparer: Preparer, batch: Batch, pending: Pending) -> Sending | None:
         command = refused_append(
             request.tenant, [(stream, expected, [count] if count else []) for stream, expected, count in wanted]
         )
+    if command is None:
+        subjects = [run.subject for part in request.parts for piece in part for run in piece.runs]
+        command = preparer.about_erased(batch.view, request.tenant, subjects)
     if command is not None:
         batch.add(Request(pending.origin, command))
         batch.waiters.append((len(batch.requests) - 1, pending))

@@ -1,0 +1,105 @@
+"""The commands by which data end, made on the prepared state: which keys a subject has is known there alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from vdb.errors import RefusalCode
+from vdb.kernel.command import Command, KeyScope, Reject
+from vdb.kernel.erasure import SUBJECT_WAS_ERASED, is_erased
+from vdb.kernel.erasure_command import AckErasure, EraseSubject, Prune, PutHold, PutRetention, ReleaseHold
+from vdb.node.erasure.erasure_request import (
+    ErasureRequest,
+    PlainAck,
+    PlainErase,
+    PlainHold,
+    PlainPrune,
+    PlainReleaseHold,
+    PlainRetention,
+)
+from vdb.node.erasure.sealing import (
+    HOLD_SEALS,
+    RELEASE_SEALS,
+    RETENTION_SEALS,
+    HoldText,
+    ReleaseText,
+    RetentionText,
+    text_of,
+)
+from vdb.types import StreamId, TenantId
+
+if TYPE_CHECKING:
+    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.replication.batch import Batch
+
+
+def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -> Command:
+    """The command for a request; the keys that it needs are in the batch then: it must be the next one."""
+    if preparer.keyring.row(request.tenant, KeyScope.TENANT) is None:
+        message = f"tenant {request.tenant} has no stream in group {preparer.region}"
+        return Reject(code=RefusalCode.UNKNOWN_TENANT, message=message)
+    match request:
+        case PlainErase():
+            return _erase(preparer, batch, request)
+        case PlainAck():
+            return AckErasure(
+                tenant=request.tenant,
+                erasure=request.erasure,
+                node=request.node,
+                statement=request.statement,
+                signature=request.signature,
+            )
+        case PlainHold():
+            return _hold(preparer, batch, request)
+        case PlainReleaseHold():
+            text = text_of(ReleaseText(reason=request.reason))
+            sealed = _seal(preparer, batch, request.tenant, RELEASE_SEALS, text)
+            return ReleaseHold(tenant=request.tenant, hold=request.hold, sealed=sealed)
+        case PlainRetention():
+            sealed = b""
+            if request.days:
+                text = text_of(RetentionText(stream=request.stream))
+                sealed = _seal(preparer, batch, request.tenant, RETENTION_SEALS, text)
+            return PutRetention(
+                tenant=request.tenant,
+                lookup=preparer.keyring.lookup(request.tenant, KeyScope.STREAM, request.stream),
+                data_class=request.data_class,
+                days=request.days,
+                sealed=sealed,
+            )
+        case PlainPrune():
+            return Prune(tenant=request.tenant, segments=request.segments)
+        case _:
+            assert_never(request)
+
+
+def _erase(preparer: Preparer, batch: Batch, request: PlainErase) -> Command:
+    tenant, keyring = request.tenant, preparer.keyring
+    rows = keyring.rows(tenant, KeyScope.SUBJECT, request.subject, batch.view.key_period(tenant))
+    live = [row.dek_id for row in rows if not row.is_destroyed]
+    if len(live) > request.keys_max:
+        return Reject(code=RefusalCode.OVERLOADED, message="the subject was given new keys meanwhile: try again")
+    return EraseSubject(
+        tenant=tenant,
+        subject=keyring.lookup(tenant, KeyScope.SUBJECT, request.subject),
+        dek_ids=tuple(live),
+        basis=request.basis,
+        by=request.by,
+        members=request.members,
+    )
+
+
+def _hold(preparer: Preparer, batch: Batch, request: PlainHold) -> Command:
+    tenant, subject = request.tenant, request.subject
+    lookup = preparer.keyring.lookup(tenant, KeyScope.SUBJECT, subject) if subject else b""
+    if lookup and is_erased(batch.view, tenant, lookup):
+        return Reject(code=RefusalCode.SUBJECT_ERASED, message=SUBJECT_WAS_ERASED)
+    text = text_of(HoldText(subject=subject, stream=request.stream, reason=request.reason))
+    return PutHold(tenant=tenant, subject=lookup, sealed=_seal(preparer, batch, tenant, HOLD_SEALS, text, subject))
+
+
+def _seal(preparer: Preparer, batch: Batch, tenant: TenantId, stream: StreamId, text: str, subject: str = "") -> bytes:
+    data_class = preparer.names_class
+    scope = KeyScope.SUBJECT if subject else KeyScope.CATALOGUE
+    key = preparer.ensure_key(batch, tenant, scope, subject, data_class)
+    return preparer.seal_text(tenant, stream, 0, text, key, data_class, batch.next_timestamp)
