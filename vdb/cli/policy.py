@@ -1,4 +1,4 @@
-"""`vdb policy check|explain`: what a policy file says, before anybody relies on it."""
+"""`vdb policy check|explain`: what a policy file says, before anybody relies on it. `policy_applied` has the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from vdb.policy.file import parse_policy
 from vdb.policy.model import Policy
 from vdb.policy.words import PURPOSES, Action
 
-app = App(name="policy", help="Check a policy file and the cases in it, and explain what it decides.")
+app = App(name="policy", help="Check a policy file, explain what it decides, apply it, and show what holds.")
+for _name, _help in (
+    ("apply", "Apply a policy file: each group goes by it."),
+    ("show", "Show which policy each group of the node goes by."),
+    ("diff", "Compare a policy file with the policy that holds."),
+):
+    app.command(f"vdb.cli.policy_applied:{_name}", name=_name, help=_help)
 
 File = Annotated[Path, Parameter(name="--file")]
 Words = Annotated[list[str] | None, Parameter(negative="")]
@@ -173,13 +179,18 @@ def explain(
     return EXIT_OK if decision.allowed else EXIT_FAILED
 
 
-def _read(file: Path) -> tuple[Policy, tuple[Case, ...]]:
+def read_text(file: Path) -> str:
+    """A file's text. ConfigError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{file} can't be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{file} isn't UTF-8") from None
+
+
+def _read(file: Path) -> tuple[Policy, tuple[Case, ...]]:
+    text = read_text(file)
     try:
         return parse_policy(text)
     except ConfigError as error:
