@@ -106,6 +106,8 @@ struct PeerFrame {
       wall @55 :Int64;        # microseconds since 1970 UTC, when the probe was read
     }
     alive @56 :Void;          # by who was dialled: something of yours has arrived
+
+    erased @59 :Data;         # to the primary: a member's signed word on an erasure (vdb/wire/peer_messages.py)
   }
 
   enum Refusal {

@@ -246,7 +246,10 @@ class Journal:
         assert self._wiping is None, "the journal is being wiped"
         wiping = self._wiping = Wiping(keys)
         self._wake.set()
-        await wiping.done.wait()
+        try:
+            await wiping.done.wait()
+        finally:
+            self._wiping = None
         return wiping.overwritten
 
     async def run(self) -> None:
@@ -409,7 +412,8 @@ class Journal:
                 await self._wipe_slot(wiping, slot)
         if wiping.next_slot == self._limits.wal_slots:
             await self._file.sync()
-            self._wiping = None
+            if self._wiping is wiping:
+                self._wiping = None
             wiping.done.set()
 
     async def _wipe_slot(self, wiping: Wiping, slot: int) -> None:

@@ -246,7 +246,20 @@ class Chunk:
 
 
 SyncMessage = RequestManifest | Manifest | RequestChunk | Chunk
-Message = CoreMessage | SyncMessage
+
+
+@frozen(kw_only=True)
+class ErasedMessage:
+    """To the primary: the sender's disk is rid of the keys that an erasure destroyed. Sent again until the log says so."""
+
+    tenant: int
+    erasure: int
+    statement: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    replica: int
+
+
+Message = CoreMessage | SyncMessage | ErasedMessage
 
 # Reports of the shell -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from vdb.vsr.message import (
     CommitMessage,
     CommitOk,
     DoViewChange,
+    ErasedMessage,
     FileEntry,
     Headers,
     Manifest,
@@ -43,6 +45,9 @@ from vdb.wire.schema import peer
 
 CHECKSUM_SIZE = 32
 _COUNT_SIZE = 2
+_ERASED = struct.Struct(">QQB")
+"""Tenant, erasure, and the size of the signature, which follows; then the statement."""
+_ERASED_SIZE_MAX = 256 * 1024
 PATH_BYTES_MAX = 512
 FILES_MAX = 65_536
 """Files of one manifest."""
@@ -242,6 +247,22 @@ def _read_chunk(frame: Any, replica: int) -> Chunk:
     )
 
 
+def _fill_erased(frame: Any, message: ErasedMessage) -> None:
+    head = _ERASED.pack(message.tenant, message.erasure, len(message.signature))
+    frame.erased = head + message.signature + message.statement
+
+
+def _read_erased(frame: Any, replica: int) -> ErasedMessage:
+    data = frame.erased
+    if not _ERASED.size <= len(data) <= _ERASED_SIZE_MAX:
+        raise ProtocolError("a word on an erasure is malformed")
+    tenant, erasure, size = _ERASED.unpack_from(data)
+    end = _ERASED.size + size
+    return ErasedMessage(
+        tenant=tenant, erasure=erasure, signature=data[_ERASED.size : end], statement=data[end:], replica=replica
+    )
+
+
 # Parts --------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +315,7 @@ _FILL: dict[type, Fill] = {
     Manifest: _fill_manifest,
     RequestChunk: _fill_request_chunk,
     Chunk: _fill_chunk,
+    ErasedMessage: _fill_erased,
 }
 _READ: dict[str, Read] = {
     "prepare": _read_prepare,
@@ -304,6 +326,7 @@ _READ: dict[str, Read] = {
     "manifest": _read_manifest,
     "requestChunk": _read_request_chunk,
     "chunk": _read_chunk,
+    "erased": _read_erased,
 }
 for _name, _kind, _fields in _PLAIN:
     _FILL[_kind], _READ[_name] = _plain(_name, _kind, _fields)

@@ -66,6 +66,11 @@ class Checkpointer:
         """Whether a checkpoint is being written: the op that would begin the next one has to wait."""
         return self._plan is not None
 
+    @property
+    def written_until(self) -> int:
+        """Microseconds UTC: the durable checkpoint holds all requests up to then."""
+        return self._written[1]
+
     def submit(self, plan: CheckpointPlan) -> None:
         assert self._plan is None, "one checkpoint at a time"
         self._plan = plan

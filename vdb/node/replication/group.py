@@ -27,6 +27,7 @@ from vdb.node.preparing.cutting import size_bound
 from vdb.node.preparing.noting import note_bound
 from vdb.node.preparing.preparer import Preparer
 from vdb.node.preparing.request import OnLost, OnReply, Pending, PlainReconfigure, PlainRequest, nobody
+from vdb.node.replication.checkpointer import Checkpointer
 from vdb.node.replication.group_storage import GroupStorage, open_group
 from vdb.node.replication.member import Member, MemberSettings, Outside
 from vdb.node.signals import Progress, Signals
@@ -37,7 +38,7 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import Abdicate, Message
+from vdb.vsr.message import Abdicate, ErasedMessage, Message
 from vdb.vsr.replica import Replica, Status
 
 INSTALL_RETRY_SECONDS = 1.0
@@ -81,6 +82,8 @@ class Group:
         self._progress = Progress()
         self.scrubbed_at = 0
         """Microseconds UTC of the end of the last full scrub; 0: none yet."""
+        self.on_erased: Callable[[ErasedMessage], None] = nobody
+        """What other members say of erasures; whoever collects it puts itself here."""
         self._named = 0
         """How often a member was named since this node was removed."""
         self._neighbours = neighbours if neighbours is not None else Neighbours()
@@ -95,6 +98,7 @@ class Group:
             on_named=self._neighbours.on_named,
             on_scrub_fault=self._on_scrub_fault,
             on_scrub_pass=self._on_scrub_pass,
+            on_erased=lambda message: self.on_erased(message),
             clock_synchronised=lambda: self.clock_synchronised,
             not_primary=self._not_primary,
         )
@@ -155,6 +159,19 @@ class Group:
     @property
     def keyring(self) -> Keyring:
         return self._member.preparer.keyring
+
+    @property
+    def checkpointer(self) -> Checkpointer:
+        return self._member.checkpointer
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Numbers of the nodes that are members by the log's head, voters and learners, rising."""
+        return tuple(sorted(self.replica.configuration.members))
+
+    def send(self, to: int, message: Message) -> None:
+        """To a member of this group on another node; never waits, and may lose the message."""
+        self._neighbours.send(to, message)
 
     @property
     def limits(self) -> Limits:

@@ -44,6 +44,7 @@ from vdb.vsr.message import (
     Abdicate,
     CheckpointDurable,
     Confirm,
+    ErasedMessage,
     Message,
     Opened,
     PeerLost,
@@ -90,6 +91,8 @@ class Outside:
     """The log names these as members from some op on; whether it commits is open."""
     on_scrub_fault: Callable[[ScrubFault], None]
     on_scrub_pass: Callable[[], None]
+    on_erased: Callable[[ErasedMessage], None]
+    """Another member says that its disk is rid of destroyed keys."""
     clock_synchronised: Callable[[], bool]
     """Whether this node may stamp requests."""
     not_primary: Callable[[], NotPrimary]
@@ -233,6 +236,8 @@ class Member:
             return
         if isinstance(message, SyncMessage):
             self.copying.on(message)
+        elif isinstance(message, ErasedMessage):
+            self._outside.on_erased(message)
         else:
             self.driver.feed(message)
 
