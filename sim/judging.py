@@ -69,6 +69,7 @@ class Judging:
         for contents in self.contents.values():
             check_linearizable(self.verdict, self.history.of_group(contents.ledger.group), contents.entries())
             check_log_reads(self.verdict, self.history, contents)
+            contents.check_audits()
         for watch in self.watch.watches.values():
             check_trees(self.verdict, watch.ledger, watch.shadow.state)
 

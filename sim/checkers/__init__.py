@@ -89,6 +89,11 @@ Of the workload of typed streams:
     C8   dead letters are those that a member gave up, or whose attempts ran out                 consumer_deeds
     C9   what was done with dead letters is told by an event, with who did it and why            consumer_audit
 
+Of audit logs:
+
+    A1   each write of PHI that was committed has its entry in the same op                       audits
+    A2   entries are numbered without a gap; times don't fall, and are of their ops              audits
+
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.
 """

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
+from sim.checkers.audits import Audits
 from sim.checkers.ledger import CATALOGUE, Frame, Ledger
 from sim.checkers.linearizable import Entry
 from sim.events.kinds import PREFIX
@@ -17,7 +18,7 @@ from sim.history import Call, History, Outcome, StreamKey
 from sim.verdict import Verdict
 from vdb.crypto.keyring import Keyring
 from vdb.crypto.record import decode_record, open_body
-from vdb.types import GLOBAL_GROUP, DataClass
+from vdb.types import GLOBAL_GROUP, DataClass, TenantId, is_audit_log, tenant_of_log
 from vdb.wire.event import decode_batch
 
 SYSTEM_PREFIX = "$"
@@ -43,10 +44,18 @@ class Contents:
     keyring: Keyring
     events: dict[int, list[Opened]] = field(factory=dict)
     """Per tenant, in position order."""
+    audits: Audits = field(init=False)
     _entries: list[tuple[int, int, int, Entry]] = field(factory=list)
     _names: dict[tuple[int, int], str] = field(factory=dict)
     _done: dict[int, int] = field(factory=dict)
     _keys: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        self.audits = Audits(self.ledger, self.verdict)
+
+    def check_audits(self) -> None:
+        """What was committed is told in the audit logs."""
+        self.audits.check_writes(self._names)
 
     def catch_up(self) -> None:
         """Open what was committed since the last time."""
@@ -93,6 +102,9 @@ class Contents:
             f"{header.region} lies there",
         )
         plain = open_body(sealed.header_bytes, self.keyring.key(header.dek_id), sealed.body)
+        if is_audit_log(TenantId(tenant)):
+            self.audits.open(tenant_of_log(TenantId(tenant)), frame, decode_batch(plain))
+            return
         if frame.stream == CATALOGUE:
             self._names[tenant, frame.created] = plain.decode()
             return

@@ -21,6 +21,7 @@ from sim.checkers.parts import Parts
 from sim.checkers.sessions import Due, SessionTable, refused_as
 from sim.verdict import Verdict
 from vdb.errors import RefusalCode
+from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.command import (
     AppendBatch,
     AppendPart,
@@ -35,12 +36,14 @@ from vdb.kernel.command import (
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import SettleLetters
-from vdb.kernel.reply import Appended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.kernel.reply import Appended, AuditAppended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
-from vdb.types import GLOBAL_GROUP, DataClass
+from vdb.types import GLOBAL_GROUP, DataClass, TenantId, audit_log_of
 from vdb.vsr.header import PrepareHeader
 
 CATALOGUE = 0
+AUDIT_STREAM = 1
+"""The one stream of an audit log."""
 _DEED_REQUESTS = 2
 """That the primary adds to what is done with dead letters: a stream's creation, and an append to it."""
 Stream = tuple[int, int]
@@ -63,6 +66,18 @@ class Frame:
     """The id that a catalogue record gives a name to."""
 
 
+@frozen
+class Write:
+    """Events, or a stream, that became PHI of a tenant."""
+
+    op: int
+    tenant: int
+    stream: int
+    first: int = 0
+    count: int = 0
+    creates: bool = False
+
+
 @define
 class Committed:
     header: PrepareHeader
@@ -80,7 +95,9 @@ class Ledger:
     verdict: Verdict
     ops: dict[int, Committed] = field(factory=dict)
     frames: dict[int, list[Frame]] = field(factory=dict)
-    """Per tenant, in position order."""
+    """Per tenant, in position order; those of its audit log under the number of that log."""
+    writes: list[Write] = field(factory=list)
+    """Of PHI, which audit logs must tell of."""
     keys: list[KeyRow] = field(factory=list)
     next_position: int = 0
     head: int = 0
@@ -91,6 +108,7 @@ class Ledger:
     parts: Parts = field(init=False)
     event_ids: EventIds = field(init=False)
     _next_offset: dict[Stream, int] = field(factory=dict)
+    _phi: dict[Stream, None] = field(factory=dict)
     _place: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
@@ -164,11 +182,11 @@ class Ledger:
         else:
             check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
         told = [one.command for one in requests if isinstance(one.command, SettleLetters) and one.command.positions]
-        asked = sum(not isinstance(request.command, PutKey) for request in requests) - _DEED_REQUESTS * len(told)
+        asked = sum(not isinstance(request.command, PutKey | AuditAppend) for request in requests) - _DEED_REQUESTS * len(told)
         check(
             "I32",
             asked <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
-            f"{self.group}: op {header.op} has {asked} requests beside its keys and deeds, in {header.size} bytes",
+            f"{self.group}: op {header.op} has {asked} requests beside its keys, deeds and audits, in {header.size} bytes",
         )
         self.ops[header.op] = Committed(header, replies, view)
         self.head = header.op
@@ -233,6 +251,9 @@ class Ledger:
         if isinstance(command, VoidTransaction):
             self.parts.on_void(command)
             return
+        if isinstance(command, AuditAppend):
+            self._append_entries(command, reply)
+            return
         if isinstance(command, KnownAppend):
             self.event_ids.on_known(op, command, reply)
             return
@@ -248,6 +269,9 @@ class Ledger:
             if reply.created:
                 self._append(command.tenant, CATALOGUE, 1, command.record, created=reply.stream)
                 self._next_offset.setdefault((command.tenant, reply.stream), 0)
+                if command.data_class is DataClass.PHI:
+                    self._phi[command.tenant, reply.stream] = None
+                    self.writes.append(Write(op, command.tenant, reply.stream, creates=True))
         elif isinstance(command, AppendBatch):
             if isinstance(reply, Appended):
                 self._append_batch(op, command, reply)
@@ -277,6 +301,8 @@ class Ledger:
                 f"{name}: stream {append.stream} is at {first}, {append.count} events were appended as "
                 f"{told.get(append.stream)}",
             )
+            if append.count and (command.tenant, append.stream) in self._phi:
+                self.writes.append(Write(op, command.tenant, append.stream, first, append.count))
             for run in append.runs:
                 self._append(command.tenant, append.stream, run.count, run.record)
         check("gap-free", reply.next_position == self.next_position,
@@ -289,3 +315,16 @@ class Ledger:
         self.event_ids.on_record(self._place, tenant, stream, offset, self.next_position, frame.record)
         self._next_offset[tenant, stream] = offset + count
         self.next_position += count
+
+    def _append_entries(self, command: AuditAppend, reply: Reply) -> None:
+        """A record of an audit log: its entries are numbered by themselves."""
+        log = audit_log_of(TenantId(command.tenant))
+        frames = self.frames.setdefault(log, [])
+        first = frames[-1].offset + frames[-1].count if frames else 0
+        self.verdict.check(
+            "gap-free",
+            reply == AuditAppended(command.tenant, len(frames), first, self.next_position),
+            f"{self.group} op {self._place[0]}: entries {first} and on of the audit log of tenant {command.tenant}, "
+            f"as record {len(frames)}, were answered {reply}",
+        )
+        frames.append(Frame(*self._place, first, AUDIT_STREAM, first, command.count, bytes(command.record)))

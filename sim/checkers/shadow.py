@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from sim.verdict import Verdict
-from vdb.kernel.apply import apply_request
+from vdb.kernel.apply import apply_prepare
 from vdb.kernel.command import Request
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
@@ -43,8 +43,8 @@ class Shadow:
     def on_commit(self, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]) -> None:
         """An op that was committed for the first time."""
         self.op = header.op
-        for index, (request, reply) in enumerate(zip(requests, replies, strict=False)):
-            self.state, _effects, again = apply_request(self.state, request, header.timestamp + index)
+        self.state, _effects, second = apply_prepare(self.state, requests, header.timestamp)
+        for reply, again in zip(replies, second, strict=False):
             self.verdict.check(
                 "I24", again == reply, f"{self.group} op {header.op}: the reply was {reply}, a second run gives {again}"
             )

@@ -1,4 +1,4 @@
-"""Merkle trees: each tenant's tree has a leaf for each of its records, in commit order, and no other.
+"""Merkle trees: each tree of a tenant, of its data and of its audit log, has a leaf for each of its records, in commit order, and no other.
 
 The tree of the state (which the shadow has, and digests compare with every replica's) is held against one made of the
 ledger's records, so a proof that a node gives is of what was committed.
@@ -11,7 +11,7 @@ from sim.verdict import Verdict
 from vdb.crypto.record import record_leaf
 from vdb.evidence.merkle import Frontier
 from vdb.kernel.state import State
-from vdb.types import TenantId
+from vdb.types import TenantId, is_audit_log, tenant_of_log
 
 
 def check_trees(verdict: Verdict, ledger: Ledger, state: State) -> None:
@@ -20,7 +20,8 @@ def check_trees(verdict: Verdict, ledger: Ledger, state: State) -> None:
         expected = Frontier()
         for frame in frames:
             expected = expected.append(record_leaf(frame.record))
-        found = state.tenant(TenantId(tenant))
+        log = TenantId(tenant)
+        found = state.audit_log(tenant_of_log(log)) if is_audit_log(log) else state.tenant(log)
         assert found is not None, "a tenant with records is in the state"
         verdict.check(
             "tree",

@@ -18,7 +18,7 @@ from vdb.wire.event import decode_batch, encode_batch
 NOBODY = Origin()
 REGION = "ap-southeast-2"
 CLIENT = b"c" * 16
-LARGE = [bytes([number]) * 20_000 for number in range(9)]
+LARGE = [bytes([number]) * 19_000 for number in range(9)]
 """Three parts with the small limits of these tests."""
 
 
@@ -131,7 +131,7 @@ async def test_what_is_too_large_is_refused_before_any_part(start) -> None:
     async with start(observer=watch) as node:
         await with_notes(node.service)
         session = await node.service.open_session(CLIENT)
-        with pytest.raises(TooLarge, match=r"takes up to 241\d\d\d bytes .*: expected at most 2140\d\d"):
+        with pytest.raises(TooLarge, match=r"takes up to 241\d\d\d bytes .*: expected at most 1943\d\d"):
             await node.service.append(Origin(CLIENT, session, 1), 1, [append_to("notes", [bytes(20_000)] * 12)])
         with pytest.raises(TooLarge, match=r"an event takes up to 7\d\d\d\d bytes .*: expected at most 64\d\d\d"):
             await node.service.append(Origin(CLIENT, session, 2), 1, [append_to("notes", [b"x", bytes(70_000)])])
@@ -229,7 +229,7 @@ async def test_bytes_that_wait_are_bounded(start) -> None:
         for _ in range(6):
             node.service.writes.append(NOBODY, 1, [append_to("notes", LARGE)], answers)
         assert [type(answer) for answer in answers.found] == [Overloaded] * 3
-        assert "bytes of requests waiting: expected at most 6420" in str(answers.found[0])
+        assert "bytes of requests waiting: expected at most 5830" in str(answers.found[0])
         await answers.wait()
         assert len(await all_payloads(node.service)) == 3 * len(LARGE)
 

@@ -10,6 +10,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from vdb.errors import RefusalCode
@@ -50,7 +51,7 @@ from vdb.kernel.state import State
 from vdb.kernel.streams import append_batch, create_stream
 from vdb.kernel.transactions import append_part, void_transaction
 
-__all__ = ["apply_committed", "apply_request", "execute_request", "is_of_the_books", "stored_reply"]
+__all__ = ["apply_committed", "apply_prepare", "apply_request", "execute_request", "is_of_the_books", "stored_reply"]
 
 Applied = tuple[State, tuple[Effect, ...], Reply]
 
@@ -67,6 +68,20 @@ def apply_request(state: State, request: Request, timestamp: int) -> Applied:
     draft = Draft(state, timestamp)
     reply = execute_request(draft, request)
     return draft.freeze(), tuple(draft.effects), reply
+
+
+def apply_prepare(
+    state: State, requests: Sequence[Request], timestamp: int
+) -> tuple[State, tuple[Effect, ...], tuple[Reply, ...]]:
+    """Execute the requests of one op. `timestamp`: of the first one; each has a microsecond more than that before it."""
+    draft = Draft(state, timestamp)
+    replies = []
+    for index, request in enumerate(requests):
+        if index:
+            draft.start(timestamp + index)
+        replies.append(execute_request(draft, request))
+    draft.check_paid()
+    return draft.freeze(), tuple(draft.effects), tuple(replies)
 
 
 def execute_request(draft: Draft, request: Request) -> Reply:
