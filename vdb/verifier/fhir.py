@@ -149,13 +149,18 @@ def _outcome_told(entry: dict[str, Any]) -> str:
     return ""
 
 
+def _in_emergency(entry: dict[str, Any]) -> bool:
+    """It was allowed because somebody has broken the glass."""
+    return bool(entry.get("grant")) or entry.get("detail", {}).get("broke-glass") == "true"
+
+
 # What was done
 
 
 def _rest(entry: dict[str, Any], subjects: list[str], place: dict[str, str]) -> dict[str, Any]:
     interaction, action, profile, client_is_source = _RESTFUL[entry["kind"]]
     subtypes: list[dict[str, str]] = [{"system": _REST, "code": interaction}]
-    if entry.get("grant"):
+    if _in_emergency(entry):
         subtypes.append({"system": _DCM, "code": "110127", "display": "Emergency Override Started"})
     client, server = (_SOURCE, _DESTINATION) if client_is_source else (_DESTINATION, _SOURCE)
     writes = entry["kind"] in ("write", "create")
@@ -300,7 +305,7 @@ def _user(entry: dict[str, Any], participation: str) -> dict[str, Any]:
     role = entry.get("detail", {}).get("role", "")
     if role:
         agent["role"] = [{"text": role}]
-    purpose = "BTG" if entry.get("grant") else entry.get("purpose", "")
+    purpose = "BTG" if _in_emergency(entry) else entry.get("purpose", "")
     if purpose:
         agent["purposeOfUse"] = [_purpose(purpose)]
         if entry.get("reason"):
