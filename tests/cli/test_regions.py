@@ -22,6 +22,13 @@ from vdb.errors import CrossGroup, InvalidArgument, PlacementViolation, StreamEx
 from vdb.world.network import TlsConfig
 
 EU, US = "eu-central-1", "us-east-1"
+LIMITS = """
+[limits]
+message-size-max = 16384
+wal-slots = 64
+checkpoint-interval = 32
+pipeline-max = 4
+"""
 RECORD_MAGIC = b"VDBR"
 RECORD_SAMPLE = 260
 """Bytes of a record that hold its header, its salt and a part of its sealed body: no two records share them."""
@@ -89,7 +96,7 @@ class Regions:
 @pytest.fixture(scope="module")
 def regions(tmp_path_factory: pytest.TempPathFactory, start_node: Callable[..., Any]) -> Iterator[Regions]:
     place, port = tmp_path_factory.mktemp("regions"), free_ports(6)
-    files = ClusterFiles(directory=place, cluster=bytes(range(16)), region=EU, tls=True)
+    files = ClusterFiles(directory=place, cluster=bytes(range(16)), region=EU, tls=True, extra=LIMITS)
     files.write_all(
         [
             Place(
