@@ -1,7 +1,8 @@
 """What a statement's text gives away that may not be meant. The one place that parses SQL with sqlglot.
 
-sqlglot doesn't read all of SQLite, and misreads some of it, so what it says is advice and decides nothing: it opens no
-door and closes none, and a statement that it can't read has no remarks.
+sqlglot doesn't read all of SQLite, and misreads some of it, so what it says is advice and opens no door: a statement
+that it can't read has no remarks, and names nobody whose rows it shows; a policy's condition on rows that it can't read
+is refused.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from vdb.errors import SqlRefused
 from vdb.sql.keywords import leading_words, statement_verb
 
 logging.getLogger("sqlglot").addHandler(logging.NullHandler())  # it would write to standard error what it can't read
 
+_BEFORE = "SELECT 1 FROM t WHERE "
+_GROUPING = ("with_", "with", "distinct", "group", "having", "windows", "laterals")
 _READABLE = ("SELECT", "UPDATE", "DELETE", "INSERT", "ALTER")
 
 
@@ -57,3 +61,47 @@ def _is_cross(select: exp.Select, join: exp.Join) -> bool:
 def _table(tree: exp.Expr) -> str:
     table = tree.find(exp.Table)
     return table.name if table is not None else "a table"
+
+
+def tables_in_condition(condition: str) -> list[int]:
+    """Where in a condition the names of tables begin that it reads. SqlRefused if it can't be read."""
+    try:
+        tree = sqlglot.parse_one(f"{_BEFORE}{condition}", dialect="sqlite")
+    except (SqlglotError, RecursionError):
+        raise SqlRefused(f"the policy's condition on rows can't be read: {condition[:200]}") from None
+    if not isinstance(tree, exp.Select) or tree.find(exp.With) is not None:
+        raise SqlRefused(f"the policy's condition on rows is no single expression: {condition[:200]}")
+    found = []
+    own = tree.args["from_"].this
+    for table in tree.find_all(exp.Table):
+        if table is own:
+            continue
+        if not isinstance(table.this, exp.Identifier) or table.args.get("db") is not None:
+            raise SqlRefused(
+                f"the policy's condition on rows reads what isn't the plain name of a table: {condition[:200]}"
+            )
+        found.append(table.this.meta["start"] - len(_BEFORE))
+    return found
+
+
+def plain_sources(statement: str) -> list[tuple[str, str]] | None:
+    """The tables of a SELECT whose every row is made of one row of each, with the names that they have in it.
+
+    None for every other one: with grouping, DISTINCT, aggregates that sqlglot knows, windows, subqueries, two parts.
+    """
+    try:
+        tree = sqlglot.parse_one(statement, dialect="sqlite")
+    except (SqlglotError, RecursionError):
+        return None
+    if not isinstance(tree, exp.Select) or any(tree.args.get(part) for part in _GROUPING):
+        return None
+    inner = tree.find_all(exp.Select, exp.SetOperation, exp.Values, exp.AggFunc, exp.Window)
+    source = tree.args.get("from_")
+    if source is None or any(found is not tree for found in inner):
+        return None
+    found = []
+    for table in (source.this, *(join.this for join in tree.args.get("joins") or ())):
+        if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier) or table.args.get("joins"):
+            return None
+        found.append((table.alias_or_name, table.name))
+    return found if len(found) == sum(1 for _ in tree.find_all(exp.Table)) else None

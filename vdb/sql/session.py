@@ -88,6 +88,8 @@ class SqlSession:
         self._bridge = NoticingBridge(bridge, host)
         self._subjects = Subjects(db)
         self._epoch = host.schema_epoch
+        self.generation = 0
+        """Another number whenever the schema may have changed, as the session sees it."""
         self._leased = False
         self._advances = 0
         self._schema_changed = False
@@ -264,6 +266,7 @@ class SqlSession:
         return result
 
     def _forget_schema(self) -> None:
+        self.generation += 1
         self.classifier.forget()
         self._subjects.forget()
 

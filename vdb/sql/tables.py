@@ -7,10 +7,11 @@ and their shadows, and SQLite's own tables aren't.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from attrs import frozen
 
+from vdb.ports import Connection
 from vdb.sql.keywords import Token, tokens
 
 ROWID_NAMES = ("rowid", "oid", "_rowid_")
@@ -186,3 +187,10 @@ def _references(cursor: Cursor, name: str) -> tuple[ForeignKey, ...]:
         if on_update or on_delete:
             found[row[0]] = ForeignKey(parent=fold(row[2]), on_update=on_update, on_delete=on_delete)
     return tuple(found.values())
+
+
+def plain_cursor(db: Connection) -> Cursor:
+    """A cursor that gives plain tuples, whatever the connection's owner set."""
+    cursor: Any = cast(Any, db).cursor()
+    cursor.row_factory = None
+    return cast(Cursor, cursor)

@@ -22,7 +22,7 @@ never logged. `PRAGMA user_version = n` and application_id change the file's hea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum, auto
 from types import TracebackType
 
@@ -219,10 +219,11 @@ class Classifier:
                 self._remember(sql, found)
         return found
 
-    def record(self, sql: str) -> tuple[Action, ...]:
+    def record(self, sql: str, own: Collection[str] = ()) -> tuple[Action, ...]:
         """What the statement would touch, as SQLite's authorizer is told: action, two arguments, database, source.
 
-        What capture's triggers add is left out. A PRAGMA is only named. Raises what SQLite says of the text.
+        What capture's triggers add is left out, but not what is read through VerityDB's common tables in `own`. A
+        PRAGMA is only named. Raises what SQLite says of the text.
         """
         recorded: list[Action] = []
         self._authorizer.recording = recorded
@@ -233,7 +234,7 @@ class Classifier:
                 raise
         finally:
             self._authorizer.recording = None
-        return tuple(action for action in recorded if action[4] is None or not is_own_name(action[4]))
+        return tuple(action for action in recorded if not is_own_name(action[4]) or action[4] in own)
 
     def _remember(self, sql: str, verdict: Verdict) -> None:
         if len(self._young) >= self._generation:

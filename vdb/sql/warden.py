@@ -1,0 +1,346 @@
+"""Asks the keeper of a session before each statement, and makes receipts of what the statement gives.
+
+    admission = await warden.admit(sql)       the text that runs, which may be another one than the user's
+    rows, answered = warden.told(admission, description, rows)
+    await keeper.record([answered], ...)      then the rows may leave
+
+Rules
+- What a statement touches is SQLite's own verdict, as long as the schema is the same.
+- A statement of which some rows aren't shown, or columns are masked, runs restricted (`restricting`) and checked
+  (`checking`). What can't be is refused; nothing runs as it is.
+- Under a filter nothing makes objects that read for others: views of the session's own are read through the filter,
+  triggers aren't made.
+- The migrations of a program are asked for as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from attrs import evolve, field, frozen
+
+from vdb.audit.entry import ALL_SUBJECTS
+from vdb.changes import RawText
+from vdb.errors import SqlRefused
+from vdb.marks import mark
+from vdb.policy.decide import Decision
+from vdb.policy.words import Action, Mask
+from vdb.ports import Connection
+from vdb.projections.store import SqliteError
+from vdb.sql.checking import check, is_leaky
+from vdb.sql.conditions import Bindings, bound_condition
+from vdb.sql.host import Bridge
+from vdb.sql.keeping import Answered, Keeper, Question
+from vdb.sql.keywords import leading_words
+from vdb.sql.naming import Named, with_subjects
+from vdb.sql.refusals import is_own_name
+from vdb.sql.restricting import Restriction, View, restrict
+from vdb.sql.session import SqlSession
+from vdb.sql.subjects import Subjects
+from vdb.sql.tables import Table, fold, plain_cursor, read_table
+from vdb.sql.touching import Objects, Touched, is_nobodys, names_in, touched
+from vdb.sql.verdict import StatementKind, Verdict
+
+CACHE_SIZE = 256
+SUBJECTS_MAX = 1000
+"""Above so many an answer counts for everybody."""
+
+_ASKED = (StatementKind.READ, StatementKind.WRITE, StatementKind.TEMP, StatementKind.SCHEMA, StatementKind.EXPLAIN)
+_TELLING_PRAGMAS = ("foreign_key_check", "integrity_check", "quick_check")
+_OBJECTS = "SELECT +type, +name, +sql FROM main.sqlite_master"
+_TEMP_OBJECTS = "SELECT +type, +name, +sql FROM temp.sqlite_master"
+
+
+@frozen(kw_only=True)
+class Admission:
+    """A statement that may run."""
+
+    sql: str = field(repr=False)
+    """The text that runs."""
+    statement: str = field(repr=False)
+    """The user's own."""
+    action: Action = Action.QUERY
+    tables: tuple[str, ...] = ()
+    """Whose rows are read."""
+    slots: tuple[str, ...] = ()
+    """Columns of the result that name subjects, the last ones: not for the user."""
+    decisions: tuple[Decision, ...] = ()
+    receipt: bool = False
+    """Whether what it gives must be told before it leaves."""
+
+
+@frozen(kw_only=True)
+class _Known:
+    """What is known of a text while the schema is the same."""
+
+    touched: Touched
+    recorded: tuple[Any, ...]
+    views: tuple[str, ...]
+    """Through which it may read, folded."""
+    named: Named | None
+
+
+_Restricting = list[tuple[str, tuple[tuple[Action, Decision], ...]]]
+"""Decisions that restrict something, and of what action, by table."""
+
+
+class Warden:
+    """Of one session. `past`: it reads the database as it was."""
+
+    def __init__(self, session: SqlSession, keeper: Keeper, bridge: Bridge, *, past: bool = False) -> None:
+        self.keeper = keeper
+        self._session = session
+        self._bridge = bridge
+        self._read_action = Action.TIME_TRAVEL if past else Action.QUERY
+        self._subjects = Subjects(session.db)
+        self._objects: Objects | None = None
+        self._texts: dict[str, _Known] = {}
+        self._others: dict[tuple[Any, ...], tuple[str, tuple[str, ...]]] = {}
+        self._generation: object = None
+
+    # Before ----------------------------------------------------------------------------------------------------
+
+    async def admit(self, sql: str) -> Admission:
+        """What runs for a statement. AccessDenied, SqlRefused, or what SQLite says of it."""
+        verdict = await self._session.verdict(sql)
+        if verdict.kind not in _ASKED:
+            if verdict.name in _TELLING_PRAGMAS:
+                await self._ask([Question(action=self._read_action, plain=True)])
+            return Admission(sql=sql, statement=sql)
+        known = await self._bridge.off_loop(lambda: self._known(sql))
+        if verdict.kind in (StatementKind.TEMP, StatementKind.SCHEMA):
+            self._generation = None  # it may change what names mean
+        if self.keeper.is_governed:
+            for table in known.touched.reads:
+                if is_leaky(fold(table)):
+                    raise SqlRefused(f"table {table} is refused: rows of other tables may be found in it")
+        questions = questions_of(sql, verdict, known.touched, self._read_action)
+        decisions = await self._ask(questions) if questions else ()
+        reads = tuple(known.touched.reads)
+        admission = Admission(
+            sql=sql,
+            statement=sql,
+            action=self._read_action,
+            tables=reads,
+            decisions=tuple(decisions),
+            receipt=bool(reads) and self.keeper.gives_receipts and verdict.kind is not StatementKind.EXPLAIN,
+        )
+        if verdict.kind is StatementKind.EXPLAIN:
+            return admission
+        restricting = _restricting(questions, decisions)
+        if not restricting and not (admission.receipt and known.named is not None):
+            return admission
+        return await self._bridge.off_loop(lambda: self._other(admission, known, restricting))
+
+    async def _ask(self, questions: Sequence[Question]) -> Sequence[Decision]:
+        if not self.keeper.is_governed:
+            return ()
+        attribution = self._session.attribution
+        return await self._bridge.on_loop(lambda: self.keeper.ask(questions, attribution))
+
+    # In SQLite ---------------------------------------------------------------------------------------------------
+
+    def _known(self, sql: str) -> _Known:
+        generation = self._session.generation
+        if generation != self._generation:
+            self._generation = generation
+            self._objects = None
+            self._texts, self._others = {}, {}
+            self._subjects.forget()
+        known = self._texts.get(sql)
+        if known is None:
+            with self._session.classifier.trusting():
+                objects = self._schema()
+                names = names_in(sql, objects)
+                for name in names:
+                    if is_own_name(name) and not is_nobodys(name):
+                        raise SqlRefused(f"the name {name} is refused: names that begin so are VerityDB's own")
+                recorded = self._session.classifier.record(sql)
+                found = touched(recorded, objects, names)
+                named = None
+                views = tuple(name for name in names if name in objects.views)
+                if found.reads and not found.writes and not views and not found.reads_temporary:
+                    named = with_subjects(sql, tuple(found.reads), self._subjects.columns(), found.functions)
+            known = _Known(touched=found, recorded=recorded, views=views, named=named)
+            if len(self._texts) >= CACHE_SIZE:
+                self._texts.clear()
+            if not found.reads_temporary:
+                self._texts[sql] = known
+        return known
+
+    def _schema(self) -> Objects:
+        """Read anew where there are TEMP objects: a rollback may have taken them."""
+        found = self._objects
+        if found is None or found.temporary:
+            main = _rows(self._session.db, _OBJECTS)
+            temporary = _rows(self._session.db, _TEMP_OBJECTS)
+            temporary = [row for row in temporary if not row[1].lower().startswith("vdb_")]
+            views = {fold(name): sql for kind, name, sql in (*main, *temporary) if kind == "view"}
+            found = self._objects = Objects(
+                tables={fold(name): name for kind, name, _ in main if kind == "table"},
+                views=views,
+                triggers={fold(name): None for kind, name, _ in main if kind == "trigger"},
+                temporary={fold(name): None for kind, name, _ in temporary if kind in ("table", "view")},
+            )
+        return found
+
+    def _other(self, admission: Admission, known: _Known, restricting: _Restricting) -> Admission:
+        """The admission with the text that runs instead."""
+        bindings = self.keeper.bindings(self._session.attribution)
+        key = (
+            admission.statement,
+            admission.receipt,
+            bindings,
+            *((table, action, one.rows, *one.masks.items()) for table, some in restricting for action, one in some),
+        )
+        other = self._others.get(key)
+        if other is None:
+            with self._session.classifier.trusting():
+                other = self._make_other(admission, known, self._restrictions(restricting, bindings))
+            if len(self._others) >= CACHE_SIZE:
+                self._others.clear()
+            if not known.touched.reads_temporary:
+                self._others[key] = other
+        sql, slots = other
+        return evolve(admission, sql=sql, slots=slots)
+
+    def _make_other(
+        self, admission: Admission, known: _Known, restrictions: Mapping[str, Restriction]
+    ) -> tuple[str, tuple[str, ...]]:
+        named = known.named if admission.receipt else None
+        if named is not None and any(
+            table in restrictions and fold(column) in restrictions[table].masks for table, column in named.columns
+        ):
+            named = None
+        if named is not None:
+            try:
+                return self._checked(named.sql, known, restrictions), named.slots
+            except SqliteError:
+                mark("sql.subjects_unnamed")
+        return self._checked(admission.statement, known, restrictions), ()
+
+    def _checked(self, sql: str, known: _Known, restrictions: Mapping[str, Restriction]) -> str:
+        """The text that may run: restricted and checked, if anything is."""
+        found, classifier = known.touched, self._session.classifier
+        if not restrictions:
+            classifier.record(sql)
+            return sql
+        assert self._objects is not None
+        views = [View(name=name, sql=self._objects.views[name]) for name in known.views]
+        restricted = restrict(sql, list(restrictions.values()), views, functions=found.functions, target=found.target)
+        check(
+            restricted,
+            restrictions,
+            asked=known.recorded,
+            found=classifier.record(restricted.fenced, restricted.sources),
+            alone=classifier.record(restricted.alone, restricted.sources),
+            triggers=found.triggers,
+        )
+        return restricted.sql
+
+    def _restrictions(self, restricting: _Restricting, bindings: Bindings) -> dict[str, Restriction]:
+        """By folded table."""
+        made: dict[str, Restriction] = {}
+        cursor = plain_cursor(self._session.db)
+        for name, decisions in restricting:
+            table = read_table(cursor, name)
+            if table is None:
+                raise SqlRefused(f"{name} is no table whose rows can be filtered")
+            shown = [one for action, one in decisions if action is not Action.APPEND]
+            kept = [one for action, one in decisions if action is Action.APPEND]
+            found = Restriction(
+                table=table,
+                conditions=tuple(bound_condition(one.rows, bindings) for one in shown if one.rows),
+                kept=tuple(bound_condition(one.rows, bindings) for one in kept if one.rows),
+                masks=_masks(table, shown),
+            )
+            if found.conditions or found.kept or found.masks:
+                made[fold(name)] = found
+        return made
+
+    # After -----------------------------------------------------------------------------------------------------
+
+    def told(
+        self, admission: Admission, description: Sequence[Sequence[Any]], rows: list[tuple[Any, ...]]
+    ) -> tuple[list[tuple[Any, ...]], Answered | None]:
+        """The rows for the user, and the receipt that must be committed before they leave; None: none is."""
+        slots = len(admission.slots)
+        if not admission.receipt:
+            assert not slots
+            return rows, None
+        subjects: tuple[str, ...] = ALL_SUBJECTS
+        if slots:
+            assert tuple(column[0] for column in description[-slots:]) == admission.slots
+            found = {str(value): None for row in rows for value in row[-slots:] if value is not None}
+            subjects = tuple(found) if len(found) <= SUBJECTS_MAX else ALL_SUBJECTS
+            rows = [row[:-slots] for row in rows]
+        return rows, Answered(
+            action=admission.action,
+            statement=admission.statement,
+            tables=admission.tables,
+            subjects=subjects,
+            count=len(rows),
+            digest=digest_of(rows),
+            decisions=admission.decisions,
+        )
+
+
+def digest_of(rows: Sequence[Sequence[Any]]) -> str:
+    """SHA-256 of rows, hex: of their values as MessagePack arrays."""
+    return hashlib.sha256(_ENCODER.encode(rows)).hexdigest()
+
+
+def _plain(value: Any) -> bytes:
+    return value.data if isinstance(value, RawText) else bytes(value)
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+
+# What is asked ----------------------------------------------------------------------------------------------------
+
+
+def questions_of(sql: str, verdict: Verdict, found: Touched, read: Action) -> list[Question]:
+    """What a policy is asked of a statement."""
+    words = leading_words(sql, 3)
+    makes = words[:1] in (("CREATE",), ("ALTER",), ("DROP",))
+    schema = verdict.kind is StatementKind.SCHEMA
+    # What a trigger does, it does for whoever made it: that of a session's own isn't less.
+    asked = [Question(action=Action.SCHEMA)] if schema or (makes and "TRIGGER" in words) else []
+    asked += [
+        Question(action=read, table=table, columns=columns, plain=makes) for table, columns in found.reads.items()
+    ]
+    if not schema:
+        asked += [
+            Question(action=Action.APPEND, table=table, columns=columns or (), plain=fold(table) != fold(found.target))
+            for table, columns in found.writes.items()
+        ]
+    return asked
+
+
+def _restricting(questions: Sequence[Question], decisions: Sequence[Decision]) -> _Restricting:
+    """The decisions that restrict something, by folded table."""
+    found: dict[str, list[tuple[Action, Decision]]] = {}
+    for question, decision in zip(questions, decisions, strict=False):
+        if question.table and (decision.rows or decision.masks):
+            found.setdefault(question.table, []).append((question.action, decision))
+    return [(table, tuple(some)) for table, some in found.items()]
+
+
+def _masks(table: Table, decisions: Sequence[Decision]) -> dict[str, Mask]:
+    """By folded column. A name with another table's is that one's."""
+    found: dict[str, Mask] = {}
+    for decision in decisions:
+        for name, mask in decision.masks.items():
+            of, _, column = name.rpartition(".")
+            if (not of or fold(of) == fold(table.name)) and any(fold(column) == fold(one) for one in table.readable):
+                found[fold(column)] = mask
+    return found
+
+
+def _rows(db: Connection, sql: str) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = plain_cursor(db).execute(sql).fetchall()
+    return rows
