@@ -711,10 +711,16 @@ interface VerityDb {
 
   listConsents @58 (tenant :UInt64, group :Text, subject :Text) -> (consents :List(Consent));
 
-  rotateKeys @59 (tenant :UInt64, group :Text, max :UInt32) -> (rewrapped :UInt64, left :UInt64, period :UInt32);
-  # One step: at most so many tenants' keys. left: how many are still wrapped as before. tenant 0: all.
+  rotateKeys @59 (tenant :UInt64, group :Text, max :UInt32, begin :Bool)
+             -> (rewrapped :UInt64, left :UInt64, period :UInt32, rootKeyId :Data);
+  # One step: at most so many tenants' keys. left: tenants whose turn is still to come. begin: unless a rotation to the
+  # same root key isn't done yet, another one begins. tenant 0: all; another one: new data keys for it alone.
 
-  keyStatus @60 (group :Text) -> (provider :Text, rootKeyId :Data, tenants :UInt64, behind :UInt64, keys :UInt64);
+  keyStatus @60 (group :Text)
+            -> (provider :Text, rootKeyId :Data, tenants :UInt64, behind :UInt64, keys :UInt64, given :List(Data),
+                began :Int64, settled :Bool, node :Text);
+  # Of the node that is asked. given: ids of the root keys that it has, the one that a rotation would lead to first.
+  # began: of the last rotation, microseconds UTC; 0: there was none. settled: its disk needs no other root key.
 
   eraseSubject @61 (tenant :UInt64, group :Text, subject :Text, basis :Text, dryRun :Bool)
                -> (erasure :UInt64, report :Text);

@@ -17,6 +17,7 @@ from vdb.client.database_face import DatabaseFace
 from vdb.client.evidence_face import EvidenceFace
 from vdb.client.face_base import LINEARIZABLE, check_name, data_class_of, placement_of, read_level
 from vdb.client.governance_face import GovernanceFace
+from vdb.client.key_face import KeyFace
 from vdb.client.projection_face import ProjectionFace
 from vdb.client.read_face import READ_EVENTS, ReadFace
 from vdb.client.values import StreamInfo, check_text
@@ -36,6 +37,7 @@ class AsyncFace(
     ProjectionFace,
     EvidenceFace,
     GovernanceFace,
+    KeyFace,
 ):
     """What `vdb.connect` gives, and `aio` of an embedded database."""
 

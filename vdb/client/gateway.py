@@ -12,6 +12,7 @@ from typing import Protocol
 from vdb.client.consumer_gateway import ConsumerGateway
 from vdb.client.evidence_line import EvidenceLine
 from vdb.client.governance_line import GovernanceLine
+from vdb.client.key_line import KeyLine
 from vdb.client.projection_line import ProjectionLine
 from vdb.client.sql_line import SqlDatabase, SqlSource
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
@@ -31,6 +32,10 @@ class Gateway(Protocol):
     @property
     def governance(self) -> GovernanceLine:
         """Who may do what in it."""
+
+    @property
+    def keys(self) -> KeyLine:
+        """Its keys."""
 
     @property
     def projections(self) -> ProjectionLine:

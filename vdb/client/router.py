@@ -131,6 +131,10 @@ class Router:
         groups = [group for group in self._routes.groups if self._region in ("", group) or group == GLOBAL_GROUP]
         return list(dict.fromkeys(address for group in groups for address in self._routes.holders(group)))
 
+    def holders_of(self, group: GroupId) -> list[str]:
+        """Addresses of the nodes that are known, or said, to hold a group; some may hold it no more."""
+        return list(dict.fromkeys([*self._connectors, *self._routes.holders(group)]))
+
     @property
     def has_regions(self) -> bool:
         """Whether the cluster has several regions, so that not every node holds every group."""

@@ -23,6 +23,7 @@ from vdb.client.rpc_consumers import RpcConsumers
 from vdb.client.rpc_events import EventRequest, ask_events
 from vdb.client.rpc_evidence import RpcEvidence
 from vdb.client.rpc_governance import RpcGovernance
+from vdb.client.rpc_keys import RpcKeys
 from vdb.client.rpc_projections import RpcProjections
 from vdb.client.rpc_sql import RpcSql, RpcSqlSource
 from vdb.client.sql_line import SqlDatabase
@@ -52,6 +53,7 @@ class RpcGateway:
         self._sql = RpcSql(router, entropy, self._group_of)
         self.evidence = RpcEvidence(router, self._group_of)
         self.governance = RpcGovernance(router, self._group_of)
+        self.keys = RpcKeys(router)
         self.projections = RpcProjections(router)
         self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._all_groups)
 

@@ -11,6 +11,7 @@ from vdb.client.sync_database_face import SyncDatabaseFace
 from vdb.client.sync_event_face import SyncEventFace
 from vdb.client.sync_evidence_face import SyncEvidenceFace
 from vdb.client.sync_governance_face import SyncGovernanceFace
+from vdb.client.sync_key_face import SyncKeyFace
 from vdb.client.sync_projection_face import SyncProjectionFace
 from vdb.client.sync_read_face import SyncReadFace
 from vdb.client.values import NodeStatus, StreamInfo
@@ -26,6 +27,7 @@ class SyncFace(
     SyncProjectionFace,
     SyncEvidenceFace,
     SyncGovernanceFace,
+    SyncKeyFace,
 ):
     """What `vdb.connect_sync` gives, and an embedded database itself."""
 

@@ -11,6 +11,7 @@ from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppen
 from vdb.embedded.local_consumers import HopConsumers
 from vdb.embedded.local_evidence import HopEvidence
 from vdb.embedded.local_governance import HopGovernance
+from vdb.embedded.local_keys import HopKeys
 from vdb.embedded.local_projections import HopProjections
 from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
@@ -25,6 +26,7 @@ class HopGateway:
         self._inner = inner
         self._loop = loop
         self.evidence = HopEvidence(inner.evidence, loop)
+        self.keys = HopKeys(inner.keys, loop)
         self.governance = HopGovernance(inner.governance, loop)
         self.projections = HopProjections(inner.projections, loop)
 

@@ -28,6 +28,7 @@ from vdb.client.values import (
 from vdb.embedded.local_consumers import ServiceConsumers
 from vdb.embedded.local_evidence import LocalAudit, ServiceEvidence
 from vdb.embedded.local_governance import ServiceGovernance
+from vdb.embedded.local_keys import ServiceKeys
 from vdb.embedded.local_projections import ServiceProjections
 from vdb.embedded.local_sql import ServiceSource
 from vdb.errors import Timeout
@@ -51,6 +52,7 @@ class ServiceGateway:
         self._tasks = tasks
         self.databases = guard.service.databases
         self.evidence = ServiceEvidence(guard)
+        self.keys = ServiceKeys(guard)
         self.governance = ServiceGovernance(guard)
         self.projections = ServiceProjections(guard)
         self.audits = LocalAudit(guard.service)

@@ -27,6 +27,7 @@ from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.writes import Writes
 from vdb.node.governance.carrying import PolicyCarrier
 from vdb.node.governance.governing import Governance
+from vdb.node.keys.rotating import KeyRotation
 from vdb.node.observer import SILENT, Observer
 from vdb.node.peers.identity import Identity, IdentityFile, open_identity
 from vdb.node.peers.membership import Membership, Surroundings
@@ -119,6 +120,9 @@ class Node:
                     membership=self._membership(file),
                     proofs=Prover(readers, self.config.root_keys, lambda: file.identity.disk),
                     permits=permits,
+                    keys=KeyRotation(
+                        readers, self.config.region, node=self.config.name, provider=self.config.root_keys.source
+                    ),
                     governance=governance,
                     clock=self.world.clock,
                     name=self.config.name,

@@ -19,6 +19,7 @@ from vdb.node.doors.rpc_consumers import consumer_calls
 from vdb.node.doors.rpc_events import event_calls
 from vdb.node.doors.rpc_evidence import evidence_calls
 from vdb.node.doors.rpc_governance import governance_calls
+from vdb.node.doors.rpc_keys import key_calls
 from vdb.node.doors.rpc_projections import projection_calls
 from vdb.node.doors.status_results import fill_status
 from vdb.node.gate.answers import AppendResult, LogResult, ReadResult, StreamInfo
@@ -61,6 +62,7 @@ class RpcFace:
             **projection_calls(guard),
             **evidence_calls(guard),
             **governance_calls(guard),
+            **key_calls(guard),
         }
 
     def dispatch(self, call: IncomingCall) -> None:

@@ -22,6 +22,7 @@ from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_cluster import ClusterGuard
 from vdb.node.gate.guard_consumers import GuardedConsumers
 from vdb.node.gate.guard_governance import GovernanceGuard
+from vdb.node.gate.guard_keys import KeyGuard
 from vdb.node.gate.guard_log import LogGuard
 from vdb.node.gate.guard_rows import RowsGuard
 from vdb.node.gate.guard_sql import GuardedSessions
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService
 
 
-class Guard(LogGuard, RowsGuard, ClusterGuard, GovernanceGuard):
+class Guard(LogGuard, RowsGuard, ClusterGuard, GovernanceGuard, KeyGuard):
     """See the module's docstring."""
 
     def __init__(self, service: NodeService, caller: Caller | None) -> None:

@@ -21,6 +21,7 @@ from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.service import LINEARIZABLE, Service, answered
 from vdb.node.gate.writes import Writes
 from vdb.node.governance.governing import Governance
+from vdb.node.keys.rotating import KeyRotation
 from vdb.node.peers.membership import Membership
 from vdb.node.preparing.request import PlainReconfigure, PlainReject
 from vdb.node.projecting.projecting import ProjectionManager
@@ -48,6 +49,7 @@ class NodeService(Service):
         proofs: Prover,
         permits: Permits,
         governance: Governance,
+        keys: KeyRotation,
         clock: Clock,
         name: str,
         version: str,
@@ -55,6 +57,8 @@ class NodeService(Service):
         super().__init__(readers, region, writes)
         self.permits = permits
         """What its guards ask."""
+        self.keys = keys
+        """Rotation of keys."""
         self.governance = governance
         """Policies, broken glasses, consents, attestations."""
         self.databases = databases
