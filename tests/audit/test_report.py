@@ -1,0 +1,182 @@
+"""Compliance reports: what is met is shown, what is missing is named, and nothing is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from vdb.audit.compiling import compile_report
+from vdb.audit.entry import AuditEntry, Kind, Outcome, encode_entry
+from vdb.audit.printing import report_lines
+from vdb.audit.questions import Tally
+from vdb.audit.report import (
+    ErasureFacts,
+    Facts,
+    GrantFacts,
+    KeyFacts,
+    NodeFacts,
+    PolicyFacts,
+    Report,
+    Requirement,
+    Row,
+    Status,
+    TreeFacts,
+)
+
+NOW = 1_795_330_440_123_000
+DAY = 86_400_000_000
+
+TREE = TreeFacts(
+    origin="veritydb/8a/us-east-1/t-1/audit",
+    size=3,
+    root="ab" * 32,
+    signed_by="veritydb/8a/us-east-1/t-1/audit+1a2b3c4d",
+    leaves_checked=3,
+    witnesses=("clinic-b at 2026-11-22",),
+    pinned="2 records",
+)
+
+POLICY = PolicyFacts(serial=3, version="sha256:cd", applied_at=NOW - DAY, applied_by="admin")
+GRANTS = GrantFacts(count=1, unreviewed=0, longest_seconds=3600)
+KEYS = KeyFacts(provider="aws-kms", root_key_id="ff", tenants=1, behind=0, keys=12)
+ERASURES = ErasureFacts(count=1, pending=0)
+
+GOOD = Facts(
+    now=NOW,
+    since=NOW - 90 * DAY,
+    until=NOW,
+    tenant=1,
+    group="us-east-1",
+    asked_by="spiffe://clinic.example/officer.kim",
+    secured=True,
+    audit=TREE,
+    data=evolve(TREE, origin="veritydb/8a/us-east-1/t-1/data"),
+    policy=POLICY,
+    grants=GRANTS,
+    keys=KEYS,
+    erasures=ERASURES,
+    holds=1,
+    retention_rules=2,
+    nodes=(NodeFacts(name="node-1", region="us-east-1", version="0.1.0", groups=("us-east-1",)),),
+    settings={"limits.session-idle-seconds": "900"},
+)
+
+
+def entry(kind: Kind = Kind.READ, **more: Any) -> AuditEntry:
+    said = {"actor": "dr.lee", "credential": "mtls", "purpose": "TREAT", "rule": "physicians", "data_class": "phi"}
+    return AuditEntry(**{**said, "kind": kind, "action": "read", "time": NOW - DAY, "subjects": ("Patient/1",), **more})
+
+
+USUAL = (entry(), entry(Kind.WRITE), entry(Kind.REVIEW), entry(Kind.AUDIT))
+
+
+def made(facts: Facts = GOOD, entries: Sequence[AuditEntry] = USUAL) -> Report:
+    tally = Tally(facts.since, facts.until)
+    for leaf, one in enumerate(entries):
+        tally.add(leaf, encode_entry(one), one)
+    return compile_report(facts, tally)
+
+
+def row(report: Report, control: str) -> Row:
+    (found,) = (one for one in report.rows if one.control == control)
+    return found
+
+
+def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_to_people() -> None:
+    report = made()
+    partial = [one.control for one in report.rows if one.status is Status.PARTIAL]
+    assert partial == ["21 CFR 11.10, 11.50"]
+    yours = [one.control for one in report.rows if one.status is Status.OPERATOR]
+    assert yours == ["164.308(a)(7)", "164.402", "proposed: others"]
+
+
+@pytest.mark.parametrize(
+    ("change", "control", "missing"),
+    [
+        ({"policy": None}, "164.312(a)(1)", "the policy couldn't be asked for"),
+        ({"policy": evolve(POLICY, serial=0)}, "164.312(a)(1)", "no policy was applied: everything is allowed"),
+        ({"grants": evolve(GRANTS, unreviewed=2)}, "164.312(a)(2)(ii)", "that wait for a review: 2"),
+        ({"grants": None}, "164.312(a)(2)(ii)", "couldn't be asked for"),
+        ({"settings": None}, "164.312(a)(2)(iii)", "wasn't shown to the report"),
+        ({"settings": {}}, "164.312(a)(2)(iii)", "names no limits of sessions"),
+        ({"keys": None}, "164.312(a)(2)(iv)", "couldn't be asked for"),
+        ({"keys": evolve(KEYS, behind=4)}, "164.312(a)(2)(iv)", "still under an older root key: 4"),
+        ({"audit": evolve(TREE, witnesses=())}, "164.312(b)", "no witness has cosigned the tree"),
+        ({"audit": evolve(TREE, gaps=1)}, "164.312(b)", "missing in the count: 1"),
+        ({"data": None}, "164.312(c)(1)", "couldn't be asked for"),
+        ({"data": evolve(TREE, pinned="")}, "164.312(c)(1)", "no earlier head was at hand"),
+        ({"audit": evolve(TREE, leaves_checked=2)}, "164.312(c)(2)", "not all records"),
+        ({"secured": False}, "164.312(e)(1)", "without TLS"),
+        ({"erasures": evolve(ERASURES, pending=1)}, "164.310(d)(2)(i)", "not finished on all nodes: 1"),
+        ({"erasures": None}, "164.310(d)(2)(i)", "couldn't be asked for"),
+        ({"retention_rules": None}, "164.316(b)(2)(i)", "couldn't be asked for"),
+    ],
+)
+def test_what_is_missing_in_the_facts_is_named(change: dict[str, Any], control: str, missing: str) -> None:
+    found = row(made(evolve(GOOD, **change)), control)
+    assert found.status is Status.PARTIAL
+    assert missing in " ".join(found.missing)
+
+
+@pytest.mark.parametrize(
+    ("bad", "control", "missing"),
+    [
+        (entry(rule="no-policy"), "164.312(a)(1)", "that no policy decided: 1"),
+        (entry(actor=""), "164.312(a)(2)(i)", "entries that name nobody: 1"),
+        (entry(credential="development"), "164.312(a)(2)(i)", "development credential, which proves nothing: 1"),
+        (entry(credential="embedded"), "164.312(d)", "its hold of the keys: 1"),
+        (entry(credential="oidc"), "164.312(d)", "without a second factor: 1"),
+        (entry(credential="oidc"), "proposed: MFA", "without one: 1"),
+        (entry(Kind.EXPORT), "164.528", "without a recipient or a description: 1"),
+        (entry(subjects=("*",)), "(EU) 2025/327", "name no patient, so that each patient's list has them: 1"),
+    ],
+)
+def test_what_the_log_says_against_it_is_named(bad: AuditEntry, control: str, missing: str) -> None:
+    assert row(made(), control).status is Status.MET
+    found = row(made(entries=[*USUAL, bad]), control)
+    assert found.status is Status.PARTIAL
+    assert missing in " ".join(found.missing)
+
+
+def test_where_nothing_happened_nothing_is_shown_to_work() -> None:
+    report = made(entries=())
+    for control in ("164.312(a)(1)", "164.312(a)(2)(i)", "164.312(d)"):
+        assert "nobody has reached PHI in the period" in " ".join(row(report, control).missing)
+    assert "nobody has examined the log" in " ".join(row(report, "164.312(b)").missing)
+    assert "no review was recorded" in " ".join(row(report, "164.308(a)(1)(ii)(D)").missing)
+
+
+def test_evidence_can_be_found_again() -> None:
+    denials = [entry(Kind.DENY, outcome=Outcome.DENIED, rule=f"r{number % 2}") for number in range(3)]
+    report = made(entries=[*USUAL, *denials, entry(Kind.DENY, time=NOW - 100 * DAY), entry(Kind.DENY, time=NOW)])
+    (found,) = (one for one in row(report, "164.312(a)(1)").evidence if one.what == "denials")
+    expected = sha256(b"".join(encode_entry(one) + b"\n" for one in denials)).hexdigest()
+    assert (found.count, found.leaves, found.digest) == (3, "4-6", expected)
+    by_rule = [(one.what, one.count) for one in row(report, "164.312(a)(1)").evidence if "by rule" in one.what]
+    assert by_rule == [("of them by rule r0", 2), ("of them by rule r1", 1)]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_it_reads_well_and_says_of_nobody_that_they_comply(width: int) -> None:
+    lines = list(report_lines(made(evolve(GOOD, secured=False, notes=("x: refused",))), width))
+    text = "\n".join(lines)
+    assert "complian" not in text.lower().replace("compliance report", "")
+    assert max(map(len, lines[:-1])) <= width
+    assert text.index("What is missing") < text.index("== 45 CFR 164.312")
+    assert "only proposed" in text
+    assert "not asked x: refused" in text
+    for one in made().rows:
+        assert one.control in text
+
+
+def test_its_digest_is_that_of_all_it_says() -> None:
+    assert made().digest == made().digest
+    assert made(evolve(GOOD, holds=2)).digest != made().digest
+    told = made().as_json()
+    assert told["totals"] == {"met": 20, "partial": 1, "operator": 3}
+    assert all(one["requirement"] == "proposed" for one in told["rows"] if "proposed" in one["control"])
+    assert {one.requirement for one in made().rows} == set(Requirement)

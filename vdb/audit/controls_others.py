@@ -1,0 +1,264 @@
+"""Rows of a report beside the technical safeguards: the HIPAA rules around them, what is proposed, 21 CFR 11, GDPR."""
+
+from __future__ import annotations
+
+from vdb.audit.accounting import YEARS, years_before
+from vdb.audit.controls_security import Control
+from vdb.audit.questions import Tally
+from vdb.audit.report import Evidence, Facts, Requirement, Row, counted, operator_row, row_of
+from vdb.verifier.fhir import instant_of
+
+_HIPAA, _PROPOSED, _PART11, _GDPR = "HIPAA", "NPRM 90 FR 898 (proposed)", "21 CFR 11", "GDPR / EHDS"
+_R, _A = Requirement.REQUIRED, Requirement.ADDRESSABLE
+
+
+def activity_review(_facts: Facts, tally: Tally) -> Row:
+    reviews = tally.answer("reviews")
+    return row_of(
+        "164.308(a)(1)(ii)(D)",
+        "Information system activity review",
+        _HIPAA,
+        _R,
+        "Searches of the audit log by patient, person and kind; reviews are entries of it themselves.",
+        evidence=[
+            counted("reviews that were recorded", reviews),
+            counted("reads of the log", tally.answer("log-reads")),
+        ],
+        missing=[] if reviews.count else ["no review was recorded in the period"],
+        operator="Set how often, by whom, and what follows from a finding.",
+    )
+
+
+def contingency(facts: Facts, _tally: Tally) -> Row:
+    nodes = ", ".join(f"{node.name} ({node.region})" for node in facts.nodes)
+    return operator_row(
+        "164.308(a)(7)",
+        "Contingency plan",
+        _HIPAA,
+        _R,
+        "Back up, and drill the restore: compare the tree's root before and after. Replicas are no backup.",
+        feature="Records are on a quorum of replicas before they are acknowledged; a lost node is replaced.",
+        evidence=[Evidence(what="nodes", count=len(facts.nodes), value=nodes)],
+    )
+
+
+def disposal(facts: Facts, tally: Tally) -> Row:
+    missing = []
+    evidence = [counted("erasures in the period", tally.answer("erasures"))]
+    if facts.erasures is None:
+        missing.append("the list of erasures couldn't be asked for")
+    else:
+        evidence.append(Evidence(what="erasures, in all", count=facts.erasures.count))
+        evidence.append(Evidence(what="of them, nodes haven't acknowledged yet", count=facts.erasures.pending))
+        if facts.erasures.pending:
+            missing.append(f"not finished on all nodes: {facts.erasures.pending} erasures")
+    return row_of(
+        "164.310(d)(2)(i)",
+        "Disposal (NIST SP 800-88: cryptographic erase)",
+        _HIPAA,
+        _R,
+        "Keys of a subject are destroyed and overwritten on every node, which each acknowledges; then a certificate.",
+        evidence=evidence,
+        missing=missing,
+        operator="Dispose of disks; let backups that hold old keys expire; decide about removed nodes.",
+    )
+
+
+def retention(facts: Facts, tally: Tally) -> Row:
+    evidence = [
+        Evidence(
+            what="oldest entry of the audit log", value="none" if tally.oldest is None else instant_of(tally.oldest)
+        ),
+        Evidence(what="six years back is", value=instant_of(years_before(facts.now, YEARS))),
+        Evidence(what="records whose key is destroyed", count=tally.shredded),
+    ]
+    missing = []
+    if facts.holds is not None:
+        evidence.append(Evidence(what="holds in force", count=facts.holds))
+    if facts.retention_rules is None:
+        missing.append("the rules of retention couldn't be asked for")
+    else:
+        evidence.append(Evidence(what="rules of retention", count=facts.retention_rules))
+    if tally.shredded:
+        missing.append(f"records of the audit log that can't be read any more: {tally.shredded}")
+    return row_of(
+        "164.316(b)(2)(i)",
+        "Retention of documentation, six years",
+        _HIPAA,
+        _R,
+        "The audit log isn't pruned. The paragraph is about policies and records of actions; that audit logs belong to "
+        "these is the common reading, not its words.",
+        evidence=evidence,
+        missing=missing,
+        operator="Keep policies, reports and reviews for six years as well; state law may ask for more.",
+    )
+
+
+def accounting(_facts: Facts, tally: Tally) -> Row:
+    lacking = tally.answer("disclosures-incomplete")
+    return row_of(
+        "164.528",
+        "Accounting of disclosures",
+        _HIPAA,
+        _R,
+        "`vdb audit accounting` answers for one patient over six years, with what is left out and by which paragraph.",
+        evidence=[
+            counted("disclosures in the period", tally.answer("disclosures")),
+            counted("of them, without recipient or description", lacking),
+        ],
+        missing=[f"disclosures without a recipient or a description: {lacking.count}"] if lacking.count else [],
+        operator="Record disclosures that don't come out of the database: calls, paper, mail. Answer within 60 days.",
+    )
+
+
+def deidentification(_facts: Facts, tally: Tally) -> Row:
+    return row_of(
+        "164.514(b)",
+        "De-identification",
+        _HIPAA,
+        _R,
+        "What is written as de-identified is checked against Safe Harbor's 18 identifiers as far as a machine can; "
+        "free text is refused without an expert's determination.",
+        evidence=[counted("experts' determinations recorded", tally.answer("attestations"))],
+        operator="Know that no one can be identified: Safe Harbor asks for that as well, and no check can show it.",
+    )
+
+
+def breach(facts: Facts, tally: Tally) -> Row:
+    provider = "unknown" if facts.keys is None else facts.keys.provider
+    return operator_row(
+        "164.402",
+        "Breach: was the information unsecured?",
+        _HIPAA,
+        _R,
+        "Say of an incident whether keys were reached. `vdb audit search --actor NAME`: whom a credential reached.",
+        feature="Sealed records are unreadable without the keys, which are held apart (74 FR 19006).",
+        evidence=[
+            Evidence(what="keys are held by", value=provider),
+            counted("answers whose patients aren't named, so that all count", tally.answer("all-subjects")),
+        ],
+    )
+
+
+# Proposed
+
+
+def proposed_encryption(_facts: Facts, _tally: Tally) -> Row:
+    return row_of(
+        "proposed: encryption",
+        "Encryption at rest and in transit, with few exceptions",
+        _PROPOSED,
+        Requirement.PROPOSED,
+        "No setting stores or sends PHI in clear. There is no register of exceptions, as there can be none.",
+    )
+
+
+def proposed_mfa(facts: Facts, tally: Tally) -> Row:
+    missing = []
+    single = tally.answer("without-second-factor")
+    if facts.policy is None or not facts.policy.serial:
+        missing.append("no policy was applied, so none asks for a second factor")
+    if single.count:
+        missing.append(f"accesses of PHI by a token without one: {single.count}")
+    return row_of(
+        "proposed: MFA",
+        "Multi-factor authentication",
+        _PROPOSED,
+        Requirement.PROPOSED,
+        "A rule with `mfa = true` allows only who has shown a second factor to the identity provider.",
+        evidence=[counted("accesses of PHI by a token without a second factor", single)],
+        missing=missing,
+        operator="Turn it on at the identity provider, and in every rule that allows people PHI.",
+    )
+
+
+def proposed_rest(facts: Facts, _tally: Tally) -> Row:
+    versions = ", ".join(f"{node.name} {node.version}" for node in facts.nodes)
+    return operator_row(
+        "proposed: others",
+        "Scans, penetration tests, patches, inventory, 72-hour restore, notice in 24 hours",
+        _PROPOSED,
+        Requirement.PROPOSED,
+        "All of it; the versions that run are a start of the inventory.",
+        evidence=[Evidence(what="versions that run", count=len(facts.nodes), value=versions)],
+    )
+
+
+# Others
+
+
+def part11(_facts: Facts, tally: Tally) -> Row:
+    return row_of(
+        "21 CFR 11.10, 11.50",
+        "Audit trail; electronic signatures",
+        _PART11,
+        Requirement.LAW,
+        "Old values are never hidden: who changed what and when stays (vdb sql, .history), with times of the database.",
+        evidence=[counted("writes of PHI in the period", tally.answer("phi-writes"))],
+        missing=["signatures of persons on records, with their meaning, aren't something that the database has"],
+        operator="Sign in the application, and store the signature with the record; validate the system for its use.",
+    )
+
+
+def erasure_rights(facts: Facts, tally: Tally) -> Row:
+    holds = [] if facts.holds is None else [Evidence(what="holds in force, which stand against it", count=facts.holds)]
+    return row_of(
+        "GDPR 15, 17, 20",
+        "Access, erasure, portability",
+        _GDPR,
+        Requirement.LAW,
+        "`vdb audit search --subject` tells a patient who saw the chart; an erasure destroys keys and gives a "
+        "certificate; exports are FHIR.",
+        evidence=[counted("erasures in the period", tally.answer("erasures")), *holds],
+        operator="Decide: Art. 17(3) keeps what the law wants kept. Audit entries stay; tell the patient so.",
+    )
+
+
+def access_log(_facts: Facts, tally: Tally) -> Row:
+    unnamed, total = tally.answer("all-subjects"), tally.answer("phi-reads")
+    missing = []
+    if unnamed.count:
+        missing.append(f"answers that name no patient, so that each patient's list has them: {unnamed.count}")
+    return row_of(
+        "(EU) 2025/327",
+        "The patient's right to see who had access",
+        _GDPR,
+        Requirement.LAW,
+        "`vdb audit search --subject PATIENT`: when, who, why, and what.",
+        evidence=[counted("reads of PHI", total), counted("of them, about all subjects", unnamed)],
+        missing=missing,
+        operator="Declare the column that names the patient in each table of PHI.",
+    )
+
+
+def residency(facts: Facts, _tally: Tally) -> Row:
+    regions = sorted(dict.fromkeys(node.region for node in facts.nodes))
+    return row_of(
+        "GDPR chapter V",
+        "PHI stays in its region",
+        _GDPR,
+        Requirement.LAW,
+        "PHI can't be given another place than a region; its region is bound into each seal, each group has nodes of "
+        "its region alone, and a region's keys stay there.",
+        settings={"group": facts.group},
+        evidence=[Evidence(what="regions of the nodes", count=len(regions), value=", ".join(regions))],
+        operator="See where the machines, their disks and their backups really stand.",
+    )
+
+
+OTHERS: tuple[Control, ...] = (
+    activity_review,
+    contingency,
+    disposal,
+    retention,
+    breach,
+    deidentification,
+    accounting,
+    proposed_encryption,
+    proposed_mfa,
+    proposed_rest,
+    part11,
+    erasure_rights,
+    access_log,
+    residency,
+)

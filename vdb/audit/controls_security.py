@@ -1,0 +1,323 @@
+"""The technical safeguards of the HIPAA Security Rule, 45 CFR 164.312, as rows of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vdb.audit.questions import Tally
+from vdb.audit.report import Evidence, Facts, Requirement, Row, TreeFacts, counted, row_of
+from vdb.verifier.fhir import instant_of
+
+_SOURCE = "45 CFR 164.312"
+_R, _A = Requirement.REQUIRED, Requirement.ADDRESSABLE
+
+Control = Callable[[Facts, Tally], Row]
+
+
+def access_control(facts: Facts, tally: Tally) -> Row:
+    missing, settings = _policy(facts)
+    missing += _idle(tally)
+    free = tally.answer("without-policy")
+    if free.count:
+        missing.append(f"accesses of PHI that no policy decided: {free.count}")
+    open_ones = tally.answer("without-purpose")
+    evidence = [
+        counted("reads of PHI that were allowed", tally.answer("phi-reads")),
+        counted("writes of PHI that were allowed", tally.answer("phi-writes")),
+        counted("denials", tally.answer("denials")),
+        *(
+            Evidence(what=f"of them by rule {rule or 'none'}", count=count)
+            for rule, count in sorted(tally.denials_by_rule.items())
+        ),
+        counted("accesses of PHI that no policy decided", free),
+        counted("accesses of PHI without a purpose of use", open_ones),
+        counted("changes of the policy", tally.answer("policy-changes")),
+    ]
+    return row_of(
+        "164.312(a)(1)",
+        "Access control",
+        _SOURCE,
+        _R,
+        "What no rule allows is denied. Rules name roles, actions, tenants, data classes, tables, columns, purposes.",
+        settings=settings,
+        evidence=evidence,
+        missing=missing,
+        operator="Say who needs what for their work; go through the roles with their heads; take rights away in time.",
+    )
+
+
+def unique_users(_facts: Facts, tally: Tally) -> Row:
+    nobody, development, embedded = (tally.answer(name) for name in ("nobody-named", "development", "embedded"))
+    missing = _idle(tally)
+    if nobody.count:
+        missing.append(f"entries that name nobody: {nobody.count}")
+    if development.count:
+        missing.append(f"accesses of PHI with a development credential, which proves nothing: {development.count}")
+    if embedded.count:
+        missing.append(
+            f"accesses of PHI by a program on the node's machine, under a name it gave itself: {embedded.count}"
+        )
+    return row_of(
+        "164.312(a)(2)(i)",
+        "Unique user identification",
+        _SOURCE,
+        _R,
+        "Each connection has one principal, from its certificate or its token; each entry names it.",
+        evidence=[
+            Evidence(what="principals that reached PHI", count=len(tally.principals), value=_names(tally.principals)),
+            counted("entries that name nobody", nobody),
+            counted("accesses of PHI with a development credential", development),
+            counted("accesses of PHI by an embedded program", embedded),
+        ],
+        missing=missing,
+        operator="One credential for each person: no shared logins. Disable those who leave, and keep the list.",
+    )
+
+
+def emergency_access(facts: Facts, tally: Tally) -> Row:
+    missing = []
+    grants = facts.grants
+    evidence = [
+        counted("times the glass was broken", tally.answer("glasses-broken")),
+        counted("reads and writes that only a broken glass allowed", tally.answer("emergency-access")),
+    ]
+    if grants is None:
+        missing.append("the list of broken glasses couldn't be asked for")
+    else:
+        evidence.append(Evidence(what="broken glasses on the list, in all", count=grants.count))
+        evidence.append(Evidence(what="of them, nobody has reviewed", count=grants.unreviewed))
+        if grants.count:
+            evidence.append(Evidence(what="the longest", value=f"{grants.longest_seconds // 60} minutes"))
+        if grants.unreviewed:
+            missing.append(f"broken glasses that wait for a review: {grants.unreviewed}")
+    if facts.policy is None or not facts.policy.serial:
+        missing.append("no policy says who may break the glass: nobody can")
+    return row_of(
+        "164.312(a)(2)(ii)",
+        "Emergency access procedure",
+        _SOURCE,
+        _R,
+        "Breaking the glass: with a reason, for at most 4 hours, told at once to those who review it.",
+        evidence=evidence,
+        missing=missing,
+        operator="Write the procedure; train it; drill it, and keep the date of the last drill; review each use.",
+    )
+
+
+def automatic_logoff(facts: Facts, _tally: Tally) -> Row:
+    names = ("idle-minutes", "session-minutes", "session-idle-seconds", "session-seconds")
+    found = {name: value for name, value in (facts.settings or {}).items() if name.rpartition(".")[2] in names}
+    missing = []
+    if facts.settings is None:
+        missing.append("the node's configuration wasn't shown to the report (--config)")
+    elif not found:
+        missing.append("the configuration names no limits of sessions: the node's own hold, and aren't shown here")
+    return row_of(
+        "164.312(a)(2)(iii)",
+        "Automatic logoff",
+        _SOURCE,
+        _A,
+        "The server ends sessions that are idle, and those that last too long; transactions left open are rolled back.",
+        settings=found,
+        missing=missing,
+        operator="Lock the screens: the database ends its sessions, not those of the computers before it.",
+    )
+
+
+def encryption_at_rest(facts: Facts, tally: Tally) -> Row:
+    missing = []
+    settings = {
+        "records": "AES-256-GCM, one key a record, with key commitment",
+        "projections": "SQLCipher 4, AES-256-CBC with HMAC-SHA512 a page",
+    }
+    evidence = [counted("changes of keys", tally.answer("key-changes"))]
+    keys = facts.keys
+    if keys is None:
+        missing.append("the state of the keys couldn't be asked for")
+    else:
+        settings |= {"key provider": keys.provider, "root key": keys.root_key_id}
+        evidence.append(Evidence(what="data keys, each wrapped under its tenant's", count=keys.keys))
+        evidence.append(Evidence(what="tenants still under an older root key", count=keys.behind))
+        if keys.behind:
+            missing.append(f"tenants whose keys are still under an older root key: {keys.behind}")
+    return row_of(
+        "164.312(a)(2)(iv)",
+        "Encryption and decryption",
+        _SOURCE,
+        _A,
+        "Every record is sealed before it is replicated or stored; there is no setting that turns it off.",
+        settings=settings,
+        evidence=evidence,
+        missing=missing,
+        operator="Keep the root key apart from the data, in a KMS or an HSM; its loss is the loss of the data. "
+        "These are approved algorithms; whether the module is a validated one depends on your build.",
+    )
+
+
+def audit_controls(facts: Facts, tally: Tally) -> Row:
+    tree = facts.audit
+    missing, evidence = _tree(tree, "audit log")
+    evidence = [
+        counted("entries in the period", tally.answer("entries")),
+        Evidence(what="days with entries", count=len(tally.days)),
+        *evidence,
+        counted("entries that were shortened, and say so", tally.answer("shortened")),
+        counted("reads of the audit log", tally.answer("log-reads")),
+        counted("reviews that were recorded", tally.answer("reviews")),
+    ]
+    if not tally.answer("log-reads").count and not tally.answer("reviews").count:
+        missing.append("nobody has examined the log in the period: no read of it and no review is recorded")
+    return row_of(
+        "164.312(b)",
+        "Audit controls",
+        _SOURCE,
+        _R,
+        "Each read, write and denial is an entry in the replicated log, committed before the answer leaves.",
+        evidence=evidence,
+        missing=missing,
+        operator="Examine it: recording alone isn't enough. `vdb audit report --sign-off` records that you did.",
+    )
+
+
+def integrity(facts: Facts, _tally: Tally) -> Row:
+    missing: list[str] = []
+    evidence: list[Evidence] = []
+    if facts.data is None:
+        missing.append("the tree of the tenant's data couldn't be asked for, or there is none yet")
+    else:
+        evidence = [
+            Evidence(what="records in the tree of the data", count=facts.data.size, value=facts.data.root),
+            Evidence(what="signed by", value=facts.data.signed_by),
+        ]
+        if facts.data.pinned:
+            evidence.append(Evidence(what="continues the head that was kept", value=facts.data.pinned))
+        else:
+            missing.append("no earlier head was at hand to compare with (--pins): keep one, outside of the database")
+    return row_of(
+        "164.312(c)(1)",
+        "Integrity",
+        _SOURCE,
+        _R,
+        "Nothing is overwritten. Each record is chained, and a leaf of a Merkle tree; replicas are scrubbed.",
+        evidence=evidence,
+        missing=missing,
+        operator="Run `vdb audit log` on a stopped node or a copy: it hashes every stored byte. Keep its result.",
+    )
+
+
+def authenticate_data(facts: Facts, _tally: Tally) -> Row:
+    tree = facts.audit
+    checked = Evidence(what="records of the audit log hashed, and found in the signed tree", count=tree.leaves_checked)
+    missing = [] if tree.leaves_checked == tree.size else ["not all records of the audit log were hashed"]
+    return row_of(
+        "164.312(c)(2)",
+        "Mechanism to authenticate ePHI",
+        _SOURCE,
+        _A,
+        "A proof of each record that holds without the database: vdb audit prove, and verify.py in each export.",
+        evidence=[checked],
+        missing=missing,
+        operator="Have somebody outside verify a sample, with the key they were handed.",
+    )
+
+
+def entity_authentication(_facts: Facts, tally: Tally) -> Row:
+    single, development, embedded = (
+        tally.answer(name) for name in ("without-second-factor", "development", "embedded")
+    )
+    missing = _idle(tally)
+    if single.count:
+        missing.append(f"accesses of PHI by people without a second factor: {single.count}")
+    if development.count:
+        missing.append(f"accesses of PHI with a development credential: {development.count}")
+    if embedded.count:
+        missing.append(f"accesses of PHI by a program that proved nothing but its hold of the keys: {embedded.count}")
+    return row_of(
+        "164.312(d)",
+        "Person or entity authentication",
+        _SOURCE,
+        _R,
+        "Services by certificate (mTLS); people by OIDC tokens, whose second factor a rule can ask for.",
+        evidence=[
+            *(
+                Evidence(what=f"accesses of PHI by {name or 'nobody'}", count=count)
+                for name, count in sorted(tally.credentials.items())
+            ),
+            counted("accesses of PHI by a token without a second factor", single),
+        ],
+        missing=missing,
+        operator="Run the identity provider; prove who people are before they get a credential; renew certificates.",
+    )
+
+
+def transmission(facts: Facts, _tally: Tally) -> Row:
+    missing = []
+    if not facts.secured:
+        missing.append("this report was asked for without TLS, on the node's own machine")
+    return row_of(
+        "164.312(e)(1)",
+        "Transmission security: integrity controls, encryption",
+        _SOURCE,
+        _A,
+        "TLS 1.3 with certificates on both sides, for clients and between nodes; without TLS a node answers its own "
+        "machine alone, and nothing changes that.",
+        settings={"TLS at least": "1.3", "this connection": "TLS" if facts.secured else "none, loopback"},
+        missing=missing,
+        operator="Secure what isn't the database's: mail, exports on media, screens.",
+    )
+
+
+SECURITY: tuple[Control, ...] = (
+    access_control,
+    unique_users,
+    emergency_access,
+    automatic_logoff,
+    encryption_at_rest,
+    audit_controls,
+    integrity,
+    authenticate_data,
+    entity_authentication,
+    transmission,
+)
+
+
+def _idle(tally: Tally) -> list[str]:
+    """What nothing happened to can't be shown to work."""
+    return [] if tally.principals else ["nobody has reached PHI in the period: there is nothing that shows it"]
+
+
+def _policy(facts: Facts) -> tuple[list[str], dict[str, str]]:
+    policy = facts.policy
+    if policy is None:
+        return ["the policy couldn't be asked for"], {}
+    if not policy.serial:
+        return ["no policy was applied: everything is allowed"], {"policy": "none"}
+    return [], {
+        "policy": f"serial {policy.serial}, {policy.version}",
+        "applied": f"{instant_of(policy.applied_at)} by {policy.applied_by}",
+    }
+
+
+def _tree(tree: TreeFacts, what: str) -> tuple[list[str], list[Evidence]]:
+    missing = []
+    evidence = [
+        Evidence(what=f"records in the {what}'s tree", count=tree.size, value=tree.root),
+        Evidence(what="signed by", value=tree.signed_by),
+        Evidence(what="numbers that are missing in the count of entries", count=tree.gaps),
+    ]
+    if tree.gaps:
+        missing.append(f"entries that are missing in the count: {tree.gaps}")
+    if tree.witnesses:
+        evidence.append(Evidence(what="cosigned by", value=", ".join(tree.witnesses)))
+    else:
+        missing.append("no witness has cosigned the tree: nobody outside would notice another history (vdb witness)")
+    if tree.pinned:
+        evidence.append(Evidence(what="continues the head that was kept", value=tree.pinned))
+    return missing, evidence
+
+
+def _names(principals: dict[str, int]) -> str:
+    """Who did most, and how many others there are."""
+    ranked = sorted(principals.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{name or 'nobody'} {count}" for name, count in ranked[:5])
+    return shown + (f", and {len(ranked) - 5} others" if len(ranked) > 5 else "")

@@ -1,0 +1,271 @@
+"""A compliance report: what is asked, how the database answers it, the evidence of it, and what it can't do.
+
+Rules
+- A row is *met* where the database does what the control asks and the evidence shows that it did; *partial* where
+  something is missing, which is named; *operator* where only the clinic can satisfy it. Nothing is met by a promise.
+- It never says of anybody that they comply: that is for people to say.
+- What wasn't asked, because the one who asks may not or the database can't tell, is missing, and said to be.
+- Rules that are only proposed are labelled so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from hashlib import sha256
+from typing import Any
+
+from attrs import asdict, field, frozen
+
+from vdb.audit.questions import Answer
+from vdb.verifier.canonical import canonical_json
+from vdb.verifier.fhir import instant_of
+
+
+class Status(Enum):
+    MET = "met"
+    PARTIAL = "partial"
+    OPERATOR = "operator"
+    """Only the clinic can."""
+
+
+class Requirement(Enum):
+    REQUIRED = "required"
+    ADDRESSABLE = "addressable"
+    PROPOSED = "proposed"
+    """A proposed rule: it binds nobody yet."""
+    LAW = "law"
+    """Not of the HIPAA Security Rule's kinds."""
+
+
+@frozen(kw_only=True)
+class Evidence:
+    """What was found, and how it can be found again."""
+
+    what: str
+    count: int | None = None
+    value: str = ""
+    digest: str = ""
+    """SHA-256 (hex) of the entries that were counted."""
+    leaves: str = ""
+    """Between which leaves of the audit log's tree they stand."""
+
+
+@frozen(kw_only=True)
+class Row:
+    control: str
+    """Its paragraph; unique in a report."""
+    title: str
+    source: str
+    """Which rule book."""
+    requirement: Requirement
+    status: Status
+    feature: str
+    """How the database answers it."""
+    settings: Mapping[str, str] = field(factory=dict)
+    evidence: tuple[Evidence, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Why it is only partial."""
+    operator: str = ""
+    """What only the clinic can do."""
+
+    def __attrs_post_init__(self) -> None:
+        assert bool(self.missing) == (self.status is Status.PARTIAL), (
+            f"{self.control}: what is missing makes it partial"
+        )
+        assert self.operator or self.status is not Status.OPERATOR, f"{self.control}: somebody has to do it"
+
+
+@frozen(kw_only=True)
+class TreeFacts:
+    """A log's tree, as its node signed it and as it was found."""
+
+    origin: str
+    size: int
+    root: str
+    """Hex."""
+    signed_by: str
+    leaves_checked: int
+    """So many leaves were read, hashed, and led to this root; 0: nobody looked."""
+    gaps: int = 0
+    """Entries that are missing in the count."""
+    witnesses: tuple[str, ...] = ()
+    """Who cosigned, and when."""
+    pinned: str = ""
+    """The head that was kept earlier, and that this one continues."""
+
+
+@frozen(kw_only=True)
+class PolicyFacts:
+    serial: int
+    """0: none was applied."""
+    version: str
+    applied_at: int
+    applied_by: str
+
+
+@frozen(kw_only=True)
+class GrantFacts:
+    count: int
+    unreviewed: int
+    longest_seconds: int
+
+
+@frozen(kw_only=True)
+class KeyFacts:
+    provider: str
+    root_key_id: str
+    tenants: int
+    behind: int
+    """Tenants whose keys are still wrapped under an older root key."""
+    keys: int
+
+
+@frozen(kw_only=True)
+class ErasureFacts:
+    count: int
+    pending: int
+    """Not all nodes have destroyed the keys yet."""
+
+
+@frozen(kw_only=True)
+class NodeFacts:
+    name: str
+    region: str
+    version: str
+    groups: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Facts:
+    """What was asked of the database. None: it couldn't be asked, or didn't answer."""
+
+    now: int
+    since: int
+    until: int
+    tenant: int
+    group: str
+    asked_by: str
+    secured: bool
+    """The connection that asked had TLS."""
+    audit: TreeFacts
+    data: TreeFacts | None = None
+    policy: PolicyFacts | None = None
+    grants: GrantFacts | None = None
+    keys: KeyFacts | None = None
+    erasures: ErasureFacts | None = None
+    holds: int | None = None
+    retention_rules: int | None = None
+    nodes: tuple[NodeFacts, ...] = ()
+    settings: Mapping[str, str] | None = None
+    """Of a node's configuration file, without secrets."""
+    settings_digest: str = ""
+    notes: tuple[str, ...] = ()
+    """What couldn't be asked, and why."""
+
+
+@frozen(kw_only=True)
+class Report:
+    facts: Facts
+    rows: tuple[Row, ...]
+    software: str
+
+    def count(self, status: Status) -> int:
+        return sum(row.status is status for row in self.rows)
+
+    def as_json(self) -> dict[str, Any]:
+        """In JSON's own types; numbers that may be large as digits."""
+        facts = self.facts
+        return {
+            "format": "veritydb-report/v1",
+            "time": instant_of(facts.now),
+            "period": {"from": instant_of(facts.since), "to": instant_of(facts.until)},
+            "tenant": str(facts.tenant),
+            "group": facts.group,
+            "asked_by": facts.asked_by,
+            "software": self.software,
+            "audit_log": asdict(facts.audit),
+            "data_log": None if facts.data is None else asdict(facts.data),
+            "settings_digest": facts.settings_digest,
+            "notes": list(facts.notes),
+            "totals": {status.value: self.count(status) for status in Status},
+            "rows": [_row_json(row) for row in self.rows],
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of its canonical JSON: what a reviewer signs off."""
+        return sha256(canonical_json(self.as_json())).hexdigest()
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {
+        "control": row.control,
+        "title": row.title,
+        "source": row.source,
+        "requirement": row.requirement.value,
+        "status": row.status.value,
+        "feature": row.feature,
+        "settings": dict(row.settings),
+        "evidence": [
+            {key: value for key, value in asdict(one).items() if value not in (None, "")} for one in row.evidence
+        ],
+        "missing": list(row.missing),
+        "operator": row.operator,
+    }
+
+
+def counted(what: str, answer: Answer) -> Evidence:
+    """Evidence of a question's answer."""
+    leaves = "" if answer.first is None else f"{answer.first}-{answer.last}"
+    return Evidence(what=what, count=answer.count, digest=answer.digest, leaves=leaves)
+
+
+def row_of(
+    control: str,
+    title: str,
+    source: str,
+    requirement: Requirement,
+    feature: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    evidence: Sequence[Evidence] = (),
+    missing: Sequence[str] = (),
+    operator: str = "",
+) -> Row:
+    """A row that is partial if something is missing, and met if not."""
+    return Row(
+        control=control,
+        title=title,
+        source=source,
+        requirement=requirement,
+        status=Status.PARTIAL if missing else Status.MET,
+        feature=feature,
+        settings=settings or {},
+        evidence=tuple(evidence),
+        missing=tuple(missing),
+        operator=operator,
+    )
+
+
+def operator_row(
+    control: str,
+    title: str,
+    source: str,
+    requirement: Requirement,
+    operator: str,
+    *,
+    feature: str = "",
+    evidence: Sequence[Evidence] = (),
+) -> Row:
+    """A row that only the clinic can satisfy."""
+    return Row(
+        control=control,
+        title=title,
+        source=source,
+        requirement=requirement,
+        status=Status.OPERATOR,
+        feature=feature or "nothing: this isn't a database's to do",
+        evidence=tuple(evidence),
+        operator=operator,
+    )
