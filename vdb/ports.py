@@ -152,6 +152,38 @@ class Disk(Protocol):
         """Release the lock and all that is open."""
 
 
+@frozen(kw_only=True)
+class PeerCertificate:
+    """What the other side's certificate says, which was verified."""
+
+    serial: str
+    """Lower-case hex, as the authority gave it."""
+    not_after: int
+    """Microseconds UTC."""
+    common_name: str = ""
+    uris: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Peer:
+    """The other side of a stream."""
+
+    address: str
+    """Where it connects from; empty where that isn't known."""
+    secured: bool
+    """By TLS."""
+    certificate: PeerCertificate | None = None
+
+
+class Source(Protocol):
+    """Settings that may change while a node runs, such as a file."""
+
+    def read(self) -> bytes:
+        """What it says now. ConfigError if it can't be read."""
+
+
 class Network(Protocol):
     """Byte streams. An address is `host:port`; port 0 listens on a free one."""
 
@@ -166,6 +198,10 @@ class Network(Protocol):
 
         `stream` came from `connect`, or from `accept` and has received something since.
         """
+
+    async def peer(self, stream: trio.abc.Stream) -> Peer:
+        """Who is at the other side of an accepted stream: its handshake is finished first. ConnectionLost if it
+        fails."""
 
 
 class Listener(Protocol):

@@ -26,6 +26,7 @@ from sim.world.faults import NetworkFaults
 from sim.world.fence import Fence
 from sim.world.stream import Connection, Link, SimStream
 from vdb.errors import AddressInUse, ConnectionLost, NotLoopback
+from vdb.ports import Peer
 from vdb.world.address import (
     address_in_use_message,
     is_loopback,
@@ -62,6 +63,10 @@ class SimNetwork:
         self.random = random
         self.counts = counts
         self.taps: list[Tap] = []
+        self.regions: dict[str, str] = {}
+        """Where hosts are, if they aren't all in one place."""
+        self.wan_us = 0
+        """From one region to another, one way, on top of what a link takes."""
         self._hosts: dict[str, Host] = {}
         self._links: dict[tuple[str, str], Link] = {}
         self._connections: dict[Connection, None] = {}
@@ -166,7 +171,8 @@ class SimNetwork:
 
     def link(self, source: str, destination: str) -> Link:
         if (source, destination) not in self._links:
-            self._links[source, destination] = Link()
+            far = self.regions.get(source) != self.regions.get(destination)
+            self._links[source, destination] = Link(self.wan_us if far else 0)
         return self._links[source, destination]
 
     def connections(self, a: str, b: str | None = None) -> list[Connection]:
@@ -184,7 +190,7 @@ class SimNetwork:
         if faults.slow and random.random() < faults.slow:
             self.counts["net.slow"] += 1
             factor *= faults.slow_factor
-        return (faults.latency_us + random.randrange(faults.jitter_us + 1)) * factor * NS_PER_US
+        return (link.far_us + (faults.latency_us + random.randrange(faults.jitter_us + 1)) * factor) * NS_PER_US
 
     def connect(self, source: Host, destination: Host, port: int, fence: Fence) -> SimStream | None:
         """A connection to a listener, whose end is in the listener's backlog now; None if nobody listens."""
@@ -251,6 +257,10 @@ class SimNetworkPort:
     def peer_names(self, stream: trio.abc.Stream) -> tuple[str, ...] | None:
         """Nobody shows certificates here."""
         return None
+
+    async def peer(self, stream: trio.abc.Stream) -> Peer:
+        """Nor does anybody say where it is."""
+        return Peer(address="", secured=False)
 
     def _resolve(self, name: str) -> Host:
         return self._host if is_loopback(name) else self._network.host(name)

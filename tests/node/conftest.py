@@ -81,6 +81,7 @@ class ScarceNetwork:
         self._errors = errors
         self.connect = world.network.connect
         self.peer_names = world.network.peer_names
+        self.peer = world.network.peer
 
     async def listen(self, address: str) -> ScarceListener:
         return ScarceListener(await self._network.listen(address), self._errors)

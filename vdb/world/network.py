@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import errno
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import trio
 from attrs import frozen
 
 from vdb.errors import AddressInUse, ConfigError, ConnectionLost, NotLoopback
+from vdb.ports import Peer, PeerCertificate
 from vdb.world.address import (
     address_in_use_message,
     is_loopback,
@@ -83,6 +85,17 @@ class RealNetwork:
         certificate = stream.getpeercert() or {}
         return tuple(name for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS")
 
+    async def peer(self, stream: trio.abc.Stream) -> Peer:
+        if not isinstance(stream, trio.SSLStream):
+            return Peer(address=_address_of(stream), secured=False)
+        try:
+            await stream.do_handshake()
+        except trio.BrokenResourceError as error:
+            raise ConnectionLost(f"the TLS handshake failed: {error.__cause__ or error}") from None
+        found = stream.getpeercert()
+        certificate = peer_certificate(found) if found else None
+        return Peer(address=_address_of(stream.transport_stream), secured=True, certificate=certificate)
+
     def _check_reach(self, host: str, address: str) -> None:
         if self._server_tls is None and not is_loopback(host):
             raise NotLoopback(not_loopback_message(address))
@@ -106,6 +119,33 @@ class RealListener:
 
     async def aclose(self) -> None:
         await self._listener.aclose()
+
+
+def peer_certificate(found: Mapping[str, Any]) -> PeerCertificate:
+    """From the form in which `ssl` gives it."""
+
+    def names(kind: str) -> tuple[str, ...]:
+        return tuple(name for one, name in found.get("subjectAltName", ()) if one == kind)
+
+    subject = {name: value for part in found.get("subject", ()) for name, value in part}
+    return PeerCertificate(
+        serial=str(found["serialNumber"]).lower(),
+        not_after=int(ssl.cert_time_to_seconds(str(found["notAfter"]))) * 1_000_000,
+        common_name=subject.get("commonName", ""),
+        uris=names("URI"),
+        dns=names("DNS"),
+        emails=names("email"),
+    )
+
+
+def _address_of(stream: trio.abc.Stream) -> str:
+    if not isinstance(stream, trio.SocketStream):
+        return ""
+    try:
+        host, port, *_ = stream.socket.getpeername()
+    except OSError:  # it is gone already
+        return ""
+    return join_address(host, port)
 
 
 def _numeric(host: str) -> str:

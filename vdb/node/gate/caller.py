@@ -32,6 +32,8 @@ class Caller:
     client: str = ""
     """Where the connection comes from."""
     on_behalf_of: str = ""
+    serial: str = ""
+    """Of the connection's certificate, in hex."""
     expires: int | None = None
     """Microseconds UTC after which the credential counts no more."""
 

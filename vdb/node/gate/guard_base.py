@@ -15,11 +15,11 @@ from vdb.errors import AccessDenied, NotAuthenticated, VerityError
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.doors import DOORS, UNGUARDED
 from vdb.node.gate.permit import Permit
-from vdb.node.gate.permits import SYSTEM_TENANT, Permits, denied
+from vdb.node.gate.permits import Permits, denied
 from vdb.node.gate.writes import Failure
 from vdb.policy.decide import AccessRequest
 from vdb.policy.words import Action
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId
+from vdb.types import GLOBAL_GROUP, SYSTEM_TENANT, DataClass, GroupId, TenantId
 
 if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService

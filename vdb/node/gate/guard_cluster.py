@@ -1,4 +1,8 @@
-"""The guard of the node itself: its status, its members, and evidence."""
+"""The guard of the node itself: its status, its members, and evidence.
+
+What is done to a node is written down before it is done: so nothing is done that isn't written down, and what failed
+stands there as well.
+"""
 
 from __future__ import annotations
 
@@ -38,30 +42,25 @@ class ClusterGuard(GuardBase):
 
     async def add_member(self, group: str, member: MemberRow) -> int:
         permit = await self.operate("addMember", group)
-        epoch = await self.service.add_member(group, member)
-        await self.acted(permit, detail={"node": str(member.node), "epoch": str(epoch)})
-        return epoch
+        await self.acted(permit, detail={"node": str(member.node)})
+        return await self.service.add_member(group, member)
 
     async def promote_member(self, group: str, node: int) -> int:
         permit = await self.operate("promoteMember", group)
-        epoch = await self.service.promote_member(group, node)
-        await self.acted(permit, detail={"node": str(node), "epoch": str(epoch)})
-        return epoch
+        await self.acted(permit, detail={"node": str(node)})
+        return await self.service.promote_member(group, node)
 
     async def remove_member(self, group: str, node: int) -> int:
         permit = await self.operate("removeMember", group)
-        epoch = await self.service.remove_member(group, node)
-        await self.acted(permit, detail={"node": str(node), "epoch": str(epoch)})
-        return epoch
+        await self.acted(permit, detail={"node": str(node)})
+        return await self.service.remove_member(group, node)
 
     async def recover_member(self, group: str, node: int, disk_id: bytes) -> int:
         permit = await self.operate("recoverMember", group)
-        epoch = await self.service.recover_member(group, node, disk_id)
-        await self.acted(permit, detail={"node": str(node), "disk": disk_id.hex(), "epoch": str(epoch)})
-        return epoch
+        await self.acted(permit, detail={"node": str(node), "disk": disk_id.hex()})
+        return await self.service.recover_member(group, node, disk_id)
 
     async def abdicate(self, group: str) -> None:
-        """Written down before: afterwards this node can't."""
         permit = await self.operate("abdicate", group)
         await self.acted(permit)
         await self.service.abdicate(group)

@@ -41,9 +41,8 @@ class GuardedConsumers:
 
     async def create(self, origin: Origin, tenant: int, group: str, name: str, settings: ConsumerSettings) -> bool:
         permit = await self._permit(Action.CREATE, tenant, group, name, "consumerCreate")
-        created = await self._inner.create(origin, tenant, group, name, settings)
         await self._guard.acted(permit, Kind.ADMIN)
-        return created
+        return await self._inner.create(origin, tenant, group, name, settings)
 
     async def infos(self, tenant: int, group: str, name: str, *, level: ReadLevel = LINEARIZABLE) -> list[ConsumerInfo]:
         await self._guard.permit_any((Action.CONSUME,), tenant, group=group, stream=name, door="consumerList")
@@ -51,9 +50,8 @@ class GuardedConsumers:
 
     async def delete(self, origin: Origin, tenant: int, group: str, name: str) -> bool:
         permit = await self._permit(Action.CREATE, tenant, group, name, "consumerDelete")
-        deleted = await self._inner.delete(origin, tenant, group, name)
         await self._guard.acted(permit, Kind.ADMIN)
-        return deleted
+        return await self._inner.delete(origin, tenant, group, name)
 
     # Members ---------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from vdb.node.gate.guard_base import CLASSES, GuardBase
 from vdb.node.gate.permit import Permit, named_subjects
 from vdb.node.gate.service import LINEARIZABLE, LIST_MAX, answered
 from vdb.node.gate.writes import Failure, OnAppend, OnAppended, OnCreate, OnError
-from vdb.node.preparing.request import PlainAppend, PlainRun
+from vdb.node.preparing.request import PlainAppend
 from vdb.node.replication.group import Group
 from vdb.policy.model import Policy
 from vdb.policy.words import Action
@@ -43,6 +43,8 @@ class _Known:
 
     policy: Policy | None
     permit: Permit
+    note: AuditEntry
+    """What is told of each append: the log puts in what came of it."""
 
 
 @frozen
@@ -81,8 +83,10 @@ class LogGuard(GuardBase):
 
         def create(denied: AccessDenied | None, on_answer: OnCreate) -> None:
             self.service.writes.create(
-                origin, tenant, name, data_class, placement, if_not_exists, on_answer, denied=denied
+                origin, tenant, name, data_class, placement, if_not_exists, on_answer, denied=denied, note=note
             )
+
+        note = permit.entry(Kind.CREATE) if permit.allowed else None
 
         if permit.allowed:
             create(None, on_answer)
@@ -108,9 +112,9 @@ class LogGuard(GuardBase):
         self, origin: Origin, tenant: int, append: PlainAppend, on_appended: OnAppended, on_error: OnError
     ) -> None:
         """`Writes.publish`."""
-        permit = self._append_permit(tenant, append, "publish")
+        permit, note = self._append_permit(tenant, append, "publish")
         if permit.allowed:
-            self.service.writes.publish(origin, tenant, append, on_appended, on_error)
+            self.service.writes.publish(origin, tenant, append, on_appended, on_error, note=note)
             return
 
         def refuse(denied: AccessDenied, on_answer: Callable[[tuple[GroupId, object] | Failure], None]) -> None:
@@ -129,10 +133,11 @@ class LogGuard(GuardBase):
     def append_soon(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_answer: OnAppend) -> None:
         """`Writes.append`."""
         permits = [self._append_permit(tenant, append, "append") for append in appends]
-        refused = next((permit for permit in permits if not permit.allowed), None)
+        refused = next((permit for permit, _ in permits if not permit.allowed), None)
+        note = _joint(permits) if refused is None else None
 
         def append(denied: AccessDenied | None, on_answer: OnAppend) -> None:
-            self.service.writes.append(origin, tenant, appends, on_answer, denied=denied)
+            self.service.writes.append(origin, tenant, appends, on_answer, denied=denied, note=note)
 
         if refused is None:
             append(None, on_answer)
@@ -143,21 +148,24 @@ class LogGuard(GuardBase):
         """`Service.append`."""
         return await answered(lambda on_answer: self.append_soon(origin, tenant, appends, on_answer))
 
-    def _append_permit(self, tenant: int, append: PlainAppend, door: str) -> Permit:
+    def _append_permit(self, tenant: int, append: PlainAppend, door: str) -> tuple[Permit, AuditEntry]:
+        """A permit, and what the log is to be told of an append with it."""
         known = self._known.get((tenant, append.stream))
         if known is not None and known.policy is self.permits.book.policy(known.permit.group):
             _ = self.caller
-            return known.permit
+            return known.permit, known.note
         place = self.place(tenant, append.stream)
         varying = self.permits.is_varying(place.group, Action.APPEND)
         if varying and append.runs:
-            return self._append_permit_by_subject(tenant, append, place.group, place.data_class, door)
+            permit = self._append_permit_by_subject(tenant, append, place.group, place.data_class, door)
+            return permit, permit.entry(Kind.WRITE, subjects=())
         permit = self.decide_stream(Action.APPEND, tenant, append.stream, door=door)
+        note = permit.entry(Kind.WRITE)
         if place.data_class is not None and not varying:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            self._known[tenant, append.stream] = _Known(self.permits.book.policy(place.group), permit)
-        return permit
+            self._known[tenant, append.stream] = _Known(self.permits.book.policy(place.group), permit, note)
+        return permit, note
 
     def _append_permit_by_subject(
         self, tenant: int, append: PlainAppend, group: GroupId, data_class: DataClass | None, door: str
@@ -423,9 +431,9 @@ def subject_of(token: bytes) -> str:
     return f"token:{token.hex()}" if token and token != _NO_TOKEN else ALL_SUBJECTS[0]
 
 
-def written_subjects(runs: Iterable[PlainRun], data_class: DataClass) -> tuple[str, ...]:
-    """Whom a write is about."""
-    found = dict.fromkeys(run.subject for run in runs)
-    if "" in found:
-        return ALL_SUBJECTS if data_class is DataClass.PHI else named_subjects(name for name in found if name)
-    return named_subjects(found)
+def _joint(permits: Sequence[tuple[Permit, AuditEntry]]) -> AuditEntry | None:
+    """What is told of an append to several streams: the log names them, and those whose data it is."""
+    if len(permits) <= 1:
+        return permits[0][1] if permits else None
+    rules = ", ".join(dict.fromkeys(permit.decision.rule for permit, _ in permits))
+    return permits[0][0].entry(Kind.WRITE, object="", subjects=(), rule=rules)

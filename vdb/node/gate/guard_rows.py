@@ -49,15 +49,14 @@ class RowsGuard(GuardBase):
     async def rebuild_projection(self, tenant: int, projection: str, *, hold: bool) -> None:
         """`NodeService.rebuild_projection`."""
         permit = await self._operate(tenant, projection, "rebuildProjection")
+        await self.acted(permit, detail={"hold": str(hold).lower()})
         await self.service.rebuild_projection(tenant, projection, hold=hold)
-        await self.acted(permit)
 
     async def switch_projection(self, tenant: int, projection: str, *, back: bool) -> int:
         """`NodeService.switch_projection`."""
         permit = await self._operate(tenant, projection, "switchProjection")
-        generation = await self.service.switch_projection(tenant, projection, back=back)
-        await self.acted(permit, detail={"generation": str(generation)})
-        return generation
+        await self.acted(permit, detail={"back": str(back).lower()})
+        return await self.service.switch_projection(tenant, projection, back=back)
 
     async def diff_projection(self, tenant: int, projection: str, differences_max: int) -> RowDifferences:
         """`NodeService.diff_projection`, with a receipt."""
@@ -78,9 +77,8 @@ class RowsGuard(GuardBase):
     async def settle_parked(self, tenant: int, projection: str, position: str, *, drop: bool) -> int:
         """`NodeService.settle_parked`."""
         permit = await self._operate(tenant, projection, "settleParked")
-        count = await self.service.settle_parked(tenant, projection, position, drop=drop)
-        await self.acted(permit, count=count, detail={"drop": str(drop).lower(), "position": position or "all"})
-        return count
+        await self.acted(permit, detail={"drop": str(drop).lower(), "position": position or "all"})
+        return await self.service.settle_parked(tenant, projection, position, drop=drop)
 
     async def replay_projection(
         self, tenant: int, projection: str, start: Sequence[Position], differences_max: int

@@ -27,10 +27,8 @@ from vdb.node.replication.group import Group
 from vdb.policy.decide import AccessRequest, Decision, decide
 from vdb.policy.model import Policy
 from vdb.policy.words import Action, Effect
-from vdb.types import DataClass, GroupId, TenantId
+from vdb.types import SYSTEM_TENANT, DataClass, GroupId, TenantId
 
-SYSTEM_TENANT = TenantId(0)
-"""Whose audit log has what concerns no tenant: members, policies, denials for tenants that there aren't."""
 DECISIONS_MAX = 20_000
 """Decisions that are remembered."""
 

@@ -1,0 +1,165 @@
+"""Who asks, by what was shown: one for each node.
+
+Rules
+- Without TLS, which is loopback alone, whoever connects is `ANYONE`, of development, unless the node wants a token.
+- With TLS a client's certificate names its principal. Without one, a token has to.
+- A token wins over the certificate that carried it: the certificate is then the program's, and stands beside it.
+- A token of development is taken on loopback without TLS alone.
+- What was revoked counts no more at once: also for connections that are open.
+- Whoever came with a token has to come again after a while, and after a pause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+from attrs import evolve, field, frozen
+
+from vdb.errors import ConfigError, InvalidArgument, NotAuthenticated
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.gate.caller import ANYONE, Caller, Credential
+from vdb.node.identity.certificates import principal_named_by
+from vdb.node.identity.development import is_development_token, read_development_token
+from vdb.node.identity.oidc import OidcSettings, OidcTokens
+from vdb.node.identity.revocation import Revoked, parse_revoked
+from vdb.policy.decide import Principal
+from vdb.policy.words import PURPOSES
+from vdb.ports import Peer, Source
+
+WATCH_SECONDS = 2.0
+"""How often the list of what was revoked is looked at."""
+REASON_BYTES_MAX = 1024
+
+
+@frozen(kw_only=True)
+class IdentitySettings:
+    """How callers show who they are."""
+
+    anonymous: bool = True
+    """Whether a connection on loopback without TLS is let in without a token, as one of development."""
+    trust_domains: tuple[str, ...] = ()
+    """Of SPIFFE ids; empty: all that the authority has signed."""
+    certificate_mfa: tuple[str, ...] = ()
+    """Principals of certificates that lie on a second factor, such as a smart card's."""
+    revoked: Source | None = field(default=None, repr=False)
+    development_secret: Source | None = field(default=None, repr=False)
+    oidc: OidcSettings | None = None
+    idle_seconds: float = 900.0
+    """After so long without a call whoever came with a token has to come again; 0: never."""
+    session_seconds: float = 12 * 3600.0
+    """After so long whoever came with a token has to come again; 0: never."""
+
+
+class Identities:
+    """See the module's docstring. `run` it as long as the node serves."""
+
+    def __init__(self, settings: IdentitySettings, wall_us: Callable[[], int]) -> None:
+        """ConfigError where a file isn't what it should be."""
+        self.settings = settings
+        self._wall_us = wall_us
+        self._oidc = None if settings.oidc is None else OidcTokens(settings.oidc)
+        if self._oidc is not None:
+            self._oidc.keys()
+        if settings.development_secret is not None:
+            settings.development_secret.read()
+        self.revoked: Revoked | None = Revoked()
+        """None: the list can't be read."""
+        if settings.revoked is not None:
+            self.revoked = parse_revoked(settings.revoked.read())
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Look at the list of what was revoked, until cancelled."""
+        task_status.started()
+        while True:
+            await trio.sleep(WATCH_SECONDS)
+            self.look()
+
+    def look(self) -> None:
+        """Read what was revoked, if it has changed."""
+        if self.settings.revoked is None:
+            return
+        try:
+            found = parse_revoked(self.settings.revoked.read())
+        except ConfigError as error:
+            if self.revoked is not None:
+                mark("identity.revocations_unreadable")
+                log.warning("identity.revocations_unreadable", reason=str(error))
+            self.revoked = None
+            return
+        if found != self.revoked:
+            log.info("identity.revocations", serials=len(found.serials), principals=len(found.principals))
+            self.revoked = found
+
+    def check(self, caller: Caller) -> None:
+        """NotAuthenticated for one that was revoked; while nobody can tell, for everybody with a certificate or token."""
+        if caller.credential in (Credential.EMBEDDED, Credential.NODE) or caller is ANYONE:
+            return
+        if self.revoked is None:
+            raise NotAuthenticated("what was revoked can't be read on this node: nobody is let in until it can")
+        if self.revoked.names(caller.principal.name, caller.serial) or self.revoked.names(caller.on_behalf_of, ""):
+            mark("identity.revoked")
+            raise NotAuthenticated(f"the credential of {caller.principal.name} was revoked")
+
+    def connected(self, peer: Peer) -> Caller | None:
+        """Whom a new connection's handshake names; None: nobody, until a token is shown. NotAuthenticated."""
+        if not peer.secured:
+            return evolve(ANYONE, client=peer.address) if self.settings.anonymous else None
+        certificate = peer.certificate
+        if certificate is None:
+            return None
+        name = principal_named_by(certificate, self.settings.trust_domains)
+        caller = Caller(
+            principal=Principal(name=name, mfa=name in self.settings.certificate_mfa),
+            credential=Credential.MTLS,
+            client=peer.address,
+            serial=certificate.serial,
+            expires=certificate.not_after,
+        )
+        self.check(caller)
+        return caller
+
+    def signed_in(self, peer: Peer, connected: Caller | None, token: str, purpose: str, reason: str) -> Caller:
+        """Who asks from now on. NotAuthenticated for a token that isn't valid; InvalidArgument for the rest."""
+        if purpose and purpose not in PURPOSES:
+            raise InvalidArgument(f"{purpose!r} is no purpose of use: expected one of {', '.join(PURPOSES)}")
+        if len(reason.encode()) > REASON_BYTES_MAX:
+            raise InvalidArgument(f"a reason has at most {REASON_BYTES_MAX} bytes")
+        if token:
+            caller = self._by_token(peer, connected, token)
+        elif connected is None:
+            raise NotAuthenticated("nobody has shown who asks: expected a client certificate, or a token")
+        else:
+            caller = connected
+        self.check(caller)
+        return evolve(caller, purpose=purpose, reason=reason)
+
+    def _by_token(self, peer: Peer, connected: Caller | None, token: str) -> Caller:
+        now = self._wall_us()
+        program = connected.principal.name if connected is not None and peer.secured else ""
+        serial = connected.serial if connected is not None else ""
+        if is_development_token(token):
+            if self.settings.development_secret is None:
+                raise NotAuthenticated("this node takes no tokens of development mode")
+            if peer.secured:
+                mark("identity.development_token_refused")
+                raise NotAuthenticated("a token of development mode counts on loopback without TLS alone")
+            made = read_development_token(self.settings.development_secret.read().strip(), token, now=now)
+            principal = Principal(name=made.principal, mfa=made.mfa, development=True)
+            return Caller(
+                principal=principal,
+                credential=Credential.DEVELOPMENT,
+                client=peer.address,
+                expires=made.expires,
+            )
+        if self._oidc is None:
+            raise NotAuthenticated("this node takes no tokens: expected a client certificate alone")
+        found = self._oidc.read(token, now=now)
+        return Caller(
+            principal=Principal(name=found.principal, mfa=found.mfa),
+            credential=Credential.OIDC,
+            client=f"{peer.address} {program}".strip(),
+            serial=serial,
+            expires=found.expires,
+        )

@@ -1,0 +1,125 @@
+"""OpenID Connect tokens to principals. The one door to joserfc.
+
+Rules
+- The issuer's keys come from a file (JWKS), which is read again when it changes: a node asks nobody else.
+- Algorithms with public keys alone; `none` and shared secrets never.
+- Issuer, audience, `exp` and a subject must be there. Clocks may differ by a minute.
+- A second factor was shown when `amr` has one of the words set for it, or `acr` is one of those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from vdb.errors import ConfigError, NotAuthenticated
+from vdb.ports import Source
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+LEEWAY_SECONDS = 60
+TOKEN_SIZE_MAX = 16 * 1024
+PRINCIPAL_SIZE_MAX = 512
+SECONDS_MAX = 2**40
+
+
+@frozen(kw_only=True)
+class OidcSettings:
+    issuer: str
+    audience: str
+    jwks: Source = field(repr=False)
+    principal_claim: str = "sub"
+    principal_prefix: str = "oidc:"
+    """Put before the claim, so that nobody's name can be mistaken for that of another kind of credential."""
+    mfa_amr: tuple[str, ...] = ("mfa",)
+    mfa_acr: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class OidcToken:
+    principal: str
+    mfa: bool
+    expires: int
+    """Microseconds UTC."""
+
+
+class OidcTokens:
+    """Reads tokens of one issuer."""
+
+    def __init__(self, settings: OidcSettings) -> None:
+        self.settings = settings
+        self._read = b""
+        self._keys: KeySet | None = None
+
+    def read(self, token: str, *, now: int) -> OidcToken:
+        """`now`: microseconds UTC. NotAuthenticated for a token that isn't valid here and now."""
+        if len(token) > TOKEN_SIZE_MAX:
+            raise NotAuthenticated(f"the token has {len(token)} bytes: expected at most {TOKEN_SIZE_MAX}")
+        try:
+            keys = self.keys()
+            decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
+        except ConfigError as error:
+            raise NotAuthenticated(f"no token can be verified now: {error}") from None
+        except (JoseError, ValueError, TypeError, KeyError) as error:
+            raise NotAuthenticated(f"the token isn't valid: {_plain(error)}") from None
+        return self._claimed(decoded.claims, now)
+
+    def keys(self) -> KeySet:
+        """The issuer's. ConfigError if there are none."""
+        content = self.settings.jwks.read()
+        if self._keys is None or content != self._read:
+            try:
+                raw = json.loads(content)
+                keys = KeySet.import_key_set(raw)
+            except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ConfigError(f"the keys of {self.settings.issuer} aren't a JWKS: {_plain(error)}") from None
+            if any(key.key_type == "oct" for key in keys.keys):
+                raise ConfigError(
+                    f"the keys of {self.settings.issuer} hold a shared secret: expected public keys alone"
+                )
+            self._read, self._keys = content, keys
+        return self._keys
+
+    def _claimed(self, claims: Mapping[str, Any], now: int) -> OidcToken:
+        settings, seconds = self.settings, now // 1_000_000
+        if claims.get("iss") != settings.issuer:
+            raise NotAuthenticated(f"the token is of another issuer: expected {settings.issuer}")
+        audience = claims.get("aud")
+        if settings.audience not in (audience if isinstance(audience, list) else [audience]):
+            raise NotAuthenticated(f"the token is for another audience: expected {settings.audience}")
+        expires, begins = claims.get("exp"), claims.get("nbf", 0)
+        if not _is_number(expires) or not _is_number(begins):
+            raise NotAuthenticated("the token says not when it ends: expected exp, a number")
+        assert expires is not None
+        if seconds >= expires + LEEWAY_SECONDS:
+            raise NotAuthenticated("the token has run out: sign in again")
+        if seconds + LEEWAY_SECONDS < begins:
+            raise NotAuthenticated("the token isn't valid yet")
+        name = claims.get(settings.principal_claim)
+        if not isinstance(name, str) or not name or len(name) > PRINCIPAL_SIZE_MAX or not name.isprintable():
+            raise NotAuthenticated(f"the token names nobody: expected a text as its {settings.principal_claim}")
+        return OidcToken(
+            principal=settings.principal_prefix + name,
+            mfa=self._showed_second_factor(claims),
+            expires=int(expires) * 1_000_000,
+        )
+
+    def _showed_second_factor(self, claims: Mapping[str, Any]) -> bool:
+        methods = claims.get("amr")
+        by_method = isinstance(methods, list) and any(word in self.settings.mfa_amr for word in methods)
+        return by_method or claims.get("acr") in self.settings.mfa_acr
+
+
+def _is_number(value: object) -> bool:
+    """Seconds since 1970, neither infinite nor none at all."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < SECONDS_MAX
+
+
+def _plain(error: Exception) -> str:
+    """The library's words, which name no key and no claim's value."""
+    return type(error).__name__ if not isinstance(error, JoseError) else (error.description or error.error)
