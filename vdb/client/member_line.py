@@ -25,6 +25,7 @@ from attrs import define, field
 from vdb.client.consumer_gateway import MemberCalls
 from vdb.consumers import Delivered, Settlement, Verdict
 from vdb.errors import (
+    AuditUnavailable,
     ConnectionLost,
     DiskFull,
     IndefiniteError,
@@ -57,7 +58,7 @@ SETTLE_SECONDS = 0.02
 """How long a posted settlement waits for others."""
 
 
-PASSING = (IndefiniteError, Unreachable, Overloaded, NotReady, DiskFull)
+PASSING = (IndefiniteError, Unreachable, Overloaded, NotReady, DiskFull, AuditUnavailable)
 """Errors after which the background tries again."""
 
 CLOSED = "this client is closed"

@@ -1,4 +1,4 @@
-"""The leaves of a tenant's Merkle tree, made again from its log: what proofs are built of.
+"""The leaves of a Merkle tree, made again from a tenant's log, of data or of audit: what proofs are built of.
 
 The replicated state has the tree's right edge alone. Who wants a proof has all records read once, from the first on;
 what comes later is read when the next proof is asked for.
@@ -65,6 +65,10 @@ class TreeLeaves:
         index = bisect_left(self._positions, position)
         assert self._positions[index] == position, f"no record begins at position {position}"
         return index
+
+    def position_of(self, index: int) -> int:
+        """The position where the record of this leaf begins."""
+        return self._positions[index]
 
     def hash_at(self, level: int, index: int) -> bytes:
         """`vdb.evidence.merkle.HashAt`, of subtrees that are whole."""

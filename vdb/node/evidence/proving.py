@@ -10,6 +10,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from hashlib import sha256
 
 from attrs import frozen
@@ -26,7 +27,21 @@ from vdb.kernel.rows import TenantState
 from vdb.node.evidence.leaves import LeavesCache
 from vdb.node.gate.reader import GroupReader
 from vdb.node.replication.group import Group
-from vdb.types import GroupId, TenantId, check_tenant_id
+from vdb.types import SYSTEM_TENANT, GroupId, TenantId, audit_log_of, check_tenant_id
+
+
+class Family(Enum):
+    """Which of a tenant's logs in a group."""
+
+    DATA = "data"
+    AUDIT = "audit"
+
+
+def family_of(name: str) -> Family:
+    """By its name; the log of data for an empty one. InvalidArgument."""
+    if name not in ("", Family.DATA.value, Family.AUDIT.value):
+        raise InvalidArgument(f"a tenant has a log of data and one of audit: expected 'data' or 'audit', found '{name}'")
+    return Family(name or Family.DATA.value)
 
 
 @frozen(kw_only=True)
@@ -37,9 +52,9 @@ class SignedHead:
     verifier: VerifierKey
 
 
-def origin_of(cluster: bytes, group: GroupId, tenant: TenantId) -> str:
-    """The name of a tenant's log of data in a group: no name of a clinic, and none of a patient."""
-    return f"veritydb/{cluster.hex()}/{group}/t-{tenant}/data"
+def origin_of(cluster: bytes, group: GroupId, tenant: TenantId, family: Family = Family.DATA) -> str:
+    """The name of a tenant's log in a group: no name of a clinic, and none of a patient."""
+    return f"veritydb/{cluster.hex()}/{group}/t-{tenant}/{family.value}"
 
 
 class Prover:
@@ -53,11 +68,15 @@ class Prover:
         self._disk_id = disk_id
         self._leaves = {name: LeavesCache(reader.group) for name, reader in readers.items()}
 
-    async def head(self, tenant: int, group: str) -> SignedHead:
+    def leaves(self, group: GroupId) -> LeavesCache:
+        """Leaves of the group's trees, by the number of their log."""
+        return self._leaves[group]
+
+    async def head(self, tenant: int, group: str, family: Family = Family.DATA) -> SignedHead:
         """The tree as it is now. NotPrimary, UnknownTenant."""
         reader = self._reader(group)
         await reader.group.confirm()
-        return self._sign(reader.group, self._tenant(reader.group, check_tenant_id(tenant)))
+        return self._sign(reader.group, self._log(reader.group, tenant, family), family)
 
     async def prove(self, tenant: int, reader: GroupReader, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
         """That the record with this event is in the tree. InvalidArgument for an offset beyond the stream's end."""
@@ -74,34 +93,44 @@ class Prover:
         await leaves.read(state.record_count)
         index = leaves.index_at(frame.position)
         record = decode_record(frame.record)
-        head = self._sign(group, state)
+        head = self._sign(group, state, Family.DATA)
         path = inclusion_proof(leaves.hash_at, index, state.record_count)
         leaf_data = bytes(record.header_bytes) + sha256(record.body).digest()
         return LogProof(index, path, head.note, leaf_data), head.verifier
 
-    async def consistency(self, tenant: int, group: str, size: int) -> tuple[SignedHead, tuple[bytes, ...]]:
+    async def consistency(
+        self, tenant: int, group: str, size: int, family: Family = Family.DATA
+    ) -> tuple[SignedHead, tuple[bytes, ...]]:
         """The tree as it is now, and that it begins with the one of `size` leaves."""
         reader = self._reader(group)
         await reader.group.confirm()
-        checked = check_tenant_id(tenant)
-        state = self._tenant(reader.group, checked)
+        state = self._log(reader.group, tenant, family)
         if size > state.record_count:
             raise InvalidArgument(
-                f"the tree of tenant {tenant} in {reader.group.name} has {state.record_count} leaves: expected a size "
+                f"the {family.value} tree of tenant {tenant} in {reader.group.name} has {state.record_count} leaves: expected a size "
                 f"up to that, found {size}"
             )
-        leaves = self._leaves[reader.group.name].of(checked)
+        leaves = self._leaves[reader.group.name].of(_number(state.tenant, family))
         await leaves.read(state.record_count)
-        return self._sign(reader.group, state), consistency_proof(leaves.hash_at, size, state.record_count)
+        return self._sign(reader.group, state, family), consistency_proof(leaves.hash_at, size, state.record_count)
 
-    def _sign(self, group: Group, state: TenantState) -> SignedHead:
-        origin = origin_of(group.superblock.state.cluster, group.name, state.tenant)
+    def _sign(self, group: Group, state: TenantState, family: Family) -> SignedHead:
+        origin = origin_of(group.superblock.state.cluster, group.name, state.tenant, family)
         key = self._key(group.name)
         text = str(Checkpoint(origin, state.frontier.size, state.frontier.root()))
         return SignedHead(note=sign_note(text, [(origin, key)]), verifier=VerifierKey(origin, key.public))
 
     def _key(self, group: GroupId) -> SigningKey:
         return self._root_keys.for_group(group).signing_key(self._disk_id())
+
+    def _log(self, group: Group, tenant: int, family: Family) -> TenantState:
+        if family is Family.DATA:
+            return self._tenant(group, check_tenant_id(tenant))
+        checked = SYSTEM_TENANT if tenant == SYSTEM_TENANT else check_tenant_id(tenant)
+        state = group.state.audit_log(checked)
+        if state is None:
+            raise UnknownTenant(f"tenant {tenant} has no audit log in {group.name}")
+        return state
 
     def _tenant(self, group: Group, tenant: TenantId) -> TenantState:
         state = group.state.tenant(tenant)
@@ -114,3 +143,8 @@ class Prover:
         if reader is None:
             raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
         return reader
+
+
+def _number(tenant: TenantId, family: Family) -> TenantId:
+    """Under which a tenant's log is kept."""
+    return audit_log_of(tenant) if family is Family.AUDIT else tenant
