@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 
 from vdb.client.admin import ClusterAdmin
 from vdb.client.face import AsyncFace
+from vdb.client.pinning import Pins
 from vdb.client.router import Connector, OnLink, Router
 from vdb.client.rpc_gateway import RpcGateway
 from vdb.client.stamps import Stamps
@@ -41,6 +42,7 @@ class Client(AsyncFace):
         learn: Callable[[str], Connector] | None = None,
         on_link: OnLink | None = None,
         region: str = "",
+        pins: Pins | None = None,
     ) -> None:
         """`nodes`: connectors by the addresses that the nodes name each other by; one alone needs no address.
 
@@ -49,7 +51,8 @@ class Client(AsyncFace):
 
         `connect_for`: seconds in which the first connection must come about; 0 tries once. `learn` makes a connector
         for an address that a node names. `on_link` is told of each connection that is made or lost. `region`: the only
-        one whose data this client touches, besides what is global; empty: all.
+        one whose data this client touches, besides what is global; empty: all. `pins`: heads of logs that were seen
+        before.
         """
         self._tasks: TaskGroup = anyio.create_task_group()
         connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
@@ -61,6 +64,7 @@ class Client(AsyncFace):
         self._connect_for = connect_for
         self._entered = False
         super().__init__(self._rpc, stamps=Stamps(entropy, clock), tenant=tenant, timeout=retry_for)
+        self.pins = pins
 
     async def __aenter__(self) -> Client:
         """Connect. Raises Unreachable if nobody answers."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from vdb.world.clock import RealClock
 from vdb.world.entropy import RealEntropy
 from vdb.world.environment import default_address, default_tenant
 from vdb.world.network import TlsConfig
+from vdb.world.pinned import PinDirectory
 
 T = TypeVar("T")
 
@@ -77,6 +79,7 @@ def connect(
     connect_for: float = 0.0,
     on_link: OnLink | None = None,
     region: str = "",
+    pins: str | Path | None = None,
 ) -> Client:
     """A client for `async with`, on trio or asyncio; entering raises Unreachable if no node answers.
 
@@ -89,7 +92,8 @@ def connect(
     `retry_for`: seconds in which a call is tried again over lost connections. `connect_for`: seconds to wait for a
     node that isn't there yet. `on_link` is called with an address and True when a connection is made, and with False
     when it is lost. `region`: the only one of a cluster of several whose data this client touches, besides what is
-    global: it asks no other region's nodes, not even for a stream by its name.
+    global: it asks no other region's nodes, not even for a stream by its name. `pins`: a directory where the heads of
+    logs are kept that were seen: `tree_head` is EvidenceInvalid for one that doesn't continue the last.
     """
     addresses = split_addresses(default_address() if address is None else address)
     return Client(
@@ -102,6 +106,7 @@ def connect(
         connect_for=connect_for,
         on_link=on_link,
         region=region,
+        pins=None if pins is None else PinDirectory(Path(pins)),
     )
 
 
@@ -162,6 +167,7 @@ def connect_sync(
     retry_for: float = 30.0,
     connect_for: float = 0.0,
     region: str = "",
+    pins: str | Path | None = None,
 ) -> SyncClient:
     """The same as `connect`, with blocking methods. Close it, or use it in a `with` block.
 
@@ -169,5 +175,13 @@ def connect_sync(
         client.publish("notes", b"hello")
     """
     return SyncClient(
-        lambda: connect(address, tls=tls, tenant=tenant, retry_for=retry_for, connect_for=connect_for, region=region)
+        lambda: connect(
+            address,
+            tls=tls,
+            tenant=tenant,
+            retry_for=retry_for,
+            connect_for=connect_for,
+            region=region,
+            pins=pins,
+        )
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from vdb.client.evidence_line import RecordProof, TreeHead
 from vdb.client.face_base import FaceBase
+from vdb.client.pinning import Pins, check_continues, pinned_head
 from vdb.client.values import check_number
 from vdb.errors import EvidenceInvalid, InvalidArgument
 from vdb.evidence.checkpoint import Checkpoint
-from vdb.evidence.merkle import verify_consistency
 from vdb.evidence.note import Note, VerifierKey
 from vdb.types import U64_MAX, Region
 
@@ -17,10 +17,21 @@ from vdb.types import U64_MAX, Region
 class EvidenceFace(FaceBase):
     """Each tenant's records in a group are the leaves of one Merkle tree (RFC 6962), in commit order."""
 
+    pins: Pins | None = None
+    """Where heads are kept that were seen before: every head has to continue them. None: nowhere."""
+
     async def tree_head(self, group: Region | str = "", *, timeout: float | None = None) -> TreeHead:
         """The tree as it is, signed by the group's primary. `group`: 'global', or a region; empty: the node's."""
         name = str(group) or await self._region_of_node(timeout)
-        return await self._gateway.evidence.head(self.tenant, name, timeout=self._seconds(timeout))
+        seconds = self._seconds(timeout)
+        head = await self._gateway.evidence.head(self.tenant, name, timeout=seconds)
+        if self.pins is None:
+            return head
+
+        async def consistency(size: int) -> tuple[TreeHead, tuple[bytes, ...]]:
+            return await self._gateway.evidence.consistency(self.tenant, name, size, timeout=seconds)
+
+        return await pinned_head(self.pins, head, consistency)
 
     async def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
         """That the record of an event is in the tree. UnknownStream, InvalidArgument."""
@@ -50,14 +61,7 @@ class EvidenceFace(FaceBase):
                 f"the tree of {old.size} leaves that was known isn't there any more: {error}"
             ) from None
         _check_signed(head.note, trusted)
-        new = head.checkpoint
-        if new.origin != old.origin:
-            raise EvidenceInvalid(f"the tree is another log's: expected {old.origin!r}, found {new.origin!r}")
-        if not verify_consistency(old.size, old.root, new.size, new.root, path):
-            raise EvidenceInvalid(
-                f"the tree of {new.size} leaves doesn't begin with the one of {old.size} leaves that was known: what "
-                "was there was changed"
-            )
+        check_continues(old, head.checkpoint, path)
         return head
 
 
