@@ -21,6 +21,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -28,6 +29,8 @@ from attrs import frozen
 from vdb.policy.safe_harbor_words import CONTAINERS, FIELDS, NAMES_OF_THINGS, SPARSE_ZIP3, TERMINOLOGIES, Identifier
 
 DEPTH_MAX = 64
+NAMES_REMEMBERED = 4096
+"""Names of fields whose judgement is kept: events of a kind have the same."""
 AGE_MAX = 89
 PSEUDONYM = "pseudonym"
 _PHRASE_MAX = max(map(len, FIELDS))
@@ -49,6 +52,8 @@ _MONTHS = (
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _YEAR = re.compile(r"(1[89]|20)\d\d")
 _ZIP3 = re.compile(r"\d{3}")
+_SUSPECT = re.compile(r"\d|@|//|www|data:|/\S")
+"""What each of the patterns needs some of: most words have none."""
 _NUMBER = re.compile(r"\d+")
 _AGE_UNITS = {"months": 12, "weeks": 53, "days": 366, "hours": 366 * 24}
 
@@ -149,13 +154,19 @@ def check_value(path: str, value: Any, scope: Scope) -> Finding | None:
 
 
 def _inside(where: str, name: str) -> str:
-    said = name if _SAYABLE.fullmatch(name) and _matches(name) is None else "?"
+    said = _sayable(name)
     return f"{where}.{said}" if where else said
+
+
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def _sayable(name: str) -> str:
+    return name if _SAYABLE.fullmatch(name) and _matches(name) is None else "?"
 
 
 # Names of fields -----------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def _words_of(name: str) -> tuple[str, ...]:
     """`patientName`, `patient_name` and `PATIENT-NAME` alike."""
     return tuple(word.lower() for word in _WORDS.findall(unicodedata.normalize("NFKC", name)))
@@ -182,11 +193,12 @@ def _check_name(where: str, name: str, value: Any, scope: Scope) -> Finding | No
     return None if found is None else Finding(where, found)
 
 
-def _identifier_in(words: Sequence[str]) -> Identifier | None:
+@lru_cache(maxsize=NAMES_REMEMBERED)
+def _identifier_in(words: tuple[str, ...]) -> Identifier | None:
     """Of the longest phrase that stands in the name."""
     for size in range(min(_PHRASE_MAX, len(words)), 0, -1):
         for start in range(len(words) - size + 1):
-            found = FIELDS.get(tuple(words[start : start + size]))
+            found = FIELDS.get(words[start : start + size])
             if found is not None and not (found is Identifier.DATE and words[-1] == "weight"):
                 return found
     return None
@@ -233,7 +245,7 @@ def _check_leaf(where: str, key: str, value: Any, beside: Mapping[str, Any], sco
 
 
 def _check_string(where: str, key: str, value: str, beside: Mapping[str, Any], scope: Scope) -> Finding | None:
-    text = unicodedata.normalize("NFKC", value)
+    text = value if value.isascii() else unicodedata.normalize("NFKC", value)
     words = text.split()
     if key == PSEUDONYM:
         return None if len(words) <= 1 and len(text) <= _TOKEN_MAX else Finding(where, Identifier.TEXT)
@@ -262,4 +274,6 @@ def _check_text(where: str, text: str, scope: Scope) -> Finding | None:
 
 
 def _matches(text: str) -> Identifier | None:
+    if not _SUSPECT.search(text):
+        return None
     return next((identifier for identifier, pattern in _PATTERNS if pattern.search(text)), None)
