@@ -14,6 +14,7 @@ from vdb.client.aggregates import AggregateFace
 from vdb.client.append_face import AppendFace
 from vdb.client.consumer_face import ConsumerFace
 from vdb.client.database_face import DatabaseFace
+from vdb.client.erasure_face import ErasureFace
 from vdb.client.evidence_face import EvidenceFace
 from vdb.client.face_base import LINEARIZABLE, check_name, data_class_of, placement_of, read_level
 from vdb.client.governance_face import GovernanceFace
@@ -37,6 +38,7 @@ class AsyncFace(
     ProjectionFace,
     EvidenceFace,
     GovernanceFace,
+    ErasureFace,
     KeyFace,
 ):
     """What `vdb.connect` gives, and `aio` of an embedded database."""

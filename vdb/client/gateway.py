@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from vdb.client.consumer_gateway import ConsumerGateway
+from vdb.client.erasure_line import ErasureLine
 from vdb.client.evidence_line import EvidenceLine
 from vdb.client.governance_line import GovernanceLine
 from vdb.client.key_line import KeyLine
@@ -36,6 +37,10 @@ class Gateway(Protocol):
     @property
     def keys(self) -> KeyLine:
         """Its keys."""
+
+    @property
+    def erasure(self) -> ErasureLine:
+        """How its data end."""
 
     @property
     def projections(self) -> ProjectionLine:

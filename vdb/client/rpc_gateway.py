@@ -21,6 +21,7 @@ from vdb.client.router import Router
 from vdb.client.routes import AnyMember, Target
 from vdb.client.rpc_consumers import RpcConsumers
 from vdb.client.rpc_events import EventRequest, ask_events
+from vdb.client.rpc_erasure import RpcErasure
 from vdb.client.rpc_evidence import RpcEvidence
 from vdb.client.rpc_governance import RpcGovernance
 from vdb.client.rpc_keys import RpcKeys
@@ -54,6 +55,7 @@ class RpcGateway:
         self.evidence = RpcEvidence(router, self._group_of)
         self.governance = RpcGovernance(router, self._group_of)
         self.keys = RpcKeys(router)
+        self.erasure = RpcErasure(router)
         self.projections = RpcProjections(router)
         self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._all_groups)
 

@@ -8,6 +8,7 @@ from vdb.client.face_base import LINEARIZABLE
 from vdb.client.sync_append_face import SyncAppendFace
 from vdb.client.sync_consumer_face import SyncConsumerFace
 from vdb.client.sync_database_face import SyncDatabaseFace
+from vdb.client.sync_erasure_face import SyncErasureFace
 from vdb.client.sync_event_face import SyncEventFace
 from vdb.client.sync_evidence_face import SyncEvidenceFace
 from vdb.client.sync_governance_face import SyncGovernanceFace
@@ -27,6 +28,7 @@ class SyncFace(
     SyncProjectionFace,
     SyncEvidenceFace,
     SyncGovernanceFace,
+    SyncErasureFace,
     SyncKeyFace,
 ):
     """What `vdb.connect_sync` gives, and an embedded database itself."""

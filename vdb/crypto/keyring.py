@@ -67,6 +67,8 @@ class Keyring:
             BoundedCache(cached_keys_max) for _ in KeyScope
         ]
         self._stream_lookups = self._lookups[KeyScope.STREAM]
+        self.destroyed = 0
+        """How many keys were destroyed here: whoever keeps what was opened forgets it when this has changed."""
 
     def add(self, row: KeyRow) -> None:
         """Hold a row of the key store. Adding it twice is harmless; WrongKey when a tenant's key doesn't unwrap."""
@@ -84,6 +86,7 @@ class Keyring:
         """The key was destroyed: from now on its row says no more than that there was one."""
         row = self._index.get(dek_id)
         if row is not None and not row.is_destroyed:
+            self.destroyed += 1
             self.add(evolve(row, wrapped=DESTROYED_KEY, wrapped_secret=bytes(len(row.wrapped_secret))))
 
     def is_destroyed(self, dek_id: bytes) -> bool:

@@ -9,6 +9,7 @@ from vdb.client.gateway import Gateway
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.embedded.local_consumers import HopConsumers
+from vdb.embedded.local_erasure import HopErasure
 from vdb.embedded.local_evidence import HopEvidence
 from vdb.embedded.local_governance import HopGovernance
 from vdb.embedded.local_keys import HopKeys
@@ -28,6 +29,7 @@ class HopGateway:
         self.evidence = HopEvidence(inner.evidence, loop)
         self.keys = HopKeys(inner.keys, loop)
         self.governance = HopGovernance(inner.governance, loop)
+        self.erasure = HopErasure(inner.erasure, loop)
         self.projections = HopProjections(inner.projections, loop)
 
     @property

@@ -26,6 +26,7 @@ from vdb.client.values import (
     parse_positions,
 )
 from vdb.embedded.local_consumers import ServiceConsumers
+from vdb.embedded.local_erasure import ServiceErasure
 from vdb.embedded.local_evidence import LocalAudit, ServiceEvidence
 from vdb.embedded.local_governance import ServiceGovernance
 from vdb.embedded.local_keys import ServiceKeys
@@ -54,6 +55,7 @@ class ServiceGateway:
         self.evidence = ServiceEvidence(guard)
         self.keys = ServiceKeys(guard)
         self.governance = ServiceGovernance(guard)
+        self.erasure = ServiceErasure(guard)
         self.projections = ServiceProjections(guard)
         self.audits = LocalAudit(guard.service)
 

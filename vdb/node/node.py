@@ -20,6 +20,8 @@ from vdb.node.audit.recorder import Recorder
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.doors.accept import serve_connections
+from vdb.node.erasure.eraser import Eraser
+from vdb.node.erasure.erasing import Erasing
 from vdb.node.evidence.proving import Prover
 from vdb.node.gate.node_service import NodeService
 from vdb.node.gate.permits import Permits
@@ -27,6 +29,7 @@ from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.writes import Writes
 from vdb.node.governance.carrying import PolicyCarrier
 from vdb.node.governance.governing import Governance
+from vdb.node.identity.identities import Identities
 from vdb.node.keys.rotating import KeyRotation
 from vdb.node.observer import SILENT, Observer
 from vdb.node.peers.identity import Identity, IdentityFile, open_identity
@@ -76,6 +79,7 @@ class Node:
 
     async def _run(self, task_status: trio.TaskStatus[str | None]) -> None:
         disk = self.world.disk
+        identities = Identities(self.config.identity, self.world.clock.wall_us)
         await disk.lock()
         listener: Listener | None = None
         try:
@@ -120,6 +124,12 @@ class Node:
                     membership=self._membership(file),
                     proofs=Prover(readers, self.config.root_keys, lambda: file.identity.disk),
                     permits=permits,
+                    erasing=Erasing(
+                        readers,
+                        self.config.region,
+                        root_keys=self.config.root_keys,
+                        disk_id=lambda: file.identity.disk,
+                    ),
                     keys=KeyRotation(
                         readers, self.config.region, node=self.config.name, provider=self.config.root_keys.source
                     ),
@@ -128,14 +138,25 @@ class Node:
                     name=self.config.name,
                     version=VERSION,
                 )
+                eraser = Eraser(
+                    groups=self.groups,
+                    root_keys=self.config.root_keys,
+                    node=self.config.name,
+                    disk_id=lambda: file.identity.disk,
+                    remembered=file.remembered,
+                )
                 await nursery.start(permits.run)
                 await nursery.start(PolicyCarrier(self.groups).run)
                 await nursery.start(projections.run)
                 await nursery.start(inline.run)
                 await nursery.start(databases.run)
                 await nursery.start(self._service.sql.run)
+                await nursery.start(eraser.run)
                 if listener is not None:
-                    await nursery.start(serve_connections, listener, self.config, self._service)
+                    await nursery.start(identities.run)
+                    await nursery.start(
+                        serve_connections, listener, self.config, self._service, self.world.network, identities
+                    )
                 log.info("node.started", region=self.config.region.name, address=self.address, version=VERSION)
                 task_status.started(self.address)
         finally:

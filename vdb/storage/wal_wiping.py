@@ -1,11 +1,11 @@
 """What is overwritten in a write-ahead log so that nothing of a destroyed key is left in it (`Journal.wipe`).
 
-A slot keeps the bytes of older laps behind a shorter prepare, and the prepares below the checkpoint until the ring comes
+A slot keeps the bytes of older laps behind a shorter prepare, and prepares below the checkpoint until the ring comes
 round. An erasure can't wait for that. The writer itself does it, a few slots between two of its turns, so that it never
 writes to the same place at the same time.
 
 Rules
-- A prepare above the released checkpoint is needed: it stays. An erasure asks once the checkpoint has its op, so none of
+- A prepare above the released checkpoint is needed: it stays. An erasure asks once a checkpoint has its op, so none of
   these can have put a key that it destroys.
 - One below it goes when any of the erased keys' ids stands in it, or when it can't be read any more; others stay, since
   a member that is behind may want them.

@@ -52,6 +52,7 @@ class LogWindow:
         """Of the candidates."""
         self._events: OrderedDict[int, EventRecord] = OrderedDict()
         self._bytes = 0
+        self._destroyed = reader.group.keyring.destroyed
         self._turn = trio.Lock()
 
     @property
@@ -70,7 +71,17 @@ class LogWindow:
 
     def event(self, position: int) -> EventRecord | None:
         """A candidate's event, as far as it is still held."""
+        self._forget_erased()
         return self._events.get(position)
+
+    def _forget_erased(self) -> None:
+        """What was opened before a key was destroyed may be what it sealed."""
+        destroyed = self._reader.group.keyring.destroyed
+        if self._destroyed != destroyed:
+            mark("consumer.window_forgets_erased")
+            self._destroyed = destroyed
+            self._events.clear()
+            self._bytes = 0
 
     async def look_ahead(self, cursor: int, wanted: int) -> None:
         """See so many candidates from the cursor on, or all that there are, or as many as one look takes."""
@@ -85,7 +96,7 @@ class LogWindow:
 
     async def read_back(self, position: int) -> EventRecord:
         """The event at a position of this tenant."""
-        held = self._events.get(position)
+        held = self.event(position)
         if held is not None:
             return held
         mark("consumer.read_back")
@@ -137,6 +148,7 @@ class LogWindow:
                 self._hold(position, opened.record(index))
 
     def _hold(self, position: int, event: EventRecord) -> None:
+        self._forget_erased()
         if position in self._events:
             return
         self._events[position] = event

@@ -16,9 +16,11 @@ from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
 from vdb.node.doors.member_calls import member_calls
 from vdb.node.doors.rpc_consumers import consumer_calls
+from vdb.node.doors.rpc_erasure import erasure_calls
 from vdb.node.doors.rpc_events import event_calls
 from vdb.node.doors.rpc_evidence import evidence_calls
 from vdb.node.doors.rpc_governance import governance_calls
+from vdb.node.doors.rpc_identity import identity_calls
 from vdb.node.doors.rpc_keys import key_calls
 from vdb.node.doors.rpc_projections import projection_calls
 from vdb.node.doors.status_results import fill_status
@@ -56,12 +58,14 @@ class RpcFace:
             "regions": self._regions,
             "rows": self._rows,
             "waitForProjection": self._wait_for_projection,
+            **identity_calls(guard),
             **event_calls(guard),
             **consumer_calls(guard),
             **member_calls(guard),
             **projection_calls(guard),
             **evidence_calls(guard),
             **governance_calls(guard),
+            **erasure_calls(guard),
             **key_calls(guard),
         }
 

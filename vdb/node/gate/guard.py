@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_cluster import ClusterGuard
 from vdb.node.gate.guard_consumers import GuardedConsumers
+from vdb.node.gate.guard_erasure import ErasureGuard
 from vdb.node.gate.guard_governance import GovernanceGuard
 from vdb.node.gate.guard_keys import KeyGuard
 from vdb.node.gate.guard_log import LogGuard
@@ -29,13 +30,14 @@ from vdb.node.gate.guard_sql import GuardedSessions
 
 if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService
+    from vdb.node.identity.visit import Visit
 
 
-class Guard(LogGuard, RowsGuard, ClusterGuard, GovernanceGuard, KeyGuard):
+class Guard(LogGuard, RowsGuard, ClusterGuard, GovernanceGuard, ErasureGuard, KeyGuard):
     """See the module's docstring."""
 
-    def __init__(self, service: NodeService, caller: Caller | None) -> None:
-        super().__init__(service, caller)
+    def __init__(self, service: NodeService, caller: Caller | None, visit: Visit | None = None) -> None:
+        super().__init__(service, caller, visit)
         self._forget()
         self.sql = GuardedSessions(self)
         """SQL databases, and sessions on them."""

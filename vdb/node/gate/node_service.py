@@ -14,6 +14,7 @@ from vdb.node.audit.recorder import Recorder
 from vdb.node.consumers.consuming import Consumers
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
+from vdb.node.erasure.erasing import Erasing
 from vdb.node.evidence.proving import Prover
 from vdb.node.gate.answers import GroupHolders, GroupStatus, NodeStatus, RowDifferences, RowsResult
 from vdb.node.gate.permits import Permits
@@ -49,6 +50,7 @@ class NodeService(Service):
         proofs: Prover,
         permits: Permits,
         governance: Governance,
+        erasing: Erasing,
         keys: KeyRotation,
         clock: Clock,
         name: str,
@@ -57,6 +59,8 @@ class NodeService(Service):
         super().__init__(readers, region, writes)
         self.permits = permits
         """What its guards ask."""
+        self.erasing = erasing
+        """How data end."""
         self.keys = keys
         """Rotation of keys."""
         self.governance = governance

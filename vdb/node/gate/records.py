@@ -19,7 +19,10 @@ from vdb.wire.event import ERASED_SCHEMA, decode_batch, encode_batch
 def open_frame(
     frame: Frame, *, tenant: TenantId, group: GroupId, stream_name: str, keyring: Keyring, ids_only: bool = False
 ) -> OpenedRun:
-    """The events of one frame; of one whose key was destroyed, as many that say no more than that. RecordTampered, KeyUnavailable and DamagedData name no payload."""
+    """The events of one frame; of one whose key was destroyed, as many that say no more than that.
+
+    RecordTampered, KeyUnavailable and DamagedData name no payload.
+    """
     sealed = checked_record(frame, tenant=tenant, group=group)
     header = sealed.header
     batch, schema_id = b"", header.schema_id

@@ -1,0 +1,240 @@
+"""Makes an erasure true on this node's disk, and says so: one for each node, a task for each of its groups.
+
+    keys destroyed (apply) -> checkpoint -> older files gone -> rows rebuilt -> WAL wiped -> acknowledged, signed
+
+Rules
+- What is still owed is told by the group's own state: a node that was down, or was cut short, goes on where it stands.
+- The keys are gone for reading at apply. The acknowledgement says more: no byte of the wrapped keys is in any file.
+- A checkpoint that holds the erasure must be durable first. An idle group makes none for a long time: its primary
+  fills the log with ops that do nothing, until one is due.
+- A backup sends its word to the primary, which puts it into the log; again and again, until the log has it.
+- The primary believes a word that is signed with the key of the very disk by which the group knows its sender.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import trio
+
+from vdb.crypto.root import RootKeys
+from vdb.crypto.signing import SigningKey, verify_signature
+from vdb.errors import DefiniteError, PrimaryLost, RefusalCode
+from vdb.kernel.command import INTERNAL
+from vdb.kernel.erasure import find_erasure, unacknowledged
+from vdb.kernel.erasure_rows import Erasure
+from vdb.kernel.tables import ERASURES
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.erasure.erasure_request import PlainAck
+from vdb.node.preparing.request import PlainReject
+from vdb.node.replication.group import Group
+from vdb.types import GroupId, TenantId
+from vdb.vsr.message import ErasedMessage
+
+STEP_SECONDS = 0.05
+"""Between two looks at a checkpoint that is on its way."""
+PIN_SECONDS = 1.0
+"""Between two looks whether an older checkpoint is still being copied."""
+RESEND_SECONDS = 1.0
+WIPE_SECONDS_MAX = 60.0
+"""Beyond it the journal is asked again: the group may have been opened anew meanwhile."""
+_FILLER = PlainReject(code=RefusalCode.INVALID_ARGUMENT, message="stands before a checkpoint that an erasure waits for")
+
+
+class Cleaner(Protocol):
+    """Rids files of rows of what was erased."""
+
+    async def __call__(self, group: GroupId, tenants: Sequence[TenantId]) -> Mapping[str, str]:
+        """Returns when no file of these tenants on this node holds what was erased before the call, nor can be opened
+        by a key that opened one that did. What it did, for the certificate: by file, in words."""
+
+
+class Eraser:
+    """See the module's docstring. `run` it as long as the node serves."""
+
+    def __init__(
+        self,
+        *,
+        groups: Mapping[GroupId, Group],
+        root_keys: RootKeys,
+        node: str,
+        disk_id: Callable[[], bytes],
+        remembered: Callable[[int], bytes | None],
+        cleaners: Sequence[Cleaner] = (),
+    ) -> None:
+        self._groups = groups
+        self._root_keys = root_keys
+        self._node = node
+        self._disk_id = disk_id
+        self._remembered = remembered
+        self._cleaners = cleaners
+        self._looked: dict[GroupId, tuple[object, int, bool]] = {}
+        """By group: the rows that were looked at last, by which members, and whether this node owed something then."""
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        async with trio.open_nursery() as nursery:
+            for group in self._groups.values():
+                group.on_erased = partial(self._on_word, nursery, group)
+                nursery.start_soon(self._serve, group)
+            task_status.started()
+
+    async def _serve(self, group: Group) -> None:
+        while True:
+            await group.wait_until(lambda: self._owes(group))
+            owed = unacknowledged(group.state, group.replica.replica)
+            if owed:
+                await self._erase(group, owed)
+
+    def _owes(self, group: Group) -> bool:
+        """Asked after each commit: the rows are walked only when they have changed."""
+        rows, epoch = group.state.rows[ERASURES], group.replica.configuration.epoch
+        looked = self._looked.get(group.name)
+        if looked is None or looked[0] is not rows or looked[1] != epoch:
+            owes = bool(rows) and bool(unacknowledged(group.state, group.replica.replica))
+            looked = self._looked[group.name] = rows, epoch, owes
+        return looked[2]
+
+    async def _erase(self, group: Group, owed: Sequence[Erasure]) -> None:
+        """All at once: their checkpoint is one, and so is the pass over the journal."""
+        await self._until_checkpointed(group, max(erasure.time for erasure in owed))
+        tenants = list(dict.fromkeys(erasure.tenant for erasure in owed))
+        rebuilt: dict[str, str] = {}
+        for clean in self._cleaners:
+            rebuilt |= await clean(group.name, tenants)
+        keys = tuple(key.dek_id for erasure in owed for key in erasure.keys)
+        overwritten = await self._wipe(group, keys)
+        for erasure in owed:
+            await self._acknowledge(group, erasure, rebuilt, overwritten)
+
+    async def _until_checkpointed(self, group: Group, time: int) -> None:
+        """Until no file of a checkpoint on this disk is older than this time."""
+        while (checkpointer := group.checkpointer).clean_until < time:
+            if checkpointer.written_until >= time:
+                mark("eraser.waits_for_a_copy")
+                checkpointer.prune_again()
+                await trio.sleep(STEP_SECONDS)
+                if checkpointer.clean_until < time:
+                    await trio.sleep(PIN_SECONDS)
+            elif group.is_serving and not checkpointer.busy:
+                await self._fill(group)
+            else:
+                await trio.sleep(STEP_SECONDS)
+
+    async def _fill(self, group: Group) -> None:
+        mark("eraser.filled_the_log")
+        try:
+            await group.execute(_FILLER, INTERNAL)
+        except (DefiniteError, PrimaryLost):
+            await trio.sleep(RESEND_SECONDS)
+
+    async def _wipe(self, group: Group, keys: tuple[bytes, ...]) -> int:
+        """The journal is another one once the group was opened anew."""
+        while True:
+            with trio.move_on_after(WIPE_SECONDS_MAX):
+                return await group.journal.wipe(keys)
+            mark("eraser.wiped_again")
+
+    # Acknowledging ---------------------------------------------------------------------------------------------
+
+    async def _acknowledge(self, group: Group, erasure: Erasure, rebuilt: Mapping[str, str], overwritten: int) -> None:
+        alive = [key.dek_id.hex() for key in erasure.keys if not group.keyring.is_destroyed(key.dek_id)]
+        assert not alive, f"a key that was erased opens: {alive}"
+        key = self._key(group, self._disk_id())
+        durable = group.superblock.state
+        statement = json.dumps(
+            {
+                "format": "veritydb-erasure-ack/v1",
+                "cluster": durable.cluster.hex(),
+                "group": group.name,
+                "tenant": str(erasure.tenant),
+                "erasure": str(erasure.erasure),
+                "node": self._node,
+                "number": durable.replica,
+                "disk": self._disk_id().hex(),
+                "key": key.public.hex(),
+                "keys": [found.dek_id.hex() for found in erasure.keys],
+                "opens": False,
+                "checkpoint-op": str(durable.checkpoint_op),
+                "checkpoint": durable.checkpoint_id.hex(),
+                "wal-bytes-overwritten": str(overwritten),
+                "rebuilt": dict(rebuilt),
+            },
+            separators=(",", ":"),
+            sort_keys=True,
+        ).encode()
+        signature = key.sign(statement)
+        number = durable.replica
+        while any(one.erasure == erasure.erasure and one.tenant == erasure.tenant for one in self._owed(group)):
+            if group.is_serving:
+                await self._commit(group, erasure.tenant, erasure.erasure, number, statement, signature)
+            else:
+                mark("eraser.told_the_primary")
+                message = ErasedMessage(
+                    tenant=erasure.tenant,
+                    erasure=erasure.erasure,
+                    statement=statement,
+                    signature=signature,
+                    replica=number,
+                )
+                group.send(group.replica.primary, message)
+            with trio.move_on_after(RESEND_SECONDS):
+                await group.wait_until(lambda: erasure.erasure not in [one.erasure for one in self._owed(group)])
+        log.info("erasure.acknowledged", group=group.name, tenant=erasure.tenant, erasure=erasure.erasure)
+
+    def _owed(self, group: Group) -> tuple[Erasure, ...]:
+        return unacknowledged(group.state, group.replica.replica) if self._owes(group) else ()
+
+    def _on_word(self, nursery: trio.Nursery, group: Group, message: ErasedMessage) -> None:
+        """Another member's acknowledgement."""
+        if not group.is_serving or not self._believes(group, message):
+            mark("eraser.word_ignored")
+            return
+        nursery.start_soon(
+            self._commit,
+            group,
+            TenantId(message.tenant),
+            message.erasure,
+            message.replica,
+            message.statement,
+            message.signature,
+        )
+
+    def _believes(self, group: Group, message: ErasedMessage) -> bool:
+        erasure = find_erasure(group.state, TenantId(message.tenant), message.erasure)
+        disk = self._remembered(message.replica)
+        if erasure is None or disk is None:
+            return False
+        if not verify_signature(self._key(group, disk).public, message.statement, message.signature):
+            log.warning("erasure.bad_signature", group=group.name, node=message.replica)
+            return False
+        said = _read(message.statement)
+        return (said.get("group"), said.get("tenant"), said.get("erasure"), said.get("number")) == (
+            group.name,
+            str(message.tenant),
+            str(message.erasure),
+            message.replica,
+        )
+
+    async def _commit(
+        self, group: Group, tenant: TenantId, erasure: int, number: int, statement: bytes, signature: bytes
+    ) -> None:
+        request = PlainAck(tenant=tenant, erasure=erasure, node=number, statement=statement, signature=signature)
+        try:
+            await group.execute(request, INTERNAL)
+        except (DefiniteError, PrimaryLost):
+            mark("eraser.word_lost")
+
+    def _key(self, group: Group, disk_id: bytes) -> SigningKey:
+        return self._root_keys.for_group(group.name).signing_key(disk_id)
+
+
+def _read(statement: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(statement)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,287 @@
+"""The gate of what ends data: erasures, legal holds, retention.
+
+Rules
+- An erasure is judged by the group's primary: holds on the subject (again at apply), holds of streams that the subject
+  has data in, and retention that isn't over for them. Whatever stands against it is said; nothing is done then.
+- From its commit on, nothing of the subject is readable and nothing is written about it. It is pending until each
+  member's disk is rid of the keys (`vdb.node.erasure.eraser`); then there is a certificate.
+- A retention is both: events aren't erased before it is over, and may be pruned after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vdb.audit.entry import AuditEntry
+from vdb.crypto.root import RootKeys
+from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo, fits_pattern
+from vdb.errors import InvalidArgument, NotAvailable, OnHold, SubjectErased, UnknownTenant, error_for_refusal
+from vdb.kernel.command import INTERNAL, KeyScope
+from vdb.kernel.erasure import SUBJECT_WAS_ERASED, acks_of, erasures_of, is_erased, owing_nodes, pending_nodes
+from vdb.kernel.erasure_rows import Erasure
+from vdb.kernel.holds import find_hold, holds_of, retention_of
+from vdb.kernel.reply import Numbered, Refusal
+from vdb.limits import GOVERNANCE_TEXT_BYTES_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
+from vdb.node.erasure.certificate import certificate_of, sign_certificate
+from vdb.node.erasure.erasure_request import (
+    ErasureRequest,
+    PlainErase,
+    PlainHold,
+    PlainReleaseHold,
+    PlainRetention,
+)
+from vdb.node.erasure.finding import FoundStream, find_records
+from vdb.node.erasure.sealing import HOLD_SEALS, RETENTION_SEALS, HoldText, RetentionText, open_text
+from vdb.node.evidence.proving import origin_of
+from vdb.node.gate.append_checks import check_text
+from vdb.node.gate.reader import GroupReader
+from vdb.node.replication.group import Group
+from vdb.types import DataClass, GroupId, Region, TenantId, check_tenant_id
+
+DAY_US = 86_400_000_000
+SPARE_KEYS = 4
+"""Keys that a subject may be given between the judgement and the erasure."""
+ERASED_TEXT = "(erased)"
+
+
+class Erasing:
+    """See the module's docstring. One per node."""
+
+    def __init__(
+        self,
+        readers: Mapping[GroupId, GroupReader],
+        region: Region,
+        *,
+        root_keys: RootKeys,
+        disk_id: Callable[[], bytes],
+    ) -> None:
+        self._readers = readers
+        self._region = region
+        self._root_keys = root_keys
+        self._disk_id = disk_id
+
+    # Erasures --------------------------------------------------------------------------------------------------
+
+    async def erase(
+        self,
+        tenant: int,
+        group: str,
+        subject: str,
+        basis: str,
+        *,
+        dry_run: bool,
+        by: str = "",
+        note: AuditEntry | None = None,
+    ) -> ErasureBegun:
+        """Destroy a subject's keys in a group. OnHold, SubjectErased, UnknownTenant, InvalidArgument; NotPrimary.
+
+        A dry run changes nothing, and says in its report what stands against the erasure instead of raising.
+        """
+        checked = check_tenant_id(tenant)
+        _check_words("a subject", subject, SUBJECT_BYTES_MAX)
+        _check_words("the basis of an erasure", basis or ("dry run" if dry_run else ""), GOVERNANCE_TEXT_BYTES_MAX)
+        reader = await self._primary(group)
+        found = reader.group
+        self._check_tenant(found, checked)
+        lookup = found.keyring.lookup(checked, KeyScope.SUBJECT, subject)
+        if is_erased(found.state, checked, lookup):
+            raise SubjectErased(SUBJECT_WAS_ERASED)
+        period = found.prepared.key_period(checked)
+        rows = [row for row in found.keyring.rows(checked, KeyScope.SUBJECT, subject, period) if not row.is_destroyed]
+        streams = await find_records(reader, checked, tuple(dict.fromkeys(row.subject_token for row in rows)))
+        against = self._against(found, checked, lookup, streams)
+        report: dict[str, Any] = {
+            "group": found.name,
+            "tenant": str(checked),
+            "keys": len(rows),
+            "streams": [_stream_report(one) for one in streams],
+            "events": sum(one.events for one in streams),
+            "against": against,
+            "members": [{"node": node, "address": found.address_of(node)} for node in found.members],
+        }
+        if dry_run:
+            return ErasureBegun(erasure=0, report=report)
+        if against:
+            raise OnHold("; ".join(against))
+        request = PlainErase(
+            tenant=checked,
+            subject=subject,
+            basis=basis,
+            by=by,
+            members=found.members,
+            keys_max=len(rows) + SPARE_KEYS,
+        )
+        return ErasureBegun(erasure=await self._commit(found, request, note), report=report)
+
+    async def list_erasures(self, tenant: int, group: str) -> list[ErasureInfo]:
+        """A tenant's erasures in a group, in order, with the certificates of those that are complete."""
+        checked = check_tenant_id(tenant)
+        found = (await self._primary(group)).group
+        return [self._info(found, erasure) for erasure in erasures_of(found.state, checked)]
+
+    def _info(self, group: Group, erasure: Erasure) -> ErasureInfo:
+        state = group.state
+        owing = owing_nodes(state, erasure)
+        everybody = tuple(sorted(dict.fromkeys((*owing, *erasure.members))))
+        acks = acks_of(state, erasure, everybody)
+        certificate = ""
+        if erasure.completed:
+            said = [ack.node for ack in acks]
+            removed = [node for node in erasure.members if node not in owing and node not in said]
+            cluster = group.superblock.state.cluster
+            whole = certificate_of(erasure, acks, cluster=cluster, group=group.name, removed=removed)
+            key = self._root_keys.for_group(group.name).signing_key(self._disk_id())
+            certificate = sign_certificate(whole, origin_of(cluster, group.name, erasure.tenant), key)
+        return ErasureInfo(
+            erasure=erasure.erasure,
+            subject_token=erasure.keys[-1].token if erasure.keys else b"",
+            basis=erasure.basis,
+            time=erasure.time,
+            op=0,
+            keys=len(erasure.keys),
+            pending=() if erasure.completed else pending_nodes(state, erasure),
+            certificate=certificate,
+        )
+
+    def _against(self, group: Group, tenant: TenantId, lookup: bytes, streams: list[FoundStream]) -> list[str]:
+        """What stands against erasing a subject with data in these streams."""
+        found: list[str] = []
+        for hold in holds_of(group.state, tenant):
+            if hold.released:
+                continue
+            if hold.subject:
+                if hold.subject == lookup:
+                    found.append(f"hold {hold.hold} is on the subject")
+                continue
+            text = open_text(group.keyring, hold.sealed, HOLD_SEALS, HoldText)
+            if text is None or any(fits_pattern(text.stream, one.stream) for one in streams):
+                found.append(f"hold {hold.hold} is on a stream that holds data of the subject")
+        now = group.time_us
+        for rule in self.retention_rules(group, tenant):
+            ends = [
+                one.last_time + rule.days * DAY_US
+                for one in streams
+                if one.data_class is rule.data_class and fits_pattern(rule.stream, one.stream)
+            ]
+            if ends and max(ends) > now:
+                days = -(-(max(ends) - now) // DAY_US)
+                found.append(f"a retention of {rule.days} days isn't over: {days} days are left")
+        return found
+
+    # Holds and retention ---------------------------------------------------------------------------------------
+
+    async def put_hold(
+        self, tenant: int, group: str, subject: str, stream: str, reason: str, note: AuditEntry | None = None
+    ) -> int:
+        """Nothing of a subject, or of streams (a name, PREFIX*; both empty: all), is erased or pruned. Its number."""
+        if subject and stream:
+            raise InvalidArgument("a hold is on a subject or on streams: expected one of them, found both")
+        check_text("a subject", subject, SUBJECT_BYTES_MAX)
+        check_text("a stream's name", stream, STREAM_NAME_BYTES_MAX)
+        _check_words("a reason", reason, GOVERNANCE_TEXT_BYTES_MAX)
+        found = (await self._primary(group)).group
+        request = PlainHold(tenant=check_tenant_id(tenant), subject=subject, stream=stream, reason=reason)
+        return await self._commit(found, request, note)
+
+    async def release_hold(
+        self, tenant: int, group: str, hold: int, reason: str, note: AuditEntry | None = None
+    ) -> None:
+        """InvalidArgument where there is no such hold, or it was released."""
+        _check_words("a reason", reason, GOVERNANCE_TEXT_BYTES_MAX)
+        found = (await self._primary(group)).group
+        await self._commit(found, PlainReleaseHold(tenant=check_tenant_id(tenant), hold=hold, reason=reason), note)
+
+    async def list_holds(self, tenant: int, group: str) -> list[HoldInfo]:
+        """A tenant's holds in order, released ones too."""
+        checked = check_tenant_id(tenant)
+        found = (await self._primary(group)).group
+        infos: list[HoldInfo] = []
+        for hold in holds_of(found.state, checked):
+            text = open_text(found.keyring, hold.sealed, HOLD_SEALS, HoldText)
+            shown = text or HoldText(subject=ERASED_TEXT, stream="", reason=ERASED_TEXT)
+            infos.append(
+                HoldInfo(
+                    hold=hold.hold,
+                    subject=shown.subject,
+                    stream=shown.stream,
+                    reason=shown.reason,
+                    placed=hold.placed,
+                    released=hold.released,
+                )
+            )
+        return infos
+
+    def subject_of_hold(self, tenant: int, group: str, hold: int) -> str:
+        """Whom a hold is on, for the audit log; empty for one of streams, and for one that isn't there."""
+        found = self._reader(group).group
+        row = find_hold(found.state, TenantId(tenant), hold)
+        text = None if row is None else open_text(found.keyring, row.sealed, HOLD_SEALS, HoldText)
+        return "" if text is None else text.subject
+
+    async def put_retention(
+        self, tenant: int, group: str, stream: str, data_class: DataClass, days: int, note: AuditEntry | None = None
+    ) -> None:
+        """How many days the events of a stream (or PREFIX*) are kept; 0: no rule for it any more."""
+        _check_words("a stream's name", stream, STREAM_NAME_BYTES_MAX)
+        found = (await self._primary(group)).group
+        request = PlainRetention(tenant=check_tenant_id(tenant), stream=stream, data_class=data_class, days=days)
+        await self._commit(found, request, note)
+
+    async def list_retention(self, tenant: int, group: str) -> list[RetentionInfo]:
+        """A tenant's rules, by stream."""
+        found = (await self._primary(group)).group
+        return self.retention_rules(found, check_tenant_id(tenant))
+
+    def retention_rules(self, group: Group, tenant: TenantId) -> list[RetentionInfo]:
+        rules: list[RetentionInfo] = []
+        for row in retention_of(group.state, tenant):
+            text = open_text(group.keyring, row.sealed, RETENTION_SEALS, RetentionText)
+            assert text is not None, "a rule is sealed under the catalogue's key, which nobody destroys"
+            rules.append(RetentionInfo(stream=text.stream, data_class=row.data_class, days=row.days))
+        return sorted(rules, key=lambda rule: rule.stream)
+
+    async def prune(self, tenant: int, group: str, *, dry_run: bool, note: AuditEntry | None = None) -> Pruned:
+        """Have the records of whole segments removed, all of which are shredded, or expired and on no hold."""
+        raise NotAvailable("segments aren't pruned in this version: what was erased stays as sealed bytes")
+
+    # The way to the log ----------------------------------------------------------------------------------------
+
+    async def _commit(self, group: Group, request: ErasureRequest, note: AuditEntry | None) -> int:
+        reply = await group.execute(request, INTERNAL, note=note)
+        if isinstance(reply, Refusal):
+            raise error_for_refusal(reply.code, reply.message)
+        assert isinstance(reply, Numbered)
+        return reply.number
+
+    async def _primary(self, group: str) -> GroupReader:
+        reader = self._reader(group)
+        await reader.group.confirm()
+        return reader
+
+    def _reader(self, name: str) -> GroupReader:
+        reader = self._readers.get(GroupId(name or self._region.name))
+        if reader is None:
+            raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
+        return reader
+
+    def _check_tenant(self, group: Group, tenant: TenantId) -> None:
+        if not group.state.has_tenant(tenant) or group.keyring.row(tenant, KeyScope.TENANT) is None:
+            raise UnknownTenant(f"tenant {tenant} has no stream in {group.name}")
+
+
+def _stream_report(one: FoundStream) -> dict[str, Any]:
+    return {
+        "stream": one.stream,
+        "class": one.data_class.label,
+        "records": one.records,
+        "events": one.events,
+        "first": str(one.first),
+        "last": str(one.last),
+    }
+
+
+def _check_words(what: str, text: str, bytes_max: int) -> None:
+    if not text.strip():
+        raise InvalidArgument(f"{what} is needed; found none")
+    check_text(what, text, bytes_max)
