@@ -8,6 +8,7 @@ from vdb.crypto.root import RootKeys
 from vdb.errors import ConfigError
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
 from vdb.node.gate.gate_settings import GateSettings
+from vdb.node.identity.identities import IdentitySettings
 from vdb.node.peers.peer_settings import PeerSettings
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.given import as_configs
@@ -66,6 +67,7 @@ class NodeConfig:
     tick_s: float = 0.01
     peers: PeerSettings = field(factory=PeerSettings)
     gate: GateSettings = field(factory=GateSettings)
+    identity: IdentitySettings = field(factory=IdentitySettings)
 
     def __attrs_post_init__(self) -> None:
         numbers = [member.node for member in self.members]

@@ -11,15 +11,17 @@ import math
 import trio
 from attrs import evolve
 
+from vdb.errors import ConnectionLost
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.config import NodeConfig
 from vdb.node.doors.accepting import Accepting
 from vdb.node.doors.sql_door import SqlDoor
-from vdb.node.gate.caller import ANYONE
 from vdb.node.gate.guard import Guard
 from vdb.node.gate.node_service import NodeService
-from vdb.ports import Listener
+from vdb.node.identity.identities import Identities
+from vdb.node.identity.visit import Visit
+from vdb.ports import Listener, Network, Peer
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
 from vdb.rpc.server import ReceiveBudget, serve
@@ -30,6 +32,8 @@ INTERFACE = Interface.of(verity.VerityDb)
 
 UNFINISHED_MESSAGES_MAX = 16
 """Messages of the largest size that all connections together may be in the middle of sending."""
+HANDSHAKE_SECONDS_MAX = 10.0
+"""How long a client may take to show its certificate."""
 CALL_ROOM = 1024 * 1024
 """Bytes that a call may take beside an append of the largest size."""
 
@@ -38,6 +42,8 @@ async def serve_connections(
     listener: Listener,
     config: NodeConfig,
     service: NodeService,
+    network: Network,
+    identities: Identities,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept until cancelled, then close the listener."""
@@ -55,14 +61,35 @@ async def serve_connections(
             broken.send_nowait(error)
 
     async def serve_one(stream: trio.abc.Stream, holder: object) -> None:
-        door = SqlDoor(Guard(service, ANYONE))
         try:
-            await serve(
-                stream, dispatch=door.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget
-            )
+            peer = await _peer(network, stream)
+            if peer is not None:
+                await serve_peer(stream, peer)
         finally:
-            await door.close()
             slots.release_on_behalf_of(holder)
+
+    async def serve_peer(stream: trio.abc.Stream, peer: Peer) -> None:
+        scope = trio.CancelScope()
+        visit = Visit(identities, peer, scope.cancel)
+        guard = Guard(service, visit.connected, visit)
+        door = SqlDoor(guard)
+
+        def look() -> None:
+            why = guard.ended()
+            if why:
+                mark("accept.credential_ended")
+                log.info("accept.closed", client=peer.address, reason=why)
+                scope.cancel()
+
+        unwatch = identities.watch(look)
+        try:
+            with scope:
+                await serve(
+                    stream, dispatch=door.dispatch, interface=INTERFACE, limits=limits, report=report, budget=budget
+                )
+        finally:
+            unwatch()
+            await door.close()
 
     async def stop_when_broken() -> None:
         raise await broke.receive()
@@ -79,6 +106,18 @@ async def serve_connections(
     finally:
         with trio.CancelScope(shield=True):
             await listener.aclose()
+
+
+async def _peer(network: Network, stream: trio.abc.Stream) -> Peer | None:
+    """Who is at the other side; None, and the stream closed, if it doesn't say so in time."""
+    try:
+        with trio.move_on_after(HANDSHAKE_SECONDS_MAX):
+            return await network.peer(stream)
+    except ConnectionLost as error:
+        mark("accept.handshake_failed")
+        log.info("accept.handshake_failed", reason=str(error))
+    await trio.aclose_forcefully(stream)
+    return None
 
 
 def _limits_for(service: NodeService) -> RpcLimits:

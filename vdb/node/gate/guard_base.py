@@ -23,6 +23,7 @@ from vdb.types import GLOBAL_GROUP, SYSTEM_TENANT, DataClass, GroupId, TenantId
 
 if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService
+    from vdb.node.identity.visit import Visit
 
 T = TypeVar("T")
 CLASSES = (DataClass.PHI, DataClass.DEIDENTIFIED, DataClass.NON_PHI)
@@ -40,11 +41,12 @@ class Place:
 class GuardBase:
     """See the module's docstring."""
 
-    def __init__(self, service: NodeService, caller: Caller | None) -> None:
-        """`caller` None: nobody has shown yet who asks."""
+    def __init__(self, service: NodeService, caller: Caller | None, visit: Visit | None = None) -> None:
+        """`caller` None: nobody has shown yet who asks. `visit`: the connection's credentials, if it is one."""
         self.service = service
         self.permits: Permits = service.permits
         self._caller = caller
+        self._visit = visit
 
     @property
     def groups(self) -> Sequence[GroupId]:
@@ -58,7 +60,9 @@ class GuardBase:
         """NotAuthenticated where nobody has shown who asks, or the credential has run out."""
         caller = self._caller
         if caller is None:
-            raise NotAuthenticated("nobody has shown who asks: expected a client certificate, or a token")
+            raise NotAuthenticated("nobody has shown who asks" if self._visit is None else self._visit.nobody)
+        if self._visit is not None:
+            self._visit.check(caller)
         if caller.expires is not None and self.permits.wall_us() >= caller.expires:
             raise NotAuthenticated(f"the credential of {caller.principal.name} has run out: show a new one")
         return caller
@@ -67,12 +71,38 @@ class GuardBase:
         """From now on this one asks."""
         self._caller = caller
 
+    async def sign_in(self, token: str, purpose: str, reason: str) -> Caller:
+        """Who asks on this connection from now on, and what for. NotAuthenticated, InvalidArgument.
+
+        Without a token: whom the handshake has named.
+        """
+        visit = self._visit
+        if visit is None:
+            raise NotAuthenticated("this door has no credentials of its own")
+        try:
+            caller = visit.sign_in(token, purpose, reason)
+        except NotAuthenticated as error:
+            self.become(visit.connected)
+            self.permits.note_failed_sign_in(visit.peer.address, str(error))
+            await visit.pause()
+            raise
+        self.become(caller)
+        if token:
+            self.permits.note_sign_in(caller)
+        return caller
+
+    def ended(self) -> str:
+        """Why the connection is to be closed; empty: it isn't."""
+        return "" if self._visit is None else self._visit.ended(self._caller)
+
     def enter(self, door: str) -> None:
         """Whether this door may be tried at all. NotAuthenticated; AccessDenied for one that isn't in the table."""
         if door not in DOORS:
             raise AccessDenied(f"'{door}' isn't among the doors that are guarded")
         if door not in UNGUARDED:
-            _ = self.caller
+            caller = self.caller
+            if self._visit is not None:
+                self._visit.check(caller, touch=True)
 
     # Permits ---------------------------------------------------------------------------------------------------
 

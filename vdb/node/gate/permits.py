@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import trio
 from attrs import evolve
 
-from vdb.audit.entry import AuditEntry
-from vdb.errors import AccessDenied
+from vdb.audit.entry import AuditEntry, Kind, Outcome
+from vdb.errors import AccessDenied, RefusalCode, VerityError
 from vdb.marks import mark
+from vdb.node import log
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.permit import NO_POLICY, POLICY_REQUIRED, EmptyBook, Permit, PolicyBook, Recorder
@@ -31,6 +32,9 @@ from vdb.types import SYSTEM_TENANT, DataClass, GroupId, TenantId
 
 DECISIONS_MAX = 20_000
 """Decisions that are remembered."""
+
+FAILURES_EVERY_SECONDS = 1.0
+"""At most so often are failed attempts to sign in written down."""
 
 _Key = tuple[str, bool, bool, Action, int, DataClass, str, str]
 
@@ -74,6 +78,8 @@ class Permits:
         self.wall_us = wall_us
         self._readers = readers
         self._decisions: dict[GroupId, _Decisions] = {}
+        self._failed_sign_ins = 0
+        self._failed_noted_at = -math.inf
         self._waiting, self._tasks = trio.open_memory_channel[Callable[[], Awaitable[None]]](math.inf)
 
     @property
@@ -185,6 +191,52 @@ class Permits:
         """Returns once the entries are committed. AuditUnavailable, NotPrimary, NotReady, PrimaryLost."""
         if self.recorder is not None and entries:
             await self.recorder.record(tenant, group, entries)
+
+    def note_sign_in(self, caller: Caller) -> None:
+        """Write down that somebody came with a token. Nobody waits for it: nothing was read yet."""
+        entry = AuditEntry(
+            kind=Kind.SIGN_IN,
+            action="authenticate",
+            actor=caller.principal.name,
+            credential=caller.credential.value,
+            mfa=caller.principal.mfa,
+            client=caller.client,
+            door="authenticate",
+            purpose=caller.purpose,
+            reason=caller.reason,
+            node=self.node,
+        )
+        self._note_soon(entry)
+
+    def note_failed_sign_in(self, client: str, why: str) -> None:
+        """Write down that somebody's token didn't count: once in a while, with how many there were."""
+        self._failed_sign_ins += 1
+        log.warning("identity.sign_in_failed", client=client, reason=why)
+        now = trio.current_time()
+        if now - self._failed_noted_at < FAILURES_EVERY_SECONDS:
+            return
+        entry = AuditEntry(
+            kind=Kind.SIGN_IN,
+            action="authenticate",
+            outcome=Outcome.DENIED,
+            code=RefusalCode.NOT_AUTHENTICATED.value,
+            client=client,
+            door="authenticate",
+            count=self._failed_sign_ins,
+            detail={"why": why},
+            node=self.node,
+        )
+        self._failed_noted_at, self._failed_sign_ins = now, 0
+        self._note_soon(entry)
+
+    def _note_soon(self, entry: AuditEntry) -> None:
+        async def write_down() -> None:
+            try:
+                await self.record(SYSTEM_TENANT, self.home, [entry])
+            except VerityError as error:
+                log.warning("identity.not_recorded", actor=entry.actor, reason=str(error))
+
+        self.soon(write_down)
 
     async def deny(self, permit: Permit) -> AccessDenied:
         """The error for a denied permit, once the denial is committed. Raises what `record` raises if it can't be."""

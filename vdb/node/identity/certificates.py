@@ -37,9 +37,7 @@ def principal_named_by(certificate: PeerCertificate, trust_domains: tuple[str, .
         for name in names:
             if name:
                 return _checked_name(name)
-    raise NotAuthenticated(
-        "the certificate names nobody: expected a SPIFFE id, an e-mail or DNS name, or a common name"
-    )
+    raise NotAuthenticated("the certificate names nobody: expected a SPIFFE id, an e-mail, a DNS or a common name")
 
 
 def _checked_spiffe(text: str, trust_domains: tuple[str, ...]) -> str:

@@ -46,9 +46,7 @@ def make_development_token(secret: bytes, name: str, *, expires: int, mfa: bool 
     """`expires`: microseconds UTC. InvalidArgument for a name that can't be one, or too short a secret."""
     name = name.removeprefix(NAME_PREFIX)
     if not _NAME.fullmatch(name):
-        raise InvalidArgument(
-            f"a development token names 1 to 128 of A-Z, a-z, 0-9, '@', '.', '_' and '-'; found {name!r}"
-        )
+        raise InvalidArgument(f"a token's name has 1 to 128 of A-Z, a-z, 0-9, '@', '.', '_' and '-'; found {name!r}")
     if len(secret) < SECRET_SIZE_MIN:
         raise InvalidArgument(f"the secret of development tokens has at least {SECRET_SIZE_MIN} bytes")
     payload = msgspec.json.encode(_Payload(sub=name, exp=expires // 1_000_000, mfa=mfa))

@@ -66,15 +66,28 @@ class Identities:
             settings.development_secret.read()
         self.revoked: Revoked | None = Revoked()
         """None: the list can't be read."""
+        self._watched: dict[Callable[[], None], None] = {}
         if settings.revoked is not None:
             self.revoked = parse_revoked(settings.revoked.read())
 
+    def now(self) -> int:
+        """Microseconds UTC."""
+        return self._wall_us()
+
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Look at the list of what was revoked, until cancelled."""
+        """Look at the list of what was revoked, and end connections whose credentials count no more, until
+        cancelled."""
         task_status.started()
         while True:
             await trio.sleep(WATCH_SECONDS)
             self.look()
+            for watch in list(self._watched):
+                watch()
+
+    def watch(self, look: Callable[[], None]) -> Callable[[], None]:
+        """Have this called again and again; what is returned ends that."""
+        self._watched[look] = None
+        return lambda: self._watched.pop(look, None)
 
     def look(self) -> None:
         """Read what was revoked, if it has changed."""
@@ -93,8 +106,8 @@ class Identities:
             self.revoked = found
 
     def check(self, caller: Caller) -> None:
-        """NotAuthenticated for one that was revoked; while nobody can tell, for everybody with a certificate or token."""
-        if caller.credential in (Credential.EMBEDDED, Credential.NODE) or caller is ANYONE:
+        """NotAuthenticated for one that was revoked; while nobody can tell what was, for everybody."""
+        if caller.credential in (Credential.EMBEDDED, Credential.NODE):
             return
         if self.revoked is None:
             raise NotAuthenticated("what was revoked can't be read on this node: nobody is let in until it can")

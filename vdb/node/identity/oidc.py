@@ -79,9 +79,7 @@ class OidcTokens:
             except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
                 raise ConfigError(f"the keys of {self.settings.issuer} aren't a JWKS: {_plain(error)}") from None
             if any(key.key_type == "oct" for key in keys.keys):
-                raise ConfigError(
-                    f"the keys of {self.settings.issuer} hold a shared secret: expected public keys alone"
-                )
+                raise ConfigError(f"the keys of {self.settings.issuer} hold a shared secret: expected public keys")
             self._read, self._keys = content, keys
         return self._keys
 
