@@ -144,13 +144,13 @@ def _concerns(rule: Rule, request: AccessRequest, roles: frozenset[str]) -> bool
 
 def _touches(rule: Rule, request: AccessRequest) -> bool:
     """Whether a rule that denies meets one of the tables or columns. One that names none meets all."""
-    tables = not rule.tables or any(table in rule.tables for table in request.tables)
+    tables = not rule.tables or any(_names(rule.tables, table) for table in request.tables)
     return tables and (not rule.columns or any(_is_among(column, rule.columns) for column in request.columns))
 
 
 def _covers(rule: Rule, request: AccessRequest) -> bool:
     """Whether a rule that allows covers all tables and columns. One that names none covers all."""
-    if rule.tables and not (request.tables and all(table in rule.tables for table in request.tables)):
+    if rule.tables and not (request.tables and all(_names(rule.tables, table) for table in request.tables)):
         return False
     allowed = (*rule.columns, *rule.masks)
     return not rule.columns or all(_is_among(column, allowed) for column in request.columns)
@@ -158,7 +158,12 @@ def _covers(rule: Rule, request: AccessRequest) -> bool:
 
 def _is_among(column: str, names: Sequence[str]) -> bool:
     """`table.column` fits itself and the plain name of the column."""
-    return column in names or column.rpartition(".")[2] in names
+    return _names(names, column) or _names(names, column.rpartition(".")[2])
+
+
+def _names(names: Sequence[str], one: str) -> bool:
+    """SQL doesn't tell upper from lower case in names."""
+    return one in names or one.lower() in [name.lower() for name in names]
 
 
 def _unmet(rule: Rule, request: AccessRequest, grants: Sequence[Grant], consents: Sequence[Consent]) -> str:

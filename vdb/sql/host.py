@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
+from vdb.audit.entry import AuditEntry
 from vdb.changes import Attribution
 from vdb.types import Position
 from vdb.wire.sql import Payload
@@ -67,6 +68,14 @@ class OneShot:
     outcome: Outcome | BaseException | None = None
     logged: Logged | None = None
 
+    def result(self) -> Outcome:
+        """What it gave, once it was run. Raises what it failed with."""
+        outcome = self.outcome
+        assert outcome is not None
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
 
 class Host(Protocol):
     """One database of a node. What is async, `advance` and `release`, runs in the node's loop; the rest in any
@@ -108,8 +117,11 @@ class Host(Protocol):
     def release(self, owner: object, done: Sequence[OneShot] = (), *, schema_changed: bool = False) -> None:
         """Give the lease back. `done` have their outcomes."""
 
-    async def append(self, payloads: Sequence[Payload]) -> Logged:
-        """Append to the database's stream at `applied`, for the owner of the lease. Errors are definite or not."""
+    async def append(self, payloads: Sequence[Payload], note: AuditEntry | None = None) -> Logged:
+        """Append to the database's stream at `applied`, for the owner of the lease. Errors are definite or not.
+
+        `note`: what the audit log is to say of it; None: that the node wrote.
+        """
 
     def advance(self, logged: Logged) -> None:
         """The file has applied up to here: SQLite has committed. In the loop, for the owner of the lease, before it

@@ -6,15 +6,21 @@ before the answer leaves. `vdb.sql.warden` does both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from attrs import field, frozen
 
-from vdb.changes import Attribution
+from vdb.audit.entry import ALL_SUBJECTS, AuditEntry
+from vdb.changes import Attribution, RowChange, SchemaChange, Transaction
 from vdb.policy.decide import Decision
 from vdb.policy.words import Action
 from vdb.sql.conditions import Bindings
+from vdb.sql.subjects import Subjects
+from vdb.wire.sql import subjects_of
+
+SUBJECTS_MAX = 1000
+"""Above so many an entry counts for everybody."""
 
 
 @frozen(kw_only=True)
@@ -46,16 +52,15 @@ class Answered:
 
 @frozen(kw_only=True)
 class Written:
-    """A transaction that is about to be appended."""
+    """What is about to be appended."""
 
-    attribution: Attribution
+    actors: tuple[str, ...]
+    """Whom the programs have named, of one transaction or several."""
     tables: tuple[str, ...]
-    count: int
-    """Rows."""
+    rows: int
     subjects: tuple[str, ...] = field(repr=False)
-    statements: tuple[str, ...] = field(default=(), repr=False)
-    schema: bool = False
-    """It changes the schema."""
+    statements: tuple[str, ...] = field(repr=False)
+    """Those that changed the schema."""
 
 
 class Keeper(Protocol):
@@ -70,8 +75,8 @@ class Keeper(Protocol):
         """Whether `record` must have returned before rows leave."""
 
     @property
-    def version(self) -> object:
-        """Another one whenever `ask` may answer otherwise; equal ones say nothing of that."""
+    def key(self) -> str:
+        """Sessions whose keepers have the same may run each other's statements."""
 
     def bindings(self, attribution: Attribution) -> Bindings:
         """What the parameters of row conditions stand for."""
@@ -82,5 +87,42 @@ class Keeper(Protocol):
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         """Returns once receipts are committed. AuditUnavailable, NotPrimary, NotReady, PrimaryLost."""
 
-    def note(self, written: Sequence[Written]) -> object | None:
-        """What the audit log is to say of an append, for the log; None: nothing."""
+    def note(self, written: Written) -> AuditEntry:
+        """What the audit log is to say of an append."""
+
+
+def named(subjects: Mapping[str, None], *, everybody: bool = False) -> tuple[str, ...]:
+    """Whose data an entry is about."""
+    return ALL_SUBJECTS if everybody or len(subjects) > SUBJECTS_MAX else tuple(subjects)
+
+
+def note_of(keeper: Keeper | None, transactions: Sequence[Transaction], subjects: Subjects) -> AuditEntry | None:
+    """The note of an append; None where nobody keeps the session."""
+    return None if keeper is None else keeper.note(written(transactions, subjects.columns()))
+
+
+def written(transactions: Sequence[Transaction], subjects: Mapping[str, str]) -> Written:
+    """What transactions do. `subjects`: the subject column of each table that has one, by its folded name."""
+    tables: dict[str, None] = {}
+    actors: dict[str, None] = {}
+    names: dict[str, None] = {}
+    statements: list[str] = []
+    rows = 0
+    for transaction in transactions:
+        actors[transaction.attribution.actor] = None
+        names |= subjects_of(transaction, subjects)
+        for step in transaction.steps:
+            if isinstance(step, RowChange):
+                rows += 1
+                tables[transaction.layouts[step.layout].table] = None
+            elif isinstance(step, SchemaChange):
+                statements.append(step.sql)
+    everybody = "" in names
+    names.pop("", None)
+    return Written(
+        actors=tuple(actor for actor in actors if actor),
+        tables=tuple(tables),
+        rows=rows,
+        subjects=named(names, everybody=everybody),
+        statements=tuple(statements),
+    )

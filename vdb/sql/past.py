@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NoReturn
 
+from vdb.audit.entry import AuditEntry
 from vdb.errors import SqlRefused
 from vdb.sql.host import Logged, OneShot
 from vdb.wire.sql import PIECE_SIZE, Payload
@@ -37,7 +38,7 @@ class Past:
     def release(self, owner: object, done: Sequence[OneShot] = (), *, schema_changed: bool = False) -> None:
         self._refuse()
 
-    async def append(self, payloads: Sequence[Payload]) -> Logged:
+    async def append(self, payloads: Sequence[Payload], note: AuditEntry | None = None) -> Logged:
         self._refuse()
 
     def advance(self, logged: Logged) -> None:

@@ -35,6 +35,7 @@ from vdb.sql.applying import apply_transaction
 from vdb.sql.batch import Batch
 from vdb.sql.capture import Capture
 from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
+from vdb.sql.keeping import Keeper, note_of
 from vdb.sql.meta import Place, advance
 from vdb.sql.noticing import NoticingBridge
 from vdb.sql.results import Result, buffered, live, returned
@@ -50,8 +51,7 @@ LOCK_TIMEOUT = 5.0
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _FAILING = (275, 1299, 1555, 1811, 2067, 2579)  # codes of constraints on which OR FAIL and RAISE(FAIL) act
-_MEMBER = "vdb_member"
-_SCHEMA = "vdb_schema"
+_MEMBER, _SCHEMA = "vdb_member", "vdb_schema"
 _BUSY = 5
 
 
@@ -79,6 +79,8 @@ class SqlSession:
         None: a random one."""
         self.settings: dict[str, str] = {}
         """PRAGMAs that were set."""
+        self.keeper: Keeper | None = None
+        """Says what the audit log is told of what it appends."""
         self.shares = True
         """Whether other sessions may run this one's statements, and it theirs. Off once the connection has functions,
         collations, callbacks or TEMP objects of its own."""
@@ -308,10 +310,7 @@ class SqlSession:
 
     def _taken_over(self, mine: OneShot) -> Result:
         """Another session has run the statement."""
-        outcome = mine.outcome
-        assert outcome is not None
-        if isinstance(outcome, BaseException):
-            raise outcome
+        outcome = mine.result()
         self.last_logged = mine.logged
         if outcome.lastrowid is not None:
             sqlite_api.set_last_insert_rowid(self.db, outcome.lastrowid)
@@ -424,8 +423,9 @@ class SqlSession:
         batch.schema_changed = batch.schema_changed or self._schema_changed
         if not steps:
             return
-        tx = chosen if chosen is not None else self._host.new_id()
-        transaction = Transaction(id=tx, attribution=attribution, layouts=layouts, steps=tuple(steps))
+        transaction = Transaction(
+            id=chosen or self._host.new_id(), attribution=attribution, layouts=layouts, steps=tuple(steps)
+        )
         payloads = encode_transaction(transaction, self._subjects.columns(), piece_size=self._host.piece_size)
         batch.transactions.append(transaction)
         batch.payloads += payloads
@@ -435,7 +435,8 @@ class SqlSession:
         logged: Logged | None = None
         try:
             if batch.payloads:
-                logged = await self._bridge.on_loop(lambda: self._host.append(batch.payloads))
+                note = note_of(self.keeper, batch.transactions, self._subjects)
+                logged = await self._bridge.on_loop(lambda: self._host.append(batch.payloads, note))
             await self._bridge.off_loop(lambda: self._finish(ending, logged))
         except BaseException as error:
             await self._abandon(batch, (), None if logged is not None else error)

@@ -20,6 +20,11 @@ from vdb.sql.tables import fold
 from vdb.sql.verdict import Action
 
 _WRITES = (actions.INSERT, actions.UPDATE, actions.DELETE)
+_SHAPES = (actions.CREATE_TABLE, actions.DROP_TABLE)
+_SHAPES_OF = (
+    *(actions.ALTER_TABLE, actions.CREATE_INDEX, actions.DROP_INDEX),
+    *(actions.CREATE_TRIGGER, actions.DROP_TRIGGER),
+)
 _NOBODYS = (
     *("sqlite_master", "sqlite_temp_master", "sqlite_sequence", "json_each", "json_tree"),
     *(META_TABLE, MIGRATIONS_TABLE, SUBJECTS_TABLE),
@@ -51,6 +56,8 @@ class Touched:
     """The schema's that the statement can fire."""
     target: str
     """What the statement itself writes; empty: nothing of `main`."""
+    shaped: tuple[str, ...]
+    """Tables that are made, altered or dropped, or whose indexes and triggers are."""
     functions: tuple[str, ...]
     reads_temporary: bool
 
@@ -65,6 +72,7 @@ def touched(recorded: Sequence[Action], objects: Objects, named: Collection[str]
     reads: dict[str, dict[str, None]] = {}
     writes: dict[str, dict[str, None] | None] = {}
     fired: dict[str, None] = {}
+    shaped: dict[str, None] = {}
     functions: dict[str, None] = {}
     target, temporary = "", False
     for action, first, second, db, source in recorded:
@@ -74,6 +82,9 @@ def touched(recorded: Sequence[Action], objects: Objects, named: Collection[str]
         by_trigger = source is not None and fold(source) in objects.triggers and fold(source) not in named
         if source is not None and by_trigger:
             fired[source] = None
+        shape = first if action in _SHAPES else second if action in _SHAPES_OF else None
+        if shape is not None and db != "temp":
+            shaped[objects.tables.get(fold(shape), shape)] = None
         if first is None or action not in (*_WRITES, actions.READ):
             continue
         name = fold(first)
@@ -98,6 +109,7 @@ def touched(recorded: Sequence[Action], objects: Objects, named: Collection[str]
         writes={table: None if columns is None else tuple(columns) for table, columns in writes.items()},
         triggers=tuple(fired),
         target=target,
+        shaped=tuple(shaped),
         functions=tuple(functions),
         reads_temporary=temporary,
     )

@@ -33,7 +33,7 @@ from vdb.projections.store import SqliteError
 from vdb.sql.checking import check, is_leaky
 from vdb.sql.conditions import Bindings, bound_condition
 from vdb.sql.host import Bridge
-from vdb.sql.keeping import Answered, Keeper, Question
+from vdb.sql.keeping import Answered, Keeper, Question, named
 from vdb.sql.keywords import leading_words
 from vdb.sql.naming import Named, with_subjects
 from vdb.sql.refusals import is_own_name
@@ -43,11 +43,9 @@ from vdb.sql.subjects import Subjects
 from vdb.sql.tables import Table, fold, plain_cursor, read_table
 from vdb.sql.touching import Objects, Touched, is_nobodys, names_in, touched
 from vdb.sql.verdict import StatementKind, Verdict
+from vdb.wire.sql import subject_name
 
 CACHE_SIZE = 256
-SUBJECTS_MAX = 1000
-"""Above so many an answer counts for everybody."""
-
 _ASKED = (StatementKind.READ, StatementKind.WRITE, StatementKind.TEMP, StatementKind.SCHEMA, StatementKind.EXPLAIN)
 _TELLING_PRAGMAS = ("foreign_key_check", "integrity_check", "quick_check")
 _OBJECTS = "SELECT +type, +name, +sql FROM main.sqlite_master"
@@ -68,6 +66,8 @@ class Admission:
     slots: tuple[str, ...] = ()
     """Columns of the result that name subjects, the last ones: not for the user."""
     decisions: tuple[Decision, ...] = ()
+    kind: StatementKind = StatementKind.EMPTY
+    returns_rows: bool = False
     receipt: bool = False
     """Whether what it gives must be told before it leaves."""
 
@@ -124,6 +124,8 @@ class Warden:
             sql=sql,
             statement=sql,
             action=self._read_action,
+            kind=verdict.kind,
+            returns_rows=verdict.returns_rows,
             tables=reads,
             decisions=tuple(decisions),
             receipt=bool(reads) and self.keeper.gives_receipts and verdict.kind is not StatementKind.EXPLAIN,
@@ -140,6 +142,26 @@ class Warden:
             return ()
         attribution = self._session.attribution
         return await self._bridge.on_loop(lambda: self.keeper.ask(questions, attribution))
+
+    async def ask(self, action: Action, table: str = "") -> None:
+        """AccessDenied unless this may be done to all rows and columns of a table, or of the whole database."""
+        if not self.keeper.is_governed:
+            return
+        found = await self._bridge.off_loop(self._tables)
+        if table:
+            found = {name: columns for name, columns in found.items() if fold(name) == fold(table)}
+        asked = [Question(action=action, table=name, columns=found[name], plain=True) for name in found]
+        await self._ask([Question(action=action, plain=True), *asked] if not table else asked)
+        if table and not found:
+            raise SqlRefused(f"there is no table {table}: where a policy has a say, nothing else can be asked for")
+
+    async def check_known(self, tables: Sequence[str]) -> None:
+        """SqlRefused for tables that the database hasn't now: nobody was asked about them."""
+        if self.keeper.is_governed:
+            found = {fold(name): None for name in await self._bridge.off_loop(self._tables)}
+            gone = [table for table in tables if fold(table) not in found and not is_nobodys(fold(table))]
+            if gone:
+                raise SqlRefused(f"table {gone[0]} isn't there any more: the policy can't be asked about it")
 
     # In SQLite ---------------------------------------------------------------------------------------------------
 
@@ -160,16 +182,27 @@ class Warden:
                         raise SqlRefused(f"the name {name} is refused: names that begin so are VerityDB's own")
                 recorded = self._session.classifier.record(sql)
                 found = touched(recorded, objects, names)
-                named = None
+                naming = None
                 views = tuple(name for name in names if name in objects.views)
                 if found.reads and not found.writes and not views and not found.reads_temporary:
-                    named = with_subjects(sql, tuple(found.reads), self._subjects.columns(), found.functions)
-            known = _Known(touched=found, recorded=recorded, views=views, named=named)
+                    naming = with_subjects(sql, tuple(found.reads), self._subjects.columns(), found.functions)
+            known = _Known(touched=found, recorded=recorded, views=views, named=naming)
             if len(self._texts) >= CACHE_SIZE:
                 self._texts.clear()
             if not found.reads_temporary:
                 self._texts[sql] = known
         return known
+
+    def _tables(self) -> dict[str, tuple[str, ...]]:
+        """All tables that hold somebody's rows, with their columns."""
+        found = {}
+        with self._session.classifier.trusting():
+            cursor = plain_cursor(self._session.db)
+            for _, name, _ in _rows(self._session.db, f"{_OBJECTS} WHERE type = 'table'"):
+                table = None if is_nobodys(fold(name)) else read_table(cursor, name)
+                if table is not None:
+                    found[table.name] = table.readable
+        return found
 
     def _schema(self) -> Objects:
         """Read anew where there are TEMP objects: a rollback may have taken them."""
@@ -210,14 +243,14 @@ class Warden:
     def _make_other(
         self, admission: Admission, known: _Known, restrictions: Mapping[str, Restriction]
     ) -> tuple[str, tuple[str, ...]]:
-        named = known.named if admission.receipt else None
-        if named is not None and any(
-            table in restrictions and fold(column) in restrictions[table].masks for table, column in named.columns
+        naming = known.named if admission.receipt else None
+        if naming is not None and any(
+            table in restrictions and fold(column) in restrictions[table].masks for table, column in naming.columns
         ):
-            named = None
-        if named is not None:
+            naming = None
+        if naming is not None:
             try:
-                return self._checked(named.sql, known, restrictions), named.slots
+                return self._checked(naming.sql, known, restrictions), naming.slots
             except SqliteError:
                 mark("sql.subjects_unnamed")
         return self._checked(admission.statement, known, restrictions), ()
@@ -274,8 +307,7 @@ class Warden:
         subjects: tuple[str, ...] = ALL_SUBJECTS
         if slots:
             assert tuple(column[0] for column in description[-slots:]) == admission.slots
-            found = {str(value): None for row in rows for value in row[-slots:] if value is not None}
-            subjects = tuple(found) if len(found) <= SUBJECTS_MAX else ALL_SUBJECTS
+            subjects = named({subject_name(value): None for row in rows for value in row[-slots:] if value is not None})
             rows = [row[:-slots] for row in rows]
         return rows, Answered(
             action=admission.action,
@@ -310,6 +342,7 @@ def questions_of(sql: str, verdict: Verdict, found: Touched, read: Action) -> li
     schema = verdict.kind is StatementKind.SCHEMA
     # What a trigger does, it does for whoever made it: that of a session's own isn't less.
     asked = [Question(action=Action.SCHEMA)] if schema or (makes and "TRIGGER" in words) else []
+    asked += [Question(action=Action.SCHEMA, table=table) for table in found.shaped]
     asked += [
         Question(action=read, table=table, columns=columns, plain=makes) for table, columns in found.reads.items()
     ]

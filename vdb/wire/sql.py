@@ -130,16 +130,27 @@ def _subject_column(layout: Layout, subjects: Mapping[str, str]) -> int | None:
 def _subjects(change: RowChange, column: int) -> tuple[str, str]:
     """Whose data a row was before, and is after; the same where it has one image."""
     first, second = change.before, change.after
-    before = None if first is None else _subject(first[column])
-    after = None if second is None else _subject(second[column])
+    before = None if first is None else subject_name(first[column])
+    after = None if second is None else subject_name(second[column])
     if before is None:
         before = after
     assert before is not None, "a row change has an image"
     return before, before if after is None else after
 
 
-def _subject(value: Value) -> str:
-    """NULL: nobody. The same number is the same subject as text and as an integer."""
+def subjects_of(transaction: Transaction, subjects: Mapping[str, str]) -> dict[str, None]:
+    """Whose rows a transaction changed, "" for those that are nobody's."""
+    columns = [_subject_column(layout, subjects) for layout in transaction.layouts]
+    found: dict[str, None] = {}
+    for step in transaction.steps:
+        if isinstance(step, RowChange):
+            column = columns[step.layout]
+            found.update(dict.fromkeys(("",) if column is None else _subjects(step, column)))
+    return found
+
+
+def subject_name(value: Value) -> str:
+    """Of what a subject column holds. NULL: nobody. The same number is the same subject as text and as an integer."""
     if value is None:
         return ""
     if isinstance(value, RawText):

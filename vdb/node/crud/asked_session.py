@@ -19,7 +19,9 @@ from vdb.errors import InvalidArgument
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.moments import resolve
 from vdb.node.crud.restoring import restore
-from vdb.node.crud.server_session import ServerSession, check_text
+from vdb.node.crud.result_chunks import check_text
+from vdb.node.crud.server_session import ServerSession
+from vdb.policy.words import Action
 from vdb.sql.answers import SqlCall
 from vdb.sql.crossing import DiffPage, VersionsPage, diff_page, versions_page
 from vdb.sql.explain import Explanation, explain
@@ -50,8 +52,10 @@ class AskedSession(ServerSession):
         """Versions of a row after the first `skip`, the oldest first, by what the log had at an offset (0: has)."""
 
         async def work() -> VersionsPage:
+            await self._governor.ask(Action.TIME_TRAVEL, table)
             end = to_offset or self.database.logged_offset
             versions = await self._databases.travel.history(self.database, table, key, to_offset=end)
+            await self._governor.tell(f"history of a row of {table}", (table,), versions)
             return versions_page(versions, skip, end)
 
         return await self._ask(call, work, place)
@@ -62,6 +66,7 @@ class AskedSession(ServerSession):
 
         async def work() -> Explanation:
             check_text(sql)
+            await self._governor.admit(sql, rows=False)
             return await self._bridge.off_loop(lambda: explain(db, classifier, sql, Subjects(db).columns()))
 
         return await self._ask(call, work, place)
@@ -72,9 +77,12 @@ class AskedSession(ServerSession):
         """Rows after the first `skip` of those that differ between two moments."""
 
         async def work() -> DiffPage:
+            await self._governor.ask(Action.TIME_TRAVEL)
             begin = await resolve(self.database, **asdict(first, recurse=False))
             end = await resolve(self.database, **asdict(second, recurse=False))
-            return diff_page(await self._databases.travel.diff(self.database, begin, end), skip, begin, end)
+            found = await self._databases.travel.diff(self.database, begin, end)
+            await self._governor.tell(f"difference between {begin} and {end}", [one.table for one in found], found)
+            return diff_page(found, skip, begin, end)
 
         return await self._ask(call, work, place)
 
@@ -84,7 +92,9 @@ class AskedSession(ServerSession):
         async def work() -> None:
             if self.session.in_transaction:
                 raise InvalidArgument("a restore is no part of a transaction: commit or roll back the open one")
+            await self._governor.ask(Action.TIME_TRAVEL)
             await self._reach(Consistency.LINEARIZABLE)
+            await self._governor.tell(f"restore to database {name}", (), ())
             await restore(
                 self._databases,
                 int(self.database.tenant),

@@ -21,6 +21,7 @@ from typing import Any
 
 import trio
 
+from vdb.audit.entry import AuditEntry
 from vdb.changes import NOBODY, Attribution
 from vdb.errors import (
     DatabaseDamaged,
@@ -282,7 +283,7 @@ class CrudDatabase:
             self._epoch += 1
         self._lease.release(owner, done)
 
-    async def append(self, payloads: Sequence[Payload]) -> Logged:
+    async def append(self, payloads: Sequence[Payload], note: AuditEntry | None = None) -> Logged:
         if self.view != self._view:
             mark("sql.view_changed")
             raise TransactionEnded(
@@ -301,7 +302,9 @@ class CrudDatabase:
         append = PlainAppend(stream=self.stream, expected=Expected(ExpectedKind.EXACT, first), runs=runs)
         try:
             result: AppendResult = await answered(
-                lambda on_answer: self._writes.append(INTERNAL, self.tenant, (append,), on_answer, of_sql=True)
+                lambda on_answer: self._writes.append(
+                    INTERNAL, self.tenant, (append,), on_answer, of_sql=True, note=note
+                )
             )
         except WrongExpectedOffset:
             mark("sql.moved_on")

@@ -1,9 +1,10 @@
-"""Rows of a result, as many at a time as fit an answer."""
+"""What a call carries at most: the text of a statement, and rows, as many at a time as fit an answer."""
 
 from __future__ import annotations
 
 from vdb.changes import Value
-from vdb.limits import SQL_ROWS_PER_CHUNK
+from vdb.errors import TooLarge
+from vdb.limits import SQL_ROWS_PER_CHUNK, SQL_STATEMENT_BYTES_MAX
 from vdb.sql.results import Result
 
 Row = tuple[Value, ...]
@@ -35,3 +36,9 @@ def size_of(row: Row) -> int:
         if isinstance(value, str | bytes):
             size += len(value)
     return size
+
+
+def check_text(sql: str) -> None:
+    """TooLarge for a statement beyond the limit."""
+    if len(sql) > SQL_STATEMENT_BYTES_MAX:
+        raise TooLarge(f"a statement has at most {SQL_STATEMENT_BYTES_MAX} characters; found {len(sql)}")

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import trio
+from attrs import evolve
 
 from vdb.errors import (
     InvalidArgument,
@@ -32,21 +33,24 @@ from vdb.limits import (
     SQL_CHUNK_BYTES,
     SQL_CURSORS_MAX,
     SQL_ROW_BYTES_MAX,
-    SQL_STATEMENT_BYTES_MAX,
     SQL_STATEMENTS_PER_BATCH,
 )
 from vdb.marks import mark
 from vdb.node.crud.bridge import LoopBridge
 from vdb.node.crud.copies import AsOf
 from vdb.node.crud.database import CrudDatabase
-from vdb.node.crud.result_chunks import Row, count_of, size_of, take_rows
+from vdb.node.crud.result_chunks import Row, check_text, count_of, size_of, take_rows
+from vdb.policy.words import Action
 from vdb.projections.store import Binding, interrupt, total_changes
 from vdb.sql import sqlite_api
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlStatement
+from vdb.sql.governor import Governor
+from vdb.sql.keeping import Answered, Keeper
 from vdb.sql.migrations import apply_next, load_migrations
 from vdb.sql.results import Result, live
 from vdb.sql.session import SqlSession
 from vdb.sql.verdict import StatementKind
+from vdb.sql.warden import Admission
 from vdb.types import Consistency, Position, ReadLevel
 
 T = TypeVar("T")
@@ -80,7 +84,9 @@ class ServerSession:
         idle_seconds: float,
         is_void: Callable[[bytes], bool],
         as_of: AsOf | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
+        """`keeper` None: nobody asks what the session may do, and nobody is told what it was told."""
         self.database = database
         self.session = session
         self.idle_seconds = idle_seconds
@@ -93,7 +99,8 @@ class ServerSession:
         self._as_of = as_of
         """What is read instead of the present."""
         self._queue: deque[trio.Event] = deque()
-        self._cursors: dict[int, Result] = {}
+        self._governor = Governor(session, bridge, keeper, past=as_of is not None)
+        self._cursors: dict[int, tuple[Result, Admission]] = {}
         self._serial = 0
         self._touched = False
         """Whether the open transaction has read or written: until then it holds nothing, and sees nothing either."""
@@ -159,7 +166,8 @@ class ServerSession:
         async def work() -> SqlAnswer:
             check_text(sql)
             await self._before(call, sql)
-            result = await self.session.executemany(sql, parameters)
+            admission = await self._governor.admit(sql, rows=False)
+            result = await self.session.executemany(admission.sql, parameters)
             return self._answer(result, [], 0)
 
         async with self.turn(place):
@@ -186,25 +194,26 @@ class ServerSession:
     async def fetch(self, cursor: int, max_rows: int = 0, *, place: trio.Event | None = None) -> SqlAnswer:
         """More rows of a result. TransactionEnded where it was given up meanwhile."""
         async with self.turn(place):
-            result = self._cursors.get(cursor)
-            if result is None:
+            found = self._cursors.get(cursor)
+            if found is None:
                 raise TransactionEnded(self._take_reason() or f"there is no result {cursor} to fetch from")
+            result, admission = found
 
             async def work() -> SqlAnswer:
-                assert result is not None
                 rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
                 if not more:
                     self._cursors.pop(cursor, None)
-                return self._answer(result, rows, cursor if more else 0)
+                rows = await self._governor.told(admission, result, rows)
+                return self._answer(result, rows, cursor if more else 0, hidden=len(admission.slots))
 
             return await self._run(_NO_CALL, work)
 
     async def close_cursor(self, cursor: int, *, place: trio.Event | None = None) -> None:
         """Give up the rows that are left; harmless where there are none."""
         async with self.turn(place):
-            result = self._cursors.pop(cursor, None)
-            if result is not None and result.cursor is not None:
-                await self._bridge.off_loop(result.cursor.close)
+            found = self._cursors.pop(cursor, None)
+            if found is not None and found[0].cursor is not None:
+                await self._bridge.off_loop(found[0].cursor.close)
 
     async def commit(self, call: SqlCall, *, place: trio.Event | None = None) -> SqlAnswer:
         """Commit what is open; nothing may be."""
@@ -238,6 +247,7 @@ class ServerSession:
             migrations = load_migrations(files)
             if self.session.in_transaction:
                 raise InvalidArgument("a migration is a transaction by itself: commit or roll back the open one")
+            await self._governor.ask(Action.SCHEMA)
             await self._before(call, "BEGIN IMMEDIATE")
             applied = await apply_next(self.session, migrations)
             rows: list[Row] = [] if applied is None else [(applied.name,)]
@@ -320,24 +330,27 @@ class ServerSession:
     async def _statement(self, call: SqlCall, statement: SqlStatement, max_rows: int) -> SqlAnswer:
         check_text(statement.sql)
         kind = await self._before(call, statement.sql)
+        admission = await self._governor.admit(statement.sql)
         if kind in _READS:
-            result, rows, more = await self._read(statement, max_rows)
+            result, rows, more = await self._read(evolve(statement, sql=admission.sql), max_rows)
         else:
-            result = await self.session.execute(statement.sql, statement.parameters)
+            result = await self.session.execute(admission.sql, statement.parameters)
             rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
+        rows = await self._governor.told(admission, result, rows)
         cursor = 0
         if more:
             if len(self._cursors) >= SQL_CURSORS_MAX:
                 raise Overloaded(f"a session has at most {SQL_CURSORS_MAX} results to fetch from: close some")
             self._serial += 1
             cursor = self._serial
-            self._cursors[cursor] = result
-        return self._answer(result, rows, cursor)
+            self._cursors[cursor] = result, admission
+        return self._answer(result, rows, cursor, hidden=len(admission.slots))
 
     async def _batch(
         self, call: SqlCall, statements: Sequence[SqlStatement], max_rows: int, *, alone: bool
     ) -> list[SqlAnswer]:
         answers: list[SqlAnswer] = []
+        receipts: list[Answered] = []
         if alone:
             # One that may be read anywhere takes no lease unless it must.
             anywhere = call.level is not Consistency.LINEARIZABLE or self._as_of is not None
@@ -353,12 +366,16 @@ class ServerSession:
                     "a batch is within one transaction: expected no statement that begins or ends one"
                 )
             await self._before(call, statement.sql)
-            result = await self.session.execute(statement.sql, statement.parameters)
+            admission = await self._governor.admit(statement.sql)
+            result = await self.session.execute(admission.sql, statement.parameters)
             rows, more = await self._rows(result, max_rows, min(room, SQL_CHUNK_BYTES))
             if more and result.cursor is not None:
                 await self._bridge.off_loop(result.cursor.close)
             room = max(0, room - sum(map(size_of, rows)))
-            answers.append(self._answer(result, rows, 0))
+            rows, answered = self._governor.receipt(admission, result, rows)
+            receipts += answered
+            answers.append(self._answer(result, rows, 0, hidden=len(admission.slots)))
+        await self._governor.record(receipts)
         if alone:
             if self.session.in_transaction:
                 await self.session.commit()
@@ -434,8 +451,11 @@ class ServerSession:
             return [], False
         return await self._bridge.off_loop(lambda: take_rows(result, count_of(max_rows), room))
 
-    def _answer(self, result: Result, rows: list[Row], cursor: int) -> SqlAnswer:
+    def _answer(self, result: Result, rows: list[Row], cursor: int, *, hidden: int = 0) -> SqlAnswer:
+        """`hidden`: columns at the end that aren't the caller's."""
         description = result.description
+        if description is not None and hidden:
+            description = description[:-hidden]
         logged = self.session.last_logged
         return SqlAnswer(
             columns=None if description is None else tuple(str(column[0]) for column in description),
@@ -465,7 +485,7 @@ class ServerSession:
                 await self.session.close()
 
     async def _close_cursors(self) -> None:
-        cursors = [result.cursor for result in self._cursors.values() if result.cursor is not None]
+        cursors = [result.cursor for result, _ in self._cursors.values() if result.cursor is not None]
         self._cursors.clear()
         with suppress(trio.ClosedResourceError):
             await self._bridge.off_loop(lambda: [cursor.close() for cursor in cursors])
@@ -473,9 +493,3 @@ class ServerSession:
     def _take_reason(self) -> str:
         reason, self._ended = self._ended, ""
         return reason
-
-
-def check_text(sql: str) -> None:
-    """TooLarge for a statement beyond the limit."""
-    if len(sql) > SQL_STATEMENT_BYTES_MAX:
-        raise TooLarge(f"a statement has at most {SQL_STATEMENT_BYTES_MAX} characters; found {len(sql)}")

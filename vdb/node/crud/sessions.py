@@ -28,6 +28,7 @@ from vdb.node.gate.service import Service
 from vdb.projections.store import set_text_factory
 from vdb.sql.answers import SqlOutcome
 from vdb.sql.capture_rows import text_or_raw
+from vdb.sql.keeping import Keeper
 from vdb.sql.moment import Moment
 from vdb.sql.names import STREAM_PREFIX
 from vdb.sql.past import Past
@@ -82,9 +83,11 @@ class NodeSessions:
         idle_seconds: float = SQL_IDLE_SECONDS,
         level: ReadLevel = Consistency.LINEARIZABLE,
         moment: Moment | None = None,
+        keeper: Keeper | None = None,
     ) -> AskedSession:
         """A new session. UnknownDatabase, Overloaded, NotPrimary, NotReady. `close` it.
 
+        `keeper`: asked before each statement, and told of what is answered.
         `moment`: it reads the database as it was then (InvalidArgument if it never was so), and writes nothing.
         """
         if len(self._open) + self._opening >= SQL_SESSIONS_MAX:
@@ -115,6 +118,7 @@ class NodeSessions:
             bridge=bridge,
             idle_seconds=min(idle_seconds, SQL_IDLE_SECONDS) if idle_seconds > 0 else SQL_IDLE_SECONDS,
             is_void=self._void.__contains__,
+            keeper=keeper,
         )
         self._open[made] = None
         return made

@@ -17,6 +17,7 @@ from vdb.node.crud.databases import DatabaseInfo
 from vdb.node.gate.guard_base import GuardBase
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.service import LINEARIZABLE, answered
+from vdb.node.gate.sql_keeper import SqlKeeper
 from vdb.node.gate.writes import Failure, OnCreate
 from vdb.policy.words import Action
 from vdb.sql.answers import SqlOutcome
@@ -105,6 +106,7 @@ class GuardedSessions:
     ) -> AskedSession:
         """`NodeSessions.open`, for whoever may do anything with the database."""
         await self.permit_database(_ANY if moment is None else (Action.TIME_TRAVEL,), tenant, name, "sqlOpen")
+        keeper = SqlKeeper(self._guard, tenant, name, self._guard.place(tenant, STREAM_PREFIX + name))
         return await self._inner.open(
             tenant,
             name,
@@ -113,6 +115,7 @@ class GuardedSessions:
             idle_seconds=idle_seconds,
             level=level,
             moment=moment,
+            keeper=keeper,
         )
 
     async def outcome(self, tenant: int, name: str, transaction: bytes, since_offset: int) -> SqlOutcome:

@@ -1,0 +1,149 @@
+"""The keeper of a SQL session: the guard's policy for each statement, receipts and notes for the audit log.
+
+A statement asks of each table apart: so rules for several tables go together. What it gives is one entry, which names
+the rules of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from attrs import evolve
+
+from vdb.audit.entry import AuditEntry, Kind
+from vdb.changes import NOBODY, Attribution
+from vdb.node.gate.caller import Caller
+from vdb.node.gate.guard_base import GuardBase, Place
+from vdb.node.gate.permit import NO_POLICY, Permit
+from vdb.policy.decide import AccessRequest, Decision
+from vdb.policy.words import PURPOSES, Action
+from vdb.sql.conditions import Bindings
+from vdb.sql.keeping import Answered, Question, Written
+from vdb.types import DataClass
+
+_NAMED_MAX = 8
+"""Actors that one entry names."""
+
+
+class SqlKeeper:
+    """Implements `vdb.sql.keeping.Keeper` for one session of a caller's."""
+
+    def __init__(self, guard: GuardBase, tenant: int, database: str, place: Place, *, door: str = "sql") -> None:
+        self._guard = guard
+        self._permits = guard.permits
+        self._tenant = tenant
+        self._database = database
+        self._group = place.group
+        self._data_class = place.data_class or DataClass.PHI
+        self._door = door
+
+    @property
+    def is_governed(self) -> bool:
+        return self._permits.settings.require_policy or self._permits.book.policy(self._group) is not None
+
+    @property
+    def gives_receipts(self) -> bool:
+        permits = self._permits
+        audited = self._data_class is DataClass.PHI or permits.settings.audit_non_phi_reads
+        return audited and permits.gives_receipts
+
+    @property
+    def key(self) -> str:
+        caller = self._guard.caller
+        return "\0".join((caller.principal.name, caller.credential.value, caller.client, caller.purpose, caller.reason))
+
+    def bindings(self, attribution: Attribution) -> Bindings:
+        caller = self._caller(attribution)
+        return Bindings(principal=caller.principal.name, tenant=self._tenant, purpose=caller.purpose)
+
+    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Decision]:
+        caller = self._caller(attribution)
+        decisions = []
+        for question in questions:
+            permit = self._permits.decide(
+                caller, self._request(caller, question), self._group, self._door, plain=question.plain
+            )
+            decisions.append((await self._guard.checked(permit)).decision)
+        return decisions
+
+    async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
+        caller = self._caller(attribution)
+        entries, permit = [], None
+        for answered in answers:
+            permit = self._permit(caller, answered.action, answered.tables, answered.decisions)
+            entries.append(
+                permit.entry(
+                    Kind.QUERY,
+                    fingerprint=sha256(answered.statement.encode(errors="surrogatepass")).hexdigest(),
+                    statement=_text(answered.statement),
+                    subjects=answered.subjects,
+                    count=answered.count,
+                    digest=answered.digest,
+                )
+            )
+        if permit is not None:
+            await self._guard.record(permit, *entries)
+
+    def note(self, written: Written) -> AuditEntry:
+        caller = self._caller(NOBODY)
+        action = Action.SCHEMA if written.statements else Action.APPEND
+        statement = ";\n".join(written.statements)
+        return self._permit(caller, action, written.tables, ()).entry(
+            Kind.WRITE,
+            on_behalf_of=caller.on_behalf_of or ", ".join(written.actors[:_NAMED_MAX]),
+            object=self._database,
+            fingerprint=sha256(statement.encode(errors="surrogatepass")).hexdigest() if statement else "",
+            statement=_text(statement),
+            subjects=written.subjects,
+            detail={"rows": str(written.rows)},
+        )
+
+    def _caller(self, attribution: Attribution) -> Caller:
+        """Who asks, for whom, and for what: a session may say so with each of its transactions."""
+        caller = self._guard.caller
+        purpose = attribution.purpose if attribution.purpose in PURPOSES else caller.purpose
+        actor = attribution.actor or caller.on_behalf_of
+        if (purpose, actor) == (caller.purpose, caller.on_behalf_of):
+            return caller
+        return evolve(caller, purpose=purpose, on_behalf_of=actor)
+
+    def _request(self, caller: Caller, question: Question) -> AccessRequest:
+        table = question.table
+        return AccessRequest(
+            principal=caller.principal,
+            action=question.action,
+            tenant=self._tenant,
+            data_class=self._data_class,
+            stream=self._database,
+            tables=(table,) if table else (),
+            columns=tuple(f"{table}.{column}" for column in question.columns),
+            purpose=caller.purpose,
+        )
+
+    def _permit(self, caller: Caller, action: Action, tables: tuple[str, ...], decisions: Sequence[Decision]) -> Permit:
+        """Of what was allowed already."""
+        rules = dict.fromkeys(decision.rule for decision in decisions)
+        if not rules and not self.is_governed:
+            rules = {NO_POLICY: None}
+        decision = Decision(
+            allowed=True,
+            rule=", ".join(rules),
+            version=decisions[0].version if decisions else "",
+            reason="",
+            broke_glass=any(decision.broke_glass for decision in decisions),
+        )
+        request = evolve(self._request(caller, Question(action=action)), tables=tables)
+        return Permit(
+            caller=caller,
+            request=request,
+            decision=decision,
+            group=self._group,
+            door=self._door,
+            node=self._permits.node,
+        )
+
+
+def _text(statement: str) -> str:
+    """As it stands in JSON, which has no half surrogates."""
+    return statement.encode(errors="replace").decode()

@@ -1,0 +1,112 @@
+"""What a session does for its keeper, if it has one: asks before a statement, tells before rows leave.
+
+Rules
+- Rows that were read leave once their receipt is committed. If it can't be, they don't.
+- A statement outside of a transaction that writes and returns rows is committed when they are there: so its receipt is
+  committed before it runs, and counts for everybody. What it changed, its note in the audit log says.
+- What a statement takes from tables into TEMP ones counts as read when it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+
+from vdb.audit.entry import ALL_SUBJECTS
+from vdb.policy.words import Action
+from vdb.sql.host import Bridge
+from vdb.sql.keeping import Answered, Keeper
+from vdb.sql.results import Result
+from vdb.sql.session import SqlSession
+from vdb.sql.verdict import StatementKind
+from vdb.sql.warden import Admission, Warden
+
+Row = tuple[Any, ...]
+
+
+class Governor:
+    """Of one session. Without a keeper everything is admitted as it is, and nobody is told."""
+
+    def __init__(self, session: SqlSession, bridge: Bridge, keeper: Keeper | None, *, past: bool = False) -> None:
+        self.keeper = keeper
+        self._session = session
+        self._bridge = bridge
+        self._warden = None if keeper is None else Warden(session, keeper, bridge, past=past)
+        if keeper is not None:
+            session.keeper = keeper
+            session.settings[_KEPT] = keeper.key
+
+    async def admit(self, sql: str, *, rows: bool = True) -> Admission:
+        """What runs for a statement. `rows`: what it returns leaves."""
+        if self._warden is None:
+            return Admission(sql=sql, statement=sql)
+        admission = await self._warden.admit(sql)
+        if not admission.receipt:
+            return admission
+        kind = admission.kind
+        if kind is StatementKind.READ and rows:
+            return admission
+        leaves = rows and admission.returns_rows
+        if leaves and self._session.in_transaction:
+            return admission
+        if leaves or kind is StatementKind.TEMP:
+            await self.record([_before(admission)])
+        return evolve(admission, receipt=False)
+
+    def receipt(self, admission: Admission, result: Result, rows: list[Row]) -> tuple[list[Row], list[Answered]]:
+        """The caller's part of rows, and the receipt for `record`, if there is to be one."""
+        if self._warden is None or result.description is None:
+            return rows, []
+        rows, answered = self._warden.told(admission, result.description, rows)
+        return rows, [] if answered is None else [answered]
+
+    async def told(self, admission: Admission, result: Result, rows: list[Row]) -> list[Row]:
+        """The caller's part of rows, once they may leave."""
+        rows, answered = self.receipt(admission, result, rows)
+        await self.record(answered)
+        return rows
+
+    async def record(self, answered: Sequence[Answered]) -> None:
+        """Returns once these are committed."""
+        keeper = self.keeper
+        if keeper is not None and answered:
+            attribution = self._session.attribution
+            await self._bridge.on_loop(lambda: keeper.record(answered, attribution))
+
+    async def ask(self, action: Action, table: str = "") -> None:
+        """AccessDenied unless this may be done to all of a table, or of the database."""
+        if self._warden is not None:
+            await self._warden.ask(action, table)
+
+    async def tell(self, what: str, tables: Sequence[str], found: Sequence[Any]) -> None:
+        """Commit a receipt for what isn't the rows of a statement. It counts for everybody."""
+        if self._warden is not None:
+            await self._warden.check_known(tables)
+        if self.keeper is not None and self.keeper.gives_receipts:
+            answered = Answered(
+                action=Action.TIME_TRAVEL,
+                statement=what,
+                tables=tuple(tables),
+                subjects=ALL_SUBJECTS,
+                count=len(found),
+                digest="",
+            )
+            await self.record([answered])
+
+
+_KEPT = "\0keeper"
+"""Among a session's settings: sessions that aren't kept alike don't run each other's statements."""
+
+
+def _before(admission: Admission) -> Answered:
+    return Answered(
+        action=admission.action,
+        statement=admission.statement,
+        tables=admission.tables,
+        subjects=ALL_SUBJECTS,
+        count=0,
+        digest="",
+        decisions=admission.decisions,
+    )
