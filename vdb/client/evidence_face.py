@@ -20,16 +20,22 @@ class EvidenceFace(FaceBase):
     pins: Pins | None = None
     """Where heads are kept that were seen before: every head has to continue them. None: nowhere."""
 
-    async def tree_head(self, group: Region | str = "", *, timeout: float | None = None) -> TreeHead:
-        """The tree as it is, signed by the group's primary. `group`: 'global', or a region; empty: the node's."""
+    async def tree_head(
+        self, group: Region | str = "", *, family: str = "data", timeout: float | None = None
+    ) -> TreeHead:
+        """The tree as it is, signed by the group's primary. `group`: 'global', or a region; empty: the node's.
+
+        `family`: "data", or "audit" for the tree of the audit log.
+        """
         name = str(group) or await self._region_of_node(timeout)
         seconds = self._seconds(timeout)
-        head = await self._gateway.evidence.head(self.tenant, name, timeout=seconds)
+        head = await self._gateway.evidence.head(self.tenant, name, family=family, timeout=seconds)
         if self.pins is None:
             return head
 
         async def consistency(size: int) -> tuple[TreeHead, tuple[bytes, ...]]:
-            return await self._gateway.evidence.consistency(self.tenant, name, size, timeout=seconds)
+            evidence = self._gateway.evidence
+            return await evidence.consistency(self.tenant, name, size, family=family, timeout=seconds)
 
         return await pinned_head(self.pins, head, consistency)
 
@@ -39,7 +45,13 @@ class EvidenceFace(FaceBase):
         return await self._gateway.evidence.prove(self.tenant, stream, offset, timeout=self._seconds(timeout))
 
     async def follow_tree(
-        self, known: Note | None, keys: Iterable[VerifierKey], group: Region | str = "", *, timeout: float | None = None
+        self,
+        known: Note | None,
+        keys: Iterable[VerifierKey],
+        group: Region | str = "",
+        *,
+        family: str = "data",
+        timeout: float | None = None,
     ) -> TreeHead:
         """The tree as it is, once it is clear that it continues the one that was known: keep it, and give it next time.
 
@@ -48,13 +60,13 @@ class EvidenceFace(FaceBase):
         """
         trusted = tuple(keys)
         if known is None:
-            head = await self.tree_head(group, timeout=timeout)
+            head = await self.tree_head(group, family=family, timeout=timeout)
             _check_signed(head.note, trusted)
             return head
         old, name = Checkpoint.parse(known.text), str(group) or await self._region_of_node(timeout)
         try:
             head, path = await self._gateway.evidence.consistency(
-                self.tenant, name, old.size, timeout=self._seconds(timeout)
+                self.tenant, name, old.size, family=family, timeout=self._seconds(timeout)
             )
         except InvalidArgument as error:
             raise EvidenceInvalid(

@@ -35,11 +35,11 @@ class RecordProof:
 
 
 class EvidenceLine(Protocol):
-    async def head(self, tenant: int, group: str, *, timeout: float) -> TreeHead:
-        """`group`: a region's name or 'global'; empty: the node's region."""
+    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
+        """`group`: a region's name or 'global'; empty: the node's region. `family`: "data", as an empty one, or "audit"."""
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof: ...
 
     async def consistency(
-        self, tenant: int, group: str, size: int, *, timeout: float
+        self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]: ...

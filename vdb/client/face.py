@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from vdb.client.aggregates import AggregateFace
 from vdb.client.append_face import AppendFace
+from vdb.client.audit_face import AuditFace
 from vdb.client.consumer_face import ConsumerFace
 from vdb.client.database_face import DatabaseFace
 from vdb.client.erasure_face import ErasureFace
@@ -37,6 +38,7 @@ class AsyncFace(
     DatabaseFace,
     ProjectionFace,
     EvidenceFace,
+    AuditFace,
     GovernanceFace,
     ErasureFace,
     KeyFace,

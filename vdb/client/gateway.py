@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from vdb.client.audit_line import AuditLine
 from vdb.client.consumer_gateway import ConsumerGateway
 from vdb.client.erasure_line import ErasureLine
 from vdb.client.evidence_line import EvidenceLine
@@ -25,6 +26,10 @@ class Gateway(Protocol):
     @property
     def consumers(self) -> ConsumerGateway:
         """Its consumer groups."""
+
+    @property
+    def audit(self) -> AuditLine:
+        """Its audit logs."""
 
     @property
     def evidence(self) -> EvidenceLine:

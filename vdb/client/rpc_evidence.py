@@ -21,10 +21,11 @@ class RpcEvidence:
         self._router = router
         self._group_of = group_of
 
-    async def head(self, tenant: int, group: str, *, timeout: float) -> TreeHead:
+    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
         def build(params: Any) -> None:
             params.tenant = tenant
             params.group = group
+            params.family = family
 
         return await self._router.ask("treeHead", build, _head, timeout=timeout, group=_group(group))
 
@@ -43,12 +44,13 @@ class RpcEvidence:
         return await self._router.ask("proveRecord", build, parse, timeout=timeout, group=group)
 
     async def consistency(
-        self, tenant: int, group: str, size: int, *, timeout: float
+        self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]:
         def build(params: Any) -> None:
             params.tenant = tenant
             params.group = group
             params.size = size
+            params.family = family
 
         def parse(results: Any) -> tuple[TreeHead, tuple[bytes, ...]]:
             return _head(results), tuple(bytes(one) for one in results.path)

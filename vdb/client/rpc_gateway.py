@@ -19,9 +19,10 @@ import anyio
 from vdb.client import rpc_codec
 from vdb.client.router import Router
 from vdb.client.routes import AnyMember, Target
+from vdb.client.rpc_audit import RpcAudit
 from vdb.client.rpc_consumers import RpcConsumers
-from vdb.client.rpc_events import EventRequest, ask_events
 from vdb.client.rpc_erasure import RpcErasure
+from vdb.client.rpc_events import EventRequest, ask_events
 from vdb.client.rpc_evidence import RpcEvidence
 from vdb.client.rpc_governance import RpcGovernance
 from vdb.client.rpc_keys import RpcKeys
@@ -53,6 +54,7 @@ class RpcGateway:
         self._groups: dict[tuple[int, str], GroupId] = {}
         self._sql = RpcSql(router, entropy, self._group_of)
         self.evidence = RpcEvidence(router, self._group_of)
+        self.audit = RpcAudit(router)
         self.governance = RpcGovernance(router, self._group_of)
         self.keys = RpcKeys(router)
         self.erasure = RpcErasure(router)

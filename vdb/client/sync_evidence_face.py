@@ -14,16 +14,24 @@ from vdb.types import Region
 class SyncEvidenceFace(SyncBase):
     """Signed heads of a tenant's tree, and proofs. See `AsyncFace`."""
 
-    def tree_head(self, group: Region | str = "", *, timeout: float | None = None) -> TreeHead:
+    def tree_head(
+        self, group: Region | str = "", *, family: str = "data", timeout: float | None = None
+    ) -> TreeHead:
         """The tree as it is, signed by the group's primary."""
-        return self._run(partial(self._face.tree_head, group, timeout=timeout))
+        return self._run(partial(self._face.tree_head, group, family=family, timeout=timeout))
 
     def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
         """That the record of an event is in the tree."""
         return self._run(partial(self._face.prove, stream, offset, timeout=timeout))
 
     def follow_tree(
-        self, known: Note | None, keys: Iterable[VerifierKey], group: Region | str = "", *, timeout: float | None = None
+        self,
+        known: Note | None,
+        keys: Iterable[VerifierKey],
+        group: Region | str = "",
+        *,
+        family: str = "data",
+        timeout: float | None = None,
     ) -> TreeHead:
         """The tree as it is, once it is clear that it continues the one that was known. EvidenceInvalid if not."""
-        return self._run(partial(self._face.follow_tree, known, keys, group, timeout=timeout))
+        return self._run(partial(self._face.follow_tree, known, keys, group, family=family, timeout=timeout))

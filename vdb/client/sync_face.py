@@ -6,6 +6,7 @@ from functools import partial
 
 from vdb.client.face_base import LINEARIZABLE
 from vdb.client.sync_append_face import SyncAppendFace
+from vdb.client.sync_audit_face import SyncAuditFace
 from vdb.client.sync_consumer_face import SyncConsumerFace
 from vdb.client.sync_database_face import SyncDatabaseFace
 from vdb.client.sync_erasure_face import SyncErasureFace
@@ -27,6 +28,7 @@ class SyncFace(
     SyncDatabaseFace,
     SyncProjectionFace,
     SyncEvidenceFace,
+    SyncAuditFace,
     SyncGovernanceFace,
     SyncErasureFace,
     SyncKeyFace,

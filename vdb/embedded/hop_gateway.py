@@ -8,6 +8,7 @@ from functools import partial
 from vdb.client.gateway import Gateway
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.embedded.local_audit import HopAudit
 from vdb.embedded.local_consumers import HopConsumers
 from vdb.embedded.local_erasure import HopErasure
 from vdb.embedded.local_evidence import HopEvidence
@@ -27,6 +28,7 @@ class HopGateway:
         self._inner = inner
         self._loop = loop
         self.evidence = HopEvidence(inner.evidence, loop)
+        self.audit = HopAudit(inner.audit, loop)
         self.keys = HopKeys(inner.keys, loop)
         self.governance = HopGovernance(inner.governance, loop)
         self.erasure = HopErasure(inner.erasure, loop)

@@ -23,9 +23,9 @@ class ServiceEvidence:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    async def head(self, tenant: int, group: str, *, timeout: float) -> TreeHead:
+    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
         with trio.move_on_after(timeout):
-            return _head(await self._guard.tree_head(tenant, group))
+            return _head(await self._guard.tree_head(tenant, group, family))
         raise _timed_out("tree_head", timeout)
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof:
@@ -35,10 +35,10 @@ class ServiceEvidence:
         raise _timed_out("prove", timeout)
 
     async def consistency(
-        self, tenant: int, group: str, size: int, *, timeout: float
+        self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]:
         with trio.move_on_after(timeout):
-            head, path = await self._guard.consistency(tenant, group, size)
+            head, path = await self._guard.consistency(tenant, group, size, family)
             return _head(head), tuple(path)
         raise _timed_out("tree_consistency", timeout)
 
@@ -72,16 +72,17 @@ class HopEvidence:
         self._inner = inner
         self._loop = loop
 
-    async def head(self, tenant: int, group: str, *, timeout: float) -> TreeHead:
-        return await self._loop.call_async(partial(self._inner.head, tenant, group, timeout=timeout))
+    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
+        return await self._loop.call_async(partial(self._inner.head, tenant, group, family=family, timeout=timeout))
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof:
         return await self._loop.call_async(partial(self._inner.prove, tenant, stream, offset, timeout=timeout))
 
     async def consistency(
-        self, tenant: int, group: str, size: int, *, timeout: float
+        self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]:
-        return await self._loop.call_async(partial(self._inner.consistency, tenant, group, size, timeout=timeout))
+        call = partial(self._inner.consistency, tenant, group, size, family=family, timeout=timeout)
+        return await self._loop.call_async(call)
 
 
 def _head(found: SignedHead) -> TreeHead:

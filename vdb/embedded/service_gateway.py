@@ -25,6 +25,7 @@ from vdb.client.values import (
     Where,
     parse_positions,
 )
+from vdb.embedded.local_audit import ServiceAudit
 from vdb.embedded.local_consumers import ServiceConsumers
 from vdb.embedded.local_erasure import ServiceErasure
 from vdb.embedded.local_evidence import LocalAudit, ServiceEvidence
@@ -53,6 +54,7 @@ class ServiceGateway:
         self._tasks = tasks
         self.databases = guard.service.databases
         self.evidence = ServiceEvidence(guard)
+        self.audit = ServiceAudit(guard)
         self.keys = ServiceKeys(guard)
         self.governance = ServiceGovernance(guard)
         self.erasure = ServiceErasure(guard)

@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 import trio
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from vdb.audit.entry import decode_entry
+from vdb.audit.page import AuditPage, AuditRecord
 from vdb.audit.search import AuditSearch, subject_names
 from vdb.crypto.record import SALT_SIZE, SealedRecord, open_body
 from vdb.errors import InvalidArgument, KeyUnavailable
@@ -29,33 +30,6 @@ from vdb.wire.event import decode_batch
 RECORDS_PER_CALL_MAX = 1000
 ENTRY_BYTES_MAX = 1024 * 1024
 """Bytes of entries and sealed bodies that one answer carries, about: the record that goes beyond is its last."""
-
-
-@frozen(kw_only=True)
-class AuditRecord:
-    """One leaf of the tree of an audit log."""
-
-    index: int
-    first_entry: int
-    """The number of the record's first entry in the log."""
-    time: int
-    leaf_data: bytes = field(repr=False)
-    """The record's header and the SHA-256 of its sealed body."""
-    entries: tuple[bytes, ...] = field(repr=False)
-    """JSON as it was sealed (`vdb.audit.entry`); of a search those alone that fit."""
-    body: bytes = field(default=b"", repr=False)
-    record_key: bytes = field(default=b"", repr=False)
-    """32 bytes; empty unless asked for, and for a record that can't be opened any more."""
-    shredded: bool = False
-
-
-@frozen(kw_only=True)
-class AuditPage:
-    records: tuple[AuditRecord, ...]
-    next: int
-    """The leaf to go on from."""
-    size: int
-    """Leaves that there are."""
 
 
 class AuditReader:

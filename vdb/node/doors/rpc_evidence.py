@@ -16,10 +16,10 @@ def evidence_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
 
     def head(call: IncomingCall) -> None:
-        tenant, group = call.params.tenant, call.params.group
+        tenant, group, family = call.params.tenant, call.params.group, call.params.family
 
         async def run() -> None:
-            found = await guard.tree_head(tenant, group)
+            found = await guard.tree_head(tenant, group, family)
             call.respond(lambda results: _fill_head(results, found))
 
         call.start_soon(run)
@@ -40,9 +40,10 @@ def evidence_calls(guard: Guard) -> dict[str, Handler]:
 
     def consistency(call: IncomingCall) -> None:
         tenant, group, size = call.params.tenant, call.params.group, call.params.size
+        family = call.params.family
 
         async def run() -> None:
-            found, path = await guard.consistency(tenant, group, size)
+            found, path = await guard.consistency(tenant, group, size, family)
 
             def build(results: Any) -> None:
                 _fill_head(results, found)

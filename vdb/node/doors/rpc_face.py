@@ -15,6 +15,7 @@ from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected, ExpectedKind, Origi
 from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
 from vdb.node.doors.member_calls import member_calls
+from vdb.node.doors.rpc_audit import audit_calls
 from vdb.node.doors.rpc_consumers import consumer_calls
 from vdb.node.doors.rpc_erasure import erasure_calls
 from vdb.node.doors.rpc_events import event_calls
@@ -64,6 +65,7 @@ class RpcFace:
             **member_calls(guard),
             **projection_calls(guard),
             **evidence_calls(guard),
+            **audit_calls(guard),
             **governance_calls(guard),
             **erasure_calls(guard),
             **key_calls(guard),

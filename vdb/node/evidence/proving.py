@@ -40,7 +40,7 @@ class Family(Enum):
 def family_of(name: str) -> Family:
     """By its name; the log of data for an empty one. InvalidArgument."""
     if name not in ("", Family.DATA.value, Family.AUDIT.value):
-        raise InvalidArgument(f"a tenant has a log of data and one of audit: expected 'data' or 'audit', found '{name}'")
+        raise InvalidArgument(f"a log is of one of two families: expected 'data' or 'audit', found '{name}'")
     return Family(name or Family.DATA.value)
 
 
@@ -107,8 +107,8 @@ class Prover:
         state = self._log(reader.group, tenant, family)
         if size > state.record_count:
             raise InvalidArgument(
-                f"the {family.value} tree of tenant {tenant} in {reader.group.name} has {state.record_count} leaves: expected a size "
-                f"up to that, found {size}"
+                f"the {family.value} tree of tenant {tenant} in {reader.group.name} has {state.record_count} leaves: "
+                f"expected a size up to that, found {size}"
             )
         leaves = self._leaves[reader.group.name].of(_number(state.tenant, family))
         await leaves.read(state.record_count)

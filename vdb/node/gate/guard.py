@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vdb.node.gate.caller import Caller
+from vdb.node.gate.guard_audit import AuditGuard
 from vdb.node.gate.guard_cluster import ClusterGuard
 from vdb.node.gate.guard_consumers import GuardedConsumers
 from vdb.node.gate.guard_erasure import ErasureGuard
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from vdb.node.identity.visit import Visit
 
 
-class Guard(LogGuard, RowsGuard, ClusterGuard, GovernanceGuard, ErasureGuard, KeyGuard):
+class Guard(LogGuard, RowsGuard, ClusterGuard, AuditGuard, GovernanceGuard, ErasureGuard, KeyGuard):
     """See the module's docstring."""
 
     def __init__(self, service: NodeService, caller: Caller | None, visit: Visit | None = None) -> None:

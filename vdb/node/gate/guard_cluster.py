@@ -12,7 +12,7 @@ from vdb.audit.entry import Kind
 from vdb.evidence.note import VerifierKey
 from vdb.evidence.proof import LogProof
 from vdb.kernel.command import MemberRow
-from vdb.node.evidence.proving import SignedHead
+from vdb.node.evidence.proving import SignedHead, family_of
 from vdb.node.gate.answers import GroupHolders, NodeStatus
 from vdb.node.gate.guard_base import GuardBase
 from vdb.policy.words import Action
@@ -67,13 +67,18 @@ class ClusterGuard(GuardBase):
 
     # Evidence --------------------------------------------------------------------------------------------------
 
-    async def tree_head(self, tenant: int, group: str) -> SignedHead:
+    async def tree_head(self, tenant: int, group: str, family: str = "") -> SignedHead:
+        """`Prover.head`."""
         await self.permit_any(_HEADS, tenant, group=group, door="treeHead")
-        return await self.service.proofs.head(tenant, group or self.service.region.name)
+        return await self.service.proofs.head(tenant, group or self.service.region.name, family_of(family))
 
-    async def consistency(self, tenant: int, group: str, size: int) -> tuple[SignedHead, list[bytes]]:
+    async def consistency(
+        self, tenant: int, group: str, size: int, family: str = ""
+    ) -> tuple[SignedHead, list[bytes]]:
+        """`Prover.consistency`."""
         await self.permit_any(_HEADS, tenant, group=group, door="proveConsistency")
-        head, path = await self.service.proofs.consistency(tenant, group or self.service.region.name, size)
+        name = group or self.service.region.name
+        head, path = await self.service.proofs.consistency(tenant, name, size, family_of(family))
         return head, list(path)
 
     async def prove_record(self, tenant: int, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:

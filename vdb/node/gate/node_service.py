@@ -10,6 +10,7 @@ from vdb.evidence.proof import LogProof
 from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
+from vdb.node.audit.reading import AuditReader
 from vdb.node.audit.recorder import Recorder
 from vdb.node.consumers.consuming import Consumers
 from vdb.node.crud.databases import CrudDatabases
@@ -74,6 +75,8 @@ class NodeService(Service):
         """Consumer groups."""
         self.recorder = Recorder(self.groups)
         """Puts entries into audit logs."""
+        self.audit = AuditReader(readers, proofs.leaves)
+        """Reads audit logs back."""
         self._projections = projections
         self._membership = membership
         self._clock = clock
