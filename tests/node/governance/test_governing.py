@@ -19,6 +19,7 @@ from vdb.errors import (
 from vdb.kernel.command import INTERNAL
 from vdb.kernel.governance import policy_serial
 from vdb.limits import POLICY_BYTES_MAX
+from vdb.node.governance.deidentified import is_attested
 from vdb.policy.decide import AccessRequest, Principal, decide
 from vdb.policy.words import Action
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId
@@ -222,11 +223,11 @@ async def test_an_expert_attests(start, as_, clinic) -> None:
     async with start() as node:
         await prepare(node, as_, clinic)
         await node.service.create_stream(INTERNAL, 1, "cohort", DataClass.DEIDENTIFIED, REGION)
-        kim, governance = as_(node, "kim"), node.service.governance
+        kim = as_(node, "kim")
         reader = node.service.readers[REGION]
-        assert not governance.is_attested(reader, 1, "cohort")
+        assert not is_attested(reader, 1, "cohort")
         await kim.attest(1, "cohort", "Dr. Expert", "very small risk", bytes(32))
-        assert governance.is_attested(reader, 1, "cohort")
+        assert is_attested(reader, 1, "cohort")
         with pytest.raises(InvalidArgument, match="found stream 'notes' of class phi"):
             await as_(node, "kim").attest(1, "notes", "Dr. Expert", "very small risk", b"")
         with pytest.raises(UnknownStream, match="no stream 'nowhere'"):

@@ -46,6 +46,7 @@ from vdb.node.gate.admission import Admission
 from vdb.node.gate.answers import AppendResult, StreamRange
 from vdb.node.gate.append_checks import check_appends, check_text
 from vdb.node.gate.reader import GroupReader
+from vdb.node.governance.deidentified import Deidentified
 from vdb.node.preparing.cutting import fit, size_bound
 from vdb.node.preparing.request import PlainAppend, PlainBatch, PlainCreate, PlainReject, PlainRequest
 from vdb.node.projecting.inline import InlineProjections
@@ -90,6 +91,7 @@ class Writes:
         self._admissions = {name: Admission(reader.group.limits) for name, reader in readers.items()}
         self._creating: dict[tuple[TenantId, str], list[Group]] = {}
         """Creations on their way, by name: the group of each."""
+        self._deidentified = Deidentified()
         self._places: dict[tuple[TenantId, str], GroupReader] = {}
         """Where committed streams are: there they stay."""
 
@@ -130,9 +132,11 @@ class Writes:
             return
         under_way = self._creating.setdefault((checked, name), [])
         under_way.append(group)
+        self._deidentified.begin(checked, name, kind)
 
         def on_done(result: StreamCreated | Failure) -> None:
             under_way.pop()
+            self._deidentified.end(checked, name, kind)
             if not under_way:
                 self._creating.pop((checked, name), None)
             on_answer(result)
@@ -236,6 +240,7 @@ class Writes:
         check_appends(appends, EVENTS_PER_COMMAND_MAX if of_sql else EVENTS_PER_APPEND_MAX)
         group = self._group_of(checked, names)
         self.check_origin(origin, group)
+        self._deidentified.check(self._readers[group.name], checked, appends)
         return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
 
     def refuse(

@@ -19,7 +19,7 @@ import trio
 from vdb.audit.entry import AuditEntry
 from vdb.errors import InvalidArgument, NotAvailable, UnknownStream, UnknownTenant, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyScope
-from vdb.kernel.governance import find_attestation, find_consent, find_grant, policy_serial
+from vdb.kernel.governance import find_consent, find_grant, policy_serial
 from vdb.kernel.governance_rows import ConsentRow, GrantRow, unpack_consent, unpack_grant
 from vdb.kernel.reply import Attested, ConsentPut, GrantOpened, GrantReviewed, PolicyPut, Refusal, Reply
 from vdb.kernel.tables import CONSENTS, GRANTS, U64, tenant_key
@@ -277,11 +277,6 @@ class Governance:
         reply = await self._commit(reader.group, request, note)
         assert isinstance(reply, Attested)
         return reply
-
-    def is_attested(self, reader: GroupReader, tenant: TenantId, stream: str) -> bool:
-        """Whether an expert's word stands behind a stream."""
-        found = reader.find(tenant, stream)
-        return found is not None and find_attestation(reader.group.state, tenant, found.stream) is not None
 
     async def _reader_of(self, tenant: TenantId, stream: str) -> GroupReader:
         """Of the group that has this stream. UnknownStream."""
