@@ -14,6 +14,7 @@ from sim.checkers.projected import projection_config
 from sim.machine import CLIENT_PORT, PEER_PORT, Machine
 from sim.options import Options
 from sim.peer_atlas import PeerAtlas
+from sim.regions import REGION, Regions
 from sim.runner import VirtualClock
 from sim.trace import Trace
 from sim.world.clock import HostClock
@@ -26,20 +27,24 @@ from vdb.node.config import MemberConfig, NodeConfig
 from vdb.node.node import Node
 from vdb.node.observer import Observer
 from vdb.projections.config import ProjectionConfig
-from vdb.types import GLOBAL_GROUP, Region
-
-REGION = "eu-west-1"
-GROUPS = (REGION, str(GLOBAL_GROUP))
+from vdb.types import Region
 
 
 def host(number: int) -> str:
     return f"n{number}"
 
 
-def member(number: int) -> MemberConfig:
+def member(number: int, regions: Regions) -> MemberConfig:
     """What every node is told of this one."""
     name = host(number)
-    return MemberConfig(node=number, name=name, peer_address=f"{name}:{PEER_PORT}", address=f"{name}:{CLIENT_PORT}")
+    return MemberConfig(
+        node=number,
+        name=name,
+        peer_address=f"{name}:{PEER_PORT}",
+        address=f"{name}:{CLIENT_PORT}",
+        region=Region(regions.of(number)),
+        holds_global=regions.holds_global(number),
+    )
 
 
 @frozen(kw_only=True)
@@ -67,16 +72,19 @@ class Builder:
     counts: Counter[str]
     judge: Judge
 
-    def root_keys(self) -> RootKeys:
+    def root_keys(self, region: str = REGION) -> RootKeys:
+        """Each region has a key of its own; that of the global group is the same for all."""
         keys = draws(self.seed, "root keys")
-        return RootKeys(keys.randbytes(32), keys.randbytes(32))
+        own, shared = keys.randbytes(32), keys.randbytes(32)
+        return RootKeys(own if region == REGION else draws(self.seed, f"root keys/{region}").randbytes(32), shared)
 
     def config(self, number: int) -> NodeConfig:
         """What the node of this number is told at its founding."""
-        options = self.options
+        options, regions = self.options, self.options.places
+        region = regions.of(number)
         config = NodeConfig(
-            region=Region(REGION),
-            root_keys=self.root_keys(),
+            region=Region(region),
+            root_keys=self.root_keys(region),
             name=host(number),
             address=f"{host(number)}:{CLIENT_PORT}",
             limits=options.limits,
@@ -88,7 +96,11 @@ class Builder:
         return evolve(
             config,
             node=number,
-            members=tuple(member(founder) for founder in range(options.nodes)),
+            members=tuple(
+                member(each, regions)
+                for each in range(options.nodes + options.spares)
+                if each < options.nodes or (each == number and len(regions.names) > 1)
+            ),
             cluster=draws(self.seed, "cluster id").randbytes(16),
             peer_address=f"{host(number)}:{PEER_PORT}",
             join=number >= options.nodes,
@@ -103,8 +115,9 @@ class Builder:
     def atlas(self, number: int, disk: AimedDisk) -> Atlas:
         random = draws(self.seed, self._name("atlas", number))
         if self.options.nodes == 1:
-            return Atlas(disk, self.options.limits, GROUPS, random)
-        return PeerAtlas(disk, self.options.limits, GROUPS, random, harmed=number in self.options.harmed_nodes)
+            return Atlas(disk, self.options.limits, self.options.places.groups, random)
+        groups = self.options.places.groups_of(number)
+        return PeerAtlas(disk, self.options.limits, groups, random, harmed=number in self.options.harmed_nodes)
 
     def machine(self, number: int) -> tuple[Machine, Atlas]:
         """The machine with this node number, which hasn't started, and the atlas over its disk."""

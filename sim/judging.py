@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from attrs import define
 
 from sim.atlas import Atlas
-from sim.build import REGION
+from sim.checkers.abroad import Abroad
 from sim.checkers.contents import Contents, check_log_reads
 from sim.checkers.leaks import FORMS, PLAIN, check_no_leak
 from sim.checkers.linearizable import check_linearizable
@@ -34,6 +34,8 @@ class Judging:
     machines: Mapping[int, Machine]
     history: History
     tenants: int
+    abroad: Abroad | None = None
+    """Of a cluster of several regions."""
     on_others_end: tuple[Callable[[Machine], None], ...] = ()
     """Look at the files of the other workloads."""
 
@@ -48,11 +50,11 @@ class Judging:
             return
         self.watch.on_end(machine)
         platter = self.watch.platters[machine.number]
-        for group, watch in self.watch.watches.items():
+        for watch in self.watch.of(machine.number):
             if not self.beyond:
                 checkpoint_op = watch.replicas[machine.number].checkpoint_op
                 check_segments(self.verdict, platter, watch.ledger, checkpoint_op)
-            self.contents[group].catch_up()
+            self.contents[watch.ledger.group].catch_up()
         self._check_projections(machine)
         for look in self.on_others_end:
             look(machine)
@@ -74,17 +76,24 @@ class Judging:
             check_trees(self.verdict, watch.ledger, watch.shadow.state)
 
     def check_leaks(self) -> None:
-        """On every disk, in every form."""
+        """On every disk, in every form; and nothing of another region, in any."""
+        frames = {
+            group: [frame for frames in watch.ledger.frames.values() for frame in frames]
+            for group, watch in self.watch.watches.items()
+        }
         for machine in self.machines.values():
             self._check_leaks(machine, FORMS)
+            if self.abroad is not None:
+                self.abroad.check_records(machine.name, _files(machine), frames)
 
     def _check_projections(self, machine: Machine) -> None:
-        keyring = self.contents[REGION].keyring
+        held = {group: self.contents[group] for group in self.watch.places.groups_of(machine.number)}
+        keyring = held[self.watch.places.of(machine.number)].keyring
         for tenant in range(1, self.tenants + 1):
             path = f"projections/t_{tenant}/{NAME}.db"
             row = keyring.row(TenantId(tenant), KeyScope.PROJECTION, NAME)
             if row is not None and machine.scratch.exists(path):
-                logs = {group: contents.events.get(tenant, []) for group, contents in self.contents.items()}
+                logs = {group: contents.events.get(tenant, []) for group, contents in held.items()}
                 file, key = machine.scratch.location(path), keyring.key(row.dek_id)
                 try:
                     check_projection(self.verdict, file, key, path, logs)
@@ -92,6 +101,12 @@ class Judging:
                     self.verdict.check("projection", path in machine.scratch.rotted, f"{path} is damaged")
 
     def _check_leaks(self, machine: Machine, forms: tuple[bytes, ...]) -> None:
-        disk = machine.disk
-        check_no_leak(self.verdict, ((path, disk.content(path)) for path in disk.paths()), forms)
+        check_no_leak(self.verdict, _files(machine), forms)
         check_no_leak(self.verdict, machine.scratch.files().items(), forms)
+        if self.abroad is not None:
+            self.abroad.check_disk(machine.name, _files(machine))
+
+
+def _files(machine: Machine) -> Iterable[tuple[str, bytes]]:
+    disk = machine.disk
+    return ((path, disk.content(path)) for path in disk.paths())

@@ -65,7 +65,7 @@ class Nemesis:
     async def _end_safety(self) -> None:
         """Those that may be dead die, all else is mended."""
         if self.options.dead_at_the_end:
-            for number in self.options.harmed_nodes:
+            for number in self.options.lost_nodes:
                 self.cluster.machines[number].hold()
         self.mend()
 
@@ -139,6 +139,8 @@ class Nemesis:
             "lose_disk": self.members.lose_disk,
             "add_member": self.members.add_member,
             "remove_member": self.members.remove_member,
+            "cut_region": self._links.cut_region,
+            "foreign_member": self.members.foreign_member,
         }
 
     async def _wait_for_progress(self, point: float) -> None:

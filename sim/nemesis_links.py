@@ -52,6 +52,18 @@ class Links:
         machine = self._machine()
         self._break(self._between([machine.name], self._others(machine)))
 
+    async def cut_region(self) -> None:
+        """All links between one region and the others, machines and clients alike."""
+        regions = self.cluster.network.regions
+        names = [machine.name for machine in self.cluster]
+        places = list(dict.fromkeys(regions[name] for name in names if name in regions))
+        if len(places) < 2:
+            return
+        cut = self.random.choice(places)
+        hosts = [*names, *self.clients]
+        inside = [name for name in hosts if regions.get(name) == cut]
+        self._break(self._between(inside, [name for name in hosts if name not in inside]))
+
     async def one_way(self) -> None:
         """One machine hears nobody, or isn't heard by anybody."""
         machine = self._machine()

@@ -6,7 +6,7 @@ with the command line would. The last ones may end only when everything is mende
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import trio
@@ -20,7 +20,7 @@ from sim.trace import Trace
 from sim.watch import Watch
 from vdb.client.admin import ClusterAdmin
 from vdb.client.client import Client
-from vdb.errors import VerityError
+from vdb.errors import PlacementViolation, VerityError
 from vdb.ports import Entropy
 
 OPERATOR = 90
@@ -93,8 +93,8 @@ class Members:
 
     async def lose_disk(self) -> None:
         """A disk of the minority is gone; the node comes back on an empty one, and is recovered."""
-        numbers = [number for number in self.options.harmed_nodes if number not in self._left]
-        if self.options.nodes < 3 or not numbers or not self.idle:
+        numbers = [number for number in self.options.lost_nodes if number not in self._left]
+        if not numbers or not self.idle:
             return
         machine = self.cluster.machines[self.random.choice(numbers)]
         if machine.is_held:
@@ -104,7 +104,7 @@ class Members:
         machine.replace_disk()
         self.watch.on_wiped(machine.number)
         machine.release()
-        groups = list(self.watch.watches)
+        groups = self.options.places.groups_of(machine.number)
         self.order(
             f"recover {machine.name}",
             *(self.recovery(group, machine) for group in groups),
@@ -118,7 +118,7 @@ class Members:
         machine = self.cluster.machines[self.options.nodes + self._spare]
         self._spare += 1
         machine.release()
-        groups = list(self.watch.watches)
+        groups = self.options.places.groups_of(machine.number)
         self.order(
             f"add {machine.name}",
             *(self.addition(group, machine) for group in groups),
@@ -127,12 +127,32 @@ class Members:
 
     async def remove_member(self) -> None:
         """A founding node whose disk is sound is let go, once another has joined."""
-        present = [n for n in range(self.options.nodes) if n not in (*self._left, *self.options.harmed_nodes)]
+        places = self.options.places
+        present = [
+            number
+            for number in range(self.options.nodes)
+            if number not in (*self._left, *self.options.harmed_nodes) and self._is_replaced(places.groups_of(number))
+        ]
         if len(self._left) >= self._spare or not present:
             return
         number = self.random.choice(present)
         self._left[number] = None
-        self.order(f"remove n{number}", *(self.removal(group, number) for group in self.watch.watches))
+        self.order(f"remove n{number}", *(self.removal(group, number) for group in places.groups_of(number)))
+
+    def _is_replaced(self, groups: Sequence[str]) -> bool:
+        """Whether a machine has joined that holds the same."""
+        joined = range(self.options.nodes, self.options.nodes + self._spare)
+        return any(self.options.places.groups_of(number) == tuple(groups) for number in joined)
+
+    async def foreign_member(self) -> None:
+        """Somebody wants a node of one region in the group of another, which no log may allow."""
+        places = self.options.places
+        numbers = [number for number in range(self.options.nodes) if number not in self._left]
+        if len(places.names) < 2 or not numbers:
+            return
+        number = self.random.choice(numbers)
+        group = self.random.choice([name for name in places.names if name != places.of(number)])
+        self.order(f"n{number} into {group}", self.intrusion(group, self.cluster.machines[number]))
 
     # Jobs, each for one group -----------------------------------------------------------------------------------
 
@@ -149,10 +169,22 @@ class Members:
             found = await admin.status_of(str(config.address))
             await admin.add(
                 group, machine.number, name=machine.name, peer_address=str(config.peer_address),
-                address=str(config.address), disk_id=found.disk_id,
+                address=str(config.address), disk_id=found.disk_id, region=found.region,
             )  # fmt: skip
 
         return add
+
+    def intrusion(self, group: str, machine: Machine) -> Job:
+        async def intrude(admin: ClusterAdmin) -> None:
+            try:
+                await self.addition(group, machine)(admin)
+            except PlacementViolation:
+                return
+            self.watch.verdict.check(
+                "placement", False, f"{machine.name} of {machine.config.region} became a member of group {group}"
+            )
+
+        return intrude
 
     def promotion(self, group: str, number: int) -> Job:
         async def promote(admin: ClusterAdmin) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from sim.regions import Regions
 from sim.sql.grammar import KINDS as SQL_KINDS
 from sim.sql.shapes import SHAPES as SQL_SHAPES
 from sim.world.entropy import draws
@@ -57,7 +58,11 @@ PEER_DISTURBANCES = (
 """What the nemesis does to machines that have peers."""
 MEMBER_DISTURBANCES = ("lose_disk", "add_member", "remove_member")
 """Changes of members, under fire."""
-DISTURBANCES = (*MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES)
+REGION_DISTURBANCES = ("cut_region", "foreign_member")
+"""What happens to regions: all links of one break; somebody tries to make a node of one a member of another."""
+DISTURBANCES = (
+    *MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES, *REGION_DISTURBANCES,
+)  # fmt: skip
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
@@ -65,6 +70,8 @@ EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again", "audit
 """What clients of typed streams do."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
+REGIONS_SHARE = 0.6
+"""Of the seeds that have several nodes and neither of these workloads: those with several regions."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
 """How many nodes found a cluster: one is drawn of these."""
 
@@ -108,6 +115,12 @@ class Options:
     """Founding members."""
     spares: int = 0
     """Machines that may become members later."""
+    regions: int = 1
+    """Among which the nodes are dealt out; no more than there are nodes."""
+    global_nodes: int = 0
+    """Of each region, so many hold the global group; 0: all."""
+    wan_us: int = 0
+    """Between two regions, one way, on top of what a link takes."""
     harmed: tuple[int, ...] = ()
     """Nodes whose disks may be harmed at rest: a minority."""
     clock_error_us: int = 0
@@ -187,7 +200,9 @@ class Options:
             **draw_sql(draws(seed, "sql options")),
             **draw_events(draws(seed, "events options")),
         )
-        return options if not events else options.with_sessions_for_events()
+        if events:
+            return options.with_sessions_for_events()
+        return options if sql or options.nodes == 1 else attrs.evolve(options, **draw_regions(seed, options))
 
     @classmethod
     def _draw(cls, seed: int) -> Options:
@@ -226,9 +241,29 @@ class Options:
         )
 
     @property
+    def places(self) -> Regions:
+        """Which machine is where."""
+        return Regions(count=self.regions, nodes=self.nodes, spares=self.spares, shared=self.global_nodes)
+
+    @property
     def harmed_nodes(self) -> tuple[int, ...]:
-        """Those of `harmed` that exist, and are a minority."""
-        return tuple(number for number in self.harmed if number < self.nodes)[: minority(self.nodes)]
+        """Those of `harmed` that exist, and are a minority of each of their groups."""
+        places, chosen = self.places, list[int]()
+        for number in (number for number in self.harmed if number < self.nodes):
+            groups = [places.founders(group) for group in places.groups_of(number)]
+            if all(sum(other in group for other in chosen) < minority(len(group)) for group in groups):
+                chosen.append(number)
+        return tuple(chosen)
+
+    @property
+    def lost_nodes(self) -> tuple[int, ...]:
+        """Those of the harmed ones without which each of their groups goes on."""
+        places = self.places
+        return tuple(
+            number
+            for number in self.harmed_nodes
+            if all(len(places.founders(group)) > 2 for group in places.groups_of(number))
+        )
 
     def override(self, changes: Mapping[str, Any]) -> Options:
         """The same run with some fields changed. `limits`, `disk` and `network` may be tables; lists become tuples."""
@@ -268,6 +303,31 @@ def draw_peers(random: Random, drawn: Options, nodes: int) -> dict[str, Any]:
         "mix": {**drawn.mix, **{kind: random.choice((0, 1, 2)) for kind in PEER_WORK}},
         "timing": draw_timing(random),
         "tick_us": random.choice((2_000, 10_000, 10_000)),
+    }
+
+
+def draw_regions(seed: int, drawn: Options) -> dict[str, Any]:
+    """What a cluster of several regions has beside, or instead of, what one has; nothing in the other seeds."""
+    random = draws(seed, "regions")
+    if random.random() >= REGIONS_SHARE:
+        return {}
+    nodes = random.choice((2, 3, 4, 5, 6, 6))
+    spares = random.choice((0, 1)) if nodes < REPLICAS_MAX else 0
+    disturbances = list(drawn.disturbances)
+    for kind in ("cut_region", "foreign_member"):
+        for _ in range(random.choice((0, 1, 2))):
+            disturbances.insert(random.randrange(len(disturbances) + 1), kind)
+    return {
+        "regions": random.choice((2, 2, 3)) if nodes > 2 else 2,
+        "nodes": nodes,
+        "spares": spares,
+        "global_nodes": random.choice((0, 1, 2)),
+        "wan_us": random.choice((2_000, 20_000, 70_000)),
+        "harmed": tuple(random.sample(range(nodes), nodes)),
+        "dead_at_the_end": random.random() < 0.5,
+        "disturbances": tuple(disturbances),
+        "timing": Timing(),
+        "tick_us": 10_000,
     }
 
 

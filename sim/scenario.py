@@ -19,9 +19,9 @@ from typing import Any
 
 import trio
 
-from sim.build import REGION
 from sim.history import Call, StreamKey
 from sim.options import WORK_KINDS, Options
+from sim.regions import REGION
 from sim.runner import run
 from sim.simulation import Simulation
 from sim.workload import Actor

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 
 from sim.atlas import Atlas
-from sim.build import GROUPS, REGION, Builder, Judge
+from sim.build import Builder, Judge
+from sim.checkers.abroad import Abroad
 from sim.checkers.contents import Contents
 from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
@@ -38,7 +39,6 @@ from vdb.errors import VerityError
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.effects import Batch
 from vdb.types import GroupId
-from vdb.vsr.configuration import Configuration
 
 READBACK_BOUND_SECONDS = 300.0
 CONVERGENCE_STEP_SECONDS = 0.05
@@ -74,30 +74,30 @@ class Simulation:
                 projection=self._projection,
             ),
         )  # fmt: skip
+        places = options.places
         made = builder.machines()
         self.atlases: Mapping[int, Atlas] = {number: atlas for number, (_, atlas) in made.items()}
         machines = {number: machine for number, (machine, _) in made.items()}
         self.cluster = Cluster(network=network, machines=machines)
         platters = {number: PlatterView(machine.disk, self.atlases[number]) for number, machine in machines.items()}
         self.watch = Watch(
-            GROUPS, options.limits, self.verdict, self.trace, platters, machines,
-            Configuration.founding(tuple(range(options.nodes))),
+            places.groups, options.limits, self.verdict, self.trace, platters, machines, places,
         )  # fmt: skip
         self.contents = {
             group: Contents(
                 watch.ledger,
                 self.verdict,
-                Keyring(group=GroupId(group), root=builder.root_keys().for_group(GroupId(group))),
+                Keyring(group=GroupId(group), root=builder.root_keys(group).for_group(GroupId(group))),
             )
             for group, watch in self.watch.watches.items()
         }
         self.judging = Judging(
             verdict=self.verdict, watch=self.watch, contents=self.contents, atlases=self.atlases, machines=machines,
-            history=self.history, tenants=options.tenants,
+            history=self.history, tenants=options.tenants, abroad=self._look_abroad(),
         )  # fmt: skip
         self.workload = Workload(
             options=options,
-            region=REGION,
+            regions=places.names,
             random=draws(seed, "workload"),
             history=self.history,
             verdict=self.verdict,
@@ -109,11 +109,11 @@ class Simulation:
         )
         self.sql = SqlPart(
             seed=seed, options=options, cluster=self.cluster, verdict=self.verdict, trace=self.trace,
-            contents=self.contents, home=REGION, tell=self.workload.tell,
+            contents=self.contents, home=places.names[0], tell=self.workload.tell,
         )  # fmt: skip
         self.events = EventsPart(
             seed=seed, options=options, cluster=self.cluster, verdict=self.verdict, trace=self.trace,
-            contents=self.contents, home=REGION, connectors=self.connectors, learn=self.connector,
+            contents=self.contents, home=places.names[0], connectors=self.connectors, learn=self.connector,
             entropy=self.workload.entropy, tell=self.workload.tell, projection=self._projection,
         )  # fmt: skip
         if options.sql:
@@ -131,6 +131,17 @@ class Simulation:
         )  # fmt: skip
         for number in range(options.nodes, len(machines)):
             machines[number].hold()
+
+    def _look_abroad(self) -> Abroad | None:
+        """Where there are several regions: what leaves one, and how far they are from each other."""
+        places, network = self.options.places, self.cluster.network
+        if len(places.names) == 1:
+            return None
+        abroad = Abroad(self.verdict, {one.name: places.of(one.number) for one in self.cluster}, places.names)
+        network.tap(abroad.on_sent)
+        network.wan_us = self.options.wan_us
+        network.regions = {**abroad.places, **{f"c{number}": places.of(number) for number in range(100)}}
+        return abroad
 
     def _projection(self, number: int, version: int) -> ProjectionConfig:
         """Of typed streams, as the machine of this number is given it."""

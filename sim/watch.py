@@ -22,6 +22,7 @@ from sim.checkers.standing import check_standing
 from sim.checkers.votes import Votes
 from sim.checkers.wishes import Wishes
 from sim.machine import Machine
+from sim.regions import Regions
 from sim.trace import Trace, short
 from sim.verdict import Verdict
 from vdb.kernel.command import Request
@@ -75,7 +76,7 @@ class Watch:
     trace: Trace
     platters: Mapping[int, Platter]
     machines: Mapping[int, Machine]
-    founding: Configuration
+    places: Regions
     watches: dict[str, GroupWatch] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -88,6 +89,7 @@ class Watch:
         replicas = {
             number: Promises(group, limits, verdict, platter, f"replica {number}")
             for number, platter in self.platters.items()
+            if number in self.places.holders(group)
         }
         return GroupWatch(
             ledger=ledger,
@@ -99,12 +101,16 @@ class Watch:
             wishes=Wishes(group, verdict),
             replicas=replicas,
             commits=Commits(group, limits, verdict, acks, replicas),
-            founding=self.founding,
+            founding=Configuration.founding(self.places.founders(group)),
         )
 
     @property
     def ops_committed(self) -> int:
         return sum(watch.ledger.head for watch in self.watches.values())
+
+    def of(self, number: int) -> list[GroupWatch]:
+        """Of the groups that this machine holds, or may come to hold."""
+        return [watch for watch in self.watches.values() if number in watch.replicas]
 
     def observer(self, machine: Machine) -> Observer:
         """The ears of this machine's present incarnation."""
@@ -112,12 +118,12 @@ class Watch:
 
     def on_end(self, machine: Machine) -> None:
         """An incarnation of this machine's node has ended."""
-        for watch in self.watches.values():
+        for watch in self.of(machine.number):
             watch.acks.check_kept(machine.number, watch.replicas[machine.number])
 
     def on_wiped(self, number: int) -> None:
         """The machine has another disk."""
-        for watch in self.watches.values():
+        for watch in self.of(number):
             watch.lost[number] = watch.configuration_before(watch.ledger.head + 1).epoch
             watch.acks.on_wiped(number)
             watch.votes.on_wiped(number)
@@ -260,7 +266,7 @@ class Ears(Observer):
         digest = state.digest()
         watch = self._watch.watches[group]
         self._add("recovered", group, commit_number, short(digest))
-        if len(self._watch.founding.voters) == 1 and len(watch.replicas) == 1:
+        if len(watch.founding.voters) == 1 and len(watch.replicas) == 1:
             self._watch.verdict.check(
                 "I5",
                 commit_number >= watch.ledger.head,

@@ -7,7 +7,7 @@ created; it never knows more about them than it was told.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import trio
@@ -61,7 +61,7 @@ class Workload:
     """`connectors` gives a client's ways to the nodes by its number; `learn` one to an address that it is told."""
 
     options: Options
-    region: str
+    regions: Sequence[str]
     random: Random
     history: History
     verdict: Verdict
@@ -227,10 +227,11 @@ class Actor:
     async def _create(self, tenant: int = 0) -> None:
         known, random = self.known, self.random
         tenant = tenant or random.randrange(1, self.load.options.tenants + 1)
+        region = self.load.regions[0] if len(self.load.regions) == 1 else random.choice(self.load.regions)
         data_class, group = random.choice(
             (
-                (DataClass.PHI, self.load.region),
-                (DataClass.NON_PHI, self.load.region),
+                (DataClass.PHI, region),
+                (DataClass.NON_PHI, region),
                 (DataClass.NON_PHI, GLOBAL_GROUP),
             )
         )
@@ -329,7 +330,7 @@ class Actor:
         call = self.load.history.invoke(self.number, "append", parts=(AppendedTo(stream, payloads),))
 
         async def act() -> None:
-            first, _ = await publish_raw(self._ways(), stream.tenant, stream.name, payloads, origin)
+            first, _ = await publish_raw(self._ways(stream), stream.tenant, stream.name, payloads, origin)
             call.parts = (AppendedTo(stream, payloads, first),)
 
         await self.load.recorded(call, act)
@@ -337,7 +338,7 @@ class Actor:
     async def _twice(self) -> None:
         """One request of a session of its own, sent twice: it must run once and be answered the same."""
         stream = self._stream()
-        ways = self._ways()
+        ways = self._ways(stream)
         client = self.random.randbytes(16)
         opening = self.load.history.invoke(self.number, "session")
         sessions: list[int] = []
@@ -369,9 +370,10 @@ class Actor:
 
         await self.load.recorded(call, act)
 
-    def _ways(self) -> Connectors:
-        """To all nodes, in a drawn order."""
-        ways = list(self.load.connectors(self.number).values())
+    def _ways(self, stream: StreamKey) -> Connectors:
+        """To all nodes that hold the stream's group, in a drawn order."""
+        holders = self.load.options.places.founders(stream.group)
+        ways = [way for node, way in enumerate(self.load.connectors(self.number).values()) if node in holders]
         return ways if len(ways) == 1 else self.random.sample(ways, len(ways))
 
     # Reads -----------------------------------------------------------------------------------------------------

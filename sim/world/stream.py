@@ -30,7 +30,9 @@ RECEIVE_MAX = 65_536
 class Link:
     """One direction between two hosts."""
 
-    def __init__(self) -> None:
+    def __init__(self, far_us: int = 0) -> None:
+        self.far_us = far_us
+        """What the way takes, however free it is."""
         self.cut = False
         self.stalled = False
         self.factor = 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import trio
 
-from sim.build import REGION
 from sim.history import Outcome
 from sim.machine import Machine
 from sim.nemesis_members import Job
+from sim.regions import REGION
 from sim.scenario import Stage, run_scenario
 from sim.simulation import Simulation
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from sim.build import REGION
 from sim.events.kinds import MOVED, Fact, runs_of, stream_name
 from sim.events.load import TENANT
+from sim.regions import REGION
 from sim.scenario import Stage, run_scenario
 from vdb.client.values import StreamAppend
 from vdb.consumers import ConsumerSettings, Settlement, Verdict

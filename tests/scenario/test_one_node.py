@@ -6,10 +6,10 @@ import attrs
 import pytest
 import trio
 
-from sim.build import REGION
 from sim.checkers.projected import NAME, TABLE
 from sim.history import Outcome
 from sim.machine import BEFORE_RESTART_SECONDS
+from sim.regions import REGION
 from sim.scenario import CALM, Stage, run_scenario
 from sim.simulation import Simulation
 from sim.world.faults import DiskFaults

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from sim.build import REGION
 from sim.history import Outcome
+from sim.regions import REGION
 from sim.scenario import Stage, run_scenario
 from sim.simulation import Simulation
 from sim.world.faults import DiskFaults
