@@ -23,7 +23,7 @@ from vdb.audit.shortening import fitted
 from vdb.kernel.audit import AUDIT_STREAM, audit_class
 from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.command import INTERNAL, KeyRow, KeyScope, Origin, Request
-from vdb.kernel.reply import Appended, Refusal, Reply
+from vdb.kernel.reply import Appended, GrantOpened, PolicyPut, Refusal, Reply
 from vdb.kernel.view import View
 from vdb.limits import AUDIT_ENTRY_OVERHEAD, Limits
 from vdb.node.preparing.request import (
@@ -163,6 +163,10 @@ def _complete(view: View, request: PlainRequest, note: AuditEntry, reply: Reply,
         known["count"] = reply.next_position - reply.first_position
         if len(reply.streams) == 1:
             known["first"] = reply.streams[0].first_offset
+    elif isinstance(reply, GrantOpened):
+        known["grant"] = reply.grant
+    elif isinstance(reply, PolicyPut):
+        known["detail"] = {**note.detail, "serial": str(reply.serial), "version": reply.version}
     if origin.session:
         known["request"] = f"{origin.client.hex()}:{origin.session}:{origin.number}"
     if isinstance(request, PlainCreate):
