@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from vdb.client.client import Client
 from vdb.client.connect import connect
+from vdb.client.credentials import Token
 from vdb.client.router import OnLink
 from vdb.errors import ConfigError
 from vdb.types import DEFAULT_ADDRESS
@@ -35,13 +36,30 @@ class NodeOptions:
     tls_ca: Annotated[Path | None, Parameter(env_var="VDB_TLS_CA")] = None
     "Certificates of the authority that signed the node's certificate."
 
+    token: Annotated[str, Parameter(env_var="VDB_TOKEN")] = ""
+    "A token that says who asks, where that isn't whom the certificate names; @FILE reads it from a file."
+
+    purpose: Annotated[str, Parameter(env_var="VDB_PURPOSE")] = ""
+    "What for: a code of HL7 v3-ActReason, such as TREAT. It stands in the audit log."
+
+    reason: str = ""
+    "Why, in words. They stand in the audit log."
+
     json: Json = False
     "Print JSON: one object, or one object a line."
 
     def client(self, tenant: int = 1, on_link: OnLink | None = None) -> Client:
         """A client for `async with`."""
         tls = tls_config(self.tls_cert, self.tls_key, self.tls_ca)
-        return connect(self.address, tls=tls, tenant=tenant, on_link=on_link)
+        return connect(
+            self.address,
+            tls=tls,
+            tenant=tenant,
+            on_link=on_link,
+            token=read_token(self.token),
+            purpose=self.purpose,
+            reason=self.reason,
+        )
 
 
 @Parameter(name="*")
@@ -61,12 +79,27 @@ NODE = NodeOptions()
 TENANT = TenantOptions()
 
 
+def read_token(text: str) -> Token:
+    """A token, or what reads it anew from the file after the '@'. ConfigError."""
+    if not text.startswith("@"):
+        return text
+    path = Path(text[1:])
+
+    def read() -> str:
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the token in {path} can't be read: {error}") from None
+
+    return read
+
+
 def tls_config(cert: Path | None, key: Path | None, ca: Path | None) -> TlsConfig | None:
-    """All three or none; ConfigError otherwise."""
+    """All three, or the authority's alone, or none; ConfigError otherwise."""
     given = [path for path in (cert, key, ca) if path is not None]
     if not given:
         return None
-    if cert is None or key is None or ca is None:
+    if ca is None or (cert is None) != (key is None):
         raise ConfigError(
             f"TLS needs a certificate, its key and the authority's: expected three files, found {len(given)}"
         )

@@ -17,6 +17,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from vdb.client.admin import ClusterAdmin
+from vdb.client.credentials import NOTHING, Credentials, Whoami
 from vdb.client.face import AsyncFace
 from vdb.client.pinning import Pins
 from vdb.client.router import Connector, OnLink, Router
@@ -43,6 +44,7 @@ class Client(AsyncFace):
         on_link: OnLink | None = None,
         region: str = "",
         pins: Pins | None = None,
+        credentials: Credentials = NOTHING,
     ) -> None:
         """`nodes`: connectors by the addresses that the nodes name each other by; one alone needs no address.
 
@@ -52,12 +54,13 @@ class Client(AsyncFace):
         `connect_for`: seconds in which the first connection must come about; 0 tries once. `learn` makes a connector
         for an address that a node names. `on_link` is told of each connection that is made or lost. `region`: the only
         one whose data this client touches, besides what is global; empty: all. `pins`: heads of logs that were seen
-        before.
+        before. `credentials` are shown to each node.
         """
         self._tasks: TaskGroup = anyio.create_task_group()
         connectors = nodes if isinstance(nodes, Mapping) else {"": nodes}
         self._lasting = LastingTasks(self._tasks)
-        self._router = Router(connectors, entropy, self._lasting, learn, on_link, region)
+        self._router = Router(connectors, entropy, self._lasting, learn, on_link, region, credentials)
+        self._credentials = credentials
         self._rpc = RpcGateway(self._router, entropy, self._lasting)
         self.cluster = ClusterAdmin(self._router, retry_for)
         """Status of all nodes, and changes of members."""
@@ -65,6 +68,10 @@ class Client(AsyncFace):
         self._entered = False
         super().__init__(self._rpc, stamps=Stamps(entropy, clock), tenant=tenant, timeout=retry_for)
         self.pins = pins
+
+    async def whoami(self) -> Whoami:
+        """Whom the node takes this client for. NotAuthenticated."""
+        return await self._credentials.show(await self._router.link())
 
     async def __aenter__(self) -> Client:
         """Connect. Raises Unreachable if nobody answers."""

@@ -14,6 +14,7 @@ import trio
 from anyio.from_thread import start_blocking_portal
 
 from vdb.client.client import Client
+from vdb.client.credentials import Credentials, Token, Whoami
 from vdb.client.router import Connector, OnLink
 from vdb.client.streams import TrioNames
 from vdb.client.sync_admin import SyncClusterAdmin
@@ -80,6 +81,9 @@ def connect(
     on_link: OnLink | None = None,
     region: str = "",
     pins: str | Path | None = None,
+    token: Token = "",
+    purpose: str = "",
+    reason: str = "",
 ) -> Client:
     """A client for `async with`, on trio or asyncio; entering raises Unreachable if no node answers.
 
@@ -93,7 +97,9 @@ def connect(
     node that isn't there yet. `on_link` is called with an address and True when a connection is made, and with False
     when it is lost. `region`: the only one of a cluster of several whose data this client touches, besides what is
     global: it asks no other region's nodes, not even for a stream by its name. `pins`: a directory where the heads of
-    logs are kept that were seen: `tree_head` is EvidenceInvalid for one that doesn't continue the last.
+    logs are kept that were seen: `tree_head` is EvidenceInvalid for one that doesn't continue the last. `token`:
+    says who asks, where that isn't whom the certificate names; or a function that gives one at each new link. `purpose`
+    (of use: a code of HL7 v3-ActReason, such as "TREAT") and `reason` stand in the audit log with all that this does.
     """
     addresses = split_addresses(default_address() if address is None else address)
     return Client(
@@ -107,6 +113,7 @@ def connect(
         on_link=on_link,
         region=region,
         pins=None if pins is None else PinDirectory(Path(pins)),
+        credentials=Credentials(token=token, purpose=purpose, reason=reason),
     )
 
 
@@ -139,6 +146,11 @@ class SyncClient(SyncFace):
         super().__init__(client, run, post)
         self.cluster = SyncClusterAdmin(client.cluster, run)
         """Status of all nodes, and changes of members."""
+        self._whoami = partial(run, client.whoami)
+
+    def whoami(self) -> Whoami:
+        """Whom the node takes this client for. NotAuthenticated."""
+        return self._whoami()
 
     def close(self) -> None:
         """Disconnect. Writes in flight in other threads end with an unknown outcome. Closing twice is harmless."""
@@ -168,6 +180,9 @@ def connect_sync(
     connect_for: float = 0.0,
     region: str = "",
     pins: str | Path | None = None,
+    token: Token = "",
+    purpose: str = "",
+    reason: str = "",
 ) -> SyncClient:
     """The same as `connect`, with blocking methods. Close it, or use it in a `with` block.
 
@@ -183,5 +198,8 @@ def connect_sync(
             connect_for=connect_for,
             region=region,
             pins=pins,
+            token=token,
+            purpose=purpose,
+            reason=reason,
         )
     )

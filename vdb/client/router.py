@@ -20,12 +20,15 @@ import anyio
 from anyio.abc import TaskStatus
 
 from vdb.client.backoff import Backoff
+from vdb.client.credentials import NOTHING, Credentials
 from vdb.client.link import ANSWER_SECONDS_MAX, Link
 from vdb.client.places import ask_places
 from vdb.client.routes import AnyMember, Routes, Target, group_of
 from vdb.client.tasks import LastingTasks
 from vdb.errors import (
     ConnectionLost,
+    InvalidArgument,
+    NotAuthenticated,
     NotPrimary,
     NotReady,
     Overloaded,
@@ -75,12 +78,15 @@ class Router:
         learn: Callable[[str], Connector] | None = None,
         on_link: OnLink | None = None,
         region: str = "",
+        credentials: Credentials = NOTHING,
     ) -> None:
-        """`connectors` by address, at least one. `learn` makes one for an address that a node names.
+        """`connectors` by address, at least one. `learn` makes one for an address that a node names. `credentials` are
+        shown to each node.
 
         `region`: the only one that this client uses, besides the global group; empty: all.
         """
         self._region = region
+        self._credentials = credentials
         self._connectors = dict(connectors)
         self._learn = learn
         self._on_link = on_link
@@ -310,12 +316,20 @@ class Router:
             return link
 
     async def _introduce(self, link: Link) -> None:
-        """Have the node say where it is and what it holds, before anything else is said. ConnectionLost."""
+        """Show who asks, and have the node say where it is and what it holds, before anything else is said.
+
+        ConnectionLost; NotAuthenticated for a credential that the node doesn't accept.
+        """
         seconds = ANSWER_SECONDS_MAX if len(self._connectors) == 1 else ATTEMPT_SECONDS_MAX
         said, silent = None, True
         try:
             with anyio.move_on_after(seconds):
+                if self._credentials.says_something:
+                    await self._credentials.show(link)
                 said = await ask_places(link)
+        except (NotAuthenticated, InvalidArgument):
+            silent = False
+            raise
         except VerityError as error:
             silent = False
             raise ConnectionLost(f"the node at {link.address} doesn't say what it holds: {error}") from None

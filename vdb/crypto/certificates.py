@@ -46,9 +46,19 @@ def make_authority(name: str, *, now: datetime, valid_for: timedelta, serial: by
 
 
 def issue(
-    authority: Issued, name: str, *, hosts: Sequence[str], now: datetime, valid_for: timedelta, serial: bytes
+    authority: Issued,
+    name: str,
+    *,
+    hosts: Sequence[str],
+    now: datetime,
+    valid_for: timedelta,
+    serial: bytes,
+    uris: Sequence[str] = (),
 ) -> Issued:
-    """A certificate for either side of a connection. `hosts`: DNS names and IP addresses that the holder answers at."""
+    """A certificate for either side of a connection. `hosts`: DNS names and IP addresses that the holder answers at.
+
+    `uris`: what else names it, such as a SPIFFE id.
+    """
     signer = x509.load_pem_x509_certificate(authority.certificate)
     signing_key = serialization.load_pem_private_key(authority.key, password=None)
     assert isinstance(signing_key, ec.EllipticCurvePrivateKey), "an authority made here has a key of a curve"
@@ -61,8 +71,9 @@ def issue(
         .add_extension(x509.ExtendedKeyUsage(both if hosts else both[1:]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signing_key.public_key()), critical=False)
     )
-    if hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
+    names = [*map(_host, hosts), *map(x509.UniformResourceIdentifier, uris)]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return _issued(builder.sign(signing_key, hashes.SHA256()), key)
 
 

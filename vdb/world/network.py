@@ -32,11 +32,16 @@ from vdb.world.address import (
 
 @frozen(kw_only=True)
 class TlsConfig:
-    """Paths of PEM files: this side's certificate chain, its private key, and the authority of the other side's."""
+    """Paths of PEM files: this side's certificate chain, its private key, and the authority of the other side's.
 
-    cert: Path
-    key: Path
+    A client that shows a token instead needs neither certificate nor key.
+    """
+
+    cert: Path | None = None
+    key: Path | None = None
     ca: Path
+    asks_clients: bool = True
+    """A server's: whether clients must have certificates. Without one they show tokens; other nodes need one anyway."""
 
 
 class RealNetwork:
@@ -154,14 +159,18 @@ def _numeric(host: str) -> str:
 
 
 def tls_context(tls: TlsConfig, protocol: ssl._SSLMethod) -> ssl.SSLContext:
-    """TLS 1.3 with certificates on both sides, for one side; ConfigError names the file that can't be used."""
+    """TLS 1.3, for one side; ConfigError names the file that can't be used."""
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
+    optional = protocol == ssl.PROTOCOL_TLS_SERVER and not tls.asks_clients
+    context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
     with _config_errors(f"the authority {tls.ca}"):
         context.load_verify_locations(tls.ca)
-    with _config_errors(f"the certificate {tls.cert} and the key {tls.key}"):
-        context.load_cert_chain(tls.cert, tls.key)
+    if tls.cert is not None and tls.key is not None:
+        with _config_errors(f"the certificate {tls.cert} and the key {tls.key}"):
+            context.load_cert_chain(tls.cert, tls.key)
+    elif protocol == ssl.PROTOCOL_TLS_SERVER:
+        raise ConfigError("a node needs a certificate and its key for TLS")
     return context
 
 
