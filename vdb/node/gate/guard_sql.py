@@ -14,7 +14,7 @@ from vdb.kernel.reply import StreamCreated
 from vdb.limits import SQL_IDLE_SECONDS
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
-from vdb.node.gate.guard_base import GuardBase
+from vdb.node.gate.guard_base import GuardBase, Place
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.service import LINEARIZABLE, answered
 from vdb.node.gate.sql_keeper import SqlKeeper
@@ -80,18 +80,7 @@ class GuardedSessions:
         return [info for info in found if self._may_know(tenant, info)]
 
     def _may_know(self, tenant: int, info: DatabaseInfo) -> bool:
-        return any(
-            self._guard.decide(
-                action,
-                tenant,
-                info.data_class,
-                group=info.group,
-                stream=info.name,
-                door="sqlList",
-                plain=False,
-            ).allowed
-            for action in _ANY
-        )
+        return self._decide_any(_ANY, tenant, info.name, Place(info.group, info.data_class), "sqlList").allowed
 
     async def open(
         self,
@@ -125,16 +114,31 @@ class GuardedSessions:
 
     async def permit_database(self, actions: tuple[Action, ...], tenant: int, name: str, door: str) -> Permit:
         """A permit for one of these actions on a database. AccessDenied."""
-        guard, place = self._guard, self._guard.place(tenant, STREAM_PREFIX + name)
-        data_class = place.data_class or DataClass.PHI
+        place = self._guard.place(tenant, STREAM_PREFIX + name)
+        return await self._guard.checked(self._decide_any(actions, tenant, name, place, door))
+
+    def _decide_any(self, actions: tuple[Action, ...], tenant: int, name: str, place: Place, door: str) -> Permit:
+        """Whether one of these actions is allowed on anything in a database: on all of it, or on a table."""
+        guard, policy = self._guard, self._guard.permits.book.policy(place.group)
+        known = {table: None for rule in policy.rules for table in rule.tables} if policy is not None else {}
         first: Permit | None = None
-        for action in actions:
-            tried = guard.decide(action, tenant, data_class, group=place.group, stream=name, door=door, plain=False)
-            if tried.allowed:
-                return tried
-            first = first or tried
+        for tables in ((), *((table,) for table in known)):
+            for action in actions:
+                tried = guard.decide(
+                    action,
+                    tenant,
+                    place.data_class or DataClass.PHI,
+                    group=place.group,
+                    stream=name,
+                    tables=tables,
+                    door=door,
+                    plain=False,
+                )
+                if tried.allowed:
+                    return tried
+                first = first or tried
         assert first is not None
-        return await guard.checked(first)
+        return first
 
     def close_soon(self, session: AskedSession) -> None:
         self._inner.close_soon(session)
