@@ -38,11 +38,7 @@ class AuditGuard(GuardBase):
         permit = await self.permit(
             Action.AUDIT, tenant, audit_class(found.name), group=found.name, subject=search.subject, door="auditEntries"
         )
-        refusal = found.not_serving()
-        if refusal is not None:
-            raise refusal
-        committed = found.replica.commit_number
-        await found.wait_until(lambda: found.applied >= committed)
+        await found.wait_own_log()
         count = min(count_max or RECORDS_MAX, RECORDS_MAX)
         page = await self.service.audit.records(
             TenantId(tenant), found.name, from_index, count, search=search, sealed=sealed

@@ -338,12 +338,7 @@ class LogGuard(GuardBase):
         if level is not LINEARIZABLE or not self.permits.gives_receipts:
             return None
         group = self.permits.group(permit.group)
-        refusal = group.not_serving()
-        if refusal is not None:
-            raise refusal
-        committed = group.replica.commit_number
-        if group.applied < committed:
-            await group.wait_until(lambda: group.applied >= committed)
+        await group.wait_own_log()
         return group
 
     async def _give(

@@ -42,6 +42,8 @@ from vdb.vsr.message import Abdicate, ErasedMessage, Message
 from vdb.vsr.replica import Replica, Status
 
 INSTALL_RETRY_SECONDS = 1.0
+OWN_LOG_SECONDS_MAX = 5.0
+"""How long a primary may take to have a quorum for what its log holds."""
 
 
 def _nobody_there(_to: int, _message: object) -> None:
@@ -272,6 +274,23 @@ class Group:
             await self._progress.wait_until(lambda: self.state.next_position > position)
             return True
         return False
+
+    async def wait_own_log(self) -> None:
+        """Wait until all that this primary's log holds now is applied. NotPrimary, NotReady.
+
+        What it knows to be committed isn't enough: a new primary learns last that the newest op of its log was, while
+        the client that asked for it may have been answered by the one before.
+        """
+        refusal = self.not_serving()
+        if refusal is not None:
+            raise refusal
+        held = self.replica.op
+        with trio.move_on_after(OWN_LOG_SECONDS_MAX):
+            await self._progress.wait_until(lambda: self.applied >= held)
+            return
+        raise self.not_serving() or NotReady(
+            f"the primary of group {self.name} has applied op {self.applied} of {held}: no quorum has the others"
+        )
 
     async def wait_until(self, reached: Callable[[], bool]) -> None:
         """Wait until this holds of the committed state; at once if it holds now."""
