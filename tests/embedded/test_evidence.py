@@ -149,7 +149,7 @@ def test_an_audit_reads_opens_and_hashes_everything(tmp_path: Path) -> None:
         audit = database.audit_log("ap-southeast-2", 1, head.checkpoint)
         assert (audit.records, audit.events, audit.unopened, audit.findings) == (61, 61, 0, ())
         assert audit.root == database.tree_head().checkpoint.root
-        assert database.audited_logs() == [("ap-southeast-2", 1)]
+        assert database.audited_logs() == [("ap-southeast-2", 1, "data"), ("ap-southeast-2", 1, "audit")]
         assert database.origin("ap-southeast-2", 1) == head.checkpoint.origin
         (finding,) = database.audit_log("ap-southeast-2", 1, Checkpoint("x", 31, bytes(32))).findings
         assert finding.what == "the first 31 records aren't those of the tree that was kept"

@@ -1,31 +1,30 @@
-"""`vdb audit head|prove|verify|log`: evidence of what the log holds."""
+"""`vdb audit`: heads of the logs' trees and proofs from them; the rest of it is in the modules beside this one."""
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from attrs import asdict
 from cyclopts import App
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from vdb.cli.audit_entries import entries, search
+from vdb.cli.audit_stored import log
+from vdb.cli.files import read_file, write_file
 from vdb.cli.options import TENANT, TenantOptions
-from vdb.cli.output import EXIT_FAILED, EXIT_OK, error_console, print_json, print_note, print_text
+from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_text
 from vdb.crypto.record import RecordHeader, decode_header
 from vdb.embedded.database import DEFAULT_REGION
-from vdb.embedded.database import open as open_embedded
-from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError, CryptoError, EvidenceInvalid
-from vdb.evidence.checkpoint import Checkpoint
 from vdb.evidence.merkle import HASH_SIZE, leaf_hash
 from vdb.evidence.note import VerifierKey, parse_note
 from vdb.evidence.proof import LogProof
 from vdb.evidence.trust import TrustPolicy
-from vdb.node.evidence.auditing import LogAudit
 
-app = App(name="audit", help="Signed heads of the log's trees, and proofs that hold without a server.")
+app = App(name="audit", help="Who did what, signed heads of the logs' trees, and proofs that hold without a server.")
+app.command(entries)
+app.command(search)
+app.command(log)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -33,6 +32,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 async def head(
     *,
     group: str = "",
+    family: Literal["data", "audit"] = "data",
     since: Path | None = None,
     key: list[str] | None = None,
     out: Path | None = None,
@@ -48,6 +48,8 @@ async def head(
     ----------
     group
         A region's name, or 'global'; by default the region of the node.
+    family
+        The tree of the tenant's data, or that of its audit log.
     since
         The head that was fetched before: the new one must continue it.
     key
@@ -56,12 +58,12 @@ async def head(
         Where to write the head.
     """
     keys = [VerifierKey.parse(text) for text in key or ()]
-    known = None if since is None else parse_note(_read(since))
+    known = None if since is None else parse_note(read_file(since))
     async with options.tenant_client() as client:
-        trusted = keys or [(await client.tree_head(group)).verifier]
-        checked = await client.follow_tree(known, trusted, group)
+        trusted = keys or [(await client.tree_head(group, family=family)).verifier]
+        checked = await client.follow_tree(known, trusted, group, family=family)
     if out is not None:
-        _write(out, str(checked.note))
+        write_file(out, str(checked.note))
     checkpoint = checked.checkpoint
     if options.json:
         print_json(
@@ -99,7 +101,7 @@ async def prove(*, stream: str, offset: int, out: Path | None = None, options: T
     async with options.tenant_client() as client:
         found = await client.prove(stream, offset)
     if out is not None:
-        _write(out, str(found.proof))
+        write_file(out, str(found.proof))
     if options.json:
         print_json({"index": found.proof.index, "key": str(found.verifier), "proof": str(found.proof)})
     elif out is None:
@@ -109,119 +111,59 @@ async def prove(*, stream: str, offset: int, out: Path | None = None, options: T
 
 
 @app.command
-def log(
+def verify(
     *,
-    data_dir: Path,
+    proof: Path | None = None,
+    data_dir: Path | None = None,
+    key: list[str] | None = None,
+    trust: Path | None = None,
+    since: list[Path] | None = None,
     key_file: Path | None = None,
     region: str = DEFAULT_REGION,
-    since: list[Path] | None = None,
-    key: list[str] | None = None,
     json: bool = False,
 ) -> int:
-    """Audit a stopped node's log as it is stored: read, open and hash every record. Exit code 1 if one isn't right.
-
-    Example: `vdb audit log --data-dir data --key-file root.key --since last.note --key "$(cat node.vkey)"`
-
-    Parameters
-    ----------
-    data_dir
-        The data directory. No node may run on it.
-    key_file
-        A file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
-    region
-        The region that it belongs to.
-    since
-        A head that was kept (`vdb audit head`): what is stored must begin with its tree. May be given several times.
-    key
-        Whose signatures on these heads count (vkey). May be given several times.
-    json
-        Print one object a log.
-    """
-    if not data_dir.is_dir():
-        raise ConfigError(f"--data-dir: there is no directory {data_dir}")
-    known = _known(since or [], [VerifierKey.parse(text) for text in key or ()])
-    sound = True
-    with open_embedded(data_dir, find_root_keys(key_file, option="--key-file"), region=region) as database:
-        origins = {database.origin(group, tenant): (group, tenant) for group, tenant in database.audited_logs()}
-        for origin in known.keys() - origins.keys():
-            raise ConfigError(f"--since names a log that this node doesn't have: {origin}")
-        for origin, (group, tenant) in origins.items():
-            with _bar(shown=not json) as bar:
-                task = bar.add_task(f"{group}, tenant {tenant}", total=None)
-
-                def on_progress(done: int, total: int, bar: Progress = bar, task: TaskID = task) -> None:
-                    bar.update(task, completed=done, total=total)
-
-                found = database.audit_log(group, tenant, known.get(origin), on_progress)
-            sound = sound and not found.findings
-            _tell_audit(found, origin in known, json)
-    return EXIT_OK if sound else EXIT_FAILED
-
-
-def _bar(*, shown: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=error_console(),
-        transient=True,
-        disable=not shown or not sys.stderr.isatty(),
-    )
-
-
-def _known(files: list[Path], keys: list[VerifierKey]) -> dict[str, Checkpoint]:
-    """The heads that were kept, by the origin of their log; of one log, the longest."""
-    if bool(files) != bool(keys):
-        raise ConfigError("--since and --key belong together: a head counts by whose signature it has")
-    policy = TrustPolicy(logs=tuple(keys))
-    found: dict[str, Checkpoint] = {}
-    for file in files:
-        checkpoint = policy.check(parse_note(_read(file)))
-        if checkpoint.origin not in found or checkpoint.size > found[checkpoint.origin].size:
-            found[checkpoint.origin] = checkpoint
-    return found
-
-
-def _tell_audit(found: LogAudit, kept: bool, json: bool) -> None:
-    if json:
-        print_json({**asdict(found), "root": found.root.hex(), "continues": kept and not found.findings})
-        return
-    sound = "as it was written" if not found.findings else f"{len(found.findings)} findings"
-    print_text(
-        f"{found.group}, tenant {found.tenant}: {found.records} records, {found.events} events, {found.size} B: {sound}"
-    )
-    if found.unopened:
-        print_text(f"  {found.unopened} records can't be opened any more: their keys are gone")
-    for finding in found.findings:
-        print_text(f"  position {finding.position}{', ' if finding.place else ''}{finding.place}: {finding.what}")
-
-
-@app.command
-def verify(*, proof: Path, key: list[str] | None = None, trust: Path | None = None, json: bool = False) -> int:
-    """Verify a proof offline: no node is asked. Exit code 1 if it doesn't hold.
+    """Verify a proof offline, or all that a stopped node has stored. Exit code 1 if anything doesn't hold.
 
     Example: `vdb audit verify --proof note-3.tlog-proof --key "$(cat node.vkey)"`
+
+    Example: `vdb audit verify --data-dir data --key-file root.key`
 
     Parameters
     ----------
     proof
         A file of `vdb audit prove`.
+    data_dir
+        A data directory, on which no node may run: each record of data and audit logs is read, opened and hashed again.
     key
         A key of the log (vkey), as it was handed to you. May be given several times.
     trust
         Instead: a file that says whose signatures count (C2SP tlog-policy), witnesses among them.
+    since
+        With --data-dir: a head that was kept (`vdb audit head`). May be given several times.
+    key_file
+        With --data-dir: a file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
+    region
+        With --data-dir: the region that it belongs to.
     json
-        Print one object.
+        Print one object; with --data-dir one a log.
     """
+    if (proof is None) == (data_dir is None):
+        raise ConfigError("what is to be verified? Give --proof, or --data-dir")
+    if data_dir is not None:
+        return log(data_dir=data_dir, key_file=key_file, region=region, since=since, key=key, json=json)
+    assert proof is not None
+    return _verify_proof(proof, key, trust, json)
+
+
+def _verify_proof(proof: Path, key: list[str] | None, trust: Path | None, json: bool) -> int:
     if bool(key) == (trust is not None):
         raise ConfigError("whose signature counts? Give --key, or a file with --trust")
     try:
         if trust is not None:
-            policy = TrustPolicy.parse(_read(trust).decode("utf-8"))
+            policy = TrustPolicy.parse(read_file(trust).decode("utf-8"))
         else:
             policy = TrustPolicy(logs=tuple(VerifierKey.parse(text) for text in key or ()))
-        found = LogProof.parse(_read(proof))
+        found = LogProof.parse(read_file(proof))
         checkpoint = policy.check(found.note)
         header = _header(found.extra)
         if not found.holds_for(leaf_hash(found.extra)):
@@ -260,19 +202,3 @@ def _told(header: RecordHeader) -> dict[str, Any]:
         "region": header.region,
         "time": (_EPOCH + timedelta(microseconds=header.time)).isoformat(),
     }
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file} can't be written: {error.strerror}") from None
-
-
-def _read(file: Path) -> bytes:
-    if str(file) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{file} can't be read: {error.strerror}") from None

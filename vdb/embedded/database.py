@@ -39,11 +39,21 @@ from vdb.limits import Limits
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.evidence.auditing import LogAudit, Progress
+from vdb.node.evidence.proving import Family, family_of
 from vdb.node.gate.caller import EMBEDDED
 from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.projections.given import GivenProjection
-from vdb.types import GroupId, Region, check_tenant_id
+from vdb.types import (
+    SYSTEM_TENANT,
+    GroupId,
+    Region,
+    TenantId,
+    audit_log_of,
+    check_tenant_id,
+    is_audit_log,
+    tenant_of_log,
+)
 from vdb.world import make_world
 from vdb.world.clock import RealClock
 from vdb.world.entropy import RealEntropy
@@ -75,19 +85,29 @@ class EmbeddedDatabase(SyncFace):
         """The same methods as coroutines, for trio and asyncio."""
         self._finalizer = weakref.finalize(self, _end, loop, data_dir if scratch else None)
 
-    def audited_logs(self) -> list[tuple[str, int]]:
-        """The logs that `audit_log` can be asked for: (group, tenant)."""
-        return [(str(group), int(tenant)) for group, tenant in self._audits.logs()]
+    def audited_logs(self) -> list[tuple[str, int, str]]:
+        """The logs that `audit_log` can be asked for: (group, tenant, family). Tenant 0's is the system's audit log."""
+        return [
+            (str(group), int(tenant_of_log(log)), "audit" if is_audit_log(log) else "data")
+            for group, log in self._audits.logs()
+        ]
 
-    def origin(self, group: str, tenant: int) -> str:
-        """The name of a log in signed heads."""
-        return self._audits.origin(GroupId(group), check_tenant_id(tenant))
+    def origin(self, group: str, tenant: int, family: str = "data") -> str:
+        """The name of a log in signed heads. `family`: "data" or "audit"."""
+        return self._audits.origin(GroupId(group), _log_number(tenant, family))
 
     def audit_log(
-        self, group: str, tenant: int, known: Checkpoint | None = None, on_progress: Progress | None = None
+        self,
+        group: str,
+        tenant: int,
+        known: Checkpoint | None = None,
+        on_progress: Progress | None = None,
+        *,
+        family: str = "data",
     ) -> LogAudit:
         """Read, open and hash every record of a log as it is stored. `known`: a tree that was kept before."""
-        return self.loop.call(partial(self._audits.audit, GroupId(group), check_tenant_id(tenant), known, on_progress))
+        audit = partial(self._audits.audit, GroupId(group), _log_number(tenant, family), known, on_progress)
+        return self.loop.call(audit)
 
     @property
     def is_ours(self) -> bool:
@@ -176,3 +196,10 @@ def _end(loop: LoopThread, scratch: Path | None) -> None:
     loop.stop()
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _log_number(tenant: int, family: str) -> TenantId:
+    """What a tenant's log is kept under."""
+    if family_of(family) is Family.DATA:
+        return check_tenant_id(tenant)
+    return audit_log_of(check_tenant_id(tenant) if tenant else SYSTEM_TENANT)

@@ -42,6 +42,7 @@ from vdb.kernel.rows import (
 )
 from vdb.kernel.streamid import first_session, stream_id
 from vdb.kernel.tables import (
+    AUDIT_LOGS,
     CONFIGURATION,
     CONSUMERS,
     CURRENT_CONFIGURATION,
@@ -191,6 +192,10 @@ class State(View):
         """Positions of a consumer group's dead letters, in order. The cost follows those of all groups."""
         key = consumer_key(tenant, lookup)
         return sorted(letter_of(row) for row in self.rows[DEAD_LETTERS] if row.startswith(key))
+
+    def audited_tenants(self) -> list[TenantId]:
+        """Tenants that have an audit log, 0 for the system's own, in order."""
+        return sorted(TenantId(U64.unpack(key)[0]) for key in self.rows[AUDIT_LOGS])
 
     def membership(self) -> Membership:
         """The configuration that the last reconfiguration made; FOUNDING before the first."""

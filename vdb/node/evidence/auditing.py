@@ -1,4 +1,4 @@
-"""An audit of a tenant's log as it is stored: every record is read, opened and hashed again.
+"""An audit of a tenant's log, of data or of audit, as it is stored: every record is read, opened and hashed again.
 
 What is found, and how
 - a frame whose checksum doesn't fit, or that isn't there: what the storage says, with file and byte;
@@ -18,14 +18,17 @@ from collections.abc import Callable
 import trio
 from attrs import define, field, frozen
 
+from vdb.audit.entry import decode_entry
 from vdb.crypto.record import open_body, record_leaf
-from vdb.errors import CryptoError, DamagedData, KeyUnavailable, UnknownTenant
+from vdb.errors import CryptoError, DamagedData, KeyUnavailable, UnknownTenant, WireError
 from vdb.evidence.checkpoint import Checkpoint
 from vdb.evidence.merkle import Frontier
+from vdb.node.evidence.proving import Family
 from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.records import checked_record
 from vdb.storage.event_log import Frame
-from vdb.types import TenantId
+from vdb.types import TenantId, is_audit_log, tenant_of_log
+from vdb.wire.event import decode_batch
 
 FINDINGS_MAX = 1000
 Progress = Callable[[int, int], None]
@@ -47,8 +50,11 @@ class Finding:
 class LogAudit:
     group: str
     tenant: int
+    family: str
+    """"data" or "audit"."""
     records: int
     events: int
+    """Of an audit log, its entries."""
     size: int
     """Bytes of sealed records."""
     unopened: int
@@ -72,19 +78,23 @@ class _Count:
 
 
 async def audit_log(
-    reader: GroupReader, tenant: TenantId, known: Checkpoint | None = None, on_progress: Progress | None = None
+    reader: GroupReader, log: TenantId, known: Checkpoint | None = None, on_progress: Progress | None = None
 ) -> LogAudit:
-    """Audit all that is committed now. `known`: a tree that was kept before, of this log. UnknownTenant."""
-    group = reader.group
-    state = group.state.tenant(tenant)
+    """Audit all that is committed now. `log`: a tenant, or the number of its audit log (`vdb.types.audit_log_of`).
+
+    `known`: a tree that was kept before, of this log. UnknownTenant.
+    """
+    group, tenant = reader.group, tenant_of_log(log)
+    state = group.state.audit_log(tenant) if is_audit_log(log) else group.state.tenant(log)
     if state is None:
-        raise UnknownTenant(f"tenant {tenant} has no stream in {group.name}")
+        what = "audit log" if is_audit_log(log) else "stream"
+        raise UnknownTenant(f"tenant {tenant} has no {what} in {group.name}")
     count, position = _Count(), 0
     if known is not None and known.size == 0:
         known = None
     while count.frontier.size < state.record_count:
         try:
-            frames = await group.storage.event_log.read_log(tenant, position, group.limits.read_bytes_max)
+            frames = await group.storage.event_log.read_log(log, position, group.limits.read_bytes_max)
         except DamagedData as error:
             count.add(position, "", f"{error}; nothing after it was audited")
             break
@@ -92,7 +102,7 @@ async def audit_log(
             count.add(position, "", f"the log ends after {count.frontier.size} records: expected {state.record_count}")
             break
         for frame in frames[: state.record_count - count.frontier.size]:
-            await _audit(reader, tenant, frame, count)
+            await _audit(reader, log, frame, count)
             position = frame.position + frame.count
             if known is not None and known.size == count.frontier.size and known.root != count.frontier.root():
                 count.add(known.size, "", f"the first {known.size} records aren't those of the tree that was kept")
@@ -106,6 +116,7 @@ async def audit_log(
     return LogAudit(
         group=group.name,
         tenant=tenant,
+        family=(Family.AUDIT if is_audit_log(log) else Family.DATA).value,
         records=count.frontier.size,
         events=count.events,
         size=count.size,
@@ -115,16 +126,28 @@ async def audit_log(
     )
 
 
-async def _audit(reader: GroupReader, tenant: TenantId, frame: Frame, count: _Count) -> None:
+async def _audit(reader: GroupReader, log: TenantId, frame: Frame, count: _Count) -> None:
     group = reader.group
     count.frontier = count.frontier.append(record_leaf(frame.record))
     count.events += frame.count
     count.size += len(frame.record)
     try:
-        record = checked_record(frame, tenant=tenant, group=group.name)
-        open_body(record.header_bytes, group.keyring.key(record.header.dek_id), record.body)
+        record = checked_record(frame, tenant=log, group=group.name)
+        opened = open_body(record.header_bytes, group.keyring.key(record.header.dek_id), record.body)
+        if is_audit_log(log):
+            _check_entries(opened, frame.count)
     except KeyUnavailable:
         count.unopened += 1
-    except (CryptoError, DamagedData) as error:
-        place = await group.storage.event_log.place_of(tenant, frame.position)
-        count.add(frame.position, place, f"stream {frame.stream}, offset {frame.offset}: {error}")
+    except (CryptoError, DamagedData, WireError) as error:
+        place = await group.storage.event_log.place_of(log, frame.position)
+        what = f"entry {frame.offset}" if is_audit_log(log) else f"stream {frame.stream}, offset {frame.offset}"
+        count.add(frame.position, place, f"{what}: {error}")
+
+
+def _check_entries(batch: bytes, count: int) -> None:
+    """DamagedData unless these are so many entries."""
+    entries = decode_batch(batch)
+    if len(entries) != count:
+        raise DamagedData(f"expected {count} entries, found {len(entries)}")
+    for entry in entries:
+        decode_entry(entry)
