@@ -29,12 +29,13 @@ _PLACE = struct.Struct(">QBH")
 
 
 class KeyIndex:
-    __slots__ = ("_by_place", "_rows", "_tenants")
+    __slots__ = ("_by_place", "_files", "_rows", "_tenants")
 
     def __init__(self) -> None:
         self._rows: dict[bytes, bytes] = {}
         self._by_place: dict[bytes, bytes] = {}
         self._tenants: dict[TenantId, bytes] = {}
+        self._files: dict[TenantId, dict[bytes, None]] = {}
 
     def add(self, row: KeyRow) -> bool:
         """Hold a row; True when another one had its place."""
@@ -46,12 +47,16 @@ class KeyIndex:
         self._by_place[place] = dek_id
         if row.scope is KeyScope.TENANT:
             self._tenants[row.tenant] = dek_id
+        if row.scope is KeyScope.PROJECTION:
+            self._files.setdefault(row.tenant, {})[dek_id] = None
         return before is not None and before != dek_id
 
     def remove(self, row: KeyRow) -> None:
         """Forget a row that is here."""
         dek_id = bytes(row.dek_id)
         del self._rows[dek_id]
+        if row.scope is KeyScope.PROJECTION:
+            del self._files[row.tenant][dek_id]
         place = _place(row.tenant, row.scope, row.lookup, row.period)
         if self._by_place.get(place) == dek_id:
             del self._by_place[place]
@@ -65,6 +70,10 @@ class KeyIndex:
     def find(self, tenant: TenantId, scope: KeyScope, lookup: bytes, period: int = 0) -> KeyRow | None:
         dek_id = self._by_place.get(_place(tenant, scope, lookup, period))
         return None if dek_id is None else self.get(dek_id)
+
+    def files(self, tenant: TenantId) -> list[KeyRow]:
+        """Rows of the keys of a tenant's files, in the order of their ids."""
+        return [_unpack(dek_id, self._rows[dek_id]) for dek_id in sorted(self._files.get(tenant, ()))]
 
     def tenants(self) -> list[KeyRow]:
         """Rows of tenants' keys, by tenant."""

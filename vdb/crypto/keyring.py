@@ -94,6 +94,10 @@ class Keyring:
         row = self._index.get(dek_id)
         return row is not None and row.is_destroyed
 
+    def give(self, roots: RootRing) -> None:
+        """The node was given these root keys now. It keeps those that it had: what they wrapped may come yet."""
+        self.roots = self.roots.joined_by(roots)
+
     def remove(self, row: KeyRow) -> None:
         """Forget a row that was added for an op that isn't in the log any more."""
         self._index.remove(row)
@@ -126,6 +130,17 @@ class Keyring:
         """The rows of all periods up to this one in which the name had a key, by period."""
         found = [self.row(tenant, scope, name, period) for period in range(last_period + 1)]
         return [row for row in found if row is not None]
+
+    def file_rows(self, tenant: TenantId) -> list[KeyRow]:
+        """The rows of the keys of a tenant's files of rows, destroyed ones too, in the order of their ids."""
+        return self._index.files(tenant)
+
+    def newest_row(self, tenant: TenantId, scope: KeyScope, name: str) -> tuple[KeyRow | None, int]:
+        """The row of the last period in which the name has one, and the period that the next one would have."""
+        newest, period = None, FIRST_PERIOD
+        while (row := self.row(tenant, scope, name, period)) is not None:
+            newest, period = row, period + 1
+        return newest, period
 
     def tenant_rows(self) -> list[KeyRow]:
         """The rows of tenants' keys, by tenant."""

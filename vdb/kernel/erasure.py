@@ -4,6 +4,7 @@ Rules
 - A destroyed key keeps its row, without the key: the row says that there was one, so no other takes its place, and what
   it sealed is told from what can't be read for another reason.
 - All keys of the subject that the key store holds go in one request; the primary names them, and apply asserts each.
+  With them go the keys of the tenant's files of rows: they hold what was derived, and are built anew under other keys.
 - A hold on the subject stands against it. Holds of streams, and retention, the primary judges: names are sealed here.
 - An erased subject stays erased: no key is put for it any more, so nothing is appended about it.
 - An erasure is pending until every node that is a member has acknowledged: those of the present configuration, or the
@@ -96,7 +97,7 @@ def check_erase(state: View, command: EraseSubject) -> Refusal | None:
         return Refusal(RefusalCode.ON_HOLD, f"hold {hold} stands against the erasure: release it first")
     rows = [state.key(dek_id) for dek_id in command.dek_ids]
     for dek_id, row in zip(command.dek_ids, rows, strict=True):
-        if row is None or rows[0] is None or not _is_alike(row, rows[0], command.tenant):
+        if row is None or rows[0] is None or not _may_go(row, rows[0], command.tenant):
             return Refusal(RefusalCode.INVALID_ARGUMENT, f"key {dek_id.hex()} isn't a live key of the subject")
     return None
 
@@ -117,10 +118,12 @@ def _wrong_shape(command: EraseSubject) -> str | None:
     return None
 
 
-def _is_alike(row: KeyRow, first: KeyRow, tenant: TenantId) -> bool:
-    """Whether it is a live key of the same subject as the first one: they have one token, and lookups by period."""
-    same = (row.tenant, row.scope, row.subject_token) == (tenant, KeyScope.SUBJECT, first.subject_token)
-    return same and not row.is_destroyed
+def _may_go(row: KeyRow, first: KeyRow, tenant: TenantId) -> bool:
+    """Whether it is a live key of the tenant's files, or of the same subject as the first one: those have one token."""
+    if row.tenant != tenant or row.is_destroyed:
+        return False
+    of_subject = (row.scope, row.subject_token) == (KeyScope.SUBJECT, first.subject_token)
+    return of_subject or row.scope is KeyScope.PROJECTION
 
 
 def acknowledge(draft: Draft, command: AckErasure) -> Reply:

@@ -59,7 +59,7 @@ class DestroyedKey:
     digest: bytes = field(repr=False)
     """SHA-256 of the wrapped key, as it was."""
     token: bytes = field(repr=False)
-    """What stands for the subject in the headers of what the key has sealed."""
+    """What stands for the subject in the headers of what the key has sealed; zeros: the key of a file of rows."""
 
 
 @frozen(kw_only=True)
@@ -78,6 +78,11 @@ class Erasure:
     basis: str
     by: str
     sealed: bytes = field(repr=False)
+
+    @property
+    def token(self) -> bytes:
+        """What stands for the subject in the headers of its records; empty: nothing was ever sealed for it."""
+        return next((key.token for key in self.keys if any(key.token)), b"")
 
     def pack(self) -> bytes:
         assert len(self.subject) == LOOKUP_SIZE

@@ -20,6 +20,7 @@ from vdb.node.audit.recorder import Recorder
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.doors.accept import serve_connections
+from vdb.node.erasure.cleaning import FileCleaner
 from vdb.node.erasure.eraser import Eraser
 from vdb.node.erasure.erasing import Erasing
 from vdb.node.evidence.proving import Prover
@@ -131,7 +132,11 @@ class Node:
                         disk_id=lambda: file.identity.disk,
                     ),
                     keys=KeyRotation(
-                        readers, self.config.region, node=self.config.name, provider=self.config.root_keys.source
+                        readers,
+                        self.config.region,
+                        node=self.config.name,
+                        provider=self.config.root_keys.source,
+                        reload=self.config.reload_keys,
                     ),
                     governance=governance,
                     clock=self.world.clock,
@@ -144,6 +149,7 @@ class Node:
                     node=self.config.name,
                     disk_id=lambda: file.identity.disk,
                     remembered=file.remembered,
+                    cleaners=(FileCleaner(projections, databases),),
                 )
                 await nursery.start(permits.run)
                 await nursery.start(PolicyCarrier(self.groups).run)

@@ -139,6 +139,13 @@ class GenerationFiles:
         """Remove a generation's closed database, with what SQLite may have left beside it."""
         await remove_database(self._disk, self.path(number))
 
+    async def remove_aside(self, number: int) -> None:
+        """Remove what was set aside of a generation's file, because it was damaged or didn't open."""
+        aside = f"{self.path(number)}.damaged"
+        if await self._disk.exists(aside):
+            await self._disk.remove(aside)
+            await self._disk.sync_directory(self._folder)
+
     @property
     def scratch(self) -> str:
         """Where rows lie that nobody is served, while they are looked at."""

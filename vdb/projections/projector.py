@@ -49,6 +49,7 @@ from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, TenantId
 
 T = TypeVar("T")
+RENEW_STEP_SECONDS = 0.05
 
 _OF_ONE_FILE = (ProjectionFailed, DatabaseDamaged, NodeStopped)
 """What may be wrong with the file of one generation: it ends neither the node, nor the projection."""
@@ -188,6 +189,25 @@ class Projector:
             await self._begin(hold=hold)
 
         await self._change(work)
+
+    async def renew(self) -> None:
+        """Build the rows anew under the key that files have now, use them, and keep nothing of those before: something
+        was erased, and what they say of that must go. Returns when it has gone; VerityError where it can't be built."""
+        await self.rebuild(hold=False)
+        while (building := self._building) is not None:
+            if building.error:
+                raise ProjectionFailed(f"projection {self.name!r} can't be built anew: {building.error}")
+            await trio.sleep(RENEW_STEP_SECONDS)
+        await self._change(self._forget_previous)
+
+    async def _forget_previous(self) -> None:
+        mark("projector.renewed")
+        pointer = evolve(self._pointer, previous=None)
+        await self._files.store(pointer)
+        self._pointer = pointer
+        await self._files.tidy(pointer)
+        assert pointer.current is not None
+        await self._files.remove_aside(pointer.current.number)
 
     async def switch(self) -> int:
         """Use what was built beside; its generation. InvalidArgument where nothing is ready."""

@@ -230,6 +230,8 @@ class TransactionReader:
         """Of the payload that is expected next."""
         self._half: RowChange | None = None
         """The delete of an update whose insert comes next."""
+        self._erased = False
+        """Whether the payload before was erased: it may have been such a delete."""
         self._pieces: list[bytes] = []
 
     @property
@@ -260,7 +262,27 @@ class TransactionReader:
             if self._pieces:
                 raise WireError("expected the next piece of a message, found another message")
             self._take(event)
+        self._erased = self._erased and bool(self._pieces)
         return self._finish() if event.last else None
+
+    def feed_erased(self) -> Transaction | None:
+        """The next payload was erased, and what it says of its subject's row never happened. See `feed`.
+
+        Both images of an update that moved a row to another subject are payloads of their own: the one that is left is
+        a delete or an insert.
+        """
+        if self._begin is None:
+            raise WireError("expected the begin of a transaction, which is nobody's data, found an erased payload")
+        self._number += 1
+        self._pieces = []
+        self._erased = True
+        self._end_half()
+        return self._finish() if self._number == self._begin.count else None
+
+    def _end_half(self) -> None:
+        if self._half is not None:
+            self._steps.append(self._half)
+            self._half = None
 
     def _take(self, event: Row | _Other) -> None:
         if isinstance(event, Row):
@@ -300,12 +322,14 @@ class TransactionReader:
                     after=change.after,
                 )
             )
-        elif not event.moved:
-            self._steps.append(change)
-        elif change.operation is Operation.DELETE:
+        elif event.moved and change.operation is Operation.DELETE:
             self._half = change
-        else:
+        elif event.moved and change.operation is not Operation.INSERT:
+            raise WireError(f"expected a half of an update that moved a row, found an {change.operation.name}")
+        elif event.moved and not self._erased:
             raise WireError(f"expected the delete of an update that moved a row, found an {change.operation.name}")
+        else:
+            self._steps.append(change)
 
     def _finish(self) -> Transaction:
         begin = self._begin

@@ -116,6 +116,8 @@ class Copies:
     async def drop(self) -> None:
         """Remove all copies that nobody uses."""
         async with self._turn:
+            if not self._is_ready:
+                await self._clear()
             await self._drop_idle()
 
     # Building --------------------------------------------------------------------------------------------------

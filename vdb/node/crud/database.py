@@ -50,6 +50,7 @@ from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.node.projecting.file_keys import FileKeys
 from vdb.node.signals import Progress
 from vdb.ports import Connection, Database, World
+from vdb.projections.generations import remove_database
 from vdb.projections.running import database_path
 from vdb.sql.host import Bridge, Logged, OneShot
 from vdb.sql.meta import prepare_meta
@@ -157,6 +158,20 @@ class CrudDatabase:
         await self.close()
         await self._world.disk.set_database_aside(self.path)
         self._epoch += 1
+
+    async def renew(self) -> None:
+        """Build the file anew from the log, under the key that it has now, and remove the old one: something was erased,
+        and what it says of that must go. Sessions of the old file end."""
+        await self._lease.acquire(self, float("inf"))
+        try:
+            mark("sql.renewed")
+            await self.close()
+            await remove_database(self._world.disk, self.path)
+            self._epoch += 1
+            await self._open_file()
+            await self._catch_up()
+        finally:
+            self._lease.release(self)
 
     def _stream_state(self) -> StreamState:
         state = self.reader.find(self.tenant, self.stream)

@@ -134,6 +134,18 @@ class CrudDatabases:
             found = self._open.get((TenantId(checked), name))
             return found if found is not None else await self._open_new(TenantId(checked), name)
 
+    async def renew(self, tenant: TenantId) -> dict[str, int]:
+        """Build the files of a tenant's databases anew under the keys that they have now, and drop their copies of
+        earlier states. Returns when nothing is left of the old ones: where each stands in its stream."""
+        renewed: dict[str, int] = {}
+        for owner, name in list(self._open):
+            if owner == tenant:
+                database = self._open[owner, name]
+                await database.renew()
+                await self.travel.forget(database)
+                renewed[name] = database.applied
+        return renewed
+
     async def list(self, tenant: int) -> list[DatabaseInfo]:
         """A tenant's databases on this node, in the order of their creation, group by group."""
         checked = TenantId(check_tenant_id(tenant))

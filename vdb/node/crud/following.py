@@ -18,7 +18,7 @@ from vdb.ports import Connection
 from vdb.sql.applying import Applier
 from vdb.sql.meta import Place, advance
 from vdb.types import TenantId
-from vdb.wire.event import decode_batch
+from vdb.wire.event import ERASED_SCHEMA, decode_batch
 from vdb.wire.sql import TransactionReader
 
 READ_EVENTS = 5000
@@ -57,8 +57,9 @@ async def read_transactions(
         runs = await reader.read_stream(tenant, state, stream, offset, maximum, ids_only=False)
         found: list[LoggedTransaction] = []
         for run in runs:
+            erased = run.schema_id == ERASED_SCHEMA
             for payload in decode_batch(run.batch):
-                transaction = folding.feed(payload)
+                transaction = folding.feed_erased() if erased else folding.feed(payload)
                 offset += 1
                 if offset % DECODE_EVENTS == 0:
                     await trio.lowlevel.checkpoint()

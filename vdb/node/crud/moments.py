@@ -8,7 +8,7 @@ from vdb.errors import InvalidArgument
 from vdb.node.crud.database import CrudDatabase
 from vdb.projections.source import OpenedRun
 from vdb.types import Position
-from vdb.wire.event import decode_batch
+from vdb.wire.event import ERASED_SCHEMA, decode_batch
 from vdb.wire.sql import peek
 
 
@@ -51,9 +51,14 @@ async def resolve(
 async def _begin_of_transaction(database: CrudDatabase, offset: int, end: int) -> int:
     if offset == end:
         return end
-    run = await _event(database, offset)
+    at = offset
+    run = await _event(database, at)
+    while run.schema_id == ERASED_SCHEMA:
+        # It says nothing any more; a transaction begins with a payload that is nobody's data, so one before it does.
+        at -= 1
+        run = await _event(database, at)
     (payload,) = decode_batch(run.batch)
-    return offset - peek(payload).number
+    return at - peek(payload).number
 
 
 async def _search(database: CrudDatabase, end: int, is_before: Callable[[OpenedRun], bool]) -> int:

@@ -37,7 +37,7 @@ def certificate_of(
         "group": group,
         "tenant": str(erasure.tenant),
         "erasure": str(erasure.erasure),
-        "subject-token": erasure.keys[-1].token.hex() if erasure.keys else "",
+        "subject-token": erasure.token.hex(),
         "basis": erasure.basis,
         "by": erasure.by,
         "time": str(erasure.time),

@@ -110,7 +110,7 @@ class Erasing:
             basis=basis,
             by=by,
             members=found.members,
-            keys_max=len(rows) + SPARE_KEYS,
+            keys_max=len(rows) + len(found.keyring.file_rows(checked)) + SPARE_KEYS,
         )
         return ErasureBegun(erasure=await self._commit(found, request, note), report=report)
 
@@ -135,7 +135,7 @@ class Erasing:
             certificate = sign_certificate(whole, origin_of(cluster, group.name, erasure.tenant), key)
         return ErasureInfo(
             erasure=erasure.erasure,
-            subject_token=erasure.keys[-1].token if erasure.keys else b"",
+            subject_token=erasure.token,
             basis=erasure.basis,
             time=erasure.time,
             op=0,

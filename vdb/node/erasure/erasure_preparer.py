@@ -76,7 +76,8 @@ def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -
 def _erase(preparer: Preparer, batch: Batch, request: PlainErase) -> Command:
     tenant, keyring = request.tenant, preparer.keyring
     rows = keyring.rows(tenant, KeyScope.SUBJECT, request.subject, batch.view.key_period(tenant))
-    live = [row.dek_id for row in rows if not row.is_destroyed]
+    held = [batch.view.key(row.dek_id) for row in (*rows, *keyring.file_rows(tenant))]
+    live = [row.dek_id for row in held if row is not None and not row.is_destroyed]
     if len(live) > request.keys_max:
         return Reject(code=RefusalCode.OVERLOADED, message="the subject was given new keys meanwhile: try again")
     return EraseSubject(

@@ -332,9 +332,11 @@ class Preparer:
     def _key(self, batch: Batch, request: PlainKey) -> Command:
         """The key that is there already, or a new one: putting a row twice is harmless."""
         self.ensure_tenant_key(batch, request.tenant)
-        row = self.keyring.row(request.tenant, request.scope, request.name)
-        if row is None:
-            row = self.keyring.make(request.tenant, request.scope, request.name, request.data_class, self.entropy)
+        tenant, scope, name = request.tenant, request.scope, request.name
+        row, period = self.keyring.newest_row(tenant, scope, name)
+        held = None if row is None else batch.view.key(row.dek_id)
+        if row is None or (held is not None and held.is_destroyed):
+            row = self.keyring.make(tenant, scope, name, request.data_class, self.entropy, period=period)
             self.keyring.add(row)
         return PutKey(row=row)
 

@@ -40,9 +40,10 @@ class FileKeys:
         return self._home.keyring.key(row.dek_id)
 
     def _row(self, tenant: TenantId, name: str) -> KeyRow | None:
-        """The row of a file's key, once it is committed."""
+        """The row of a file's key, once it is committed; None where its key was destroyed, and another is to be put."""
         keyring = self._home.keyring
         if keyring.row(tenant, KeyScope.TENANT) is None:
             return None
-        row = keyring.row(tenant, KeyScope.PROJECTION, name)
-        return row if row is not None and self._home.state.key(row.dek_id) is not None else None
+        row, _ = keyring.newest_row(tenant, KeyScope.PROJECTION, name)
+        held = None if row is None else self._home.state.key(row.dek_id)
+        return None if held is None or held.is_destroyed else row

@@ -137,6 +137,17 @@ class ProjectionManager:
         projector = await self._opened(tenant, name)
         return await (projector.switch_back() if back else projector.switch())
 
+    async def renew(self, tenant: TenantId) -> dict[str, int]:
+        """Build all rows of a tenant anew under the keys that files have now, and keep none of those before. Returns
+        when nothing is left of them: the generation of each projection. ProjectionFailed."""
+        renewed: dict[str, int] = {}
+        for owner, name in list(self._started):
+            if owner == tenant:
+                projector = await self._opened(tenant, name)
+                await projector.renew()
+                renewed[name] = projector.status().generation
+        return renewed
+
     async def diff(self, tenant: TenantId, name: str, differences_max: int) -> RowDifferences:
         """How the rows that were built beside differ from those in use. InvalidArgument."""
         found = await (await self._opened(tenant, name)).diff(differences_max)

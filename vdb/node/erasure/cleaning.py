@@ -1,0 +1,45 @@
+"""Rids a node's files of rows of what was erased: projections and SQL databases, with their earlier states.
+
+The keys of these files are destroyed with the subject's, so an old file says nothing to anybody who doesn't have it open
+already. Here what is open is built anew from the log, under new keys, and the old files are removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import trio
+
+from vdb.errors import DefiniteError, VerityError
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.crud.databases import CrudDatabases
+from vdb.node.projecting.projecting import ProjectionManager
+from vdb.types import GroupId, TenantId
+
+RETRY_SECONDS = 5.0
+
+
+class FileCleaner:
+    """Implements `vdb.node.erasure.eraser.Cleaner`."""
+
+    def __init__(self, projections: ProjectionManager, databases: CrudDatabases) -> None:
+        self._projections = projections
+        self._databases = databases
+
+    async def __call__(self, group: GroupId, tenants: Sequence[TenantId]) -> Mapping[str, str]:
+        done: dict[str, str] = {}
+        for tenant in tenants:
+            while True:
+                try:
+                    for name, generation in (await self._projections.renew(tenant)).items():
+                        done[f"projection {name}"] = f"generation {generation}"
+                    for name, applied in (await self._databases.renew(tenant)).items():
+                        done[f"database {name}"] = f"up to {applied}"
+                    break
+                except (VerityError, DefiniteError, trio.ClosedResourceError) as error:
+                    # Until it can be built, the erasure stays pending: an operator has to look at it.
+                    mark("cleaning.held_up")
+                    log.warning("erasure.held_up", group=group, tenant=tenant, reason=str(error))
+                    await trio.sleep(RETRY_SECONDS)
+        return done
