@@ -18,6 +18,10 @@ cluster = "00112233445566778899aabbccddeeff"   # of a node in a cluster: the sam
 peer-address = "127.0.0.1:7150"        # of a node in a cluster: where it listens for the others
 join = false                           # a new data directory belongs to a node that isn't a member yet
 
+[keys]                                 # where root keys come from; without it, key-file or VDB_ROOT_KEY
+provider = "aws-kms"                   # or "file", "environment"
+file = "root.kms"                      # made by `vdb key create`
+
 [[members]]                            # of a node in a cluster: all nodes with which the cluster begins, itself too
 number = 0
 name = "node-1"
@@ -30,6 +34,8 @@ global-group = true                    # whether it holds the global group as we
 cert = "node.pem"
 key = "node.key"
 ca = "ca.pem"
+
+[identity]                             # see vdb.cli.identity_file
 
 [limits]                               # fields of vdb.limits.Limits; they count when the directory is created
 message-size-max = 1048576
@@ -50,6 +56,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from vdb.cli.identity_file import IdentitySection
 from vdb.errors import ConfigError
 from vdb.fhir.projections import FHIR_PROJECTIONS
 from vdb.limits import Limits
@@ -100,6 +107,11 @@ class MemberSection(_Section, frozen=True):
     global_group: bool = True
 
 
+class KeysSection(_Section, frozen=True):
+    provider: Literal["environment", "file", "aws-kms"] | None = None
+    file: str | None = None
+
+
 class TlsSection(_Section, frozen=True):
     cert: str
     key: str
@@ -112,6 +124,8 @@ class ConfigFile(_Section, frozen=True):
     node: NodeSection = NodeSection()
     members: tuple[MemberSection, ...] = ()
     tls: TlsSection | None = None
+    identity: IdentitySection = IdentitySection()
+    keys: KeysSection = KeysSection()
     limits: dict[str, int] = {}
     builtin_projections: tuple[Literal["notebar", "fhir"], ...] = ("notebar", "fhir")
     projections_named: tuple[str, ...] = msgspec.field(default=(), name="projections")

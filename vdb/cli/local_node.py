@@ -9,8 +9,8 @@ from pathlib import Path
 import trio
 
 from vdb.cli.config_file import ConfigFile, read_config_file
+from vdb.cli.key_options import start_keys
 from vdb.cli.local_options import LocalOptions
-from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError, DataDirectoryInUse
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node, first_cause
@@ -41,7 +41,7 @@ async def local_node(options: LocalOptions) -> AsyncIterator[tuple[Node, tuple[P
     projections = file.projections()
     config = NodeConfig(
         region=Region(region),
-        root_keys=find_root_keys(options.key_file or _path(beside, file.node.key_file), option="--key-file"),
+        root_keys=start_keys(file.keys.provider, options.key_file, file, beside)[0],
         name=file.node.name or "node-1",
         address=None,
         limits=file.limits_value(),

@@ -10,10 +10,10 @@ from pathlib import Path
 import trio
 
 from vdb.cli.config_file import ConfigFile, read_config_file
+from vdb.cli.key_options import start_keys
 from vdb.cli.logs import LogFormat, set_up_logs
-from vdb.cli.options import Json, tls_config
+from vdb.cli.options import Json
 from vdb.cli.output import print_json, print_text
-from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node, first_cause
@@ -22,6 +22,8 @@ from vdb.types import Region
 from vdb.world import make_world
 from vdb.world.environment import default_address
 from vdb.world.garbage import frozen_after
+from vdb.world.key_providers import reloading
+from vdb.world.network import TlsConfig
 from vdb.world.open_files import raise_open_files_limit
 
 _DAY_SECONDS = 24 * 3600.0
@@ -34,6 +36,7 @@ async def start(
     config: Path | None = None,
     address: str | None = None,
     key_file: Path | None = None,
+    key_provider: str | None = None,
     name: str | None = None,
     join: bool = False,
     log_format: LogFormat = "text",
@@ -60,7 +63,9 @@ async def start(
         host:port to listen on; port 0 takes a free one. Without it, the configuration file says, or VDB_ADDRESS, or it
         is 127.0.0.1:7140.
     key_file
-        A file with the root key, of mode 0600.
+        A file with the root key, of mode 0600; or one that `vdb key create --kms-key` has made.
+    key_provider
+        'environment', 'file' or 'aws-kms'; without it, what is given says.
     name
         The node's name.
     join
@@ -79,9 +84,12 @@ async def start(
     wanted_region = region or file.node.region
     if wanted_region is None:
         raise ConfigError("no region: expected --region NAME, or node.region in the configuration file")
+    home = Region(wanted_region)
+    keys, provider = start_keys(key_provider or file.keys.provider, key_file, file, beside)
     node_config = NodeConfig(
-        region=Region(wanted_region),
-        root_keys=find_root_keys(key_file or _path(beside, file.node.key_file), option="--key-file"),
+        region=home,
+        root_keys=keys,
+        reload_keys=reloading(provider),
         name=name or file.node.name or "node-1",
         address=address or file.node.address or default_address(),
         limits=file.limits_value(),
@@ -94,10 +102,17 @@ async def start(
         cluster=file.node.cluster_id(),
         peer_address=file.node.peer_address,
         join=join or file.node.join,
+        gate=file.identity.gate(),
+        identity=file.identity.identity(beside),
     )
     tls = None
     if file.tls is not None:
-        tls = tls_config(beside / file.tls.cert, beside / file.tls.key, beside / file.tls.ca)
+        tls = TlsConfig(
+            cert=beside / file.tls.cert,
+            key=beside / file.tls.key,
+            ca=beside / file.tls.ca,
+            asks_clients=file.identity.client_certificates == "required",
+        )
     logger = set_up_logs(log_format)
     raise_open_files_limit()
     node = Node(make_world(place, node_config.region, tls=tls), node_config)

@@ -90,6 +90,12 @@ class RootRing:
         ring.founding = self._by_id.get(key_id, self.current)
         return ring
 
+    def joined_by(self, others: RootRing) -> RootRing:
+        """These keys and those, of which the first is the one that is to wrap."""
+        ring = RootRing(others.current, (*others._by_id.values(), *self._by_id.values()))
+        ring.founding = self.founding
+        return ring
+
     @property
     def ids(self) -> tuple[bytes, ...]:
         """16 bytes each, the current one's first."""
@@ -108,16 +114,30 @@ class RootKeys:
     `others` open what they wrapped, in either group: the key before this one, or the one to come.
     """
 
-    __slots__ = ("_global", "_others", "_regional")
+    __slots__ = ("_global", "_others", "_regional", "region", "source")
 
-    def __init__(self, regional: bytes, global_: bytes | None = None, others: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        regional: bytes,
+        global_: bytes | None = None,
+        others: Sequence[bytes] = (),
+        *,
+        source: str = "program",
+        region: str = "",
+    ) -> None:
+        """`region`: the only one that they are for; empty: whichever the node is in."""
         assert all(len(key) == KEY_SIZE for key in (regional, global_ or regional, *others))
         self._regional = regional
         self._global = regional if global_ is None else global_
         self._others = tuple(others)
+        self.region = region
+        self.source = source
+        """Where they come from: what an operator is told of them."""
 
     def for_group(self, group: GroupId) -> RootKey:
-        """The root key of this group: the one that wraps."""
+        """The root key of this group: the one that wraps. ConfigError where the keys are another region's."""
+        if self.region and group not in (self.region, GLOBAL_GROUP):
+            raise ConfigError(f"the root keys are for region '{self.region}': expected those of region '{group}'")
         return _root_of(self._global if group == GLOBAL_GROUP else self._regional, group)
 
     def ring(self, group: GroupId) -> RootRing:

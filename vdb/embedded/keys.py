@@ -9,12 +9,13 @@ from pathlib import Path
 
 from vdb.crypto.root import RootKeys, parse_root_key
 from vdb.errors import ConfigError, KeysMissing
-from vdb.world.keys import root_keys_from_environment, root_keys_from_file
+from vdb.world.key_providers import key_provider
+from vdb.world.keys import root_keys_from_environment
 
 _MAYBE_A_KEY = re.compile(r"[A-Za-z0-9+/]{20,100}={0,2}")
 
 Keys = RootKeys | str | os.PathLike[str] | None
-"""RootKeys, the base64 text of 32 bytes, the path of a protected file, or None for the environment."""
+"""RootKeys, the base64 text of 32 bytes, the path of a key file (of keys, or of AWS KMS), None for the environment."""
 
 HOW_TO_MAKE_A_KEY = "make one with: (umask 077; head -c 32 /dev/urandom | base64 > root.key)"
 
@@ -37,4 +38,4 @@ def find_root_keys(keys: Keys, *, option: str = "`keys`") -> RootKeys:
         if _MAYBE_A_KEY.fullmatch(keys):
             # It may be a key with a typing error: the message mustn't quote it.
             raise KeysMissing(f"`keys` is neither a root key nor a file that exists; {HOW_TO_MAKE_A_KEY}")
-    return root_keys_from_file(Path(keys))
+    return key_provider(None, Path(keys)).load()

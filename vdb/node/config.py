@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from attrs import evolve, field, frozen
 
 from vdb.crypto.root import RootKeys
@@ -42,6 +44,8 @@ class NodeConfig:
 
     region: Region
     root_keys: RootKeys = field(repr=False)
+    reload_keys: Callable[[], Awaitable[RootKeys]] | None = field(default=None, repr=False)
+    """Asks where the root keys come from once more: before a rotation, they may be others. None: they stay."""
     name: str = "node-1"
     address: str | None = DEFAULT_ADDRESS
     """`host:port` to listen on; None: no door but the embedded one."""

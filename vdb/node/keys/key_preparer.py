@@ -8,7 +8,6 @@ from vdb.kernel.command import INTERNAL, Command, KeyRow, KeyScope, Request, Rew
 from vdb.kernel.rows import Rotation
 from vdb.kernel.view import View
 from vdb.node.keys.key_request import KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
-from vdb.types import TenantId
 
 if TYPE_CHECKING:
     from vdb.node.preparing.preparer import Preparer
@@ -35,14 +34,21 @@ def _step(preparer: Preparer, batch: Batch, request: PlainRewrap) -> RewrapKeys:
     for tenant in request.tenants:
         held = preparer.keyring.row(tenant, KeyScope.TENANT)
         row = None if held is None else batch.view.key(held.dek_id)
-        if row is not None and row.kek_id != rotation.root_key_id:
+        if row is None:
+            continue
+        if row.kek_id != rotation.root_key_id:
             rows.append(preparer.keyring.rewrap(row, rotation.root_key_id))
-        if needs_period(batch.view, tenant, rotation):
+        if needs_period(batch.view, row, rotation):
             period = batch.view.key_period(tenant) + 1
             batch.add(Request(INTERNAL, StartPeriod(tenant=tenant, period=period)))
     return RewrapKeys(root_key_id=rotation.root_key_id, rows=tuple(rows))
 
 
-def needs_period(view: View, tenant: TenantId, rotation: Rotation) -> bool:
-    """Whether the tenant has data keys of before the rotation, and seals with them still."""
-    return view.has_tenant(tenant) and view.period_began(tenant, view.key_period(tenant)) < rotation.began_at
+def needs_period(view: View, tenant_key: KeyRow, rotation: Rotation) -> bool:
+    """Whether this key's tenant may have data keys of before the rotation, and seal with them still."""
+    tenant = tenant_key.tenant
+    if not view.has_tenant(tenant):
+        return False
+    period = view.key_period(tenant)
+    began = view.period_began(tenant, period) if period else view.key_put_at(tenant_key.dek_id)
+    return began < rotation.began_at

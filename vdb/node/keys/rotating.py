@@ -1,0 +1,168 @@
+"""Rotation of a group's keys, while it serves: what the doors do once the guard has let somebody through.
+
+    begin:  the log says which root key wraps from now on          (one request)
+    steps:  some tenants' keys each, and a new period for each      (one request a step)
+    end:    the next checkpoint, so that no disk needs the old root key
+
+Rules
+- The rotation leads to the root key that is the first of those which this node, the primary, was given. All other nodes
+  must have been given it before: one that lacks it ends when the log says so.
+- Where a rotation stands, the state says: whoever asks for the next step goes on with it, after a crash as well, and
+  from another node. Asking for a step too many is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import trio
+
+from vdb.audit.entry import AuditEntry
+from vdb.crypto.root import RootKeys
+from vdb.errors import InvalidArgument, StartError, error_for_refusal
+from vdb.kernel.command import INTERNAL
+from vdb.kernel.reply import KeysRewrapped, PeriodStarted, Refusal, Reply
+from vdb.kernel.tables import KEYS
+from vdb.keys import KeyStatus, RotationStep
+from vdb.limits import REWRAPPED_KEYS_MAX
+from vdb.marks import mark
+from vdb.node import log
+from vdb.node.gate.reader import GroupReader
+from vdb.node.keys.key_preparer import needs_period
+from vdb.node.keys.key_request import ROTATION_STEP_BYTES, KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
+from vdb.node.preparing.request import PlainVoid
+from vdb.node.replication.group import Group
+from vdb.types import GroupId, Region, TenantId, check_tenant_id
+
+SETTLE_SECONDS_MAX = 10.0
+SETTLE_STEP_SECONDS = 0.02
+NO_TRANSACTION = 0
+"""Voiding it changes nothing."""
+
+
+class KeyRotation:
+    """See the module's docstring. One per node."""
+
+    def __init__(
+        self,
+        readers: Mapping[GroupId, GroupReader],
+        region: Region,
+        *,
+        node: str,
+        provider: str,
+        reload: Callable[[], Awaitable[RootKeys]] | None = None,
+    ) -> None:
+        """`reload` asks where root keys come from once more."""
+        self._readers = readers
+        self._region = region
+        self._node = node
+        self._provider = provider
+        self._reload = reload
+
+    async def refresh(self) -> None:
+        """Take root keys that the node was given since it started. Those that it has it keeps until it ends."""
+        if self._reload is None:
+            return
+        try:
+            keys = await self._reload()
+            for name, reader in self._readers.items():
+                reader.group.keyring.give(keys.ring(name))
+        except StartError as error:
+            log.warning("keys.not_reloaded", reason=str(error))
+
+    def status(self, group: str) -> KeyStatus:
+        """Of this node's copy of a group; empty: its region's."""
+        found = self._group(group)
+        state, keyring = found.state, found.keyring
+        rotation = state.rotation()
+        behind = len(self._behind(found))
+        changed_at = 0 if rotation is None else rotation.changed_at
+        return KeyStatus(
+            node=self._node,
+            group=found.name,
+            provider=self._provider,
+            root_key_id=keyring.roots.founding.key_id if rotation is None else rotation.root_key_id,
+            given=keyring.roots.ids,
+            tenants=len(keyring.tenant_rows()),
+            behind=behind,
+            keys=len(state.rows[KEYS]),
+            began=0 if rotation is None else rotation.began_at,
+            settled=not behind and found.checkpointer.clean_until >= changed_at,
+        )
+
+    async def start_period(self, group: str, tenant: int, note: AuditEntry | None = None) -> RotationStep:
+        """New data keys of one tenant from now on. UnknownTenant."""
+        found = self._group(group)
+        reply = await self._commit(found, PlainPeriod(tenant=check_tenant_id(tenant)), note)
+        assert isinstance(reply, PeriodStarted)
+        root_key_id = self.status(group).root_key_id
+        return RotationStep(rewrapped=0, left=0, period=reply.period, root_key_id=root_key_id)
+
+    async def rotate(self, group: str, maximum: int, *, begin: bool, note: AuditEntry | None = None) -> RotationStep:
+        """One step; `maximum` tenants at most, 0 for as many as a step holds. InvalidArgument, NotPrimary."""
+        found = self._group(group)
+        refusal = found.not_serving()
+        if refusal is not None:
+            raise refusal
+        await self.refresh()
+        await found.confirm()
+        target = found.keyring.roots.current.key_id
+        rotation = found.state.rotation()
+        if begin and (rotation is None or rotation.root_key_id != target or not self._behind(found)):
+            await self._commit(found, PlainRotation(root_key_id=target), note)
+            log.info("keys.rotation_begun", group=found.name, root_key=target.hex())
+        elif rotation is None:
+            raise InvalidArgument(f"no rotation of the keys of group {found.name} has begun: expected one, found none")
+        return await self._step(found, maximum, note)
+
+    async def _step(self, group: Group, maximum: int, note: AuditEntry | None) -> RotationStep:
+        most = min(maximum or REWRAPPED_KEYS_MAX, REWRAPPED_KEYS_MAX)
+        size = max(1, min(most, group.limits.body_size_max // (2 * ROTATION_STEP_BYTES)))
+        todo, rewrapped = self._behind(group)[:size], 0
+        if todo:
+            reply = await self._commit(group, PlainRewrap(tenants=tuple(todo)), note)
+            assert isinstance(reply, KeysRewrapped)
+            rewrapped = reply.count
+        left = len(self._behind(group))
+        rotation = group.state.rotation()
+        assert rotation is not None
+        if not left:
+            await self._settle(group, rotation.changed_at)
+            log.info("keys.rotated", group=group.name, root_key=rotation.root_key_id.hex())
+        return RotationStep(rewrapped=rewrapped, left=left, period=0, root_key_id=rotation.root_key_id)
+
+    def _behind(self, group: Group) -> list[TenantId]:
+        """Tenants whose key is under another root key, or who still seal with data keys of before the rotation."""
+        rotation = group.state.rotation()
+        if rotation is None:
+            return []
+        return [
+            row.tenant
+            for row in group.keyring.tenant_rows()
+            if row.kek_id != rotation.root_key_id or needs_period(group.state, row, rotation)
+        ]
+
+    async def _settle(self, group: Group, time: int) -> None:
+        """Go on to the next checkpoint, which all members write at the same op: an idle group would not come to it.
+
+        Where it takes too long (somebody copies the one before), `settled` says so until it is done.
+        """
+        with trio.move_on_after(SETTLE_SECONDS_MAX):
+            while group.checkpointer.clean_until < time:
+                if group.checkpointer.busy or group.checkpointer.written_until >= time:
+                    await trio.sleep(SETTLE_STEP_SECONDS)
+                else:
+                    mark("keys.settling")
+                    await self._commit(group, PlainVoid(transaction=NO_TRANSACTION), None)
+
+    async def _commit(self, group: Group, request: KeyRequest | PlainVoid, note: AuditEntry | None) -> Reply:
+        reply = await group.execute(request, INTERNAL, note=note)
+        if isinstance(reply, Refusal):
+            raise error_for_refusal(reply.code, reply.message)
+        return reply
+
+    def _group(self, name: str) -> Group:
+        reader = self._readers.get(GroupId(name or self._region.name))
+        if reader is None:
+            raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
+        return reader.group
