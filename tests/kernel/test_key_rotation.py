@@ -28,7 +28,7 @@ def begin(primary) -> None:
 def test_a_rotation_begins_at_its_time(primary) -> None:
     assert primary.state.rotation() is None
     begin(primary)
-    assert primary.state.rotation() == Rotation(root_key_id=NEW, began_at=primary.clock)
+    assert primary.state.rotation() == Rotation(root_key_id=NEW, began_at=primary.clock, changed_at=primary.clock)
 
 
 def test_a_key_that_is_wrapped_anew_keeps_all_but_its_wrap(primary) -> None:
@@ -40,6 +40,7 @@ def test_a_key_that_is_wrapped_anew_keeps_all_but_its_wrap(primary) -> None:
     assert (effects, reply) == ((StoreKey(rewrapped(row)),), KeysRewrapped(1))
     assert primary.state.key(row.dek_id) == rewrapped(row)
     assert primary.state.rows[KEYS][row.dek_id][CREATED_AT] == put_at
+    assert primary.state.rotation().changed_at == primary.clock > primary.state.rotation().began_at
 
 
 def test_a_step_needs_the_rotation_to_its_root_key(primary) -> None:

@@ -29,9 +29,10 @@ def rewrap_keys(draft: Draft, command: RewrapKeys) -> Reply:
     refusal = check_rewrap(draft, command)
     if refusal is not None:
         return refusal
-    if command.begins:
-        rotation = Rotation(root_key_id=command.root_key_id, began_at=draft.last_timestamp)
-        draft.put(KEY_PERIODS, ROTATION, rotation.pack())
+    now, held = draft.last_timestamp, draft.rotation()
+    began_at = now if command.begins or held is None else held.began_at
+    rotation = Rotation(root_key_id=command.root_key_id, began_at=began_at, changed_at=now)
+    draft.put(KEY_PERIODS, ROTATION, rotation.pack())
     for row in command.rows:
         created_at = int.from_bytes(draft.rows[KEYS][row.dek_id][CREATED_AT], "big")
         draft.put(KEYS, row.dek_id, pack_key(row, created_at))

@@ -9,7 +9,7 @@ Layouts (big-endian):
     KeyRow        tenant u64, scope u8, data_class u8, lookup 32, subject_token 32, kek_id 16, period u16,
                   kek_version u16, wrapped 40, state u8 (1: live), created_at u64 (time of the op that put it,
                   microseconds UTC), wrapped_secret (the rest: 0 or 40); dek_id is the row's key
-    Rotation      root_key_id 16, began_at u64
+    Rotation      root_key_id 16, began_at u64, changed_at u64
     TransactionState  client 16, session u64, number u64, tenant u64, parts u32, records u32, then for each stream
                   stream u64, kind u8, condition's offset u64, first_offset u64, next_offset u64
     KeptRecord    stream u64, count u32, leaf 32, record (the rest)
@@ -52,7 +52,7 @@ KEY_DESTROYED = 2
 _DESTROYED = bytes((KEY_DESTROYED,))
 KEY_STATE_AT = 134
 """Of the state, in a row."""
-_ROTATION = struct.Struct(">16sQ")
+_ROTATION = struct.Struct(">16sQQ")
 _TRANSACTION = struct.Struct(">16sQQQII")
 _TARGET = struct.Struct(">QBQQQ")
 _KEPT = struct.Struct(">QI32s")
@@ -212,14 +212,16 @@ class Rotation:
     root_key_id: bytes
     began_at: int
     """Microseconds UTC: a tenant whose period began before has yet to start another one."""
+    changed_at: int
+    """Microseconds UTC of its last step: older copies of the rows need the root key before."""
 
     def pack(self) -> bytes:
-        return _ROTATION.pack(self.root_key_id, self.began_at)
+        return _ROTATION.pack(self.root_key_id, self.began_at, self.changed_at)
 
 
 def unpack_rotation(row: bytes) -> Rotation:
-    root_key_id, began_at = _ROTATION.unpack(row)
-    return Rotation(root_key_id=root_key_id, began_at=began_at)
+    root_key_id, began_at, changed_at = _ROTATION.unpack(row)
+    return Rotation(root_key_id=root_key_id, began_at=began_at, changed_at=changed_at)
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vdb.kernel.command import KeyRow
 from vdb.kernel.consumer_rows import ConsumerRow, DeadLetter, Work, unpack_consumer, unpack_letter, unpack_work
 from vdb.kernel.rows import (
+    CREATED_AT,
     TENANT_ROW,
     Rotation,
     SessionState,
@@ -136,6 +137,10 @@ class View:
         if not period:
             return 0
         return int(U64.unpack_from(self.rows[KEY_PERIODS][tenant_key(tenant)], (period - 1) * U64.size)[0])
+
+    def key_put_at(self, dek_id: bytes) -> int:
+        """Microseconds UTC at which a key was put that there is."""
+        return int.from_bytes(self.rows[KEYS][dek_id][CREATED_AT], "big")
 
     def rotation(self) -> Rotation | None:
         """The change of root keys that was begun last; None before the first."""

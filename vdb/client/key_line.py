@@ -1,0 +1,16 @@
+"""What carries calls about keys: an RPC connection, or a node in the same process. See `vdb.client.gateway`."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from vdb.keys import KeyReport, RotationStep
+
+
+class KeyLine(Protocol):
+    """Groups are named by a region, or 'global'."""
+
+    async def rotate(self, tenant: int, group: str, maximum: int, *, begin: bool, timeout: float) -> RotationStep: ...
+
+    async def statuses(self, group: str, *, timeout: float) -> list[KeyReport]:
+        """Of each node that holds the group."""
