@@ -96,3 +96,13 @@ def scarce() -> Callable[[World, list[OSError]], World]:
 @pytest.fixture
 def small_limits() -> Limits:
     return SMALL
+
+
+@pytest.fixture
+def keys() -> RootKeys:
+    return KEYS
+
+
+@pytest.fixture
+def region() -> Region:
+    return REGION

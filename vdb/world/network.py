@@ -48,12 +48,15 @@ class RealNetwork:
     """The Network port. Without `tls`, loopback only."""
 
     def __init__(self, tls: TlsConfig | None = None) -> None:
-        self._server_tls = None if tls is None else tls_context(tls, ssl.PROTOCOL_TLS_SERVER)
+        self._listens = tls is None or tls.cert is not None
+        self._server_tls = None if tls is None or not self._listens else tls_context(tls, ssl.PROTOCOL_TLS_SERVER)
         self._client_tls = None if tls is None else tls_context(tls, ssl.PROTOCOL_TLS_CLIENT)
 
     async def listen(self, address: str) -> RealListener:
         host, port = split_address(address)
         self._check_reach(host, address)
+        if not self._listens:
+            raise ConfigError(f"to listen on {address} with TLS, a certificate and its key are needed")
         try:
             first, *others = await trio.open_tcp_listeners(port, host=_numeric(host))
         except OSError as error:
@@ -102,7 +105,7 @@ class RealNetwork:
         return Peer(address=_address_of(stream.transport_stream), secured=True, certificate=certificate)
 
     def _check_reach(self, host: str, address: str) -> None:
-        if self._server_tls is None and not is_loopback(host):
+        if self._client_tls is None and not is_loopback(host):
             raise NotLoopback(not_loopback_message(address))
 
 
@@ -169,8 +172,6 @@ def tls_context(tls: TlsConfig, protocol: ssl._SSLMethod) -> ssl.SSLContext:
     if tls.cert is not None and tls.key is not None:
         with _config_errors(f"the certificate {tls.cert} and the key {tls.key}"):
             context.load_cert_chain(tls.cert, tls.key)
-    elif protocol == ssl.PROTOCOL_TLS_SERVER:
-        raise ConfigError("a node needs a certificate and its key for TLS")
     return context
 
 
