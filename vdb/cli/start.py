@@ -20,6 +20,7 @@ from vdb.node.node import Node, first_cause
 from vdb.node.replication.handing_over import hand_over
 from vdb.types import Region
 from vdb.world import make_world
+from vdb.world.core_dumps import disable_core_dumps
 from vdb.world.environment import default_address
 from vdb.world.garbage import frozen_after
 from vdb.world.key_providers import reloading
@@ -115,6 +116,7 @@ async def start(
         )
     logger = set_up_logs(log_format)
     raise_open_files_limit()
+    disable_core_dumps()
     node = Node(make_world(place, node_config.region, tls=tls), node_config)
     try:
         await _run(node, place, logger, json)
