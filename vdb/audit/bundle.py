@@ -44,6 +44,9 @@ _MEDIA = {
     "vkey": "text/plain",
 }
 
+Signer = tuple[str, SigningKey]
+"""Who exports: a name without spaces, and a key."""
+
 Append = Callable[[str, bytes], None]
 """Appends to a file of the export; makes it, if it isn't there."""
 
@@ -121,9 +124,7 @@ class ExportWriter:
         for number, raw in record.entries:
             self._show(record.index, number, raw)
 
-    def finish(
-        self, note: Note, log_key: VerifierKey, signer: tuple[str, SigningKey], leaf_hashes: bytes = b""
-    ) -> bytes:
+    def finish(self, note: Note, log_key: VerifierKey, signer: Signer, leaf_hashes: bytes = b"") -> bytes:
         """The files that are left, with the checkpoint in `note`; the manifest's SHA-256.
 
         `leaf_hashes`: of all leaves of the tree, 32 bytes each, unless all of them were exported.

@@ -25,6 +25,11 @@ app = App(name="audit", help="Who did what, signed heads of the logs' trees, and
 app.command(entries)
 app.command(search)
 app.command(log)
+app.command("vdb.cli.audit_export:export", name="export")
+app.command("vdb.cli.audit_export:verify_export", name="verify-export")
+app.command("vdb.cli.audit_export:cosign", name="cosign")
+app.command("vdb.cli.audit_report:report", name="report")
+app.command("vdb.cli.audit_report:accounting", name="accounting")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -39,6 +39,19 @@ class EvidenceFace(FaceBase):
 
         return await pinned_head(self.pins, head, consistency)
 
+    async def tree_consistency(
+        self, size: int, group: Region | str = "", *, family: str = "data", timeout: float | None = None
+    ) -> tuple[TreeHead, tuple[bytes, ...]]:
+        """The tree as it is, and the hashes which show that it begins with the one of `size` leaves (RFC 9162).
+
+        InvalidArgument if it never had as many.
+        """
+        check_number(size, U64_MAX, "the size of a tree")
+        name = str(group) or await self._region_of_node(timeout)
+        return await self._gateway.evidence.consistency(
+            self.tenant, name, size, family=family, timeout=self._seconds(timeout)
+        )
+
     async def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
         """That the record of an event is in the tree. UnknownStream, InvalidArgument."""
         check_number(offset, U64_MAX, "an offset")

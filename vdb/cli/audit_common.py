@@ -1,0 +1,102 @@
+"""What the commands for reports, accountings and exports share: times, witnesses, settings."""
+
+from __future__ import annotations
+
+import time
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve
+
+from vdb.cli.options import TenantOptions, tls_config
+from vdb.client.audit_scan import FaceAudit
+from vdb.client.evidence_line import TreeHead
+from vdb.errors import ConfigError
+from vdb.evidence.cosignature import cosigned_at
+from vdb.evidence.note import COSIGNATURE_V1, Note, VerifierKey
+from vdb.verifier.fhir import instant_of
+from vdb.witness.asking import WitnessPlace, ask_witness
+from vdb.world.network import RealNetwork
+
+_SECRET = ("secret", "token", "password")
+
+
+def now_micros() -> int:
+    return time.time_ns() // 1000
+
+
+def micros_of(text: str, option: str) -> int:
+    """Microseconds UTC of an ISO time or day; without a zone it is UTC. ConfigError."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option}: expected a time such as 2026-03-01 or 2026-03-01T12:00:00Z; found {text!r}"
+        ) from None
+    aware = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return round(aware.timestamp()) * 1_000_000
+
+
+def witness_keys(texts: Sequence[str]) -> tuple[VerifierKey, ...]:
+    """Keys of witnesses from their vkeys. ConfigError for a key of another kind."""
+    keys = tuple(map(VerifierKey.parse, texts))
+    for key in keys:
+        if key.type != COSIGNATURE_V1:
+            raise ConfigError(f"--witness-key: the key of {key.name!r} isn't a witness's; see `vdb witness key`")
+    return keys
+
+
+async def cosigned_head(
+    audit: FaceAudit, urls: Sequence[str], keys: Sequence[VerifierKey], options: TenantOptions
+) -> tuple[TreeHead, tuple[str, ...]]:
+    """The signed head with the cosignature of each witness, and what is told of each. Without witnesses: the head."""
+    if len(urls) != len(keys):
+        raise ConfigError("--witness and --witness-key belong together: one key for each address, in the same order")
+    head = await audit.head()
+    found: list[str] = []
+    network = RealNetwork(tls_config(options.tls_cert, options.tls_key, options.tls_ca))
+    for url, key in zip(urls, keys, strict=True):
+
+        async def consistency(size: int) -> tuple[Note, tuple[bytes, ...]]:
+            nonlocal head
+            signatures = head.note.signatures
+            now, path = await audit.consistency(size)
+            if now.note.text == head.note.text:
+                now = evolve(now, note=Note(now.note.text, signatures))
+            head = now
+            return head.note, path
+
+        note = await ask_witness(network, WitnessPlace.parse(url), key, consistency)
+        head = evolve(head, note=note)
+    for key in keys:
+        at = cosigned_at(head.note, key)
+        if at is None:
+            raise ConfigError(f"the log grew while witnesses were asked, and {key.name!r} saw an older head: try again")
+        found.append(f"{key.name} at {instant_of(at * 1_000_000)}")
+    return head, tuple(found)
+
+
+def read_settings(config: Path | None) -> tuple[Mapping[str, str] | None, str]:
+    """(A node's settings as `section.name` with their values, SHA-256 of the file); none without a file."""
+    if config is None:
+        return None, ""
+    try:
+        data = config.read_bytes()
+        raw = tomllib.loads(data.decode("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"--config: {config} can't be read: {error}") from None
+    return dict(_flat("", raw)), sha256(data).hexdigest()
+
+
+def _flat(prefix: str, value: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, one in value.items():
+        if isinstance(one, dict):
+            found += _flat(f"{prefix}{name}.", one)
+        elif not isinstance(one, list) and not any(word in name for word in _SECRET):
+            found.append((f"{prefix}{name}", str(one).lower() if isinstance(one, bool) else str(one)))
+    return found

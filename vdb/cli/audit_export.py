@@ -1,0 +1,319 @@
+"""`vdb audit export|verify-export|cosign`: evidence that is handed to somebody who has no database."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from vdb.audit.bundle import ExportAbout
+from vdb.audit.fhir import PATIENTS_MAX, Place
+from vdb.audit.search import AuditSearch
+from vdb.cli.audit_common import cosigned_head, micros_of, now_micros, witness_keys
+from vdb.cli.options import TENANT, TenantOptions
+from vdb.cli.output import EXIT_OK, print_json, print_note, print_text
+from vdb.client.audit_export import Exported, export_log
+from vdb.client.audit_scan import FaceAudit
+from vdb.errors import ConfigError
+from vdb.evidence.note import VerifierKey
+from vdb.verifier.bundle import Export
+from vdb.verifier.faults import Fault
+from vdb.verifier.main import open_export, told
+from vdb.verifier.notes import key_from_vkey, read_policy
+from vdb.world.signing_keys import read_signing_key
+
+Words = Annotated[list[str] | None, Parameter(negative="")]
+
+
+async def export(
+    *,
+    out: Path,
+    sign_key: Path,
+    signer: str,
+    group: str = "",
+    first: int = 0,
+    end: int | None = None,
+    subject: str = "",
+    actor: str = "",
+    kind: Words = None,
+    from_: Annotated[str, Parameter(name="--from")] = "",
+    to: str = "",
+    purpose: str = "HCOMPL",
+    recipient: str = "",
+    recipient_address: str = "",
+    basis: str = "",
+    description: str = "",
+    organization: str = "",
+    patients_max: int = PATIENTS_MAX,
+    witness: Words = None,
+    witness_key: Words = None,
+    options: TenantOptions = TENANT,
+) -> None:
+    """Write the audit log as files that prove themselves: FHIR, CSV, sealed records, proofs, and verify.py.
+
+    That it was exported, what for and to whom, is an entry of the log before the files are there. Without a search all
+    records of the range are in it, so that nobody can doubt that something was left out.
+
+    Example: `vdb audit export --out audit-2026.zip --sign-key officer.key --signer officer.kim --recipient "OCR"`
+
+    Parameters
+    ----------
+    out
+        A directory that isn't there yet, or a file NAME.zip.
+    sign_key
+        The key of who exports (`vdb witness key --exporter`).
+    signer
+        Whose key that is: the name that it was made for.
+    group
+        A region's name, or 'global'; by default the region of the node.
+    first
+        The first record, by its number in the tree.
+    end
+        Up to this record, which isn't in it; by default all there are.
+    subject
+        Only entries about this patient, and about all. May be searched for by name.
+    actor
+        Only what this principal did.
+    kind
+        Only entries of this kind: read, query, write, deny, export, ... May be given several times.
+    from
+        Only from this time on.
+    to
+        Only before this time.
+    purpose
+        What it is for: a code of HL7 v3-ActReason.
+    recipient
+        To whom it is given; stands in accountings of disclosures.
+    recipient_address
+        Where they are, if that is known.
+    basis
+        On what it is based, such as 164.512(d).
+    description
+        What is given, in a few words.
+    organization
+        Whose database it is: stands in AuditEvents of denials.
+    patients_max
+        For how many patients of one answer there is an AuditEvent each.
+    witness
+        The address of a witness, whose cosignature the export is to have. May be given several times.
+    witness_key
+        The witness's key (vkey), one for each.
+    """
+    partial = _free(out)
+    search = AuditSearch(
+        subject=subject,
+        actor=actor,
+        kinds=tuple(kind or ()),
+        from_time=micros_of(from_, "--from") if from_ else 0,
+        to_time=micros_of(to, "--to") if to else 0,
+    )
+    keys, key = witness_keys(witness_key or ()), read_signing_key(sign_key)
+    VerifierKey(signer, key.public)
+    async with options.tenant_client() as client:
+        status = await client.status()
+        place = Place(
+            region=group or status.region,
+            organization=organization,
+            address=options.address,
+            patients_max=patients_max,
+        )
+        audit = FaceAudit(client, group or status.region)
+        head, _ = await cosigned_head(audit, witness or (), keys, options)
+        policy = await client.policy(group or status.region)
+        about = ExportAbout(
+            created=now_micros(),
+            requested_by=signer,
+            purpose=purpose,
+            region=group or status.region,
+            first=first,
+            end=head.checkpoint.size if end is None else end,
+            complete=search.is_empty,
+            filter=_in_words(search),
+            disclosure_basis=basis,
+            recipient=recipient,
+            policy_version=policy.version,
+            place=place,
+            witnesses=keys,
+        )
+        files = _Files(partial)
+        try:
+            done = await export_log(audit, head, head.note, about, (signer, key), files.append, search)
+            leaf = await client.record_audit(
+                "export",
+                {
+                    "subjects": [subject] if subject else ["*"],
+                    "count": done.entries,
+                    "digest": done.digest.hex(),
+                    "object": "audit log",
+                    "recipient": recipient,
+                    "recipient-address": recipient_address,
+                    "disclosure-basis": basis,
+                    "disclosure-purpose": purpose,
+                    "description": description or f"audit log, records {about.first} to {about.end}",
+                    "manifest": done.digest.hex(),
+                },
+                group or status.region,
+            )
+            _put(partial, out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    _tell_export(out, done, leaf, options.json)
+
+
+def verify_export(
+    *,
+    export: Path,
+    key: Words = None,
+    exporter_key: Words = None,
+    trust: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Verify an export offline, as its own verify.py does. Exit code 1 if something doesn't hold: the file is named.
+
+    Example: `vdb audit verify-export --export audit-2026.zip --key "$(cat node.vkey)"`
+
+    Parameters
+    ----------
+    export
+        A directory, or a file NAME.zip, of `vdb audit export`.
+    key
+        The log's key (vkey), as it was handed to you. May be given several times.
+    exporter_key
+        The exporter's key.
+    trust
+        A file that says whose signatures count (C2SP tlog-policy), witnesses among them.
+    json
+        Print one object.
+    """
+    try:
+        log_keys, exporters = list(map(key_from_vkey, key or ())), list(map(key_from_vkey, exporter_key or ()))
+        policy = None if trust is None else read_policy(trust.read_bytes())
+        names, read = open_export(export)
+    except (OSError, zipfile.BadZipFile, Fault) as error:
+        raise ConfigError(f"there is nothing to verify: {error}") from None
+    try:
+        found = Export(names, read).verify(log_keys, exporters, policy)
+    except Fault as fault:
+        if json:
+            print_json({"holds": False, "file": fault.file, "reason": fault.what})
+        else:
+            print_text(f"{export}: it doesn't hold: {fault}")
+        return 1
+    if json:
+        print_json({"holds": True, **vars(found), "root": found.root.hex()})
+    else:
+        print_text(told(found, vouched=bool(log_keys or policy), exporter_vouched=bool(exporters)).rstrip("\n"))
+    return EXIT_OK
+
+
+async def cosign(
+    *,
+    out: Path,
+    witness: list[str],
+    witness_key: list[str],
+    group: str = "",
+    options: TenantOptions = TENANT,
+) -> None:
+    """Have witnesses cosign the head of the audit log, and keep it. Exit code 1 if one knows another history.
+
+    Run it each day: what a witness has cosigned, nobody can take back.
+
+    Example: `vdb audit cosign --out head.note --witness http://127.0.0.1:7150 --witness-key "$(cat witness.vkey)"`
+
+    Parameters
+    ----------
+    out
+        Where to write the head.
+    witness
+        The address of a witness. May be given several times.
+    witness_key
+        The witness's key (vkey), one for each.
+    group
+        A region's name, or 'global'; by default the region of the node.
+    """
+    async with options.tenant_client() as client:
+        head, witnesses = await cosigned_head(FaceAudit(client, group), witness, witness_keys(witness_key), options)
+    _write(out, str(head.note))
+    if options.json:
+        checkpoint = head.checkpoint
+        print_json(
+            {"origin": checkpoint.origin, "size": checkpoint.size, "key": str(head.verifier), "witnesses": witnesses}
+        )
+    else:
+        print_text(f"{head.checkpoint.size} records, cosigned by {', '.join(witnesses)}")
+
+
+def _free(out: Path) -> Path:
+    """Where the files are until they are complete. ConfigError if there is something in their place."""
+    if out.exists():
+        raise ConfigError(f"--out: {out} is there already: expected a name for something new")
+    partial = out.with_name(f"{out.name}.partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    return partial
+
+
+class _Files:
+    """Appends to files of a directory, which is made for them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def append(self, name: str, data: bytes) -> None:
+        file = self._directory / name
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with file.open("ab") as opened:
+                opened.write(data)
+        except OSError as error:
+            raise ConfigError(f"--out: {file} can't be written: {error.strerror}") from None
+
+
+def _put(partial: Path, out: Path) -> None:
+    """Give the files their place: as a directory, or in an archive, always in the same order."""
+    if out.suffix != ".zip":
+        partial.rename(out)
+        return
+    beside = out.with_name(f"{out.name}.new")
+    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(partial.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(partial).as_posix())
+    beside.rename(out)
+
+
+def _in_words(search: AuditSearch) -> str:
+    named = [("subject", search.subject), ("actor", search.actor), ("kinds", " ".join(search.kinds))]
+    named += [("from", str(search.from_time or "")), ("to", str(search.to_time or ""))]
+    return ", ".join(f"{name}={value}" for name, value in named if value)
+
+
+def _tell_export(out: Path, done: Exported, leaf: int, json: bool) -> None:
+    if json:
+        print_json(
+            {
+                "out": str(out),
+                "manifest": done.digest.hex(),
+                "records": done.records,
+                "entries": done.entries,
+                "withheld": done.withheld,
+                "leaf": leaf,
+                "key": str(done.head.verifier),
+            }
+        )
+        return
+    print_text(f"{out}: {done.entries} entries in {done.records} records, of {done.head.checkpoint.size} in the log")
+    print_text(f"its manifest, sha256 {done.digest.hex()}, is in record {leaf} of the log")
+    if done.withheld:
+        print_note(f"the keys of {done.withheld} records were withheld: they concern others as well")
+    print_note(f"the log's key, to be handed over by another way: {done.head.verifier}")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} can't be written: {error.strerror}") from None

@@ -1,0 +1,163 @@
+"""What a compliance report needs to know of a database, asked of it over its client.
+
+What can't be asked, because it is denied, unknown there or doesn't answer, isn't a fact: it becomes a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import TypeVar
+
+from attrs import frozen
+
+from vdb.audit.entry import decode_entry
+from vdb.audit.page import AuditRecord
+from vdb.audit.questions import Tally
+from vdb.audit.report import ErasureFacts, Facts, GrantFacts, KeyFacts, NodeFacts, PolicyFacts, TreeFacts
+from vdb.client.audit_scan import AuditSource, scan
+from vdb.client.evidence_line import TreeHead
+from vdb.client.face import AsyncFace
+from vdb.errors import VerityError
+
+T = TypeVar("T")
+_MICROS = 1_000_000
+
+
+@frozen(kw_only=True)
+class ReportWanted:
+    """What the report is about, and what its maker knows and the database can't tell."""
+
+    now: int
+    """Microseconds UTC, like all times here."""
+    since: int
+    until: int
+    group: str
+    asked_by: str
+    secured: bool
+    settings: Mapping[str, str] | None = None
+    settings_digest: str = ""
+    witnesses: tuple[str, ...] = ()
+    """Who has cosigned the head of the audit log, and when."""
+    pinned: Mapping[str, str] = {}
+    """By origin: which head was kept, that this one continues."""
+
+
+class FactFinder:
+    """Asks, and keeps in mind what couldn't be asked."""
+
+    def __init__(self, face: AsyncFace, source: AuditSource, wanted: ReportWanted) -> None:
+        self._face = face
+        self._source = source
+        self._wanted = wanted
+        self._notes: list[str] = []
+
+    async def find(self, head: TreeHead) -> tuple[Facts, Tally]:
+        """Read the audit log of this head through, and ask for the rest. EvidenceInvalid, and what reading raises."""
+        wanted = self._wanted
+        tally = Tally(wanted.since, wanted.until)
+
+        def take(record: AuditRecord) -> None:
+            tally.shredded += record.shredded
+            for raw in record.entries:
+                tally.add(record.index, raw, decode_entry(raw))
+
+        scanned = await scan(self._source, head, take)
+        audit = self._tree(head, leaves_checked=head.checkpoint.size, gaps=scanned.gaps, witnesses=wanted.witnesses)
+        data = await self._asked("the tree of the data", self._face.tree_head(wanted.group))
+        facts = Facts(
+            now=wanted.now,
+            since=wanted.since,
+            until=wanted.until,
+            tenant=self._face.tenant,
+            group=wanted.group,
+            asked_by=wanted.asked_by,
+            secured=wanted.secured,
+            audit=audit,
+            data=None if data is None else self._tree(data),
+            policy=await self._policy(),
+            grants=await self._grants(),
+            keys=await self._keys(),
+            erasures=await self._erasures(),
+            holds=await self._holds(),
+            retention_rules=await self._retention(),
+            nodes=await self._nodes(),
+            settings=wanted.settings,
+            settings_digest=wanted.settings_digest,
+            notes=tuple(self._notes),
+        )
+        return facts, tally
+
+    async def _asked(self, what: str, answer: Awaitable[T]) -> T | None:
+        try:
+            return await answer
+        except VerityError as error:
+            self._notes.append(f"{what}: {error}")
+            return None
+
+    def _tree(
+        self, head: TreeHead, *, leaves_checked: int = 0, gaps: int = 0, witnesses: tuple[str, ...] = ()
+    ) -> TreeFacts:
+        checkpoint = head.checkpoint
+        return TreeFacts(
+            origin=checkpoint.origin,
+            size=checkpoint.size,
+            root=checkpoint.root.hex(),
+            signed_by=f"{head.verifier.name}+{head.verifier.key_id.hex()}",
+            leaves_checked=leaves_checked,
+            gaps=gaps,
+            witnesses=witnesses,
+            pinned=self._wanted.pinned.get(checkpoint.origin, ""),
+        )
+
+    async def _policy(self) -> PolicyFacts | None:
+        found = await self._asked("the policy", self._face.policy(self._wanted.group))
+        if found is None:
+            return None
+        return PolicyFacts(
+            serial=found.serial, version=found.version, applied_at=found.applied_at, applied_by=found.applied_by
+        )
+
+    async def _grants(self) -> GrantFacts | None:
+        found = await self._asked("broken glasses", self._face.grants(group=self._wanted.group))
+        if found is None:
+            return None
+        return GrantFacts(
+            count=len(found),
+            unreviewed=sum(not one.reviewer for one in found),
+            longest_seconds=max(((one.until - one.opened) // _MICROS for one in found), default=0),
+        )
+
+    async def _keys(self) -> KeyFacts | None:
+        found = await self._asked("keys", self._face.key_status(self._wanted.group))
+        statuses = [one.status for one in found or () if one.status is not None]
+        if not statuses:
+            return None
+        first = statuses[0]
+        return KeyFacts(
+            provider=", ".join(dict.fromkeys(one.provider for one in statuses)),
+            root_key_id=first.root_key_id.hex(),
+            tenants=first.tenants,
+            behind=max(one.behind for one in statuses),
+            keys=first.keys,
+        )
+
+    async def _erasures(self) -> ErasureFacts | None:
+        found = await self._asked("erasures", self._face.erasures(group=self._wanted.group))
+        if found is None:
+            return None
+        return ErasureFacts(count=len(found), pending=sum(bool(one.pending) for one in found))
+
+    async def _holds(self) -> int | None:
+        found = await self._asked("holds", self._face.holds(group=self._wanted.group))
+        return None if found is None else sum(one.holds for one in found)
+
+    async def _retention(self) -> int | None:
+        found = await self._asked("rules of retention", self._face.retention(group=self._wanted.group))
+        return None if found is None else len(found)
+
+    async def _nodes(self) -> tuple[NodeFacts, ...]:
+        found = await self._asked("the node's status", self._face.status())
+        if found is None:
+            return ()
+        groups = tuple(str(group.group) for group in found.groups)
+        return (NodeFacts(name=found.node, region=found.region, version=found.version, groups=groups),)
