@@ -17,7 +17,7 @@ from functools import partial
 import trio
 
 from vdb.audit.entry import AuditEntry
-from vdb.errors import InvalidArgument, NotAvailable, UnknownStream, UnknownTenant, error_for_refusal
+from vdb.errors import InvalidArgument, NotAvailable, TooLarge, UnknownStream, UnknownTenant, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyScope
 from vdb.kernel.governance import find_consent, find_grant, policy_serial
 from vdb.kernel.governance_rows import ConsentRow, GrantRow, unpack_consent, unpack_grant
@@ -40,6 +40,8 @@ from vdb.node.governance.governance_request import (
 )
 from vdb.node.governance.policy_book import PolicyBook
 from vdb.node.governance.sealing import AttestationText, GrantText, ReviewText, open_consent, open_grant, open_review
+from vdb.node.preparing.cutting import size_bound
+from vdb.node.preparing.noting import note_bound
 from vdb.node.replication.group import Group
 from vdb.policy.held import ERASED, ConsentInfo, GrantInfo, PolicyInfo
 from vdb.policy.model import Policy
@@ -73,11 +75,13 @@ class Governance:
         """
         policy = check_policy_text(text, caller)
         group = self._group(GLOBAL_GROUP)
+        request = PlainPolicy(serial=expected_serial + 1, version=policy.version, text=text, by=caller.principal.name)
+        for reader in self._readers.values():
+            _check_fits(reader.group, request, note)
         await group.confirm()
         held = self.book.held(group.name)
         if held is not None and (held.row.serial, held.row.version) == (expected_serial + 1, policy.version):
             return PolicyPut(held.row.serial, held.row.version)
-        request = PlainPolicy(serial=expected_serial + 1, version=policy.version, text=text, by=caller.principal.name)
         reply = await self._commit(group, request, note)
         assert isinstance(reply, PolicyPut)
         log.info("policy.applied", serial=reply.serial, version=reply.version)
@@ -291,6 +295,7 @@ class Governance:
     # The way to the log ----------------------------------------------------------------------------------------
 
     async def _commit(self, group: Group, request: GovernanceRequest, note: AuditEntry | None) -> Reply:
+        _check_fits(group, request, note)
         reply = await group.execute(request, INTERNAL, note=note)
         if isinstance(reply, Refusal):
             raise error_for_refusal(reply.code, reply.message)
@@ -308,6 +313,13 @@ class Governance:
         if reader is None:
             raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
         return reader.group
+
+
+def _check_fits(group: Group, request: GovernanceRequest, note: AuditEntry | None) -> None:
+    """TooLarge for what no prepare of the group holds."""
+    size, size_max = size_bound(request) + note_bound(request, note, group.limits), group.limits.body_size_max
+    if size > size_max:
+        raise TooLarge(f"the request takes up to {size} bytes: group {group.name} takes at most {size_max}")
 
 
 def _has_policy(group: Group, serial: int) -> bool:
