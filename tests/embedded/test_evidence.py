@@ -18,6 +18,7 @@ from vdb.evidence.merkle import leaf_hash
 from vdb.evidence.note import VerifierKey, sign_note
 from vdb.evidence.proof import LogProof
 from vdb.storage.segment import FRAME_OVERHEAD, HEADER_SIZE
+from vdb.types import TenantId, audit_log_of
 
 
 def fill(database: vdb.EmbeddedDatabase, count: int) -> None:
@@ -126,9 +127,9 @@ def test_a_proof_for_another_record_doesnt_hold() -> None:
 # What is stored
 
 
-def tamper(data: Path, frame: int) -> int:
+def tamper(data: Path, frame: int, log: int = 1) -> int:
     """Change a byte of a stored record, and its frame's checksum along, as who knows the format would. Its place."""
-    (segment,) = data.glob("groups/ap-southeast-2/log/t_1/*.seg")
+    (segment,) = data.glob(f"groups/ap-southeast-2/log/t_{log}/*.seg")
     content = bytearray(segment.read_bytes())
     start = HEADER_SIZE
     for _ in range(frame):
@@ -175,12 +176,38 @@ def test_a_record_that_was_changed_with_its_checksum_is_named(
     assert "252 records, 252 events" in capsys.readouterr().out
     start = tamper(data, 100)
     assert run([*words, *kept, "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
+    found, told = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (told["family"], told["findings"]) == ("audit", [])
     record, known, tree = found["findings"]
     assert record["place"] == f"groups/ap-southeast-2/log/t_1/000001.seg: byte {start}"
     assert "offset 99: " in record["what"]
     assert known["what"] == "the first 251 records aren't those of the tree that was kept"
     assert tree["what"] == "the tree of what is stored isn't the tree of what was committed"
+
+
+def test_an_entry_of_the_audit_log_that_was_changed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VDB_ROOT_KEY", base64.b64encode(bytes(range(32))).decode())
+    data, since = tmp_path / "data", tmp_path / "last.note"
+    with vdb.open(data) as database:
+        fill(database, 250)
+        head = database.tree_head(family="audit")
+        assert head.checkpoint.origin.endswith("/t-1/audit")
+        since.write_text(str(head.note))
+        again = database.follow_tree(head.note, [head.verifier], family="audit")
+        assert again.checkpoint == head.checkpoint
+    log = audit_log_of(TenantId(1))
+    start = tamper(data, 100, log)
+    words = ["audit", "verify", "--data-dir", str(data), "--since", str(since), "--key", str(head.verifier)]
+    assert run([*words, "--json"]) == 1
+    sound, found = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (sound["family"], sound["findings"]) == ("data", [])
+    record, known, tree = found["findings"]
+    assert record["place"] == f"groups/ap-southeast-2/log/t_{log}/000001.seg: byte {start}"
+    assert record["what"].startswith("entry 100: ")
+    assert "aren't those of the tree that was kept" in known["what"]
+    assert "isn't the tree of what was committed" in tree["what"]
 
 
 @pytest.mark.parametrize(

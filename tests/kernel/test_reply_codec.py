@@ -6,6 +6,7 @@ from vdb.errors import RefusalCode
 from vdb.kernel.reply import (
     Appended,
     AppendedStream,
+    AuditAppended,
     ConsumerCreated,
     ConsumerDeleted,
     ConsumerFetched,
@@ -34,6 +35,7 @@ replies = st.one_of(
     st.builds(PartKept, u64, st.integers(0, 2**32 - 1)),
     st.builds(Voided, u64),
     st.builds(Reconfigured, u64),
+    st.builds(AuditAppended, u64, u64, u64, u64),
     st.builds(ConsumerCreated, st.booleans()),
     st.builds(ConsumerFetched, u64, st.lists(st.tuples(u64, u32), max_size=4).map(tuple)),
     st.builds(ConsumerSettled, st.lists(u64, max_size=4).map(tuple)),

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vdb.errors import RefusalCode, WireError
+from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.command import (
     AppendBatch,
     AppendPart,
@@ -72,6 +73,7 @@ commands = st.one_of(
         last=st.booleans(),
     ),
     st.builds(VoidTransaction, transaction=u64),
+    st.builds(AuditAppend, tenant=st.integers(0, 2**63 - 1), count=u32, writes=u32, record=octets),
     st.builds(
         KnownAppend,
         tenant=u64,
@@ -251,6 +253,10 @@ def body_with(**fields: object) -> bytes:
         (body_with(createStream={"dataClass": 3}), "a data class lies between 0 and 2; found 3"),
         (body_with(putKey={"scope": 9}), "a key's scope lies between 0 and 5; found 9"),
         (body_with(putKey={"dataClass": 200}), "a data class lies between 0 and 2; found 200"),
+        (
+            body_with(auditAppend={"tenant": 2**63}),
+            "an audit log is that of a tenant up to 9223372036854775807; found 9223372036854775808",
+        ),
         (body_with(reject={"code": "NEW"}), "a rejected request names a refusal code of this version; found another"),
         (b"\xff" * 64, "a prepare's body isn't a message of requests of this version"),
         (b"", "a prepare's body isn't a message of requests of this version"),
