@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import trio
+import anyio
 
 from vdb.client.face_base import FaceBase, data_class_of
 from vdb.client.values import check_number, check_text
@@ -47,7 +47,7 @@ class ErasureFace(FaceBase):
     async def wait_erased(self, erasure: int, *, group: Region | str = "", timeout: float | None = None) -> ErasureInfo:
         """Wait until every member has acknowledged. Timeout, with the nodes that haven't."""
         pending: tuple[int, ...] = ()
-        with trio.move_on_after(self._seconds(timeout)):
+        with anyio.move_on_after(self._seconds(timeout)):
             while True:
                 found = [one for one in await self.erasures(group=group, timeout=timeout) if one.erasure == erasure]
                 if not found:
@@ -55,7 +55,7 @@ class ErasureFace(FaceBase):
                 if found[0].certificate:
                     return found[0]
                 pending = found[0].pending
-                await trio.sleep(_LOOK_SECONDS)
+                await anyio.sleep(_LOOK_SECONDS)
         raise Timeout(f"erasure {erasure} is pending: node {', '.join(map(str, pending))} hasn't acknowledged yet")
 
     async def place_hold(

@@ -49,7 +49,7 @@ class AsOf:
         if not self._is_closed:
             self._is_closed = True
             with trio.CancelScope(shield=True):
-                await self._copies.give_back(self.offset)
+                await self._copies.give_back(self.offset, self.file)
 
 
 @define
@@ -102,11 +102,14 @@ class Copies:
             copy.users += 1
             return AsOf(offset, copy.path, copy.file, self)
 
-    async def give_back(self, offset: int) -> None:
-        """One user less."""
+    async def give_back(self, offset: int, file: Database) -> None:
+        """One user less of this file."""
         async with self._turn:
             self.last_used = trio.current_time()
-            copy = self._copies[offset]
+            copy = self._copies.get(offset)
+            if copy is None or copy.file is not file:
+                mark("sql.gave_back_what_ended")
+                return
             copy.users -= 1
             if copy.users == 0 and copy.file is not None:
                 file, copy.file = copy.file, None
@@ -116,9 +119,18 @@ class Copies:
     async def drop(self) -> None:
         """Remove all copies that nobody uses."""
         async with self._turn:
-            if not self._is_ready:
-                await self._clear()
             await self._drop_idle()
+
+    async def end(self) -> None:
+        """Remove all copies, and what an earlier life left: something was erased. Whoever uses one has it no more."""
+        async with self._turn:
+            copies, self._copies = self._copies, {}
+            for copy in copies.values():
+                if copy.file is not None:
+                    mark("sql.ended_a_copy")
+                    await copy.file.close()
+                await self._discard(copy.path)
+            await self._clear()
 
     # Building --------------------------------------------------------------------------------------------------
 

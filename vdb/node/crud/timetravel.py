@@ -29,7 +29,6 @@ IDLE_SECONDS = 600.0
 """How long the copies of a database outlive the last question about its past."""
 
 CHECK_SECONDS = 30.0
-FORGET_STEP_SECONDS = 0.1
 
 
 class TimeTravel:
@@ -62,12 +61,8 @@ class TimeTravel:
                     log.warning("sql.copies_not_removed", database=copies.database.name, reason=str(error))
 
     async def forget(self, database: CrudDatabase) -> None:
-        """Remove all copies of a database: what was erased from it must not live on in them. Waits for who uses one."""
-        copies = self._of(database)
-        await copies.drop()
-        while copies.offsets:
-            await trio.sleep(FORGET_STEP_SECONDS)
-            await copies.drop()
+        """Remove all copies of a database: what was erased from it must not live on in them. Who uses one loses it."""
+        await self._of(database).end()
 
     async def as_of(
         self,
