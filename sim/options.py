@@ -68,6 +68,8 @@ SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
 EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again", "audit")
 """What clients of typed streams do."""
+GOVERNANCE_SHARE = 1 / 2
+"""Of the seeds with neither SQL nor typed streams: those in which policies are applied, and glasses broken."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
 REGIONS_SHARE = 0.6
@@ -178,6 +180,10 @@ class Options:
     events_global: bool = False
     """Whether the streams lie in the global group."""
     events_think_us: int = 0
+    governance: bool = False
+    """Whether people apply policies, break the glass, review that, and record consents, beside the others."""
+    governance_deeds: int = 60
+    """Of all of them together."""
     consumers: int = 2
     consumer_members: int = 2
     """Of each consumer, at a time."""
@@ -202,7 +208,11 @@ class Options:
         )
         if events:
             return options.with_sessions_for_events()
-        return options if sql or options.nodes == 1 else attrs.evolve(options, **draw_regions(seed, options))
+        if sql:
+            return options
+        governance = draws(seed, "governance").random() < GOVERNANCE_SHARE
+        regions = draw_regions(seed, options) if options.nodes > 1 else {}
+        return attrs.evolve(options, governance=governance, **regions)
 
     @classmethod
     def _draw(cls, seed: int) -> Options:

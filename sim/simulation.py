@@ -15,6 +15,7 @@ from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
 from sim.events.part import EventsPart
 from sim.events.projecting import census
+from sim.governance.part import GovernancePart
 from sim.history import History
 from sim.judging import Judging
 from sim.machine import Machine
@@ -116,10 +117,18 @@ class Simulation:
             contents=self.contents, home=places.names[0], connectors=self.connectors, learn=self.connector,
             entropy=self.workload.entropy, tell=self.workload.tell, projection=self._projection,
         )  # fmt: skip
+        self.governance = GovernancePart(
+            seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
+            trace=self.trace, now_ns=self.clock.now_ns, connectors=self.connectors, learn=self.connector,
+            entropy=self.workload.entropy, tell=self.workload.tell,
+        )  # fmt: skip
+        if options.governance:
+            self.workload.beside.append(lambda: self.governance.load.progress)
         if options.sql:
             self.workload.beside.append(lambda: self.sql.load.progress)
         if options.events:
             self.workload.beside.append(lambda: self.events.load.progress)
+        network.named = options.governance
         self.judging.on_others_end = (self.sql.on_end, self.events.on_end)
         self.members = Members(
             self.cluster, options, draws(seed, "members"), self.trace, self.watch, self.connectors, self.connector,
@@ -183,6 +192,7 @@ class Simulation:
                 self.judging.check_history()
                 self.sql.check_history()
                 self.events.check_history()
+                self.governance.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
             nursery.cancel_scope.cancel()
@@ -199,6 +209,7 @@ class Simulation:
         self.judging.check_history()
         self.sql.check_history()
         self.events.check_history()
+        self.governance.check_history()
         scope.cancel()
 
     async def _work(self) -> None:
@@ -210,6 +221,7 @@ class Simulation:
                 both.start_soon(self.workload.run)
                 both.start_soon(self.sql.run)
                 both.start_soon(self.events.run)
+                both.start_soon(self.governance.run)
             done.set()
             self.workload.tell()
 
@@ -239,11 +251,12 @@ class Simulation:
 
     @property
     def _answered(self) -> int:
-        return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + self.events.load.deeds.answered
+        others = self.events.load.deeds.answered + self.governance.load.answered
+        return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + others
 
     @property
     def _left(self) -> int:
-        return self.workload.calls_left + self.sql.load.left + self.events.load.left
+        return self.workload.calls_left + self.sql.load.left + self.events.load.left + self.governance.load.left
 
     def _check_progress(self, progress: bool) -> None:
         self.verdict.check(
@@ -259,7 +272,7 @@ class Simulation:
         for _ in range(int(self.options.heal_bound_us / 1e6 / CONVERGENCE_STEP_SECONDS)):
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
-            lack = lack or self.sql.lag() or self.events.lag()
+            lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

@@ -12,7 +12,7 @@ What it collects, `frames`, says what the segments must hold; `keys` are the row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import define, field, frozen
 
@@ -36,6 +36,7 @@ from vdb.kernel.command import (
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import SettleLetters
+from vdb.kernel.governance_command import GovernanceCommand
 from vdb.kernel.reply import Appended, AuditAppended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
 from vdb.types import GLOBAL_GROUP, DataClass, TenantId, audit_log_of
@@ -104,6 +105,8 @@ class Ledger:
     """The highest op that was ever committed."""
     at: dict[int, int] = field(factory=dict)
     """The op up to which each replica's present incarnation has committed."""
+    on_governed: Callable[[str, int, int, GovernanceCommand, Reply], None] | None = None
+    """Told of policies, grants and consents: group, op, time, command and reply."""
     sessions: SessionTable = field(init=False)
     parts: Parts = field(init=False)
     event_ids: EventIds = field(init=False)
@@ -253,6 +256,10 @@ class Ledger:
             return
         if isinstance(command, AuditAppend):
             self._append_entries(command, reply)
+            return
+        if isinstance(command, GovernanceCommand):
+            if self.on_governed is not None:
+                self.on_governed(self.group, op, self.ops[op].header.timestamp + self._place[1], command, reply)
             return
         if isinstance(command, KnownAppend):
             self.event_ids.on_known(op, command, reply)

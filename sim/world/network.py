@@ -26,7 +26,7 @@ from sim.world.faults import NetworkFaults
 from sim.world.fence import Fence
 from sim.world.stream import Connection, Link, SimStream
 from vdb.errors import AddressInUse, ConnectionLost, NotLoopback
-from vdb.ports import Peer
+from vdb.ports import Peer, PeerCertificate
 from vdb.world.address import (
     address_in_use_message,
     is_loopback,
@@ -65,6 +65,8 @@ class SimNetwork:
         self.taps: list[Tap] = []
         self.regions: dict[str, str] = {}
         """Where hosts are, if they aren't all in one place."""
+        self.named = False
+        """Whether hosts have certificates that name them."""
         self.wan_us = 0
         """From one region to another, one way, on top of what a link takes."""
         self._hosts: dict[str, Host] = {}
@@ -259,8 +261,13 @@ class SimNetworkPort:
         return None
 
     async def peer(self, stream: trio.abc.Stream) -> Peer:
-        """Nor does anybody say where it is."""
-        return Peer(address="", secured=False)
+        """Nobody says who it is, unless hosts have certificates in this run."""
+        if not self._network.named:
+            return Peer(address="", secured=False)
+        assert isinstance(stream, SimStream)
+        uri = f"spiffe://sim.example/{stream.peer_host}"
+        certificate = PeerCertificate(serial=stream.peer_host.encode().hex(), not_after=1 << 62, uris=(uri,))
+        return Peer(address=stream.peer_host, secured=True, certificate=certificate)
 
     def _resolve(self, name: str) -> Host:
         return self._host if is_loopback(name) else self._network.host(name)
