@@ -1,4 +1,4 @@
-"""Projections and SQL databases are built anew without what was erased, under other keys; nothing of the old is left."""
+"""Projections and SQL databases are built anew without what was erased, under other keys; the old ones go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 import vdb
-from vdb.dbapi import OperationalError
+from vdb.dbapi.errors import OperationalError
 from vdb.kernel.command import KeyScope
 
 LIMITS = vdb.Limits(

@@ -160,8 +160,8 @@ class CrudDatabase:
         self._epoch += 1
 
     async def renew(self) -> None:
-        """Build the file anew from the log, under the key that it has now, and remove the old one: something was erased,
-        and what it says of that must go. Sessions of the old file end."""
+        """Something was erased, and what the file says of it must go: build it anew from the log, under the key that it
+        has now, and remove the old one. Sessions of the old one end."""
         await self._lease.acquire(self, float("inf"))
         try:
             mark("sql.renewed")

@@ -171,7 +171,7 @@ class Eraser:
         while any(one.erasure == erasure.erasure and one.tenant == erasure.tenant for one in self._owed(group)):
             if group.is_serving:
                 await self._commit(group, erasure.tenant, erasure.erasure, number, statement, signature)
-            else:
+            elif group.replica.primary != number:
                 mark("eraser.told_the_primary")
                 message = ErasedMessage(
                     tenant=erasure.tenant,
