@@ -15,7 +15,8 @@ from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_t
 from vdb.cli.projection_status import age_text
 from vdb.errors import ConfigError, InvalidArgument, UnknownProjection
 from vdb.node.gate.answers import ProjectionStatus
-from vdb.node.gate.node_service import NodeService
+from vdb.node.gate.caller import EMBEDDED
+from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.projections.comparing import TableDigest
 from vdb.projections.config import ProjectionConfig, for_tenant
@@ -128,10 +129,10 @@ async def replay_log(options: LocalOptions, projection: str, from_: str, *, twic
         if projection not in [one.name for one in projections]:
             known = ", ".join(f"'{one.name}'" for one in projections) or "none"
             raise UnknownProjection(f"the configuration has no projection '{projection}'; it has {known}")
-        start = await _start(node.service, options.tenant, from_)
+        guard = Guard(node.service, EMBEDDED)
+        start = await _start(guard, options.tenant, from_)
         runs = [
-            await node.service.replay_projection(options.tenant, projection, start, limit)
-            for _ in range(2 if twice else 1)
+            await guard.replay_projection(options.tenant, projection, start, limit) for _ in range(2 if twice else 1)
         ]
     unstable = [name for name in runs[0].tables if any(run.tables.get(name) != runs[0].tables[name] for run in runs)]
     differing = runs[0].comparison.count if runs[0].comparison is not None else None
@@ -160,7 +161,7 @@ def _error(status: ProjectionStatus) -> str:
     return built or status.error
 
 
-async def _start(service: NodeService, tenant: int, text: str) -> list[Position]:
+async def _start(guard: Guard, tenant: int, text: str) -> list[Position]:
     if not text:
         return []
     try:
@@ -172,10 +173,10 @@ async def _start(service: NodeService, tenant: int, text: str) -> list[Position]
     if moment is None or moment.timestamp is None:
         raise ConfigError(f"--from reads GROUP:NUMBER, or a time such as 2026-03-01T12:00:00Z; found {text!r}")
     found: list[Position] = []
-    for name, group in service.groups.items():
+    for name in guard.groups:
         start = EventStart(StartKind.TIME, moment.timestamp)
-        page = await service.read_events(tenant, name, EventFilter(), start, max_events=1)
-        found.append(page.events[0].position if page.events else Position(name, group.state.next_position))
+        page = await guard.read_events(tenant, name, EventFilter(), start, max_events=1)
+        found.append(page.events[0].position if page.events else Position(name, page.head))
     return found
 
 

@@ -40,7 +40,8 @@ from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.evidence.auditing import LogAudit, Progress
 from vdb.node.evidence.proving import Family, family_of
-from vdb.node.gate.caller import EMBEDDED
+from vdb.node.gate.caller import Caller, embedded_caller
+from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.projections.given import GivenProjection
@@ -79,6 +80,8 @@ class EmbeddedDatabase(SyncFace):
         self.loop = loop
         """The thread in which the node runs."""
         self._audits = gateway.audits
+        self.guard: Guard = gateway.guard
+        """What stands before the node: its methods run in its loop."""
         self.databases: CrudDatabases = gateway.databases
         """The node's SQL databases; their methods run in its loop."""
         self.aio = AsyncFace(HopGateway(gateway, loop), stamps=stamps, tenant=tenant)
@@ -135,6 +138,10 @@ def open(
     projections: Sequence[GivenProjection | Sequence[GivenProjection]] = (),
     tenant: int = 1,
     limits: Limits = EMBEDDED_LIMITS,
+    principal: str = "embedded",
+    purpose: str = "",
+    reason: str = "",
+    receipts: bool | None = None,
 ) -> EmbeddedDatabase:
     """Open the node in `data_dir`, which is created if it is missing.
 
@@ -142,6 +149,9 @@ def open(
     `VDB_ROOT_KEY`. `":memory:"` as `data_dir` gives a throw-away database in a temporary directory, in memory where
     the system has a place for it, under a throw-away key unless one is given. `limits` count when the directory is
     created. `projections` are `vdb.Projection`s, classes of `vdb.ProjectionHandler`, or 'module:attribute'.
+    `principal`, `purpose` (of use: a code of HL7 v3-ActReason) and `reason`: who asks and what for, by the program's
+    own word; policies know it by that name, and the audit log has it. `receipts`: whether PHI is answered only once
+    the audit log has that it was read; None: yes, but for a throw-away database.
     Raises StartError's kin: KeysMissing, WrongKey, DataDirectoryInUse, DamagedData, ...
     """
     scratch = os.fspath(data_dir) == MEMORY
@@ -154,8 +164,10 @@ def open(
         address=None,
         limits=limits,
         projections=projections,
+        gate=GateSettings(receipts=not scratch if receipts is None else receipts),
     )
-    loop = LoopThread(_node_main(place, config), name="vdb-node")
+    caller = embedded_caller(principal, purpose, reason)
+    loop = LoopThread(_node_main(place, config, caller), name="vdb-node")
     try:
         gateway = loop.start()
     except DataDirectoryInUse as error:
@@ -174,12 +186,12 @@ def _memory() -> str | None:
     return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 
 
-def _node_main(place: Path, config: NodeConfig) -> Callable[[Callable[[Any], None]], Awaitable[None]]:
+def _node_main(place: Path, config: NodeConfig, caller: Caller) -> Callable[[Callable[[Any], None]], Awaitable[None]]:
     async def main(ready: Callable[[Any], None]) -> None:
         node = Node(make_world(place, config.region), config)
         async with trio.open_nursery() as nursery:
             await nursery.start(node.run)
-            ready(ServiceGateway(Guard(node.service, EMBEDDED), nursery))
+            ready(ServiceGateway(Guard(node.service, caller), nursery))
 
     return main
 

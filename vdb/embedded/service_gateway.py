@@ -50,7 +50,8 @@ class ServiceGateway:
 
     def __init__(self, guard: Guard, tasks: trio.Nursery) -> None:
         """`tasks`: of the node's loop, for what goes on behind a call."""
-        self._guard = guard
+        self.guard = self._guard = guard
+        """What all that this handle does passes."""
         self._tasks = tasks
         self.databases = guard.service.databases
         self.evidence = ServiceEvidence(guard)

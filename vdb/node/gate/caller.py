@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from vdb.errors import InvalidArgument
 from vdb.policy.decide import Principal
+from vdb.policy.words import PURPOSES
 
 
 class Credential(Enum):
@@ -42,4 +44,15 @@ ANYONE = Caller(principal=Principal(name="dev:anyone", development=True), creden
 """Who connects on loopback without TLS, and has shown nothing."""
 EMBEDDED = Caller(principal=Principal(name="embedded"), credential=Credential.EMBEDDED)
 """The program that has opened the data directory, if it doesn't say more."""
+
+
+def embedded_caller(principal: str, purpose: str, reason: str) -> Caller:
+    """Who asks by the word of the program that has opened the data directory. InvalidArgument."""
+    if not principal or not principal.isprintable() or principal.startswith("dev:"):
+        raise InvalidArgument(f"a principal is a name, and none of development; found {principal!r}")
+    if purpose and purpose not in PURPOSES:
+        raise InvalidArgument(f"{purpose!r} is no purpose of use: expected one of {', '.join(PURPOSES)}")
+    return evolve(EMBEDDED, principal=Principal(name=principal), purpose=purpose, reason=reason)
+
+
 NODE_ITSELF = Caller(principal=Principal(name="node"), credential=Credential.NODE)
