@@ -7,8 +7,10 @@ from sim.bugs.consensus import CONSENSUS_BUGS
 from sim.bugs.consumers import CONSUMER_BUGS
 from sim.bugs.event_ids import EVENT_ID_BUGS
 from sim.bugs.evidence import EVIDENCE_BUGS
+from sim.bugs.governance import GOVERNANCE_BUGS
 from sim.bugs.patch import Bug
 from sim.bugs.projections import PROJECTION_BUGS
+from sim.bugs.regions import REGION_BUGS
 from sim.bugs.sql import SQL_BUGS
 from sim.bugs.storage import STORAGE_BUGS
 from sim.bugs.transactions import TRANSACTION_BUGS
@@ -16,7 +18,7 @@ from sim.bugs.transactions import TRANSACTION_BUGS
 _OF_THE_PROTOCOL = sorted((*CONSENSUS_BUGS, *CLUSTER_BUGS), key=lambda bug: int(bug.id))
 BUGS: tuple[Bug, ...] = (
     *_OF_THE_PROTOCOL, *STORAGE_BUGS, *TRANSACTION_BUGS, *SQL_BUGS, *EVENT_ID_BUGS, *CONSUMER_BUGS, *PROJECTION_BUGS,
-    *EVIDENCE_BUGS,
+    *EVIDENCE_BUGS, *GOVERNANCE_BUGS, *REGION_BUGS,
 )  # fmt: skip
 assert len({bug.id for bug in BUGS}) == len(BUGS)
 
