@@ -1,4 +1,4 @@
-"""An erasure in a cluster: every member's disk is rid of the keys before it counts as done, whatever happens meanwhile."""
+"""An erasure in a cluster: every member's disk is rid of the keys before it counts as done, come what may."""
 
 from __future__ import annotations
 

@@ -1,0 +1,56 @@
+"""`vdb erase`, `vdb hold`, `vdb retention` against a node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def test_a_subject_is_erased(start_node: Any, run_here: Any, tmp_path: Path) -> None:
+    node = start_node(tmp_path)
+
+    def vdb(*arguments: str) -> Any:
+        return run_here(*arguments, env={"VDB_ADDRESS": node.address, "VDB_TENANT": "1"})
+
+    vdb("stream", "create", "--stream", "notes")
+    vdb("publish", "--stream", "notes", "--payload", "hello", "--subject", "jane")
+    vdb("publish", "--stream", "notes", "--payload", "other", "--subject", "john")
+    assert vdb("hold", "place", "--subject", "jane", "--reason", "case 1", "--json").object == {"hold": 1}
+    dry = vdb("erase", "--subject", "jane", "--json")
+    assert dry.code == 1
+    assert dry.object["against"] == ["hold 1 is on the subject"]
+    assert dry.object["erased"] is False
+    refused = vdb("erase", "--subject", "jane", "--basis", "GDPR 17(1)(b)", "--yes", "--json")
+    assert refused.error["code"] == "ON_HOLD"
+    assert vdb("hold", "release", "--hold", "1", "--reason", "closed").code == 0
+    assert "case 1" in vdb("hold", "list").out
+    assert vdb("retention", "set", "--stream", "no*", "--days", "10").code == 0
+    assert vdb("retention", "list", "--json").object == {"stream": "no*", "data_class": "phi", "days": 10}
+    assert vdb("erase", "--subject", "jane").code == 1
+    assert vdb("retention", "set", "--stream", "no*", "--days", "0").code == 0
+    text = vdb("erase", "--subject", "jane")
+    assert text.code == 0
+    assert "would erase 1 events" in text.out
+    done = vdb("erase", "--subject", "jane", "--basis", "GDPR 17(1)(b)", "--yes", "--json")
+    assert done.code == 0, done.err
+    assert done.object["pending"] == []
+    listed = vdb("erase", "list", "--json").object
+    assert listed["pending"] == []
+    assert "done" in vdb("erase", "list").out
+    shown = vdb("read", "--stream", "notes", "--json").objects
+    assert [one.get("erased", one.get("payload")) for one in shown] == [True, "other"]
+    again = vdb("publish", "--stream", "notes", "--payload", "x", "--subject", "jane", "--json")
+    assert again.error["code"] == "SUBJECT_ERASED"
+    out = tmp_path / "erasure.json"
+    assert vdb("erase", "certificate", "--erasure", "1", "--out", str(out)).code == 0
+    head = vdb("audit", "head", "--group", "ap-southeast-2").out + vdb("audit", "head", "--group", "ap-southeast-2").err
+    key = next(word for word in head.split() if word.startswith("veritydb/") and "+" in word)
+    checked = run_here("erase", "verify", str(out), "--key", key)
+    assert checked.code == 0, checked.err
+    assert "acknowledged by node 0" in checked.out
+    whole = json.loads(out.read_text())
+    whole["certificate"]["basis"] = "another"
+    out.write_text(json.dumps(whole))
+    assert run_here("erase", "verify", str(out)).code == 1
+    node.end()

@@ -1,0 +1,80 @@
+"""`vdb retention set|list`: how long events are kept; `vdb prune`: remove what nobody needs or can open any more."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from vdb.cli.options import TENANT, TenantOptions
+from vdb.cli.output import print_json, print_note, print_table, print_text
+from vdb.cli.stream import DATA_CLASSES
+
+app = App(name="retention", help="Say how long events of streams are kept, and list what was said.")
+
+
+@app.command(name="set")
+async def set_(
+    *, stream: str, days: int, data_class: DATA_CLASSES = "phi", group: str = "", options: TenantOptions = TENANT
+) -> None:
+    """Keep the events of a stream for so long: they can't be erased before, and may be pruned after.
+
+    Example: `vdb retention set --stream "notes*" --days 3650`
+
+    Parameters
+    ----------
+    stream
+        A stream, or PREFIX* for those that begin so.
+    days
+        How long; 0: no rule for it any more.
+    data_class
+        Of the streams that are meant.
+    group
+        A region, or 'global'; by default the node's region.
+    """
+    async with options.tenant_client() as client:
+        await client.set_retention(stream, days, data_class=data_class, group=group)
+    if options.json:
+        print_json({"stream": stream, "days": days})
+    else:
+        print_text(f"{stream}: {days} days" if days else f"{stream}: no rule")
+
+
+@app.command(name="list")
+async def list_(*, group: str = "", options: TenantOptions = TENANT) -> None:
+    """List the rules that hold.
+
+    Example: `vdb retention list`
+
+    Parameters
+    ----------
+    group
+        A region, or 'global'; by default the node's region.
+    """
+    async with options.tenant_client() as client:
+        found = await client.retention(group=group)
+    if options.json:
+        for one in found:
+            print_json({"stream": one.stream, "data_class": one.data_class.label, "days": one.days})
+    else:
+        print_table(("stream", "class", "days"), [(one.stream, one.data_class.label, one.days) for one in found])
+
+
+async def prune(*, yes: bool = False, group: str = "", options: TenantOptions = TENANT) -> None:
+    """Remove the sealed records of whole segments that were erased, or are expired and on no hold. Proofs still hold.
+
+    Example: `vdb prune --tenant 1 --yes`
+
+    Parameters
+    ----------
+    yes
+        Do it. Without it nothing is changed: it is a dry run.
+    group
+        A region, or 'global'; by default the node's region.
+    """
+    async with options.tenant_client() as client:
+        found = await client.prune(dry_run=not yes, group=group)
+    if options.json:
+        print_json({"pruned": yes, "segments": found.segments, "bytes": found.bytes})
+        return
+    print_text(f"{'pruned' if yes else 'would prune'} {found.segments} segments, {found.bytes} bytes")
+    if not yes:
+        print_note("nothing was changed: this was a dry run; say --yes to prune")
