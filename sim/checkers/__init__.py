@@ -94,6 +94,16 @@ Of audit logs:
     A1   each write of PHI that was committed has its entry in the same op                       audits
     A2   entries are numbered without a gap; times don't fall, and are of their ops              audits
 
+Of the workload of governance:
+
+    G1   policies of the global group have serials from 1, one above the other                   governed
+    G2   a region's copies are policies of the global log, as they stand there, and rise         governed
+    G3   a grant ends at its time, or with its one review, by somebody else                      governed
+    G4   policies, grants and consents of every replica, and what it decides by, are those
+         that its ops lead to                                                                    governed
+    G5   what people were told of them is so                                                     sim.governance.part
+    G6   an idle cluster's regions go by the last policy: a part of I38                          sim.governance.part
+
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.
 """
