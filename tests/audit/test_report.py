@@ -62,7 +62,7 @@ GOOD = Facts(
     holds=1,
     retention_rules=2,
     nodes=(NodeFacts(name="node-1", region="us-east-1", version="0.1.0", groups=("us-east-1",)),),
-    settings={"limits.session-idle-seconds": "900"},
+    settings={"identity.idle-minutes": "15.0", "identity.session-hours": "12.0", "identity.receipts": "true"},
 )
 
 
@@ -102,7 +102,8 @@ def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_t
         ({"grants": evolve(GRANTS, unreviewed=2)}, "164.312(a)(2)(ii)", "that wait for a review: 2"),
         ({"grants": None}, "164.312(a)(2)(ii)", "couldn't be asked for"),
         ({"settings": None}, "164.312(a)(2)(iii)", "wasn't shown to the report"),
-        ({"settings": {}}, "164.312(a)(2)(iii)", "names no limits of sessions"),
+        ({"settings": {"identity.idle-minutes": "0.0"}}, "164.312(a)(2)(iii)", "idle-minutes is 0"),
+        ({"settings": {"identity.receipts": "false"}}, "164.312(b)", "receipts are turned off"),
         ({"keys": None}, "164.312(a)(2)(iv)", "couldn't be asked for"),
         ({"keys": evolve(KEYS, behind=4)}, "164.312(a)(2)(iv)", "still under an older root key: 4"),
         ({"audit": evolve(TREE, witnesses=())}, "164.312(b)", "no witness has cosigned the tree"),
@@ -142,6 +143,35 @@ def test_what_the_log_says_against_it_is_named(bad: AuditEntry, control: str, mi
     assert missing in " ".join(found.missing)
 
 
+def test_the_log_that_tells_what_is_about_no_tenant_counts_as_well() -> None:
+    tally = Tally(GOOD.since, GOOD.until)
+    tally.system = Tally(GOOD.since, GOOD.until)
+    for leaf, one in enumerate(USUAL):
+        tally.add(leaf, encode_entry(one), one)
+    change = entry(Kind.POLICY, actor="dr.lee", data_class="")
+    tally.system.add(4, encode_entry(change), change)
+    report = compile_report(GOOD, tally)
+    (found,) = (one for one in row(report, "164.312(a)(1)").evidence if "system's log" in one.what)
+    assert (found.count, found.records) == (1, "system 4-4")
+    apart = row(report, "proposed: apart")
+    assert (apart.status, apart.evidence[0].value) == (Status.PARTIAL, "dr.lee 2")
+
+
+def test_samples_are_drawn_by_the_root_and_everybody_can_draw_them_again() -> None:
+    accesses = [entry(time=NOW - DAY + number, object=f"o{number}") for number in range(100)]
+
+    def drawn(root: bytes) -> list[int]:
+        tally = Tally(GOOD.since, GOOD.until, root)
+        for leaf, one in enumerate([*accesses, entry(Kind.DENY)]):
+            tally.add(leaf, encode_entry(one), one)
+        return [sample.record for sample in tally.samples()]
+
+    for root in (b"a", b"b"):
+        order = sorted(range(100), key=lambda number: sha256(root + encode_entry(accesses[number])).digest())
+        assert drawn(root) == sorted(order[:25])
+    assert drawn(b"a") != drawn(b"b")
+
+
 def test_where_nothing_happened_nothing_is_shown_to_work() -> None:
     report = made(entries=())
     for control in ("164.312(a)(1)", "164.312(a)(2)(i)", "164.312(d)"):
@@ -155,8 +185,8 @@ def test_evidence_can_be_found_again() -> None:
     report = made(entries=[*USUAL, *denials, entry(Kind.DENY, time=NOW - 100 * DAY), entry(Kind.DENY, time=NOW)])
     (found,) = (one for one in row(report, "164.312(a)(1)").evidence if one.what == "denials")
     expected = sha256(b"".join(encode_entry(one) + b"\n" for one in denials)).hexdigest()
-    assert (found.count, found.leaves, found.digest) == (3, "4-6", expected)
-    by_rule = [(one.what, one.count) for one in row(report, "164.312(a)(1)").evidence if "by rule" in one.what]
+    assert (found.count, found.records, found.digest) == (3, "4-6", expected)
+    by_rule = [(one.what, one.count) for one in row(report, "164.312(a)(1)").evidence if "of them by" in one.what]
     assert by_rule == [("of them by rule r0", 2), ("of them by rule r1", 1)]
 
 
@@ -169,6 +199,8 @@ def test_it_reads_well_and_says_of_nobody_that_they_comply(width: int) -> None:
     assert text.index("What is missing") < text.index("== 45 CFR 164.312")
     assert "only proposed" in text
     assert "not asked x: refused" in text
+    assert "== 2 accesses of PHI, each with its record" in text
+    assert "dr.lee (mtls): read for TREAT; allowed by physicians" in " ".join(text.split())
     for one in made().rows:
         assert one.control in text
 
@@ -177,6 +209,6 @@ def test_its_digest_is_that_of_all_it_says() -> None:
     assert made().digest == made().digest
     assert made(evolve(GOOD, holds=2)).digest != made().digest
     told = made().as_json()
-    assert told["totals"] == {"met": 20, "partial": 1, "operator": 3}
+    assert told["totals"] == {"met": 21, "partial": 1, "operator": 3}
     assert all(one["requirement"] == "proposed" for one in told["rows"] if "proposed" in one["control"])
     assert {one.requirement for one in made().rows} == set(Requirement)

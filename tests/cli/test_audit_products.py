@@ -139,7 +139,7 @@ def test_an_accounting_says_what_was_given_to_whom(
 def test_a_report_shows_what_is_met_and_what_is_missing(
     clinic: Any, vdb_at: Any, witness: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "node.toml").write_text("[limits]\nidle-transaction-seconds = 60\n")
+    (tmp_path / "node.toml").write_text("[identity]\nidle-minutes = 10\n")
     asked = ["audit", "report", "--pins", str(tmp_path / "pins"), "--config", str(tmp_path / "node.toml"), *witness]
     first = vdb_at(*asked, "--json", "--sign-off", "gone through").object
     rows = {row["control"]: row for row in first["rows"]}
@@ -149,6 +149,8 @@ def test_a_report_shows_what_is_met_and_what_is_missing(
     assert rows["164.312(b)"]["missing"] == ["nobody has examined the log in the period: no review is recorded"]
     assert first["signed_off_in_record"] > 0
     assert first["notes"] == []
+    assert rows["164.312(a)(2)(iii)"]["settings"]["identity.idle-minutes"] == "10.0"
+    assert {one["actor"] for one in first["samples"]} == {"dev:anyone"}
 
     second = vdb_at(*asked)
     assert (second.code, second.err) == (0, "")

@@ -13,4 +13,4 @@ def compile_report(facts: Facts, tally: Tally) -> Report:
     """All rows."""
     rows = tuple(control(facts, tally) for control in (*SECURITY, *OTHERS))
     assert len(dict.fromkeys(row.control for row in rows)) == len(rows), "each control stands once"
-    return Report(facts=facts, rows=rows, software=f"veritydb {VERSION}")
+    return Report(facts=facts, rows=rows, samples=tuple(tally.samples()), software=f"veritydb {VERSION}")

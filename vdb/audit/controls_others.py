@@ -172,6 +172,23 @@ def proposed_mfa(facts: Facts, tally: Tally) -> Row:
     )
 
 
+def proposed_apart(_facts: Facts, tally: Tally) -> Row:
+    both = tally.both()
+    names = ", ".join(f"{name or 'nobody'} {count}" for name, count in both.items())
+    return row_of(
+        "proposed: apart",
+        "Administration apart from use",
+        _PROPOSED,
+        Requirement.PROPOSED,
+        "Policies, keys and members are actions of their own: a rule can give them to principals that reach no PHI.",
+        evidence=[
+            Evidence(what="principals that did both, and how often they reached PHI", count=len(both), value=names)
+        ],
+        missing=[f"principals that govern the database and reach PHI as well: {len(both)}"] if both else [],
+        operator="Give administrators a second principal for other work.",
+    )
+
+
 def proposed_rest(facts: Facts, _tally: Tally) -> Row:
     versions = ", ".join(f"{node.name} {node.version}" for node in facts.nodes)
     return operator_row(
@@ -256,6 +273,7 @@ OTHERS: tuple[Control, ...] = (
     accounting,
     proposed_encryption,
     proposed_mfa,
+    proposed_apart,
     proposed_rest,
     part11,
     erasure_rights,

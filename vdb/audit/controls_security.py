@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vdb.audit.questions import Tally
-from vdb.audit.report import Evidence, Facts, Requirement, Row, TreeFacts, counted, row_of
+from vdb.audit.report import Evidence, Facts, Requirement, Row, TreeFacts, counted, counted_in_both, row_of
 from vdb.verifier.fhir import instant_of
 
 _SOURCE = "45 CFR 164.312"
@@ -24,6 +24,10 @@ def access_control(facts: Facts, tally: Tally) -> Row:
     evidence = [
         counted("reads of PHI that were allowed", tally.answer("phi-reads")),
         counted("writes of PHI that were allowed", tally.answer("phi-writes")),
+        *(
+            Evidence(what=f"allowed by rule {rule or 'none'}", count=count)
+            for rule, count in sorted(tally.allowed_by_rule.items())
+        ),
         counted("denials", tally.answer("denials")),
         *(
             Evidence(what=f"of them by rule {rule or 'none'}", count=count)
@@ -31,7 +35,7 @@ def access_control(facts: Facts, tally: Tally) -> Row:
         ),
         counted("accesses of PHI that no policy decided", free),
         counted("accesses of PHI without a purpose of use", open_ones),
-        counted("changes of the policy", tally.answer("policy-changes")),
+        *counted_in_both("changes of the policy", tally, "policy-changes"),
     ]
     return row_of(
         "164.312(a)(1)",
@@ -42,7 +46,7 @@ def access_control(facts: Facts, tally: Tally) -> Row:
         settings=settings,
         evidence=evidence,
         missing=missing,
-        operator="Say who needs what for their work; go through the roles with their heads; take rights away in time.",
+        operator="Say who needs what for their work; go through the roles (`vdb policy show`); take rights away.",
     )
 
 
@@ -105,13 +109,8 @@ def emergency_access(facts: Facts, tally: Tally) -> Row:
 
 
 def automatic_logoff(facts: Facts, _tally: Tally) -> Row:
-    names = ("idle-minutes", "session-minutes", "session-idle-seconds", "session-seconds")
-    found = {name: value for name, value in (facts.settings or {}).items() if name.rpartition(".")[2] in names}
-    missing = []
-    if facts.settings is None:
-        missing.append("the node's configuration wasn't shown to the report (--config)")
-    elif not found:
-        missing.append("the configuration names no limits of sessions: the node's own hold, and aren't shown here")
+    found, missing = _settings(facts, "identity.idle-minutes", "identity.session-hours")
+    missing += [f"{name} is 0: sessions don't end by it" for name, value in found.items() if float(value) == 0]
     return row_of(
         "164.312(a)(2)(iii)",
         "Automatic logoff",
@@ -130,7 +129,7 @@ def encryption_at_rest(facts: Facts, tally: Tally) -> Row:
         "records": "AES-256-GCM, one key a record, with key commitment",
         "projections": "SQLCipher 4, AES-256-CBC with HMAC-SHA512 a page",
     }
-    evidence = [counted("changes of keys", tally.answer("key-changes"))]
+    evidence = [*counted_in_both("changes of keys", tally, "key-changes")]
     keys = facts.keys
     if keys is None:
         missing.append("the state of the keys couldn't be asked for")
@@ -157,6 +156,10 @@ def encryption_at_rest(facts: Facts, tally: Tally) -> Row:
 def audit_controls(facts: Facts, tally: Tally) -> Row:
     tree = facts.audit
     missing, evidence = _tree(tree, "audit log")
+    settings, unshown = _settings(facts, "identity.receipts")
+    if settings.get("identity.receipts") == "false":
+        missing.append("receipts are turned off: reads aren't in the log (identity.receipts)")
+    missing += unshown
     evidence = [
         counted("entries in the period", tally.answer("entries")),
         Evidence(what="days with entries", count=len(tally.days)),
@@ -173,6 +176,7 @@ def audit_controls(facts: Facts, tally: Tally) -> Row:
         _SOURCE,
         _R,
         "Each read, write and denial is an entry in the replicated log, committed before the answer leaves.",
+        settings=settings,
         evidence=evidence,
         missing=missing,
         operator="Examine it: recording alone isn't enough. `vdb audit report --sign-off` records that you did.",
@@ -279,6 +283,13 @@ SECURITY: tuple[Control, ...] = (
     entity_authentication,
     transmission,
 )
+
+
+def _settings(facts: Facts, *names: str) -> tuple[dict[str, str], list[str]]:
+    """(Those of these settings that are known, why they aren't)."""
+    if facts.settings is None:
+        return {}, ["the node's configuration wasn't shown to the report (--config)"]
+    return {name: facts.settings[name] for name in names if name in facts.settings}, []
 
 
 def _idle(tally: Tally) -> list[str]:

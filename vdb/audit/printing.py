@@ -20,7 +20,7 @@ _WORDS = {
 }
 
 _CLOSING = (
-    "What this is: a query, not an opinion. Each count can be made again: export the leaves that are named (vdb audit "
+    "What this is: a query, not an opinion. Each count can be made again: export the records that are named (vdb audit "
     "export), take the entries that it speaks of as they stand in entries.ndjson, each with a newline, and compare "
     "their SHA-256 with the one here (its first 16 digits; all of it with --json). 'met' says that the database does "
     "its part and that the evidence shows it, for the period and the log above; it says nothing about your "
@@ -34,8 +34,8 @@ def report_lines(report: Report, width: int = 110) -> Iterator[str]:
     facts = report.facts
     yield f"Compliance report of {report.software}"
     yield from _labelled("about", f"tenant {facts.tenant}, group {facts.group}", width)
-    yield from _labelled("period", f"{instant_of(facts.since)} to {instant_of(facts.until)}", width)
-    yield from _labelled("made", f"{instant_of(facts.now)} for {facts.asked_by or 'nobody named'}", width)
+    yield from _labelled("period", f"{_second(facts.since)} to {_second(facts.until)}", width)
+    yield from _labelled("made", f"{_second(facts.now)} for {facts.asked_by or 'nobody named'}", width)
     yield from _labelled("audit log", facts.audit.origin, width)
     checked = (
         "all read, hashed, and found to lead to the signed root"
@@ -60,6 +60,7 @@ def report_lines(report: Report, width: int = 110) -> Iterator[str]:
             yield f"== {source} {'=' * max(0, width - len(source) - 4)}"
         yield ""
         yield from _row(row, width)
+    yield from _samples(report, width)
     yield ""
     yield from wrap(_CLOSING, width)
     yield f"SHA-256 of this report: {report.digest}"
@@ -73,6 +74,23 @@ def _open_points(report: Report, width: int) -> Iterator[str]:
     for row in open_rows:
         for one in row.missing:
             yield from _indented(f"  {row.control:22}", one, width)
+
+
+def _samples(report: Report, width: int) -> Iterator[str]:
+    if report.samples:
+        title = f"{len(report.samples)} accesses of PHI, each with its record"
+        yield ""
+        yield f"== {title} {'=' * max(0, width - len(title) - 4)}"
+        yield from _indented("  ", "Drawn by the root above: nobody could choose them.", width)
+    for one in report.samples:
+        what = f"{one.action} {one.object}".strip()
+        told = f"{_second(one.time)} {one.actor or 'nobody'} ({one.credential}): {what}"
+        told += f" for {one.purpose}" if one.purpose else ", no purpose given"
+        yield from _indented(f"  {one.record:<10}", f"{told}; allowed by {one.rule or 'no rule'}", width)
+
+
+def _second(micros: int) -> str:
+    return instant_of(micros - micros % 1_000_000).replace(".000", "")
 
 
 def _row(row: Row, width: int) -> Iterator[str]:
@@ -96,8 +114,8 @@ def _row(row: Row, width: int) -> Iterator[str]:
 def _evidence(one: Evidence) -> str:
     found = ([] if one.count is None else [f"{one.count:,}"]) + ([one.value] if one.value else [])
     parts = [f"{one.what}: {'; '.join(found)}"]
-    if one.leaves:
-        parts.append(f"leaves {one.leaves}, sha256 {one.digest[:_DIGEST_SHOWN]}")
+    if one.records:
+        parts.append(f"records {one.records}, sha256 {one.digest[:_DIGEST_SHOWN]}")
     return "; ".join(parts)
 
 

@@ -4,12 +4,15 @@ Rules
 - An answer is a number, the leaves where the first and the last of the entries stand, and the SHA-256 of these entries
   as they were sealed, each with a newline behind it, in order: whoever has an export can compute it again.
 - A question is asked of the entries of the report's period alone.
+- Samples are the accesses with the smallest SHA-256 of (the tree's root, the entry): nobody could choose them, and
+  everybody can draw them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
+from heapq import heappush, heappushpop
 from typing import Any
 
 from attrs import define, field, frozen
@@ -18,6 +21,25 @@ from vdb.audit.entry import ALL_SUBJECTS, AuditEntry, Kind, Outcome
 
 NO_POLICY = "no-policy"
 """The rule of what is allowed while no policy was applied."""
+
+
+SAMPLES = 25
+"""Accesses of PHI that a report shows one by one."""
+
+
+@frozen(kw_only=True)
+class Sample:
+    """One access of PHI."""
+
+    record: int
+    """Number of its leaf."""
+    time: int
+    actor: str
+    credential: str
+    action: str
+    object: str
+    purpose: str
+    rule: str
 
 
 @frozen(kw_only=True)
@@ -32,6 +54,9 @@ class Answer:
 
 _LOOKING = ("listGrants",)
 """Doors where somebody only looks what there is to review, as a report does."""
+
+
+_GOVERNING = (Kind.POLICY, Kind.KEY, Kind.ADMIN)
 
 
 def _is_phi(entry: AuditEntry) -> bool:
@@ -102,10 +127,19 @@ class _Asked:
 class Tally:
     """Takes in the entries of a log in order, and answers."""
 
-    def __init__(self, since: int, until: int) -> None:
-        """The period, in microseconds UTC, its end not in it."""
+    def __init__(self, since: int, until: int, root: bytes = b"") -> None:
+        """The period, in microseconds UTC, its end not in it; the root of the signed tree."""
         self._since = since
         self._until = until
+        self._root = root
+        self._drawn: list[tuple[bytes, Sample]] = []
+        """A heap with the largest hash first: hashes are kept with their bits turned over."""
+        self.system: Tally | None = None
+        """The same of the log that tells what is about no tenant, if that could be read."""
+        self.administrators: dict[str, int] = {}
+        """How often each changed policies, keys or the cluster."""
+        self.allowed_by_rule: dict[str, int] = {}
+        """Accesses of PHI by the rule that allowed them."""
         self._asked = {name: _Asked() for name in QUESTIONS}
         self.principals: dict[str, int] = {}
         """How often each did something with PHI."""
@@ -128,7 +162,11 @@ class Tally:
             return
         day = entry.time // 86_400_000_000
         self.days[day] = self.days.get(day, 0) + 1
+        if entry.kind in _GOVERNING:
+            self.administrators[entry.actor] = self.administrators.get(entry.actor, 0) + 1
         if _is_access(entry):
+            self._draw(leaf, raw, entry)
+            self.allowed_by_rule[entry.rule] = self.allowed_by_rule.get(entry.rule, 0) + 1
             self.principals[entry.actor] = self.principals.get(entry.actor, 0) + 1
             self.credentials[entry.credential] = self.credentials.get(entry.credential, 0) + 1
         if entry.kind is Kind.DENY:
@@ -140,6 +178,34 @@ class Tally:
                 asked.digest.update(raw + b"\n")
                 asked.first = leaf if asked.first is None else asked.first
                 asked.last = leaf
+
+    def both(self) -> Mapping[str, int]:
+        """Principals that govern and reach PHI as well: how often they reached it."""
+        governing = self.administrators | (self.system.administrators if self.system is not None else {})
+        return {name: count for name, count in sorted(self.principals.items()) if name in governing}
+
+    def samples(self) -> list[Sample]:
+        """In the order of the log."""
+        return sorted((sample for _, sample in self._drawn), key=lambda one: (one.record, one.time))
+
+    def _draw(self, leaf: int, raw: bytes, entry: AuditEntry) -> None:
+        turned = bytes(byte ^ 0xFF for byte in sha256(self._root + raw).digest())
+        if len(self._drawn) == SAMPLES and turned <= self._drawn[0][0]:
+            return
+        sample = Sample(
+            record=leaf,
+            time=entry.time,
+            actor=entry.actor,
+            credential=entry.credential,
+            action=entry.kind.value,
+            object=entry.object or ", ".join(entry.tables),
+            purpose=entry.purpose,
+            rule=entry.rule,
+        )
+        if len(self._drawn) == SAMPLES:
+            heappushpop(self._drawn, (turned, sample))
+        else:
+            heappush(self._drawn, (turned, sample))
 
     def answer(self, question: str) -> Answer:
         asked = self._asked[question]

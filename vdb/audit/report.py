@@ -17,7 +17,7 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
-from vdb.audit.questions import Answer
+from vdb.audit.questions import Answer, Sample, Tally
 from vdb.verifier.canonical import canonical_json
 from vdb.verifier.fhir import instant_of
 
@@ -47,8 +47,8 @@ class Evidence:
     value: str = ""
     digest: str = ""
     """SHA-256 (hex) of the entries that were counted."""
-    leaves: str = ""
-    """Between which leaves of the audit log's tree they stand."""
+    records: str = ""
+    """Between which records of the audit log they stand."""
 
 
 @frozen(kw_only=True)
@@ -149,6 +149,8 @@ class Facts:
     secured: bool
     """The connection that asked had TLS."""
     audit: TreeFacts
+    system: TreeFacts | None = None
+    """The log of the group that tells what is about no tenant: policies, keys, members."""
     data: TreeFacts | None = None
     policy: PolicyFacts | None = None
     grants: GrantFacts | None = None
@@ -168,6 +170,8 @@ class Facts:
 class Report:
     facts: Facts
     rows: tuple[Row, ...]
+    samples: tuple[Sample, ...]
+    """Accesses of PHI, drawn so that nobody could choose them (`vdb.audit.questions`)."""
     software: str
 
     def count(self, status: Status) -> int:
@@ -185,11 +189,13 @@ class Report:
             "asked_by": facts.asked_by,
             "software": self.software,
             "audit_log": asdict(facts.audit),
+            "system_log": None if facts.system is None else asdict(facts.system),
             "data_log": None if facts.data is None else asdict(facts.data),
             "settings_digest": facts.settings_digest,
             "notes": list(facts.notes),
             "totals": {status.value: self.count(status) for status in Status},
             "rows": [_row_json(row) for row in self.rows],
+            "samples": [asdict(one) | {"time": instant_of(one.time)} for one in self.samples],
         }
 
     @property
@@ -217,8 +223,21 @@ def _row_json(row: Row) -> dict[str, Any]:
 
 def counted(what: str, answer: Answer) -> Evidence:
     """Evidence of a question's answer."""
-    leaves = "" if answer.first is None else f"{answer.first}-{answer.last}"
-    return Evidence(what=what, count=answer.count, digest=answer.digest, leaves=leaves)
+    return Evidence(what=what, count=answer.count, digest=answer.digest, records=_between(answer))
+
+
+def counted_in_both(what: str, tally: Tally, question: str) -> tuple[Evidence, ...]:
+    """The same of the tenant's log, and of the one that tells what is about no tenant."""
+    own = counted(what, tally.answer(question))
+    if tally.system is None:
+        return (own,)
+    system = tally.system.answer(question)
+    between = f"system {_between(system)}" if system.count else ""
+    return own, Evidence(what=f"{what}, system's log", count=system.count, digest=system.digest, records=between)
+
+
+def _between(answer: Answer) -> str:
+    return "" if answer.first is None else f"{answer.first}-{answer.last}"
 
 
 def row_of(

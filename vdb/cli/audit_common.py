@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from attrs import evolve
 
+from vdb.cli.config_file import read_config_file
 from vdb.cli.options import TenantOptions, tls_config
 from vdb.client.audit_scan import FaceAudit
 from vdb.client.evidence_line import TreeHead
@@ -21,8 +21,6 @@ from vdb.evidence.note import COSIGNATURE_V1, Note, VerifierKey
 from vdb.verifier.fhir import instant_of
 from vdb.witness.asking import WitnessPlace, ask_witness
 from vdb.world.network import RealNetwork
-
-_SECRET = ("secret", "token", "password")
 
 
 def now_micros() -> int:
@@ -81,22 +79,12 @@ async def cosigned_head(
 
 
 def read_settings(config: Path | None) -> tuple[Mapping[str, str] | None, str]:
-    """(A node's settings as `section.name` with their values, SHA-256 of the file); none without a file."""
+    """(What a node with this configuration does about identity, as `identity.NAME`, SHA-256 of the file); or nothing.
+
+    What the file leaves out stands there with its default.
+    """
     if config is None:
         return None, ""
-    try:
-        data = config.read_bytes()
-        raw = tomllib.loads(data.decode("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"--config: {config} can't be read: {error}") from None
-    return dict(_flat("", raw)), sha256(data).hexdigest()
-
-
-def _flat(prefix: str, value: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for name, one in value.items():
-        if isinstance(one, dict):
-            found += _flat(f"{prefix}{name}.", one)
-        elif not isinstance(one, list) and not any(word in name for word in _SECRET):
-            found.append((f"{prefix}{name}", str(one).lower() if isinstance(one, bool) else str(one)))
-    return found
+    section = msgspec.to_builtins(read_config_file(config).identity)
+    found = {name: str(value).lower() for name, value in section.items() if isinstance(value, bool | int | float)}
+    return {f"identity.{name}": value for name, value in found.items()}, sha256(config.read_bytes()).hexdigest()

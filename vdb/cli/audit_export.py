@@ -39,8 +39,8 @@ async def export(
     subject: str = "",
     actor: str = "",
     kind: Words = None,
-    from_: Annotated[str, Parameter(name="--from")] = "",
-    to: str = "",
+    since: str = "",
+    until: str = "",
     purpose: str = "HCOMPL",
     recipient: str = "",
     recipient_address: str = "",
@@ -79,9 +79,9 @@ async def export(
         Only what this principal did.
     kind
         Only entries of this kind: read, query, write, deny, export, ... May be given several times.
-    from
+    since
         Only from this time on.
-    to
+    until
         Only before this time.
     purpose
         What it is for: a code of HL7 v3-ActReason.
@@ -107,8 +107,8 @@ async def export(
         subject=subject,
         actor=actor,
         kinds=tuple(kind or ()),
-        from_time=micros_of(from_, "--from") if from_ else 0,
-        to_time=micros_of(to, "--to") if to else 0,
+        from_time=micros_of(since, "--since") if since else 0,
+        to_time=micros_of(until, "--until") if until else 0,
     )
     keys, key = witness_keys(witness_key or ()), read_signing_key(sign_key)
     VerifierKey(signer, key.public)

@@ -35,8 +35,8 @@ _WIDTH_PIPED = 110
 async def report(
     *,
     group: str = "",
-    from_: Annotated[str, Parameter(name="--from")] = "",
-    to: str = "",
+    since: str = "",
+    until: str = "",
     config: Path | None = None,
     pins: Path | None = None,
     witness: Words = None,
@@ -49,15 +49,15 @@ async def report(
 
     It reads the whole audit log, hashes every record, and compares the root with the signed one.
 
-    Example: `vdb audit report --from 2026-10-01 --pins ~/.vdb-pins --config node.toml`
+    Example: `vdb audit report --since 2026-10-01 --pins ~/.vdb-pins --config node.toml`
 
     Parameters
     ----------
     group
         A region's name, or 'global'; by default the region of the node.
-    from
+    since
         The period's beginning; by default 90 days ago.
-    to
+    until
         Its end; by default now.
     config
         A node's configuration file, whose settings are to be shown.
@@ -82,17 +82,17 @@ async def report(
         head, witnesses = await cosigned_head(audit, witness or (), witness_keys(witness_key or ()), options)
         wanted = ReportWanted(
             now=now,
-            since=micros_of(from_, "--from") if from_ else now - DAYS * _DAY,
-            until=micros_of(to, "--to") if to else now,
+            since=micros_of(since, "--since") if since else now - DAYS * _DAY,
+            until=micros_of(until, "--until") if until else now,
             group=name,
             asked_by=for_,
-            secured=options.tls_cert is not None,
+            secured=options.tls_ca is not None,
             settings=settings,
             settings_digest=digest,
             witnesses=witnesses,
             pinned=pinned,
         )
-        made = compile_report(*await FactFinder(client, audit, wanted).find(head))
+        made = compile_report(*await FactFinder(client, audit, FaceAudit(client, name, system=True), wanted).find(head))
         leaf = None
         if sign_off is not None:
             leaf = await client.record_audit(
@@ -113,8 +113,8 @@ async def accounting(
     patient: str,
     also: Words = None,
     requested: str = "",
-    from_: Annotated[str, Parameter(name="--from")] = "",
-    to: str = "",
+    since: str = "",
+    until: str = "",
     csv: Path | None = None,
     each: Annotated[bool, Parameter(negative="")] = False,
     group: str = "",
@@ -132,9 +132,9 @@ async def accounting(
         Another name that they had there. May be given several times.
     requested
         When it was asked for, from which the 60 days count; by default now.
-    from
+    since
         Its beginning; by default six years before.
-    to
+    until
         Its end; by default when it was asked for.
     csv
         A file to write it to, as well.
@@ -145,12 +145,12 @@ async def accounting(
     """
     now = now_micros()
     asked = micros_of(requested, "--requested") if requested else now
-    since = micros_of(from_, "--from") if from_ else years_before(asked, YEARS)
+    start = micros_of(since, "--since") if since else years_before(asked, YEARS)
     names, entries = [patient, *(also or ())], dict[str, AuditEntry]()
     async with options.tenant_client() as client:
         audit = FaceAudit(client, group)
         for name in names:
-            await _collect(audit, AuditSearch(subject=name, kinds=(Kind.EXPORT.value,), from_time=since), entries)
+            await _collect(audit, AuditSearch(subject=name, kinds=(Kind.EXPORT.value,), from_time=start), entries)
     # The node has found the entries by the patient's tokens as well, which nobody here knows.
     tokens = [one for entry in entries.values() for one in entry.subjects if one.startswith(TOKEN_PREFIX)]
     found = account(
@@ -158,8 +158,8 @@ async def accounting(
         entries.items(),
         requested=asked,
         now=now,
-        since=since,
-        until=micros_of(to, "--to") if to else None,
+        since=start,
+        until=micros_of(until, "--until") if until else None,
         fold=not each,
     )
     if csv is not None:

@@ -17,7 +17,7 @@ from vdb.audit.report import ErasureFacts, Facts, GrantFacts, KeyFacts, NodeFact
 from vdb.client.audit_scan import AuditSource, scan
 from vdb.client.evidence_line import TreeHead
 from vdb.client.face import AsyncFace
-from vdb.errors import VerityError
+from vdb.errors import UnknownTenant, VerityError
 
 T = TypeVar("T")
 _MICROS = 1_000_000
@@ -45,24 +45,20 @@ class ReportWanted:
 class FactFinder:
     """Asks, and keeps in mind what couldn't be asked."""
 
-    def __init__(self, face: AsyncFace, source: AuditSource, wanted: ReportWanted) -> None:
+    def __init__(self, face: AsyncFace, source: AuditSource, system: AuditSource, wanted: ReportWanted) -> None:
+        """`source`: the tenant's log; `system`: the one that tells what is about no tenant."""
         self._face = face
         self._source = source
+        self._system = system
         self._wanted = wanted
         self._notes: list[str] = []
 
     async def find(self, head: TreeHead) -> tuple[Facts, Tally]:
         """Read the audit log of this head through, and ask for the rest. EvidenceInvalid, and what reading raises."""
         wanted = self._wanted
-        tally = Tally(wanted.since, wanted.until)
-
-        def take(record: AuditRecord) -> None:
-            tally.shredded += record.shredded
-            for raw in record.entries:
-                tally.add(record.index, raw, decode_entry(raw))
-
-        scanned = await scan(self._source, head, take)
-        audit = self._tree(head, leaves_checked=head.checkpoint.size, gaps=scanned.gaps, witnesses=wanted.witnesses)
+        tally, gaps = await self._tallied(self._source, head)
+        audit = self._tree(head, leaves_checked=head.checkpoint.size, gaps=gaps, witnesses=wanted.witnesses)
+        system = await self._asked("the system's log", self._system_log(tally))
         data = await self._asked("the tree of the data", self._face.tree_head(wanted.group))
         facts = Facts(
             now=wanted.now,
@@ -73,6 +69,7 @@ class FactFinder:
             asked_by=wanted.asked_by,
             secured=wanted.secured,
             audit=audit,
+            system=system,
             data=None if data is None else self._tree(data),
             policy=await self._policy(),
             grants=await self._grants(),
@@ -86,6 +83,27 @@ class FactFinder:
             notes=tuple(self._notes),
         )
         return facts, tally
+
+    async def _tallied(self, source: AuditSource, head: TreeHead) -> tuple[Tally, int]:
+        """(Answers, entries that are missing in the count) of all records of a head."""
+        tally = Tally(self._wanted.since, self._wanted.until, head.checkpoint.root)
+
+        def take(record: AuditRecord) -> None:
+            tally.shredded += record.shredded
+            for raw in record.entries:
+                tally.add(record.index, raw, decode_entry(raw))
+
+        scanned = await scan(source, head, take)
+        return tally, scanned.gaps
+
+    async def _system_log(self, tally: Tally) -> TreeFacts | None:
+        """None where nothing was ever written to it."""
+        try:
+            head = await self._system.head()
+        except UnknownTenant:
+            return None
+        tally.system, gaps = await self._tallied(self._system, head)
+        return self._tree(head, leaves_checked=head.checkpoint.size, gaps=gaps)
 
     async def _asked(self, what: str, answer: Awaitable[T]) -> T | None:
         try:

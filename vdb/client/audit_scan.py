@@ -38,12 +38,14 @@ class AuditSource(Protocol):
 class FaceAudit:
     """The audit log of a face's tenant in a group; empty: that of the node's region."""
 
-    def __init__(self, face: AsyncFace, group: str) -> None:
+    def __init__(self, face: AsyncFace, group: str, *, system: bool = False) -> None:
+        """`system`: the log that tells what is about no tenant."""
         self._face = face
         self._group = group
+        self._system = system
 
     async def head(self) -> TreeHead:
-        return await self._face.tree_head(self._group, family="audit")
+        return await self._face.tree_head(self._group, family="audit", system=self._system)
 
     async def consistency(self, size: int) -> tuple[TreeHead, tuple[bytes, ...]]:
         """The tree as it is, and that it begins with the one of `size` leaves."""
@@ -51,7 +53,7 @@ class FaceAudit:
 
     async def page(self, start: int, search: AuditSearch, *, sealed: bool) -> AuditPage:
         return await self._face.audit_entries(
-            self._group, first=start, count=PAGE_RECORDS, search=search, sealed=sealed
+            self._group, first=start, count=PAGE_RECORDS, search=search, sealed=sealed, system=self._system
         )
 
 

@@ -21,21 +21,23 @@ class EvidenceFace(FaceBase):
     """Where heads are kept that were seen before: every head has to continue them. None: nowhere."""
 
     async def tree_head(
-        self, group: Region | str = "", *, family: str = "data", timeout: float | None = None
+        self, group: Region | str = "", *, family: str = "data", system: bool = False, timeout: float | None = None
     ) -> TreeHead:
         """The tree as it is, signed by the group's primary. `group`: 'global', or a region; empty: the node's.
 
-        `family`: "data", or "audit" for the tree of the audit log.
+        `family`: "data", or "audit" for the tree of the audit log. `system`: of the one that tells what is about no
+        tenant.
         """
         name = str(group) or await self._region_of_node(timeout)
         seconds = self._seconds(timeout)
-        head = await self._gateway.evidence.head(self.tenant, name, family=family, timeout=seconds)
+        tenant = 0 if system else self.tenant
+        head = await self._gateway.evidence.head(tenant, name, family=family, timeout=seconds)
         if self.pins is None:
             return head
 
         async def consistency(size: int) -> tuple[TreeHead, tuple[bytes, ...]]:
             evidence = self._gateway.evidence
-            return await evidence.consistency(self.tenant, name, size, family=family, timeout=seconds)
+            return await evidence.consistency(tenant, name, size, family=family, timeout=seconds)
 
         return await pinned_head(self.pins, head, consistency)
 
