@@ -21,7 +21,7 @@ from joserfc.jwk import KeySet
 from vdb.errors import ConfigError, NotAuthenticated
 from vdb.ports import Source
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
 LEEWAY_SECONDS = 60
 TOKEN_SIZE_MAX = 16 * 1024
 PRINCIPAL_SIZE_MAX = 512
