@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from vdb.changes import Attribution
+from vdb.dbapi.telling import ToldRows, told_result
 from vdb.embedded.crud import LocalDatabase
 from vdb.embedded.past import diff, history, restore
 from vdb.ports import Connection
 from vdb.sql.diffing import TableDiff
 from vdb.sql.explain import Explanation, explain
+from vdb.sql.governor import Governor
 from vdb.sql.history import Version
 from vdb.sql.host import run_inline
 from vdb.sql.moment import Moment
@@ -18,6 +20,7 @@ from vdb.sql.results import Result
 from vdb.sql.session import SqlSession
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Verdict
+from vdb.sql.warden import Admission
 
 
 class Backend(Protocol):
@@ -41,6 +44,10 @@ class Backend(Protocol):
 
     def verdict(self, sql: str) -> Verdict:
         """What a statement is."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a policy or the audit log has a say in this process: then no read goes straight to SQLite."""
 
     def execute(self, sql: str, parameters: Any = ()) -> Result:
         """Run one statement."""
@@ -93,6 +100,7 @@ class LocalBackend:
         session: SqlSession,
         *,
         local: LocalDatabase,
+        governor: Governor,
         read_only: bool,
         end: Callable[[], None],
         abandon: Callable[[], None],
@@ -100,6 +108,8 @@ class LocalBackend:
         self.session: SqlSession = session
         self.read_only = read_only
         self._local = local
+        self._governor = governor
+        self.is_kept = governor.keeper is not None
         self._db: Any = session.db
         self._undone = 0
         """Own changes that were rolled back: SQLite counts them all the same."""
@@ -123,10 +133,22 @@ class LocalBackend:
         return run_inline(self.session.verdict(sql))
 
     def execute(self, sql: str, parameters: Any = ()) -> Result:
-        return run_inline(self.session.execute(sql, parameters))
+        admission = run_inline(self._governor.admit(sql))
+        result = run_inline(self.session.execute(admission.sql, parameters))
+        return told_result(result, admission, self._governor)
+
+    def admit(self, sql: str, *, names: bool) -> Admission:
+        """What runs for a read. `names`: its receipt names subjects."""
+        return run_inline(self._governor.admit(sql, names=names))
+
+    def read(self, admission: Admission, parameters: Any) -> Any:
+        """Run a read that was admitted; what rows are fetched from."""
+        cursor = self._db.execute(admission.sql, parameters)
+        return ToldRows(cursor, admission, self._governor, self._db) if admission.receipt else cursor
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> Result:
-        return run_inline(self.session.executemany(sql, parameters))
+        admission = run_inline(self._governor.admit(sql, rows=False))
+        return run_inline(self.session.executemany(admission.sql, parameters))
 
     def commit(self) -> None:
         run_inline(self.session.commit())
@@ -152,6 +174,7 @@ class LocalBackend:
         return history(self._local, table, key)
 
     def explain(self, sql: str) -> Explanation:
+        run_inline(self._governor.admit(sql, rows=False))
         return explain(self.session.db, self.session.classifier, sql, Subjects(self.session.db).columns())
 
     def diff(self, first: Moment, second: Moment) -> Sequence[TableDiff]:

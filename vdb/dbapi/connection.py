@@ -101,7 +101,7 @@ class Connection(Callbacks):
         opened(self)
         self.db = None if backend.session is None else backend.session.db
         self.thread = thread_ident() if check_same_thread else None
-        self.read_only = backend.read_only
+        self.read_only, self.is_kept = backend.read_only, backend.is_kept
         self.detect_types = detect_types
         self.careful = not check_same_thread
         self.special = self.careful or bool(detect_types)

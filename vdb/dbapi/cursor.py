@@ -380,6 +380,7 @@ class Cursor:
             and self._plan is None
             and self._state.text_wanted is str
             and self._state.db is not None
+            and not self._state.is_kept
         )
         self._next = self._source.fetchone if simple else None
 

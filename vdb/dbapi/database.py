@@ -112,15 +112,27 @@ def open_crud(
     region: Region | str = DEFAULT_REGION,
     data_class: DataClass = DataClass.PHI,
     placement: str = "",
+    principal: str = "embedded",
+    receipts: bool | None = None,
 ) -> SqlDatabase:
     """Open the SQL database `name` in a data directory, making what is missing, and apply its migrations.
 
     `data_dir` ":memory:" gives a throw-away one. `keys` as for `vdb.open`. `data_class` and `placement` (a region's
     name, or 'global', never for PHI; empty: the region) count when the database is made.
+    `principal`: who asks, to policies and in the audit log. `receipts`: whether rows of PHI are seen once the audit
+    log has that they were; None: except in memory.
     Raises what `vdb.open` raises, and MigrationError.
     """
     local = open_local(
-        data_dir, keys, name=name, tenant=tenant, region=region, data_class=data_class, placement=placement
+        data_dir,
+        keys,
+        name=name,
+        tenant=tenant,
+        region=region,
+        data_class=data_class,
+        placement=placement,
+        principal=principal,
+        receipts=receipts,
     )
     database = SqlDatabase(local)
     try:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from vdb import errors
 from vdb.dbapi.constants import (
     RESULT_NAMES,
+    SQLITE_AUTH,
     SQLITE_BUSY,
     SQLITE_CANTOPEN,
     SQLITE_CONSTRAINT,
@@ -111,6 +112,8 @@ _KINDS: dict[str, type[Error]] = {
 _MAPPED: tuple[tuple[type[errors.VerityError], type[Error], str, int], ...] = (
     (errors.DatabaseLocked, OperationalError, "database is locked: ", SQLITE_BUSY),
     (errors.SqlRefused, NotSupportedError, "", SQLITE_ERROR),
+    (errors.AccessDenied, DatabaseError, "not authorized: ", SQLITE_AUTH),
+    (errors.NotAuthenticated, DatabaseError, "not authorized: ", SQLITE_AUTH),
     (errors.IndefiniteError, IndefiniteOperationalError, "", SQLITE_IOERR),
     (errors.TooLarge, DataError, "", SQLITE_TOOBIG),
     (errors.InvalidArgument, ProgrammingError, "", SQLITE_ERROR),

@@ -132,6 +132,7 @@ def _session(
         else:
             past = open_past(local, parse_moment(as_of), cached_statements=cached_statements)
             session, leave = past.session, past.end
+        governor = local.governor(session, past=as_of is not None)
     except BaseException:
         let_go()
         raise
@@ -147,7 +148,12 @@ def _session(
             end()
 
     return LocalBackend(
-        session, local=local, read_only=target.read_only, end=end, abandon=lambda: in_background(end_quietly)
+        session,
+        local=local,
+        governor=governor,
+        read_only=target.read_only,
+        end=end,
+        abandon=lambda: in_background(end_quietly),
     )
 
 

@@ -117,6 +117,8 @@ class RemoteBackend:
 
     session = None
     read_only = False
+    is_kept = False
+    """The node asks and tells."""
 
     def __init__(self, session: SyncSession, let_go: Callable[[], None]) -> None:
         self._session = session

@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 
 from vdb.changes import NOBODY, Attribution
 from vdb.dbapi.attribution import current
-from vdb.dbapi.backend import Backend
+from vdb.dbapi.backend import Backend, LocalBackend
 from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
 from vdb.dbapi.errors import DataError, Error, OperationalError, ProgrammingError, Warning, completed, translated
 from vdb.errors import ForkedHandle, VerityError
@@ -121,6 +121,8 @@ class ConnectionState:
     within = 0
     """Those of them that the session runs."""
     read_only = False
+    is_kept = False
+    """Whether a policy or the audit log has a say: no read goes straight to SQLite."""
     detect_types = 0
     begin: str | None = None
     """How a transaction is begun before a statement that changes rows; None: it isn't."""
@@ -175,6 +177,7 @@ class ConnectionState:
         self.reads, self.facts = {}, {}
         self.direct = (
             self.db is not None
+            and not self.is_kept
             and self.text_wanted is str
             and not self.limits
             and called.tracer is None
@@ -289,9 +292,13 @@ class ConnectionState:
     def run(self, sql: str, parameters: Any, facts: Facts) -> Any:
         """Run one statement: a cursor of SQLite's, or a result."""
         backend = self.ready()
-        if facts.kind is StatementKind.READ and self.db is not None:
+        if facts.kind is StatementKind.READ and isinstance(backend, LocalBackend):
+            with self.asking(changes=False):
+                if self.is_kept:
+                    self.attribute(backend)
+                admission = backend.admit(sql, names=self.text_wanted is str)
             with self.reading(), self.authorized():
-                return self.db.execute(sql, parameters)
+                return backend.read(admission, parameters)
         with self.asking(changes=facts.kind not in _HARMLESS):
             self._prepare(backend, sql)
             return _source(backend.execute(sql, parameters))

@@ -17,6 +17,7 @@ import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,13 +26,21 @@ from vdb.changes import NOBODY, Attribution
 from vdb.embedded.database import DEFAULT_REGION, MEMORY, EmbeddedDatabase, open
 from vdb.embedded.keys import Keys
 from vdb.embedded.loop_thread import LoopThread
+from vdb.errors import UnknownDatabase
+from vdb.kernel.command import INTERNAL
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.databases import CrudDatabases
+from vdb.node.gate.sql_keeper import SqlKeeper
+from vdb.policy.words import Action
+from vdb.sql.governor import Governor
 from vdb.sql.host import run_inline
+from vdb.sql.names import STREAM_PREFIX
 from vdb.sql.session import LOCK_TIMEOUT, SqlSession
 from vdb.types import DataClass, Region
 
 T = TypeVar("T")
+
+_ANYTHING = (Action.QUERY, Action.APPEND, Action.SCHEMA, Action.TIME_TRAVEL)
 
 DEFAULT_NAME = "main"
 """Of the database in a data directory, unless another one is named."""
@@ -97,6 +106,20 @@ class LocalDatabase:
             )
         )
 
+    def governor(self, session: SqlSession, *, past: bool = False) -> Governor:
+        """What asks the policy and tells the audit log for a session, driven by `run_inline` as well."""
+        return Governor(session, ThreadBridge(self._shared.node.loop), self.keeper(), past=past)
+
+    def keeper(self) -> SqlKeeper | None:
+        """Of one session. None: the database is a throw-away one in which nobody has a say."""
+        if not self._shared.is_kept:
+            return None
+        return self.call(self._keeper)
+
+    async def _keeper(self) -> SqlKeeper:
+        guard, tenant, name = self._shared.node.guard, int(self.crud.tenant), self.crud.name
+        return SqlKeeper(guard, tenant, name, guard.place(tenant, STREAM_PREFIX + name))
+
     def end(self, session: SqlSession) -> None:
         """Roll back what is open, and close the session's connection."""
         run_inline(session.close())
@@ -112,8 +135,10 @@ class LocalDatabase:
 class _SharedNode:
     """A node that several handles of this process use."""
 
-    def __init__(self, node: EmbeddedDatabase, place: str | None) -> None:
+    def __init__(self, node: EmbeddedDatabase, place: str | None, *, is_kept: bool = True) -> None:
         self.node = node
+        self.is_kept = is_kept
+        """Whether policies and the audit log have a say in what is done by SQL."""
         self.place = place
         """The directory's real path; None: it is nobody else's."""
         self.users = 1
@@ -132,13 +157,18 @@ def open_local(
     region: Region | str = DEFAULT_REGION,
     data_class: DataClass = DataClass.PHI,
     placement: str = "",
+    principal: str = "embedded",
+    receipts: bool | None = None,
+    is_kept: bool = True,
 ) -> LocalDatabase:
     """Open a SQL database in a data directory; both are made if they are missing.
 
+    `principal`: who asks, for policies and the audit log; `receipts`: whether what is read is written down before it is
+    seen (None: except in memory). `is_kept` False: nobody has a say, and nothing is asked.
     Raises what `vdb.open` raises; InvalidArgument for a name that can't be one. Handles of one directory share a node,
     with the keys of the first of them.
     """
-    shared = _acquire(os.fspath(data_dir), keys, region)
+    shared = _acquire(os.fspath(data_dir), keys, region, principal=principal, receipts=receipts, is_kept=is_kept)
     return _open_on(shared, name, tenant, data_class, placement)
 
 
@@ -150,7 +180,15 @@ def _open_on(
         databases = shared.node.databases
 
         async def find() -> CrudDatabase:
-            await databases.create(tenant, name, data_class, placement, if_not_exists=True)
+            with suppress(UnknownDatabase):
+                return await permitted()
+            sessions = shared.node.guard.sql
+            await sessions.create(INTERNAL, tenant, name, data_class, placement, if_not_exists=True)
+            return await permitted()
+
+        async def permitted() -> CrudDatabase:
+            databases.group_of(tenant, name)
+            await shared.node.guard.sql.permit_database(_ANYTHING, tenant, name, "sqlOpen")
             return await databases.open(tenant, name)
 
         return LocalDatabase(shared, shared.node.loop.call(find))
@@ -159,16 +197,20 @@ def _open_on(
         raise
 
 
-def _acquire(data_dir: str, keys: Keys, region: Region | str) -> _SharedNode:
+def _acquire(
+    data_dir: str, keys: Keys, region: Region | str, *, principal: str, receipts: bool | None, is_kept: bool
+) -> _SharedNode:
     if data_dir == MEMORY:
-        return _SharedNode(open(MEMORY, keys, region=region), None)
+        node = open(MEMORY, keys, region=region, principal=principal, receipts=receipts)
+        return _SharedNode(node, None, is_kept=is_kept)
     place = str(Path(data_dir).resolve())
     with _lock:
         shared = _nodes.get(place)
         if shared is not None and shared.node.is_ours:
             shared.users += 1
             return shared
-        shared = _SharedNode(open(place, keys, region=region), place)
+        node = open(place, keys, region=region, principal=principal, receipts=receipts)
+        shared = _SharedNode(node, place, is_kept=is_kept)
         _nodes[place] = shared
         return shared
 

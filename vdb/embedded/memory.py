@@ -20,7 +20,7 @@ class _Scratch:
     """The node that memory databases share."""
 
     def __init__(self) -> None:
-        self.home = open_local(":memory:")
+        self.home = open_local(":memory:", receipts=False, is_kept=False)
         self.served = 0
         self.users: dict[str, int] = {}
         """By the database's name."""

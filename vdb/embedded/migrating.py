@@ -9,6 +9,7 @@ from pathlib import Path
 from vdb.changes import NOBODY, Attribution
 from vdb.embedded.crud import LocalDatabase
 from vdb.errors import ConfigError, MigrationError
+from vdb.policy.words import Action
 from vdb.sql.diff import Schema, read_schema
 from vdb.sql.host import run_inline
 from vdb.sql.migrations import SUFFIX, Applied, Migration, apply_migrations, load_migrations, read_applied
@@ -36,6 +37,9 @@ def migrate(
         migrations = load_migrations(read_migration_files(migrations))
     session = database.session(attribution=attribution)
     try:
+        governor = database.governor(session)
+        if len(migrations) > len(run_inline(read_applied(session))):
+            run_inline(governor.ask(Action.SCHEMA))
         return run_inline(apply_migrations(session, migrations))
     finally:
         database.end(session)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,9 @@ from vdb.embedded.crud import LocalDatabase, ThreadBridge
 from vdb.node.crud.copies import AsOf
 from vdb.node.crud.moments import resolve
 from vdb.node.crud.restoring import restore as restore_as_of
+from vdb.policy.words import Action
 from vdb.sql.diffing import TableDiff
+from vdb.sql.governor import Governor
 from vdb.sql.history import Version
 from vdb.sql.host import run_inline
 from vdb.sql.moment import Moment
@@ -49,7 +52,11 @@ def open_past(local: LocalDatabase, moment: Moment, **options: Any) -> PastSessi
 
 def history(local: LocalDatabase, table: str, key: Value | Sequence[Value]) -> list[Version]:
     """The versions of a row, the oldest first."""
-    return local.call(partial(local.databases.travel.history, local.crud, table, key))
+    with _governed(local) as governor:
+        run_inline(governor.ask(Action.TIME_TRAVEL, table))
+        found = local.call(partial(local.databases.travel.history, local.crud, table, key))
+        run_inline(governor.tell(f"history of a row of {table}", (table,), found))
+    return found
 
 
 def diff(local: LocalDatabase, first: Moment, second: Moment) -> list[TableDiff]:
@@ -60,11 +67,18 @@ def diff(local: LocalDatabase, first: Moment, second: Moment) -> list[TableDiff]
         end = await resolve(local.crud, **asdict(second, recurse=False))
         return await local.databases.travel.diff(local.crud, begin, end)
 
-    return local.call(run)
+    with _governed(local) as governor:
+        run_inline(governor.ask(Action.TIME_TRAVEL))
+        found = local.call(run)
+        run_inline(governor.tell(f"difference between {first} and {second}", [one.table for one in found], found))
+    return found
 
 
 def restore(local: LocalDatabase, name: str, moment: Moment, attribution: Attribution = NOBODY) -> None:
     """Make a new database of this name, as this one was. StreamExists if there is one."""
+    with _governed(local) as governor:
+        run_inline(governor.ask(Action.TIME_TRAVEL))
+        run_inline(governor.tell(f"restore to database {name}", (), ()))
     local.call(
         partial(
             restore_as_of,
@@ -76,3 +90,13 @@ def restore(local: LocalDatabase, name: str, moment: Moment, attribution: Attrib
             **asdict(moment, recurse=False),
         )
     )
+
+
+@contextmanager
+def _governed(local: LocalDatabase) -> Iterator[Governor]:
+    """What asks and tells, for a question that no session asks."""
+    session = local.session()
+    try:
+        yield local.governor(session)
+    finally:
+        local.end(session)

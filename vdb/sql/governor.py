@@ -38,11 +38,11 @@ class Governor:
             session.keeper = keeper
             session.settings[_KEPT] = keeper.key
 
-    async def admit(self, sql: str, *, rows: bool = True) -> Admission:
-        """What runs for a statement. `rows`: what it returns leaves."""
+    async def admit(self, sql: str, *, rows: bool = True, names: bool = True) -> Admission:
+        """What runs for a statement. `rows`: what it returns leaves. `names`: its receipt names subjects."""
         if self._warden is None:
             return Admission(sql=sql, statement=sql)
-        admission = await self._warden.admit(sql)
+        admission = await self._warden.admit(sql, names=names)
         if not admission.receipt:
             return admission
         kind = admission.kind
@@ -55,16 +55,18 @@ class Governor:
             await self.record([_before(admission)])
         return evolve(admission, receipt=False)
 
-    def receipt(self, admission: Admission, result: Result, rows: list[Row]) -> tuple[list[Row], list[Answered]]:
-        """The caller's part of rows, and the receipt for `record`, if there is to be one."""
+    def receipt(
+        self, admission: Admission, result: Result, rows: list[Row], *, names: bool = True
+    ) -> tuple[list[Row], list[Answered]]:
+        """The caller's part of rows, and the receipt for `record`, if there is to be one. `names`: of subjects."""
         if self._warden is None or result.description is None:
             return rows, []
-        rows, answered = self._warden.told(admission, result.description, rows)
+        rows, answered = self._warden.told(admission, result.description, rows, names=names)
         return rows, [] if answered is None else [answered]
 
-    async def told(self, admission: Admission, result: Result, rows: list[Row]) -> list[Row]:
+    async def told(self, admission: Admission, result: Result, rows: list[Row], *, names: bool = True) -> list[Row]:
         """The caller's part of rows, once they may leave."""
-        rows, answered = self.receipt(admission, result, rows)
+        rows, answered = self.receipt(admission, result, rows, names=names)
         await self.record(answered)
         return rows
 

@@ -103,8 +103,13 @@ class Warden:
 
     # Before ----------------------------------------------------------------------------------------------------
 
-    async def admit(self, sql: str) -> Admission:
-        """What runs for a statement. AccessDenied, SqlRefused, or what SQLite says of it."""
+    async def admit(self, sql: str, *, names: bool = True) -> Admission:
+        """What runs for a statement. AccessDenied, SqlRefused, or what SQLite says of it.
+
+        `names`: subjects are named behind its rows, where they can be.
+        """
+        if not self.keeper.is_governed and not self.keeper.gives_receipts:
+            return Admission(sql=sql, statement=sql)
         verdict = await self._session.verdict(sql)
         if verdict.kind not in _ASKED:
             if verdict.name in _TELLING_PRAGMAS:
@@ -133,9 +138,10 @@ class Warden:
         if verdict.kind is StatementKind.EXPLAIN:
             return admission
         restricting = _restricting(questions, decisions)
-        if not restricting and not (admission.receipt and known.named is not None):
+        naming = known.named if admission.receipt and names else None
+        if not restricting and naming is None:
             return admission
-        return await self._bridge.off_loop(lambda: self._other(admission, known, restricting))
+        return await self._bridge.off_loop(lambda: self._other(admission, known, naming, restricting))
 
     async def _ask(self, questions: Sequence[Question]) -> Sequence[Decision]:
         if not self.keeper.is_governed:
@@ -220,19 +226,19 @@ class Warden:
             )
         return found
 
-    def _other(self, admission: Admission, known: _Known, restricting: _Restricting) -> Admission:
+    def _other(self, admission: Admission, known: _Known, naming: Named | None, restricting: _Restricting) -> Admission:
         """The admission with the text that runs instead."""
         bindings = self.keeper.bindings(self._session.attribution)
         key = (
             admission.statement,
-            admission.receipt,
+            naming is not None,
             bindings,
             *((table, action, one.rows, *one.masks.items()) for table, some in restricting for action, one in some),
         )
         other = self._others.get(key)
         if other is None:
             with self._session.classifier.trusting():
-                other = self._make_other(admission, known, self._restrictions(restricting, bindings))
+                other = self._make_other(admission, known, naming, self._restrictions(restricting, bindings))
             if len(self._others) >= CACHE_SIZE:
                 self._others.clear()
             if not known.touched.reads_temporary:
@@ -241,9 +247,8 @@ class Warden:
         return evolve(admission, sql=sql, slots=slots)
 
     def _make_other(
-        self, admission: Admission, known: _Known, restrictions: Mapping[str, Restriction]
+        self, admission: Admission, known: _Known, naming: Named | None, restrictions: Mapping[str, Restriction]
     ) -> tuple[str, tuple[str, ...]]:
-        naming = known.named if admission.receipt else None
         if naming is not None and any(
             table in restrictions and fold(column) in restrictions[table].masks for table, column in naming.columns
         ):
@@ -297,7 +302,12 @@ class Warden:
     # After -----------------------------------------------------------------------------------------------------
 
     def told(
-        self, admission: Admission, description: Sequence[Sequence[Any]], rows: list[tuple[Any, ...]]
+        self,
+        admission: Admission,
+        description: Sequence[Sequence[Any]],
+        rows: list[tuple[Any, ...]],
+        *,
+        names: bool = True,
     ) -> tuple[list[tuple[Any, ...]], Answered | None]:
         """The rows for the user, and the receipt that must be committed before they leave; None: none is."""
         slots = len(admission.slots)
@@ -307,7 +317,10 @@ class Warden:
         subjects: tuple[str, ...] = ALL_SUBJECTS
         if slots:
             assert tuple(column[0] for column in description[-slots:]) == admission.slots
-            subjects = named({subject_name(value): None for row in rows for value in row[-slots:] if value is not None})
+            found = [[value for value in row[-slots:] if value is not None] for row in rows]
+            # Nobody can say whose a row is that names nobody.
+            everybody = not names or not all(found)
+            subjects = named({subject_name(value): None for some in found for value in some}, everybody=everybody)
             rows = [row[:-slots] for row in rows]
         return rows, Answered(
             action=admission.action,

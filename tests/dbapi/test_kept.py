@@ -1,0 +1,156 @@
+"""Connections of which the audit log is told, and policies are asked, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vdb
+import vdb.dbapi
+from vdb.audit.entry import AuditEntry, Kind, decode_entry
+from vdb.errors import AccessDenied, AuditUnavailable
+from vdb.types import GroupId, TenantId
+
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+MIGRATIONS = {
+    "0001_clinic.sql": """
+-- vdb: subject patients.id
+CREATE TABLE patients (id TEXT PRIMARY KEY, name TEXT, ssn TEXT, ward TEXT);
+CREATE TABLE wards (name TEXT);
+INSERT INTO patients VALUES ('p-1', 'Ada', '123-45-6789', 'A'), ('p-2', 'Bob', '987-65-4321', 'B');
+"""
+}
+POLICY = """
+name = "clinic"
+[roles]
+program = []
+[[binding]]
+principals = ["embedded"]
+roles = ["program"]
+[[rule]]
+name = "governs"
+roles = ["program"]
+actions = ["policy"]
+[[rule]]
+name = "ward-a-for-treatment"
+roles = ["program"]
+actions = ["query"]
+tables = ["patients"]
+purposes = ["TREAT"]
+rows = "ward = 'A'"
+masks = { ssn = "last-four" }
+"""
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Iterator[vdb.SqlDatabase]:
+    """A database on the disk."""
+    with vdb.open_crud(tmp_path / "data", MIGRATIONS, KEY) as database:
+        yield database
+
+
+def entries(database: vdb.SqlDatabase) -> list[AuditEntry]:
+    """The tenant's audit log."""
+    audit = database.local.node.guard.service.audit
+    page = database.local.call(lambda: audit.records(TenantId(1), GroupId("ap-southeast-2"), 0, 1000))
+    return [decode_entry(entry) for record in page.records for entry in record.entries]
+
+
+def reads(database: vdb.SqlDatabase) -> list[AuditEntry]:
+    return [entry for entry in entries(database) if entry.kind is Kind.QUERY]
+
+
+def test_each_read_of_a_data_directory_is_written_down(clinic: vdb.SqlDatabase) -> None:
+    with clinic.connect(actor="dr lee", purpose="TREAT") as connection:
+        cursor = connection.execute("SELECT name FROM patients WHERE id = ?", ("p-1",))
+        assert [column[0] for column in cursor.description] == ["name"]
+        assert reads(clinic) == []  # nothing has left yet
+        assert cursor.fetchone() == ("Ada",)
+        (entry,) = reads(clinic)
+        assert (entry.actor, entry.on_behalf_of, entry.purpose) == ("embedded", "dr lee", "TREAT")
+        assert (entry.subjects, entry.count, entry.tables, entry.rule) == (("p-1",), 1, ("patients",), "no-policy")
+        assert cursor.fetchone() is None
+        assert list(connection.execute("SELECT id, name FROM patients ORDER BY id")) == [("p-1", "Ada"), ("p-2", "Bob")]
+        connection.row_factory = vdb.dbapi.Row
+        assert dict(connection.execute("SELECT name FROM patients WHERE id = 'p-2'").fetchone()) == {"name": "Bob"}
+        assert [entry.subjects for entry in reads(clinic)[1:]] == [("p-1", "p-2"), ("p-2",)]
+        connection.row_factory = None
+        connection.text_factory = bytes
+        assert connection.execute("SELECT name FROM patients WHERE id = 'p-2'").fetchall() == [(b"Bob",)]
+        assert reads(clinic)[-1].subjects == ("*",)
+
+
+def test_what_a_connection_writes_is_noted(clinic: vdb.SqlDatabase) -> None:
+    with clinic.connect(actor="dr lee", purpose="TREAT") as connection:
+        connection.execute("INSERT INTO patients (id, name) VALUES ('p-3', 'Cyd')")
+        connection.execute("INSERT INTO wards VALUES ('C')")
+        connection.commit()
+        found = [entry for entry in entries(clinic) if entry.kind is Kind.WRITE][-1]
+        assert (found.actor, found.on_behalf_of, found.tables) == ("embedded", "dr lee", ("patients", "wards"))
+        assert (found.subjects, found.detail["rows"]) == (("*",), "2")
+        told = connection.execute("UPDATE patients SET ward = 'C' WHERE id = 'p-3' RETURNING name").fetchall()
+        assert told == [("Cyd",)]
+        assert reads(clinic)[-1].count == 1
+        with connection.blobopen("patients", "name", 3) as blob:
+            assert blob.read() == b"Cyd"
+        assert len(reads(clinic)) > 1
+        lines = list(connection.iterdump())
+        assert any("Cyd" in line for line in lines)
+        assert reads(clinic)[-1].subjects == ("*",)
+
+
+def test_a_policy_holds_for_the_program_too(clinic: vdb.SqlDatabase) -> None:
+    clinic.local.call(lambda: clinic.local.node.guard.apply_policy(POLICY, 0))
+    with clinic.connect(purpose="TREAT") as connection:
+        assert connection.execute("SELECT id, ssn FROM patients").fetchall() == [("p-1", "***6789")]
+        with pytest.raises(vdb.dbapi.NotSupportedError):
+            connection.execute("SELECT * FROM main.patients")
+        for sql in ("SELECT * FROM wards", "DELETE FROM patients", "CREATE TABLE t (x)"):
+            with pytest.raises(vdb.dbapi.DatabaseError, match="not authorized") as caught:
+                connection.execute(sql)
+            assert isinstance(caught.value.__cause__, AccessDenied)
+            assert caught.value.sqlite_errorname == "SQLITE_AUTH"
+        with pytest.raises(vdb.dbapi.DatabaseError, match="not authorized"):
+            connection.history("patients", "p-1")
+        with pytest.raises(vdb.dbapi.Error):
+            list(connection.iterdump())
+    with clinic.connect(purpose="HMARKT") as connection, pytest.raises(vdb.dbapi.DatabaseError):
+        connection.execute("SELECT id FROM patients")
+    with pytest.raises(AccessDenied):
+        clinic.history("patients", "p-1")
+    with pytest.raises(AccessDenied):
+        clinic.diff(0, 1)
+    with pytest.raises(AccessDenied):
+        clinic.restore("other", 1)
+    with pytest.raises(vdb.dbapi.DatabaseError), clinic.as_of(1) as connection:
+        connection.execute("SELECT * FROM patients")
+    denied = [entry for entry in entries(clinic) if entry.kind is Kind.DENY]
+    assert len(denied) >= 8
+
+
+def test_rows_stay_where_they_cant_be_written_down(clinic: vdb.SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any) -> None:
+        raise AuditUnavailable("the disk is full")
+
+    with clinic.connect() as connection:
+        monkeypatch.setattr(clinic.local.node.guard.service.permits, "record", fails)
+        for fetch in ("fetchone", "fetchall", "fetchmany", "__next__"):
+            cursor = connection.execute("SELECT name FROM patients")
+            with pytest.raises(vdb.dbapi.OperationalError, match="the disk is full"):
+                getattr(cursor, fetch)()
+
+
+def test_without_receipts_and_in_memory_nothing_is_read_twice(tmp_path: Path) -> None:
+    with vdb.open_crud(tmp_path / "data", MIGRATIONS, KEY, receipts=False) as database:
+        with database.connect() as connection:
+            assert len(connection.execute("SELECT * FROM patients").fetchall()) == 2
+        assert reads(database) == []
+    with vdb.open_crud(":memory:", MIGRATIONS) as database, database.connect() as connection:
+        assert len(connection.execute("SELECT * FROM patients").fetchall()) == 2
+        assert reads(database) == []
+    with vdb.open_crud(":memory:", MIGRATIONS, receipts=True) as database, database.connect() as connection:
+        assert len(connection.execute("SELECT * FROM patients").fetchall()) == 2
+        assert len(reads(database)) == 1
