@@ -45,6 +45,7 @@ class Grant:
     """Whose data; empty: everybody's of the tenant."""
     until: int
     """Microseconds UTC."""
+    number: int = 0
 
 
 @frozen(kw_only=True)
@@ -88,6 +89,8 @@ class Decision:
     rows: str = ""
     masks: Mapping[str, Mask] = field(factory=dict)
     broke_glass: bool = False
+    grant: int = 0
+    """The number of the grant by which it is allowed; 0: it needed none."""
 
 
 def decide(
@@ -115,6 +118,7 @@ def decide(
                 rows=rule.rows,
                 masks=rule.masks,
                 broke_glass=rule.effect is Effect.BREAK_GLASS,
+                grant=_grant_of(rule, request, grants),
             )
         missing.append(f"rule '{rule.name}' would with {unmet}")
     if missing:
@@ -178,6 +182,12 @@ def _unmet(rule: Rule, request: AccessRequest, grants: Sequence[Grant], consents
     if rule.consent and not any(_consents(consent, request) for consent in consents):
         return "the subject's consent"
     return ""
+
+
+def _grant_of(rule: Rule, request: AccessRequest, grants: Sequence[Grant]) -> int:
+    if rule.effect is not Effect.BREAK_GLASS:
+        return 0
+    return next(grant.number for grant in grants if _is_open(grant, request))
 
 
 def _is_open(grant: Grant, request: AccessRequest) -> bool:

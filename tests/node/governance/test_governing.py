@@ -22,9 +22,11 @@ from vdb.kernel.command import INTERNAL
 from vdb.kernel.governance import policy_serial
 from vdb.limits import POLICY_BYTES_MAX
 from vdb.node.governance.deidentified import is_attested
+from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.policy.decide import AccessRequest, Principal, decide
 from vdb.policy.words import Action
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId
+from vdb.wire.event import encode_batch
 
 REGION = GroupId("ap-southeast-2")
 
@@ -131,6 +133,23 @@ async def test_a_glass_is_broken_used_and_reviewed(start, as_, clinic) -> None:
         (grant,) = await as_(node, "kim").list_grants(1, "", unreviewed=False)
         assert (grant.reviewer, grant.verdict, grant.remark) == ("kim", "justified", "a clear case")
         assert grant.until <= grant.reviewed
+
+
+async def test_a_read_through_the_broken_glass_names_the_grant(start, as_, clinic) -> None:
+    async with start() as node:
+        await prepare(node, as_, clinic)
+        run = PlainRun(subject="p-1", count=1, batch=encode_batch([b"a note"]))
+        await node.service.append(INTERNAL, 1, [PlainAppend(stream="notes", runs=(run,))])
+        lee = as_(node, "lee", purpose="BTG")
+        with pytest.raises(AccessDenied, match="rule 'emergency' would with the glass broken for it"):
+            await lee.read(1, "notes", 0, max_events=10)
+        opened = await lee.break_glass(1, "", "", "fire", 0)
+        assert (await lee.read(1, "notes", 0, max_events=10)).next_offset == 1
+        (read,) = [entry for entry in await entries(node, 1, REGION) if entry.kind is Kind.READ]
+        assert (read.actor, read.rule, read.grant) == ("lee", "emergency", opened.grant)
+        await as_(node, "kim").review_grant(1, "", opened.grant, "justified", "")
+        with pytest.raises(AccessDenied, match="the glass broken for it"):
+            await lee.read(1, "notes", 0, max_events=10)
 
 
 async def test_without_a_policy_there_is_no_glass(start, as_) -> None:

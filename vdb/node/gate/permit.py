@@ -100,6 +100,7 @@ class Permit:
             given["subjects"] = (request.subject,)
         if decision.broke_glass:
             given["detail"] = {"broke-glass": "true"}
+            given["grant"] = decision.grant
         return AuditEntry(kind=kind, **(given | fields))
 
     def denial(self) -> AuditEntry:

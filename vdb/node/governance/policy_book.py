@@ -158,7 +158,7 @@ def _grants(group: GovernedGroup, rows: Rows) -> dict[tuple[int, str], tuple[Gra
 
 
 def _grant(tenant: int, row: GrantRow, text: GrantText) -> Grant:
-    return Grant(principal=row.principal, tenant=tenant, subject=text.subject, until=row.until)
+    return Grant(principal=row.principal, tenant=tenant, subject=text.subject, until=row.until, number=row.grant)
 
 
 def _consents(group: GovernedGroup, tenant: TenantId, subject: str) -> tuple[Consent, ...]:
