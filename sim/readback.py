@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
+import trio
+
 from sim.checkers.contents import Contents
 from sim.raw_client import Connector
 from sim.verdict import Verdict
@@ -13,10 +15,12 @@ from sim.world.fence import Fence
 from vdb.client.client import Client
 from vdb.client.gateway import Gateway
 from vdb.client.values import ReadPage
-from vdb.errors import UnknownStream, UnknownTenant, VerityError
+from vdb.errors import AuditUnavailable, UnknownStream, UnknownTenant, VerityError
 from vdb.types import Consistency, GroupId
 
 LINEARIZABLE = Consistency.LINEARIZABLE
+RECEIPT_ATTEMPTS = 120
+RECEIPT_PAUSE_SECONDS = 0.5
 
 
 class Readback:
@@ -49,11 +53,20 @@ class Readback:
             ) as client:
                 for tenant in tenants:
                     for group, contents in self._contents.items():
-                        await self._read_group(client._rpc, int(tenant), group, contents)
+                        await self._read_once_recorded(client._rpc, int(tenant), group, contents)
         except VerityError as error:
             message = f"{type(error).__name__}: {error}"
             if self._verdict.check("I5", self._forgiving, f"the last reads failed: {message}"):
                 self.refused = message
+
+    async def _read_once_recorded(self, gateway: Gateway, tenant: int, group: str, contents: Contents) -> None:
+        """A disk that was full until a moment ago takes no receipts yet, and without them nothing is answered."""
+        for _ in range(RECEIPT_ATTEMPTS):
+            try:
+                return await self._read_group(gateway, tenant, group, contents)
+            except AuditUnavailable:
+                await trio.sleep(RECEIPT_PAUSE_SECONDS)
+        return await self._read_group(gateway, tenant, group, contents)
 
     async def _read_group(self, gateway: Gateway, tenant: int, group: str, contents: Contents) -> None:
         expected = [(event.position, event.stream.name, event.payload) for event in contents.events.get(tenant, [])]
