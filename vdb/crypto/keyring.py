@@ -189,6 +189,14 @@ class Keyring:
             period=period,
         )
 
+    def following(self, row: KeyRow, entropy: Entropy) -> KeyRow:
+        """A row with a new random key that follows this one, under the same name; it isn't added."""
+        assert row.scope not in (KeyScope.TENANT, KeyScope.SUBJECT)
+        dek_id, key, period = entropy.random_bytes(DEK_ID_SIZE), entropy.random_bytes(KEY_SIZE), row.period + 1
+        empty = evolve(row, dek_id=dek_id, period=period, kek_version=KEK_VERSION)
+        wrapped = wrap_key(_key_wrapper(self.key(row.kek_id), self._context_of(empty)), key)
+        return evolve(empty, wrapped=wrapped)
+
     def rewrap(self, row: KeyRow, root_key_id: bytes) -> KeyRow:
         """A tenant's key under another root key: the same key. WrongKey when either root key wasn't given."""
         assert row.scope is KeyScope.TENANT
@@ -247,6 +255,11 @@ class Keyring:
         if cached is None and self.row(tenant, KeyScope.TENANT) is not None:
             return self.lookup(tenant, KeyScope.STREAM, name)
         return cached
+
+    def subject_lookup(self, dek_id: bytes) -> bytes | None:
+        """The lookup of the subject whose key this is; None for a key that is no subject's."""
+        row = self._index.get(dek_id)
+        return row.lookup if row is not None and row.scope is KeyScope.SUBJECT else None
 
     def subject_token(self, row: KeyRow, subject: str) -> bytes:
         """The token that `subject` has under this row's secret: it equals the row's when the row is the subject's."""

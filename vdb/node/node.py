@@ -37,6 +37,7 @@ from vdb.node.peers.identity import Identity, IdentityFile, open_identity
 from vdb.node.peers.membership import Membership, Surroundings
 from vdb.node.peers.neighbourhood import Neighbourhood
 from vdb.node.preparing.preparer import Preparer
+from vdb.node.projecting.file_rotation import FileRotation
 from vdb.node.projecting.inline import InlineProjections
 from vdb.node.projecting.projecting import ProjectionManager
 from vdb.node.replication.group import Group
@@ -61,6 +62,8 @@ class Node:
         """The other nodes; None for one that has no address for them."""
         self.peer_address: str | None = None
         """Where other nodes reach this one, with the real port."""
+        self.file_rotation = FileRotation(())
+        """Brings encrypted files under new keys."""
         self._service: NodeService | None = None
 
     @property
@@ -156,6 +159,10 @@ class Node:
                 await nursery.start(projections.run)
                 await nursery.start(inline.run)
                 await nursery.start(databases.run)
+                self.file_rotation = FileRotation(
+                    [(projections.keys, projections.renew_one), (databases.keys, databases.rekey)]
+                )
+                nursery.start_soon(self.file_rotation.run)
                 await nursery.start(self._service.sql.run)
                 await nursery.start(eraser.run)
                 if listener is not None:

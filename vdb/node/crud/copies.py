@@ -15,12 +15,12 @@ from attrs import define, field
 
 from vdb.errors import DatabaseDamaged, FileMissing, NodeStopped
 from vdb.marks import mark
+from vdb.node.crud.copying import copy_file
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.following import LoggedTransaction, apply_logged, portions, read_transactions
 from vdb.node.projecting.file_keys import FileKeys
 from vdb.ports import Connection, Database, World
-from vdb.projections.store import copy_database
-from vdb.sql.meta import prepare_meta, read_place
+from vdb.sql.meta import prepare_meta
 from vdb.sql.restore import nearest, surplus, wants_copy
 
 FOLDER = "restore_points"
@@ -157,7 +157,7 @@ class Copies:
         """Fill the file with the nearest state there is before an offset; where that stands. None: with nothing."""
         copy = None if offset is None else nearest(self._copies, offset)
         if offset is not None and (copy or 0) < self.database.applied <= offset:
-            place = await _copy(self.database.file, file, offset)
+            place = await copy_file(self.database.file, file, offset)
             if place is not None:
                 return place
             mark("sql.live_file_overtook")
@@ -168,7 +168,7 @@ class Copies:
         base = self._copies[copy]
         source = base.file if base.file is not None else await self._open(base.path)
         try:
-            place = await _copy(source, file, offset)
+            place = await copy_file(source, file, offset)
         finally:
             if base.file is None:
                 await source.close()
@@ -193,7 +193,7 @@ class Copies:
         await self._discard(path)
         target = await self._open(path)
         try:
-            place = await _copy(file, target, offset)
+            place = await copy_file(file, target, offset)
             assert place == offset, f"what is built stands at {place}: expected {offset}"
         finally:
             await target.close()
@@ -242,27 +242,6 @@ class Copies:
 
 def _apply(portion: list[LoggedTransaction], db: Connection) -> None:
     apply_logged(db, portion)
-
-
-async def _copy(source: Database, target: Database, offset_max: int) -> int | None:
-    """Make one file the other, unless that stands beyond an offset by now; where it stands in the log."""
-    connection = await target.connect()
-    try:
-        return await source.read(partial(_copy_into, connection, offset_max))
-    finally:
-        await target.disconnect(connection)
-
-
-def _copy_into(target: Connection, offset_max: int, source: Connection) -> int | None:
-    source.execute("BEGIN")  # what is looked at is what is copied
-    try:
-        place = read_place(source).next_offset
-        if place > offset_max:
-            return None
-        copy_database(source, target)
-        return place
-    finally:
-        source.execute("ROLLBACK")
 
 
 def _check_pages(db: Connection) -> None:

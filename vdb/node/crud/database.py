@@ -40,6 +40,7 @@ from vdb.kernel.rows import StreamState
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.crud.bridge import LoopBridge
+from vdb.node.crud.copying import copy_file
 from vdb.node.crud.following import LoggedTransaction, apply_logged, changes_schema, portions, read_transactions
 from vdb.node.crud.lease import Lease
 from vdb.node.gate.answers import AppendResult
@@ -65,6 +66,8 @@ CATCH_UP_SECONDS_MAX = 30.0
 
 RETRY_SECONDS = 0.2
 _ID_SIZE = 16
+_DRAFT = ".rekeyed"
+"""Ends the name of a file that is to take the place of another."""
 _NO_OFFSET = 2**63
 
 
@@ -167,6 +170,31 @@ class CrudDatabase:
             mark("sql.renewed")
             await self.close()
             await remove_database(self._world.disk, self.path)
+            self._epoch += 1
+            await self._open_file()
+            await self._catch_up()
+        finally:
+            self._lease.release(self)
+
+    async def rekey(self) -> None:
+        """Copy the file into one under the key that it has now, and use that: it is read meanwhile, writers wait.
+
+        Sessions of the old file end. A crash leaves the old file, or none, and then it is built anew.
+        """
+        disk, draft = self._world.disk, f"{self.path}{_DRAFT}"
+        await self._lease.acquire(self, float("inf"))
+        try:
+            mark("sql.rekeyed")
+            await remove_database(disk, draft)
+            target = await disk.open_database(draft, await self._keys.key_for(self.tenant, self.name))
+            try:
+                await copy_file(self.file, target, self._applied)
+            finally:
+                await target.close()
+            await self.close()
+            await remove_database(disk, self.path)
+            await disk.rename(draft, self.path)
+            await disk.sync_directory(self.path.rpartition("/")[0])
             self._epoch += 1
             await self._open_file()
             await self._catch_up()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import trio
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vdb.crypto.record import schema_of
 from vdb.errors import InvalidArgument, UnknownDatabase, VerityError
@@ -27,6 +27,7 @@ from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.service import answered
 from vdb.node.gate.writes import Failure, Writes
 from vdb.node.projecting.file_keys import FileKeys
+from vdb.node.projecting.keyed_disk import KeyedDisk
 from vdb.ports import World
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, StreamId, TenantId, check_tenant_id
@@ -55,13 +56,14 @@ class CrudDatabases:
     def __init__(
         self, *, world: World, readers: Mapping[GroupId, GroupReader], writes: Writes, projections: tuple[str, ...]
     ) -> None:
-        self._world = world
         self._readers = readers
         self._writes = writes
         self._projections = projections
         home = next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP)
-        self._keys = FileKeys(home)
-        self.travel = TimeTravel(world, self._keys)
+        keys = self.keys = FileKeys(home)
+        """Of the databases' files."""
+        self._world = world = evolve(world, disk=KeyedDisk(world.disk, keys))
+        self.travel = TimeTravel(world, keys)
         """The databases as they were."""
         self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
         self._turn = trio.Lock()
@@ -146,6 +148,13 @@ class CrudDatabases:
                 renewed[name] = database.applied
         return renewed
 
+    async def rekey(self, tenant: TenantId, name: str) -> None:
+        """Copy an open database's file into one under the key that it has now. Readers of the old file end then."""
+        database = self._open.get((tenant, name))
+        if database is not None:
+            await database.rekey()
+            await self.travel.forget(database)
+
     async def list(self, tenant: int) -> list[DatabaseInfo]:
         """A tenant's databases on this node, in the order of their creation, group by group."""
         checked = TenantId(check_tenant_id(tenant))
@@ -184,7 +193,7 @@ class CrudDatabases:
             reader=self.group_of(tenant, name),
             writes=self._writes,
             world=self._world,
-            keys=self._keys,
+            keys=self.keys,
         )
         try:
             await database.open()

@@ -1,13 +1,15 @@
-"""The commands of a rotation, made on the prepared state: rows are wrapped anew there, and periods predicted."""
+"""The commands of a rotation, made on the prepared state: rows are wrapped anew, periods and keys of files follow."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vdb.kernel.command import INTERNAL, Command, KeyRow, KeyScope, Request, RewrapKeys, StartPeriod
+from vdb.crypto.keyring import Keyring
+from vdb.kernel.command import INTERNAL, Command, KeyRow, KeyScope, PutKey, Request, RewrapKeys, StartPeriod
 from vdb.kernel.rows import Rotation
 from vdb.kernel.view import View
 from vdb.node.keys.key_request import KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
+from vdb.types import TenantId
 
 if TYPE_CHECKING:
     from vdb.node.preparing.preparer import Preparer
@@ -41,7 +43,26 @@ def _step(preparer: Preparer, batch: Batch, request: PlainRewrap) -> RewrapKeys:
         if needs_period(batch.view, row, rotation):
             period = batch.view.key_period(tenant) + 1
             batch.add(Request(INTERNAL, StartPeriod(tenant=tenant, period=period)))
+        for file in files_behind(batch.view, preparer.keyring, tenant, rotation):
+            following = preparer.keyring.following(file, preparer.entropy)
+            preparer.keyring.add(following)
+            batch.add(Request(INTERNAL, PutKey(row=following)))
     return RewrapKeys(root_key_id=rotation.root_key_id, rows=tuple(rows))
+
+
+def files_behind(view: View, keyring: Keyring, tenant: TenantId, rotation: Rotation) -> list[KeyRow]:
+    """Keys of the tenant's files, the newest of each name, that were put before the rotation."""
+    newest: dict[bytes, KeyRow] = {}
+    for row in keyring.file_rows(tenant):
+        held = newest.get(row.lookup)
+        if held is None or held.period < row.period:
+            newest[row.lookup] = row
+    found: list[KeyRow] = []
+    for row in newest.values():
+        kept = view.key(row.dek_id)
+        if kept is not None and not kept.is_destroyed and view.key_put_at(row.dek_id) < rotation.began_at:
+            found.append(row)
+    return found
 
 
 def needs_period(view: View, tenant_key: KeyRow, rotation: Rotation) -> bool:

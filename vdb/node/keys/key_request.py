@@ -7,7 +7,8 @@ from attrs import frozen
 from vdb.types import TenantId
 
 ROTATION_STEP_BYTES = 512
-"""Bytes of a prepare's body that a tenant takes in one step of a rotation: its key's row, and the start of a period."""
+"""Bytes of a prepare's body that a tenant takes in one step of a rotation: its key's row, and the start of a period. A
+key of a file takes as much."""
 
 
 @frozen(kw_only=True)
@@ -24,10 +25,12 @@ class PlainRewrap:
     """The next step of the rotation that has begun: these tenants' keys, and a new period for each that needs one."""
 
     tenants: tuple[TenantId, ...]
+    files: int = 0
+    """How many keys of files all of them may need."""
 
     @property
     def size(self) -> int:
-        return ROTATION_STEP_BYTES * len(self.tenants)
+        return ROTATION_STEP_BYTES * (len(self.tenants) + self.files)
 
 
 @frozen(kw_only=True)

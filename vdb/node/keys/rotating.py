@@ -28,7 +28,7 @@ from vdb.limits import REWRAPPED_KEYS_MAX
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.gate.reader import GroupReader
-from vdb.node.keys.key_preparer import needs_period
+from vdb.node.keys.key_preparer import files_behind, needs_period
 from vdb.node.keys.key_request import ROTATION_STEP_BYTES, KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
 from vdb.node.preparing.request import PlainVoid
 from vdb.node.replication.group import Group
@@ -117,10 +117,17 @@ class KeyRotation:
 
     async def _step(self, group: Group, maximum: int, note: AuditEntry | None) -> RotationStep:
         most = min(maximum or REWRAPPED_KEYS_MAX, REWRAPPED_KEYS_MAX)
-        size = max(1, min(most, group.limits.body_size_max // (2 * ROTATION_STEP_BYTES)))
-        todo, rewrapped = self._behind(group)[:size], 0
+        room = group.limits.body_size_max // (2 * ROTATION_STEP_BYTES)
+        todo: list[TenantId] = []
+        files, rewrapped = 0, 0
+        for tenant in self._behind(group)[:most]:
+            own = len(group.keyring.file_rows(tenant))
+            if todo and len(todo) + 1 + files + own > room:
+                break
+            todo.append(tenant)
+            files += own
         if todo:
-            reply = await self._commit(group, PlainRewrap(tenants=tuple(todo)), note)
+            reply = await self._commit(group, PlainRewrap(tenants=tuple(todo), files=files), note)
             assert isinstance(reply, KeysRewrapped)
             rewrapped = reply.count
         left = len(self._behind(group))
@@ -139,7 +146,9 @@ class KeyRotation:
         return [
             row.tenant
             for row in group.keyring.tenant_rows()
-            if row.kek_id != rotation.root_key_id or needs_period(group.state, row, rotation)
+            if row.kek_id != rotation.root_key_id
+            or needs_period(group.state, row, rotation)
+            or files_behind(group.state, group.keyring, row.tenant, rotation)
         ]
 
     async def _settle(self, group: Group, time: int) -> None:

@@ -1,4 +1,8 @@
-"""Keys of encrypted files on a node: random rows of the key store of the region's group."""
+"""Keys of encrypted files on a node: random rows of the key store of the region's group.
+
+A name has one key after another, numbered by its row's period. A rotation puts the next one for each name; what is made
+from then on is under it, and what is there is built or copied anew, on each node by itself (`file_rotation`).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,17 @@ class FileKeys:
 
     def __init__(self, home: Group) -> None:
         self._home = home
+        self._names: dict[bytes, tuple[TenantId, str]] = {}
+        """Whose a key is, of those that were given out. A key says so by itself alone to who has it already."""
+        self._used: dict[tuple[TenantId, str], bytes] = {}
+        """The newest key that a name had when a file of it was opened under its newest key last, or an earlier one."""
 
     async def key_for(self, tenant: TenantId, name: str) -> bytes:
         """The key of a tenant's file, put into the key store, through the log, if it is new.
 
         Only the primary puts it; the others wait for it. Overloaded and DiskFull when it can't be put now.
         """
-        while (row := self._row(tenant, name)) is None:
+        while not (rows := self._rows(tenant, name)):
             request = PlainKey(tenant=tenant, scope=KeyScope.PROJECTION, name=name, data_class=DataClass.PHI)
             try:
                 reply = await self._home.execute(request, INTERNAL)
@@ -35,15 +43,46 @@ class FileKeys:
                 continue
             if isinstance(reply, Refusal):
                 raise error_for_refusal(reply.code, reply.message)
-            if self._row(tenant, name) is None:
+            if not self._rows(tenant, name):
                 raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
-        return self._home.keyring.key(row.dek_id)
+        key = self._home.keyring.key(rows[0].dek_id)
+        self._names[key] = tenant, name
+        return key
 
-    def _row(self, tenant: TenantId, name: str) -> KeyRow | None:
-        """The row of a file's key, once it is committed; None where its key was destroyed, and another is to be put."""
+    def with_earlier(self, key: bytes) -> list[bytes]:
+        """A key that was given out, and those that its name had before and that weren't destroyed; newest first."""
+        tenant, name = self._names[key]
+        found = [self._home.keyring.key(row.dek_id) for row in self._rows(tenant, name)]
+        return [key, *(earlier for earlier in found if earlier != key)]
+
+    def note_use(self, key: bytes, path: str, *, is_newest: bool) -> None:
+        """A file of the name was opened, under the key that was given out for it or an earlier one."""
+        owner = self._names[key]
+        # A copy of an earlier state is made and gone again: the name's own files are those of its folder.
+        if path.count("/") == _FILE_DEPTH:
+            self._used[owner] = key if is_newest else b""
+
+    def behind(self) -> list[tuple[TenantId, str]]:
+        """Names whose file here is under another key than their newest one, in the order in which they were opened."""
+        found: list[tuple[TenantId, str]] = []
+        for (tenant, name), key in self._used.items():
+            rows = self._rows(tenant, name)
+            if rows and self._home.keyring.key(rows[0].dek_id) != key:
+                found.append((tenant, name))
+        return found
+
+    def _rows(self, tenant: TenantId, name: str) -> list[KeyRow]:
+        """The rows of a file's keys that are committed and weren't destroyed, the newest first."""
         keyring = self._home.keyring
         if keyring.row(tenant, KeyScope.TENANT) is None:
-            return None
-        row, _ = keyring.newest_row(tenant, KeyScope.PROJECTION, name)
-        held = None if row is None else self._home.state.key(row.dek_id)
-        return None if held is None or held.is_destroyed else row
+            return []
+        newest, last = keyring.newest_row(tenant, KeyScope.PROJECTION, name)
+        if newest is None:
+            return []
+        held = [self._home.state.key(row.dek_id) for row in keyring.rows(tenant, KeyScope.PROJECTION, name, last)]
+        live = [row for row in held if row is not None and not row.is_destroyed]
+        return sorted(live, key=lambda row: -row.period)
+
+
+_FILE_DEPTH = 2
+"""Slashes in `projections/t_1/name.db`."""

@@ -18,6 +18,7 @@ from vdb.node.gate.answers import BuildingStatus, ProjectionStatus, RowDifferenc
 from vdb.node.gate.reader import GroupReader
 from vdb.node.projecting.ages import Ages
 from vdb.node.projecting.file_keys import FileKeys
+from vdb.node.projecting.keyed_disk import KeyedDisk
 from vdb.node.projecting.node_source import FOLLOW_SECONDS, NodeSource
 from vdb.node.projecting.standstill import Standstill
 from vdb.node.replication.group import Group
@@ -55,9 +56,10 @@ class ProjectionManager:
         self._appear, self._appeared = trio.open_memory_channel[TenantId](math.inf)
         for reader in readers.values():
             reader.group.signals.on_notify = self._notice if self._configs else None
-        keys = FileKeys(next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP))
+        keys = self.keys = FileKeys(next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP))
+        """Of the projections' files."""
         self._means = Means(
-            disk=disk,
+            disk=KeyedDisk(disk, keys),
             key_for=keys.key_for,
             source_for=lambda config: NodeSource(
                 readers, self._appended, config.streams.wants, 0.0 if config.inline else FOLLOW_SECONDS
@@ -147,6 +149,10 @@ class ProjectionManager:
                 await projector.renew()
                 renewed[name] = projector.status().generation
         return renewed
+
+    async def renew_one(self, tenant: TenantId, name: str) -> None:
+        """`renew` of one projection. ProjectionFailed."""
+        await (await self._opened(tenant, name)).renew()
 
     async def diff(self, tenant: TenantId, name: str, differences_max: int) -> RowDifferences:
         """How the rows that were built beside differ from those in use. InvalidArgument."""

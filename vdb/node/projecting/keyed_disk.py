@@ -1,0 +1,65 @@
+"""The node's disk, to those who open encrypted files: one opens under an earlier key as well.
+
+A file's key is exchanged by building or copying it into a new file. Until that is done on this node, after a crash too,
+there are files under the key before, which open as they did.
+"""
+
+from __future__ import annotations
+
+from vdb.errors import WrongKey
+from vdb.marks import mark
+from vdb.node.projecting.file_keys import FileKeys
+from vdb.ports import Database, Disk, File
+
+
+class KeyedDisk:
+    """Implements `vdb.ports.Disk` over another one."""
+
+    def __init__(self, disk: Disk, keys: FileKeys) -> None:
+        self._disk = disk
+        self._keys = keys
+
+    async def open_database(self, path: str, key: bytes) -> Database:
+        """`key`: what `FileKeys.key_for` gave. WrongKey when no key that the file's name had opens it."""
+        for tried in self._keys.with_earlier(key):
+            try:
+                found = await self._disk.open_database(path, tried)
+            except WrongKey:
+                continue
+            if tried != key:
+                mark("files.opened_under_an_earlier_key")
+            self._keys.note_use(key, path, is_newest=tried == key)
+            return found
+        raise WrongKey(f"{path} opens under none of the keys that it had")
+
+    # What is the same --------------------------------------------------------------------------------------------
+
+    async def open(self, path: str, *, create: bool = False) -> File:
+        return await self._disk.open(path, create=create)
+
+    async def exists(self, path: str) -> bool:
+        return await self._disk.exists(path)
+
+    async def list(self, directory: str) -> list[str]:
+        return await self._disk.list(directory)
+
+    async def make_directory(self, path: str) -> None:
+        await self._disk.make_directory(path)
+
+    async def rename(self, old: str, new: str) -> None:
+        await self._disk.rename(old, new)
+
+    async def remove(self, path: str) -> None:
+        await self._disk.remove(path)
+
+    async def sync_directory(self, path: str) -> None:
+        await self._disk.sync_directory(path)
+
+    async def lock(self) -> None:
+        await self._disk.lock()
+
+    async def set_database_aside(self, path: str) -> None:
+        await self._disk.set_database_aside(path)
+
+    async def close(self) -> None:
+        await self._disk.close()
