@@ -70,6 +70,8 @@ EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again", "audit
 """What clients of typed streams do."""
 GOVERNANCE_SHARE = 1 / 2
 """Of the seeds with neither SQL nor typed streams: those in which policies are applied, and glasses broken."""
+ERASING_SHARE = 1 / 2
+"""Of those that have none of the workloads before: those in which subjects are erased."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
 REGIONS_SHARE = 0.6
@@ -184,6 +186,9 @@ class Options:
     """Whether people apply policies, break the glass, review that, and record consents, beside the others."""
     governance_deeds: int = 60
     """Of all of them together."""
+    erasing: bool = False
+    """Whether somebody writes about subjects, and has them erased, beside the others."""
+    erasing_deeds: int = 60
     consumers: int = 2
     consumer_members: int = 2
     """Of each consumer, at a time."""
@@ -212,7 +217,8 @@ class Options:
             return options
         governance = draws(seed, "governance").random() < GOVERNANCE_SHARE
         regions = draw_regions(seed, options) if options.nodes > 1 else {}
-        return attrs.evolve(options, governance=governance, **regions)
+        erasing = not governance and draws(seed, "erasing").random() < ERASING_SHARE
+        return attrs.evolve(options, governance=governance, erasing=erasing, **regions)
 
     @classmethod
     def _draw(cls, seed: int) -> Options:

@@ -13,6 +13,7 @@ from sim.checkers.abroad import Abroad
 from sim.checkers.contents import Contents
 from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
+from sim.erasing.part import ErasingPart
 from sim.events.part import EventsPart
 from sim.events.projecting import census
 from sim.governance.part import GovernancePart
@@ -122,6 +123,13 @@ class Simulation:
             trace=self.trace, now_ns=self.clock.now_ns, connectors=self.connectors, learn=self.connector,
             entropy=self.workload.entropy, tell=self.workload.tell,
         )  # fmt: skip
+        self.erasing = ErasingPart(
+            seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
+            trace=self.trace, connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy,
+            tell=self.workload.tell, platters=platters,
+        )  # fmt: skip
+        if options.erasing:
+            self.workload.beside.append(lambda: self.erasing.progress)
         if options.governance:
             self.workload.beside.append(lambda: self.governance.load.progress)
         if options.sql:
@@ -193,6 +201,7 @@ class Simulation:
                 self.sql.check_history()
                 self.events.check_history()
                 self.governance.check_history()
+                self.erasing.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
             nursery.cancel_scope.cancel()
@@ -222,6 +231,7 @@ class Simulation:
                 both.start_soon(self.sql.run)
                 both.start_soon(self.events.run)
                 both.start_soon(self.governance.run)
+                both.start_soon(self.erasing.run)
             done.set()
             self.workload.tell()
 
@@ -251,12 +261,13 @@ class Simulation:
 
     @property
     def _answered(self) -> int:
-        others = self.events.load.deeds.answered + self.governance.load.answered
+        others = self.events.load.deeds.answered + self.governance.load.answered + self.erasing.answered
         return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + others
 
     @property
     def _left(self) -> int:
-        return self.workload.calls_left + self.sql.load.left + self.events.load.left + self.governance.load.left
+        beside = self.governance.load.left + self.erasing.left
+        return self.workload.calls_left + self.sql.load.left + self.events.load.left + beside
 
     def _check_progress(self, progress: bool) -> None:
         self.verdict.check(
@@ -272,7 +283,7 @@ class Simulation:
         for _ in range(int(self.options.heal_bound_us / 1e6 / CONVERGENCE_STEP_SECONDS)):
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
-            lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag()
+            lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag() or self.erasing.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

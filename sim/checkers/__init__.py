@@ -104,6 +104,14 @@ Of the workload of governance:
     G5   what people were told of them is so                                                     sim.governance.part
     G6   an idle cluster's regions go by the last policy: a part of I38                          sim.governance.part
 
+Of the workload of erasures:
+
+    E1   what an acknowledged erasure covers is read as erased, everything else as it was written   sim.erasing.part
+    E2   nothing is appended about a subject whose erasure was acknowledged                       sim.erasing.part
+    E3   who says that its disk is rid of the keys has them in no file                            sim.erasing.part
+    E4   an erasure that is told as complete has left its keys on no member's disk                sim.erasing.part
+    E5   an idle cluster's erasures are complete: a part of I38                                   sim.erasing.part
+
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.
 """

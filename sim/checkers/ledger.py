@@ -36,6 +36,7 @@ from vdb.kernel.command import (
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import SettleLetters
+from vdb.kernel.erasure_command import ErasureCommand
 from vdb.kernel.governance_command import GovernanceCommand
 from vdb.kernel.reply import Appended, AuditAppended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
 from vdb.limits import Limits
@@ -105,6 +106,7 @@ class Ledger:
     """The highest op that was ever committed."""
     at: dict[int, int] = field(factory=dict)
     """The op up to which each replica's present incarnation has committed."""
+    on_erasure: Callable[[str, int, ErasureCommand, Reply], None] | None = None
     on_governed: Callable[[str, int, int, GovernanceCommand, Reply], None] | None = None
     """Told of policies, grants and consents: group, op, time, command and reply."""
     sessions: SessionTable = field(init=False)
@@ -260,6 +262,10 @@ class Ledger:
         if isinstance(command, GovernanceCommand):
             if self.on_governed is not None:
                 self.on_governed(self.group, op, self.ops[op].header.timestamp + self._place[1], command, reply)
+            return
+        if isinstance(command, ErasureCommand):
+            if self.on_erasure is not None:
+                self.on_erasure(self.group, op, command, reply)
             return
         if isinstance(command, KnownAppend):
             self.event_ids.on_known(op, command, reply)

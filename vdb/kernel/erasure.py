@@ -14,7 +14,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from attrs import evolve
@@ -144,11 +144,18 @@ def acknowledge(draft: Draft, command: AckErasure) -> Reply:
     return Numbered(command.erasure)
 
 
-def complete_erasures(draft: Draft) -> None:
-    """The members have changed: an erasure may have waited for those alone who are none any more."""
+def reconsider_erasures(draft: Draft, renewed: Sequence[int]) -> None:
+    """The members have changed: an erasure may have waited for those alone who are none any more. What a node has said
+    of another disk than the one by which it is known from now on (`renewed`) doesn't count."""
     for key, row in sorted(draft.settled(ERASURES).items()):
-        if len(key) == ERASURE_KEY_SIZE:
-            _complete(draft, unpack_erasure(key, row))
+        erasure = unpack_erasure(key, row) if len(key) == ERASURE_KEY_SIZE else None
+        if erasure is None or erasure.completed:
+            continue
+        for node in renewed:
+            said = ack_key(erasure.tenant, erasure.erasure, node)
+            if said in draft.rows[ERASURES]:
+                draft.remove(ERASURES, said)
+        _complete(draft, erasure)
 
 
 def _complete(draft: Draft, erasure: Erasure) -> None:

@@ -16,7 +16,7 @@ from vdb.errors import RefusalCode
 from vdb.kernel.command import DISK_ID_SIZE, MemberRow, Reconfigure
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import ChangeMembers
-from vdb.kernel.erasure import complete_erasures
+from vdb.kernel.erasure import reconsider_erasures
 from vdb.kernel.member_rows import MEMBER_TEXT_BYTES_MAX, Membership, pack_member
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.kernel.state import State
@@ -38,7 +38,9 @@ def reconfigure(draft: Draft, command: Reconfigure) -> Reply:
             draft.remove(MEMBERS, member_key(member.node))
     for member in command.members:
         draft.put(MEMBERS, member_key(member.node), pack_member(member))
-    complete_erasures(draft)
+    held = {member.node: member.disk_id for member in draft.base.members()}
+    renewed = [member.node for member in command.members if held.get(member.node) != member.disk_id]
+    reconsider_erasures(draft, renewed)
     draft.effects.append(ChangeMembers(command.epoch))
     return Reconfigured(command.epoch)
 

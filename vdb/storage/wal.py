@@ -264,6 +264,7 @@ class Journal:
                     await self._clear_cuts()
                 if self._wiping is not None:
                     await self._wipe_some(self._wiping)
+                    await trio.lowlevel.checkpoint()
                 batch, self._waiting = self._waiting, []
                 await self._turn(batch, synced)
             except DiskFailed as error:
@@ -406,12 +407,17 @@ class Journal:
 
     async def _wipe_some(self, wiping: Wiping) -> None:
         """Look at the next slots; the writer's next turn isn't kept waiting for all of them."""
-        for slot in range(wiping.next_slot, min(wiping.next_slot + SLOTS_PER_STEP, self._limits.wal_slots)):
-            wiping.next_slot = slot + 1
-            if slot not in self._damaged and slot not in self._cuts:
-                await self._wipe_slot(wiping, slot)
-        if wiping.next_slot == self._limits.wal_slots:
+        try:
+            for slot in range(wiping.next_slot, min(wiping.next_slot + SLOTS_PER_STEP, self._limits.wal_slots)):
+                if slot not in self._damaged and slot not in self._cuts:
+                    await self._wipe_slot(wiping, slot)
+                wiping.next_slot = slot + 1
             await self._file.sync()
+        except DiskFull:
+            mark("wal.disk_full_at_wiping")
+            await trio.sleep(DISK_FULL_RETRY_SECONDS)
+            return
+        if wiping.next_slot == self._limits.wal_slots:
             if self._wiping is wiping:
                 self._wiping = None
             wiping.done.set()
