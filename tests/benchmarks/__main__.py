@@ -11,6 +11,7 @@ NAMES = {
     "rpc": "rpc_rate",
     "publish": "publish_rate",
     "read": "read_rate",
+    "receipts": "receipts",
     "restart": "restart_time",
     "streams": "idle_streams",
     "tenants": "many_tenants",

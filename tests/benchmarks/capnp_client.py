@@ -4,6 +4,7 @@
     python -m tests.benchmarks.capnp_client publish-ids PORT DEPTH EVENTS SECONDS the same, each event with a new id
     python -m tests.benchmarks.capnp_client fill PORT CALLS EVENTS                publishes so many calls
     python -m tests.benchmarks.capnp_client read PORT MAX_EVENTS SECONDS          prints events per second
+    python -m tests.benchmarks.capnp_client points PORT DEPTH SECONDS             prints p50 and p99, microseconds
     python -m tests.benchmarks.capnp_client serve                                 prints its port
 
 All calls of a run are on one connection, `DEPTH` of them in flight, each of `EVENTS` payloads of 256 bytes.
@@ -100,6 +101,30 @@ def read(port: int, max_events: int, seconds: float) -> None:
     run(body, port)
 
 
+def points(port: int, depth: int, seconds: float) -> None:
+    """Reads of one event each, scattered over the stream, with `depth` calls in flight on one connection."""
+
+    async def body(database: Any) -> float:
+        head = (await database.read(tenant=TENANT, stream=STREAM, fromOffset=0, maxEvents=1)).head
+        until = time.perf_counter() + seconds
+        took: list[float] = []
+
+        async def caller(number: int) -> None:
+            offset = number
+            while (start := time.perf_counter()) < until:
+                offset = (offset * 31 + 7) % head
+                found = await database.read(tenant=TENANT, stream=STREAM, fromOffset=offset, maxEvents=1)
+                took.append(time.perf_counter() - start)
+                assert found.nextOffset == offset + 1, "one event was asked for"
+
+        await asyncio.gather(*map(caller, range(depth)))
+        took.sort()
+        say(took[len(took) // 2] * 1e6)
+        return took[len(took) * 99 // 100] * 1e6
+
+    run(body, port)
+
+
 def serve() -> None:
     class Empty(verity.VerityDb.Server):  # type: ignore[name-defined, misc]
         async def createStream(self, *_fields: Any, **_context: Any) -> None:
@@ -135,6 +160,8 @@ def main(arguments: list[str]) -> None:
             fill(int(port), int(calls), int(events))
         case ["read", port, max_events, seconds]:
             read(int(port), int(max_events), float(seconds))
+        case ["points", port, depth, seconds]:
+            points(int(port), int(depth), float(seconds))
         case ["serve"]:
             serve()
         case _:

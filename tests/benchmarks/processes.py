@@ -22,12 +22,17 @@ CAPNP = "tests.benchmarks.capnp_client"
 class NodeProcess:
     """`vdb start` on a data directory, with sealing and fsync as always; ready once made."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, settings: str = "") -> None:
+        """`settings`: a configuration file's text, for what the command line doesn't say."""
         self.data = data
         started = time.perf_counter()
         environment = {**os.environ, "VDB_ROOT_KEY": ROOT_KEY}
         command = [sys.executable, "-m", "vdb.cli", "start", "--data-dir", str(data), "--region", REGION]
         command += ["--address", "127.0.0.1:0", "--json"]
+        if settings:
+            file = data.with_suffix(".toml")
+            file.write_text(settings)
+            command += ["--config", str(file)]
         with data.with_suffix(".log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
         assert self.process.stdout is not None

@@ -130,9 +130,9 @@ class GroupReader:
             )
         if from_offset == stream.next_offset or max_events == 0:
             return []
-        frames = await self.group.storage.event_log.read_stream(
-            tenant, stream.stream, from_offset, self.group.limits.read_bytes_max
-        )
+        # One record holds the one event: who fetched as many as an answer may have would spend its time on the others.
+        max_bytes = self.group.limits.read_bytes_max if max_events > 1 else 1
+        frames = await self.group.storage.event_log.read_stream(tenant, stream.stream, from_offset, max_bytes)
         check_offsets(frames, from_offset)
         runs: list[OpenedRun] = []
         left = max_events
