@@ -108,6 +108,7 @@ struct PeerFrame {
     alive @56 :Void;          # by who was dialled: something of yours has arrived
 
     erased @59 :Data;         # to the primary: a member's signed word on an erasure (vdb/wire/peer_messages.py)
+    policy @60 :Data;         # to the primary of a region's group: the policy that the global group goes by (likewise)
   }
 
   enum Refusal {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
 
 from sim.bugs.patch import Bug, Replacement
+from vdb.errors import DefiniteError, PrimaryLost
 
 _GOVERNED = {
     "governance": True, "governance_deeds": 120, "sql": False, "events": False, "requests": 60, "clients": 2,
@@ -24,35 +26,29 @@ def any_serial() -> tuple[Replacement, ...]:
 
 
 def copies_numbered_anew() -> tuple[Replacement, ...]:
+    from vdb.kernel.command import INTERNAL
     from vdb.kernel.governance import policy_serial
-    from vdb.node.governance.carrying import PolicyCarrier
+    from vdb.node.governance import carrying
 
-    def make(carry: Any) -> Any:
-        async def carry_numbered(self: Any, source: Any, region: Any) -> bool:
-            from vdb.node.governance import carrying
+    def make(_carry: Any) -> Any:
+        async def carry(_self: Any, row: Any, region: Any) -> None:
+            copy = evolve(carrying._copy(row), serial=policy_serial(region.state) + 1)
+            with suppress(DefiniteError, PrimaryLost):
+                await region.execute(copy, INTERNAL)
 
-            own = policy_serial(region.state) + 1
-            copy = carrying._copy
-            carrying._copy = lambda row: evolve(copy(row), serial=own)
-            try:
-                return bool(await carry(self, source, region))
-            finally:
-                carrying._copy = copy
+        return carry
 
-        return carry_numbered
-
-    return (Replacement(PolicyCarrier, "_carry", make),)
+    return (Replacement(carrying.PolicyCarrier, "_carry", make),)
 
 
 def first_policy_alone() -> tuple[Replacement, ...]:
+    from vdb.kernel.governance import policy_serial
     from vdb.node.governance.carrying import PolicyCarrier
 
-    def make(is_behind: Any) -> Any:
-        from vdb.kernel.governance import policy_serial
+    def make(newer: Any) -> Any:
+        return lambda self, region: None if policy_serial(region.state) else newer(self, region)
 
-        return lambda self, region: is_behind(self, region) and not policy_serial(region.state)
-
-    return (Replacement(PolicyCarrier, "_is_behind", make),)
+    return (Replacement(PolicyCarrier, "_newer", make),)
 
 
 def review_without_an_end() -> tuple[Replacement, ...]:

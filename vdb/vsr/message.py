@@ -259,7 +259,20 @@ class ErasedMessage:
     replica: int
 
 
-Message = CoreMessage | SyncMessage | ErasedMessage
+@frozen(kw_only=True)
+class PolicyMessage:
+    """To the primary of a region's group, which may hold no member of the global one: the policy that holds there."""
+
+    serial: int
+    version: str
+    by: str
+    text: str = field(repr=False)
+    replica: int
+
+
+WordMessage = ErasedMessage | PolicyMessage
+"""What members tell a primary beside the protocol."""
+Message = CoreMessage | SyncMessage | WordMessage
 
 # Reports of the shell -----------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vdb.errors import ProtocolError
-from vdb.limits import PREPARE_HEADER_SIZE
+from vdb.limits import POLICY_BYTES_MAX, PREPARE_HEADER_SIZE, PRINCIPAL_BYTES_MAX
 from vdb.vsr.configuration import CONFIGURATION_SIZE, Configuration, unpack_configuration
 from vdb.vsr.header import PrepareHeader, decode_header, decode_prepare
 from vdb.vsr.message import (
@@ -30,6 +30,7 @@ from vdb.vsr.message import (
     Message,
     NotMember,
     Ping,
+    PolicyMessage,
     PrepareMessage,
     PrepareOk,
     RequestChunk,
@@ -48,6 +49,8 @@ _COUNT_SIZE = 2
 _ERASED = struct.Struct(">QQB")
 """Tenant, erasure, and the size of the signature, which follows; then the statement."""
 _ERASED_SIZE_MAX = 256 * 1024
+_POLICY = struct.Struct(">QHH")
+_POLICY_SIZE_MAX = _POLICY.size + POLICY_BYTES_MAX + PRINCIPAL_BYTES_MAX + 128
 PATH_BYTES_MAX = 512
 FILES_MAX = 65_536
 """Files of one manifest."""
@@ -263,6 +266,26 @@ def _read_erased(frame: Any, replica: int) -> ErasedMessage:
     )
 
 
+def _fill_policy(frame: Any, message: PolicyMessage) -> None:
+    version, by = message.version.encode(), message.by.encode()
+    head = _POLICY.pack(message.serial, len(version), len(by))
+    frame.policy = head + version + by + message.text.encode()
+
+
+def _read_policy(frame: Any, replica: int) -> PolicyMessage:
+    data = frame.policy
+    if not _POLICY.size <= len(data) <= _POLICY_SIZE_MAX:
+        raise ProtocolError("a policy is malformed")
+    serial, version_size, by_size = _POLICY.unpack_from(data)
+    by_at = _POLICY.size + version_size
+    text_at = by_at + by_size
+    try:
+        version, by, text = data[_POLICY.size : by_at].decode(), data[by_at:text_at].decode(), data[text_at:].decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("a policy is malformed") from None
+    return PolicyMessage(serial=serial, version=version, by=by, text=text, replica=replica)
+
+
 # Parts --------------------------------------------------------------------------------------------------------
 
 
@@ -316,6 +339,7 @@ _FILL: dict[type, Fill] = {
     RequestChunk: _fill_request_chunk,
     Chunk: _fill_chunk,
     ErasedMessage: _fill_erased,
+    PolicyMessage: _fill_policy,
 }
 _READ: dict[str, Read] = {
     "prepare": _read_prepare,
@@ -327,6 +351,7 @@ _READ: dict[str, Read] = {
     "requestChunk": _read_request_chunk,
     "chunk": _read_chunk,
     "erased": _read_erased,
+    "policy": _read_policy,
 }
 for _name, _kind, _fields in _PLAIN:
     _FILL[_kind], _READ[_name] = _plain(_name, _kind, _fields)

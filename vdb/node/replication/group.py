@@ -38,7 +38,7 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import Abdicate, ErasedMessage, Message
+from vdb.vsr.message import Abdicate, ErasedMessage, Message, PolicyMessage, WordMessage
 from vdb.vsr.replica import Replica, Status
 
 INSTALL_RETRY_SECONDS = 1.0
@@ -86,6 +86,8 @@ class Group:
         """Microseconds UTC of the end of the last full scrub; 0: none yet."""
         self.on_erased: Callable[[ErasedMessage], None] = nobody
         """What other members say of erasures; whoever collects it puts itself here."""
+        self.on_policy: Callable[[PolicyMessage], None] = nobody
+        """Likewise of the policy that the global group goes by."""
         self._named = 0
         """How often a member was named since this node was removed."""
         self._neighbours = neighbours if neighbours is not None else Neighbours()
@@ -100,7 +102,7 @@ class Group:
             on_named=self._neighbours.on_named,
             on_scrub_fault=self._on_scrub_fault,
             on_scrub_pass=self._on_scrub_pass,
-            on_erased=lambda message: self.on_erased(message),
+            on_word=self._on_word,
             clock_synchronised=lambda: self.clock_synchronised,
             not_primary=self._not_primary,
         )
@@ -115,6 +117,12 @@ class Group:
             settings=self._settings,
             outside=outside,
         )
+
+    def _on_word(self, message: WordMessage) -> None:
+        if isinstance(message, ErasedMessage):
+            self.on_erased(message)
+        else:
+            self.on_policy(message)
 
     # What is open ----------------------------------------------------------------------------------------------
 

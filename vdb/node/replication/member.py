@@ -44,7 +44,6 @@ from vdb.vsr.message import (
     Abdicate,
     CheckpointDurable,
     Confirm,
-    ErasedMessage,
     Message,
     Opened,
     PeerLost,
@@ -52,6 +51,7 @@ from vdb.vsr.message import (
     PrepareMessage,
     SyncMessage,
     Tick,
+    WordMessage,
 )
 from vdb.vsr.ready import Envelope, Ready, Supply
 from vdb.vsr.replica import Replica
@@ -91,8 +91,8 @@ class Outside:
     """The log names these as members from some op on; whether it commits is open."""
     on_scrub_fault: Callable[[ScrubFault], None]
     on_scrub_pass: Callable[[], None]
-    on_erased: Callable[[ErasedMessage], None]
-    """Another member says that its disk is rid of destroyed keys."""
+    on_word: Callable[[WordMessage], None]
+    """Another member tells something beside the protocol."""
     clock_synchronised: Callable[[], bool]
     """Whether this node may stamp requests."""
     not_primary: Callable[[], NotPrimary]
@@ -236,8 +236,8 @@ class Member:
             return
         if isinstance(message, SyncMessage):
             self.copying.on(message)
-        elif isinstance(message, ErasedMessage):
-            self._outside.on_erased(message)
+        elif isinstance(message, WordMessage):
+            self._outside.on_word(message)
         else:
             self.driver.feed(message)
 
