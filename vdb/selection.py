@@ -89,6 +89,8 @@ class EventRecord:
     data_class: DataClass
     subject_token: bytes = field(default=b"", repr=False)
     """Whose data it is, on a node; zeros where no subject was given."""
+    dek_id: bytes = b""
+    """Of the key under which it was sealed, on a node."""
 
 
 @frozen(kw_only=True)

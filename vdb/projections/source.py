@@ -39,6 +39,8 @@ class OpenedRun:
     count: int
     subject_token: bytes = field(default=b"", repr=False)
     """Whose data it is; zeros where no subject was given."""
+    dek_id: bytes = b""
+    """Of the key under which it was sealed."""
 
     @property
     def next_position(self) -> int:

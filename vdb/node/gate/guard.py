@@ -28,13 +28,14 @@ from vdb.node.gate.guard_keys import KeyGuard
 from vdb.node.gate.guard_log import LogGuard
 from vdb.node.gate.guard_rows import RowsGuard
 from vdb.node.gate.guard_sql import GuardedSessions
+from vdb.node.gate.guard_writes import WritesGuard
 
 if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService
     from vdb.node.identity.visit import Visit
 
 
-class Guard(LogGuard, RowsGuard, ClusterGuard, AuditGuard, GovernanceGuard, ErasureGuard, KeyGuard):
+class Guard(WritesGuard, LogGuard, RowsGuard, ClusterGuard, AuditGuard, GovernanceGuard, ErasureGuard, KeyGuard):
     """See the module's docstring."""
 
     def __init__(self, service: NodeService, caller: Caller | None, visit: Visit | None = None) -> None:

@@ -6,6 +6,7 @@ A guard belongs to one connection, or to one handle of the program that has open
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
@@ -171,15 +172,21 @@ class GuardBase:
         self, actions: Sequence[Action], tenant: int, *, group: str = "", stream: str = "", door: str
     ) -> Permit:
         """A permit for one of these actions on some class of data: for what tells of no data. AccessDenied."""
+        return await self.checked(self.decide_any(actions, tenant, group=group, stream=stream, door=door))
+
+    def decide_any(
+        self, actions: Sequence[Action], tenant: int, *, group: str = "", stream: str = "", door: str
+    ) -> Permit:
+        """As `permit_any`, but nothing is raised, and nothing written down."""
         found: Permit | None = None
-        for action in actions:
-            for data_class in CLASSES:
-                tried = self.decide(action, tenant, data_class, group=group, stream=stream, door=door, plain=False)
-                if tried.allowed:
-                    return tried
-                found = found or tried
+        streams = (stream,) if stream else ("", *self.permits.streams_named(self._group_name(group)))
+        for one, action, data_class in product(streams, actions, CLASSES):
+            tried = self.decide(action, tenant, data_class, group=group, stream=one, door=door, plain=False)
+            if tried.allowed:
+                return tried
+            found = found or tried
         assert found is not None
-        return await self.checked(found)
+        return found
 
     async def operate(self, door: str, group: str = "", action: Action = Action.OPERATE) -> Permit:
         """A permit for what concerns no tenant. AccessDenied."""

@@ -72,9 +72,7 @@ class ClusterGuard(GuardBase):
         await self.permit_any(_HEADS, tenant, group=group, door="treeHead")
         return await self.service.proofs.head(tenant, group or self.service.region.name, family_of(family))
 
-    async def consistency(
-        self, tenant: int, group: str, size: int, family: str = ""
-    ) -> tuple[SignedHead, list[bytes]]:
+    async def consistency(self, tenant: int, group: str, size: int, family: str = "") -> tuple[SignedHead, list[bytes]]:
         """`Prover.consistency`."""
         await self.permit_any(_HEADS, tenant, group=group, door="proveConsistency")
         name = group or self.service.region.name

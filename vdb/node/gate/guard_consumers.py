@@ -11,8 +11,8 @@ from vdb.consumers import ConsumerInfo, ConsumerSettings, DeadLetterInfo, Delive
 from vdb.errors import AccessDenied
 from vdb.kernel.command import Origin
 from vdb.node.consumers.consumer_gate import OnAnswer
+from vdb.node.gate.found import subject_of
 from vdb.node.gate.guard_base import GuardBase
-from vdb.node.gate.guard_log import subject_of
 from vdb.node.gate.permit import Permit, named_subjects
 from vdb.node.gate.service import LINEARIZABLE, answered
 from vdb.node.gate.writes import Failure

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import product
 
 import trio
 from attrs import evolve
@@ -25,7 +26,7 @@ from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.permit import NO_POLICY, POLICY_REQUIRED, EmptyBook, Permit, PolicyBook, Recorder
 from vdb.node.gate.reader import GroupReader
 from vdb.node.replication.group import Group
-from vdb.policy.decide import AccessRequest, Decision, decide
+from vdb.policy.decide import AccessRequest, Consent, Decision, decide
 from vdb.policy.model import Policy
 from vdb.policy.words import Action, Effect
 from vdb.types import SYSTEM_TENANT, DataClass, GroupId, TenantId
@@ -78,6 +79,8 @@ class Permits:
         self.wall_us = wall_us
         self._readers = readers
         self._decisions: dict[GroupId, _Decisions] = {}
+        self._named_by: Policy | None = None
+        self._named: tuple[str, ...] = ()
         self._failed_sign_ins = 0
         self._failed_noted_at = -math.inf
         self._waiting, self._tasks = trio.open_memory_channel[Callable[[], Awaitable[None]]](math.inf)
@@ -158,6 +161,33 @@ class Permits:
             reason=f"group {group} has no policy yet, and this node requires one: expected one of its policy-admins to "
             "apply it",
         )
+
+    def allows_some_subject(self, permit: Permit) -> bool:
+        """Whether what is denied may be allowed about some subjects: by a broken glass, or by their consent."""
+        policy, group, asked = self.book.policy(permit.group), permit.group, permit.request
+        if policy is None or not self.is_varying(group, asked.action):
+            return False
+        tenant, who = TenantId(asked.tenant), asked.principal.name
+        grants = self.book.grants(group, tenant, who)
+        streams = (asked.stream,) if asked.stream else ("", *self.streams_named(group))
+        subjects = dict.fromkeys(["?", *(grant.subject for grant in grants)])
+        for stream, subject, data_class in product(streams, subjects, DataClass):
+            supposed = Consent(tenant=tenant, subject=subject, purposes=(asked.purpose,))
+            request = evolve(asked, stream=stream, subject=subject, data_class=data_class, time=self._now(group))
+            found = decide(policy, request, grants=grants, consents=[supposed] if asked.purpose else ())
+            if found.allowed and not found.rows and not found.masks:
+                return True
+        return False
+
+    def streams_named(self, group: GroupId) -> tuple[str, ...]:
+        """One stream that fits each pattern of the group's policy: who may do something at all may do it there."""
+        policy = self.book.policy(group)
+        if policy is None:
+            return ()
+        if self._named_by is not policy:
+            patterns = dict.fromkeys(pattern.removesuffix("*") for rule in policy.rules for pattern in rule.streams)
+            self._named_by, self._named = policy, tuple(pattern for pattern in patterns if pattern)
+        return self._named
 
     def is_varying(self, group: GroupId, action: Action) -> bool:
         """Whether a subject or the time may count for this action."""

@@ -44,6 +44,7 @@ def open_frame(
         event_ids=bytes(sealed.event_ids),
         count=frame.count,
         subject_token=header.subject_token,
+        dek_id=header.dek_id,
     )
 
 
@@ -84,4 +85,5 @@ def cut_run(run: OpenedRun, *, skip: int, keep: int) -> OpenedRun:
         event_ids=ids,
         count=count,
         subject_token=run.subject_token,
+        dek_id=run.dek_id,
     )

@@ -60,6 +60,7 @@ class OpenedFrame:
             schema_id=run.schema_id,
             data_class=run.data_class,
             subject_token=run.subject_token,
+            dek_id=run.dek_id,
         )
 
 
