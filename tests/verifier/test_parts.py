@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vdb.evidence.merkle import Frontier, leaf_hash
 from vdb.evidence.tiles import tiles_of
 from vdb.verifier.assemble import verifier_source
-from vdb.verifier.canonical import canonical_json, parse_json
+from vdb.verifier.canonical import canonical_event, canonical_json, parse_json
 from vdb.verifier.disclosures import csv_line, disclosure_rows
 from vdb.verifier.faults import Fault
 from vdb.verifier.records import batch_payloads
@@ -32,6 +32,28 @@ VALUES = st.recursive(
 def test_canonical_json_is_that_of_others(value: Any) -> None:
     assert canonical_json(value) == rfc8785.dumps(value)
     assert parse_json(canonical_json(value)) == value
+
+
+EVENTS = st.dictionaries(
+    st.text(st.characters(codec="ascii"), max_size=9),
+    st.recursive(
+        TEXTS | st.booleans(),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="ascii"), max_size=9), inner)
+        ),
+        max_leaves=9,
+    ),
+)
+
+
+@given(EVENTS)
+def test_events_have_the_same_form(event: Any) -> None:
+    assert canonical_event(event) == canonical_json(event)
+
+
+def test_an_event_that_utf_8_can_not_hold_is_refused() -> None:
+    with pytest.raises(Fault):
+        canonical_event({"a": "\ud800"})
 
 
 @pytest.mark.parametrize("value", [2**53, -(2**53), 1.5, "\ud800", {"\udfff": 1}, b"x"])

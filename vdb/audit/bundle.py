@@ -28,7 +28,7 @@ from vdb.evidence.note import Note, VerifierKey, sign_note
 from vdb.evidence.tiles import TILE_WIDTH, Tile, encode_entries
 from vdb.verifier.assemble import verifier_source
 from vdb.verifier.bundle import EXPORT_FORMAT, SHREDDED, WITHHELD, entry_line
-from vdb.verifier.canonical import canonical_json, parse_json
+from vdb.verifier.canonical import canonical_event, canonical_json, parse_json
 from vdb.verifier.disclosures import DISCLOSURE_COLUMNS, csv_line, disclosure_rows
 from vdb.verifier.fhir import FHIR_VERSION, audit_events_of, instant_of
 from vdb.version import VERSION
@@ -158,7 +158,7 @@ class ExportWriter:
         self._counts[entry["kind"]] = self._counts.get(entry["kind"], 0) + 1
         self._write("entries.ndjson", entry_line(index, number, raw))
         for event in audit_events_of(entry, name, self._place):
-            self._write("audit.ndjson", canonical_json(event) + b"\n")
+            self._write("audit.ndjson", canonical_event(event) + b"\n")
         for row in disclosure_rows(entry, name):
             self._write("disclosures.csv", csv_line(row).encode())
 

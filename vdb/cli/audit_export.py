@@ -25,6 +25,7 @@ from vdb.verifier.main import open_export, told
 from vdb.verifier.notes import key_from_vkey, read_policy
 from vdb.world.signing_keys import read_signing_key
 
+_WRITE_BYTES = 256 * 1024
 Words = Annotated[list[str] | None, Parameter(negative="")]
 
 
@@ -141,6 +142,7 @@ async def export(
         files = _Files(partial)
         try:
             done = await export_log(audit, head, head.note, about, (signer, key), files.append, search)
+            files.close()
             leaf = await client.record_audit(
                 "export",
                 {
@@ -261,8 +263,22 @@ class _Files:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._waiting: dict[str, bytearray] = {}
 
     def append(self, name: str, data: bytes) -> None:
+        waiting = self._waiting.setdefault(name, bytearray())
+        waiting += data
+        if len(waiting) >= _WRITE_BYTES:
+            self._write(name, waiting)
+            waiting.clear()
+
+    def close(self) -> None:
+        """Write what waits."""
+        for name, waiting in self._waiting.items():
+            self._write(name, waiting)
+        self._waiting.clear()
+
+    def _write(self, name: str, data: bytearray) -> None:
         file = self._directory / name
         try:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

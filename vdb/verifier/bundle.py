@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from vdb.verifier.canonical import canonical_json, parse_json
+from vdb.verifier.canonical import canonical_event, canonical_json, parse_json
 from vdb.verifier.disclosures import DISCLOSURE_COLUMNS, csv_line, disclosure_rows
 from vdb.verifier.faults import Fault, exact_base64
 from vdb.verifier.fhir import FHIR_VERSION, audit_events_of
@@ -286,7 +286,7 @@ class _Shown:
 
     def expect_events(self, events: list[dict[str, Any]]) -> int:
         for event in events:
-            self._events.expect(canonical_json(event) + b"\n", f"AuditEvent {event['id']}")
+            self._events.expect(canonical_event(event) + b"\n", f"AuditEvent {event['id']}")
         return len(events)
 
     def expect_disclosures(self, rows: list[list[str]]) -> int:
