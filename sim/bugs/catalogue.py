@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.bugs.clusters import CLUSTER_BUGS
 from sim.bugs.consensus import CONSENSUS_BUGS
 from sim.bugs.consumers import CONSUMER_BUGS
+from sim.bugs.erasing import ERASING_BUGS
 from sim.bugs.event_ids import EVENT_ID_BUGS
 from sim.bugs.evidence import EVIDENCE_BUGS
 from sim.bugs.governance import GOVERNANCE_BUGS
@@ -18,7 +19,7 @@ from sim.bugs.transactions import TRANSACTION_BUGS
 _OF_THE_PROTOCOL = sorted((*CONSENSUS_BUGS, *CLUSTER_BUGS), key=lambda bug: int(bug.id))
 BUGS: tuple[Bug, ...] = (
     *_OF_THE_PROTOCOL, *STORAGE_BUGS, *TRANSACTION_BUGS, *SQL_BUGS, *EVENT_ID_BUGS, *CONSUMER_BUGS, *PROJECTION_BUGS,
-    *EVIDENCE_BUGS, *GOVERNANCE_BUGS, *REGION_BUGS,
+    *EVIDENCE_BUGS, *GOVERNANCE_BUGS, *ERASING_BUGS, *REGION_BUGS,
 )  # fmt: skip
 assert len({bug.id for bug in BUGS}) == len(BUGS)
 

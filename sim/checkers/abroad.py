@@ -16,6 +16,7 @@ from attrs import define, field
 from sim.canary import WORD
 from sim.checkers.ledger import Frame
 from sim.verdict import Verdict
+from vdb.crypto.record import decode_record
 from vdb.types import GLOBAL_GROUP
 
 _MAGIC = b"VDBR"
@@ -95,5 +96,4 @@ class Abroad:
 
 def _salt(record: bytes) -> bytes:
     """The first bytes of a record's body."""
-    start = 112 + record[_REGION_AT]
-    return record[start : start + _BODY_SAMPLE]
+    return bytes(decode_record(record).body[:_BODY_SAMPLE])

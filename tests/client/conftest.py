@@ -228,7 +228,7 @@ class FakeNode:
 
     def on_getStream(self, call: IncomingCall, params: Any) -> None:
         stream = self.streams.get(params.stream)
-        if stream is None:
+        if stream is None or params.group not in ("", stream.placement):
             call.fail(UnknownStream(f"tenant {params.tenant} has no stream '{params.stream}'"))
             return
         name = params.stream

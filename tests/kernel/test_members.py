@@ -89,3 +89,25 @@ def test_the_epoch_lies_above_the_one_before(primary) -> None:
 def test_what_can_not_be_is_refused(primary, change, message) -> None:
     assert primary.apply(evolve(FOUR, **change)) == ((), Refusal(RefusalCode.INVALID_ARGUMENT, message))
     assert primary.state.membership() == FOUNDING
+
+
+@pytest.mark.parametrize("region", ["us-east-1", ""])
+def test_a_region_takes_no_node_of_another(primary, region) -> None:
+    group = primary.state.group
+    here = [evolve(member(node), region=group) for node in (0, 1)]
+    stranger = evolve(member(2), region=region)
+    asked = Reconfigure(epoch=9, base_epoch=0, voters=(0, 1), learners=(2,), members=(*here, stranger))
+    where = f"region '{region}'" if region else "no region"
+    message = f"group {group} has members of its region alone; found node 2 of {where}"
+    assert primary.apply(asked) == ((), Refusal(RefusalCode.PLACEMENT_VIOLATION, message))
+    assert primary.state.members() == ()
+
+
+def test_a_row_without_a_region_is_refused_once_others_have_one(primary) -> None:
+    here = tuple(evolve(member(node), region=primary.state.group) for node in range(3))
+    primary.apply(Reconfigure(epoch=9, base_epoch=0, voters=(0, 1, 2), learners=(), members=here))
+    again = Reconfigure(epoch=12, base_epoch=9, voters=(0, 1, 2), learners=(3,), members=(member(3),))
+    _, reply = primary.apply(again)
+    assert isinstance(reply, Refusal)
+    assert reply.code is RefusalCode.PLACEMENT_VIOLATION
+    assert [row.region for row in primary.state.members()] == [primary.state.group] * 3

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from vdb.errors import ForgottenDisk
-from vdb.node.peers.hello import HelloRules
+from vdb.node.peers.hello import HelloRules, Regions, node_name, region_name
 from vdb.vsr.message import StartViewChange
 from vdb.wire.peer_link import Hello, Refusal, RefusalReason, encode_link_frame
 
@@ -139,3 +139,46 @@ async def test_of_two_disks_that_come_at_once_one_is_first() -> None:
         nursery.start_soon(judge, b"2" * 16)
     assert sorted(map(str, reasons)) == ["None", "RefusalReason.DISK"]
     assert list(known.ids) == [1]
+
+
+@pytest.mark.parametrize(
+    ("says", "certificate", "accepted"),
+    [
+        ("us-east-1", None, True),
+        ("eu-west-1", None, False),
+        ("", None, False),
+        ("us-east-1", "us-east-1", True),
+        ("us-east-1", "eu-west-1", False),
+        ("us-east-1", "", False),
+    ],
+)
+async def test_a_node_is_let_in_from_the_region_that_it_is_known_in(
+    says: str, certificate: str | None, accepted: bool
+) -> None:
+    cluster = b"c" * 16
+    regions = Regions(own="eu-west-1", several=True, of={1: "us-east-1"}.__getitem__)
+    rules = HelloRules(node=0, cluster=cluster, disk_id=bytes(16), known=FakeDisks(), regions=regions)
+    names = None if certificate is None else ("host-1", node_name(cluster, 1))
+    if names is not None and certificate:
+        names = (*names, region_name(cluster, certificate))
+    hello = Hello(node=1, to=0, cluster=cluster, disk=b"d" * 16, region=says)
+    assert await rules.judge(hello, names=names, is_member=True) is (None if accepted else RefusalReason.REGION)
+    assert rules.hello_to(1).region == "eu-west-1"
+
+
+async def test_in_one_region_a_hello_needs_not_name_it() -> None:
+    rules = HelloRules(
+        node=0, cluster=b"c" * 16, disk_id=bytes(16), known=FakeDisks(), regions=Regions(own="eu-west-1")
+    )
+    hello = Hello(node=1, to=0, cluster=b"c" * 16, disk=b"d" * 16)
+    assert await rules.judge(hello, names=(node_name(b"c" * 16, 1),), is_member=True) is None
+
+
+class FakeDisks:
+    """Nobody came before."""
+
+    def remembered(self, node: int) -> bytes | None:
+        return None
+
+    async def remember(self, node: int, disk_id: bytes) -> None:
+        pass

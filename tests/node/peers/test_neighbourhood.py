@@ -138,3 +138,63 @@ async def test_nodes_are_found_by_the_configuration_then_the_log_then_the_state(
 
 def addresses(around: Neighbourhood) -> dict[int, str]:
     return {status.node: status.address for status in around.peers.status()}
+
+
+REGIONAL = NodeConfig(
+    region=REGION,
+    root_keys=RootKeys(bytes(32)),
+    members=(
+        *(evolve(member, region=REGION) for member in MEMBERS[:2]),
+        evolve(MEMBERS[2], region=Region("us-east-1")),
+        MemberConfig(
+            node=3, name="n3", peer_address="127.0.0.1:4", address="127.0.0.1:31", region=Region("us-east-1"),
+            holds_global=False,
+        ),
+    ),
+    cluster=bytes(16),
+    peer_address="127.0.0.1:0",
+)  # fmt: skip
+
+
+async def test_a_regions_group_speaks_with_its_region_alone(tmp_path) -> None:
+    _, file = await make(tmp_path)
+    around = Neighbourhood(make_world(tmp_path / "other", REGION), REGIONAL, file)
+    sent: list[tuple[int, bytes]] = []
+    around.peers.send = lambda to, group, message: sent.append((to, group))  # type: ignore[method-assign, assignment]
+    home, shared = around.neighbours(HOME), around.neighbours(GLOBAL_GROUP)
+    for node in (1, 2):
+        home.send(node, None)  # type: ignore[arg-type]
+        shared.send(node, None)  # type: ignore[arg-type]
+    assert [to for to, _ in sent] == [1, 1, 2]
+    assert sent[0][1] != sent[1][1] == sent[2][1]
+
+
+async def test_a_regions_group_hears_its_region_alone(tmp_path) -> None:
+    class Hearing:
+        def __init__(self) -> None:
+            self.heard: list[object] = []
+
+        def receive(self, message: object) -> None:
+            self.heard.append(message)
+
+        def lose(self, node: int) -> None:
+            pass
+
+    _, file = await make(tmp_path)
+    around = Neighbourhood(make_world(tmp_path / "other", REGION), REGIONAL, file)
+    home, shared = Hearing(), Hearing()
+    around.hear(HOME, home)
+    around.hear(GLOBAL_GROUP, shared)
+    for group in around._groups:
+        around._on_message(group, 1, "from here")  # type: ignore[arg-type]
+        around._on_message(group, 2, "from abroad")  # type: ignore[arg-type]
+    assert home.heard == ["from here"]
+    assert shared.heard == ["from here", "from abroad"]
+
+
+async def test_there_are_links_with_those_who_share_a_group(tmp_path) -> None:
+    assert REGIONAL.neighbours == (0, 1, 2)
+    assert REGIONAL.groups == (HOME, GLOBAL_GROUP)
+    _, file = await make(tmp_path)
+    around = Neighbourhood(make_world(tmp_path / "other", REGION), REGIONAL, file)
+    assert sorted(around._addresses()) == [0, 1, 2]

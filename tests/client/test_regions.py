@@ -1,0 +1,114 @@
+"""The first door: a client sends what belongs to a region to nodes that say they hold it, and to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from vdb.client.client import Client
+from vdb.errors import PlacementViolation, StreamExists, UnknownStream, Unreachable
+
+EU, US = "eu-west-1", "us-east-1"
+
+
+@pytest.fixture
+def regions(cluster: Any) -> Any:
+    """n0 and n1 hold eu-west-1 and the global group, n2 us-east-1."""
+    holders = {EU: ["n0", "n1"], US: ["n2"], "global": ["n0", "n1"]}
+    for name, node in cluster.nodes.items():
+        node.region = US if name == "n2" else EU
+        node.groups = [US] if name == "n2" else [EU, "global"]
+        node.holders = holders
+    cluster.nodes["n2"].streams = {}
+    cluster.nodes["n2"].elsewhere = None
+    return cluster
+
+
+@asynccontextmanager
+async def running(cluster: Any, *addresses: str, **settings: Any) -> AsyncIterator[Client]:
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(cluster.run)
+            async with cluster.client(*addresses, **settings) as client:
+                yield client
+            nursery.cancel_scope.cancel()
+
+
+def writes(node: Any) -> list[str]:
+    return [call for call in node.calls if call not in ("regions", "status")]
+
+
+async def test_each_region_gets_its_own(regions: Any) -> None:
+    async with running(regions, "n0") as client:
+        await client.create_stream("charts", placement=US)
+        await client.publish("charts", b"a")
+        await client.create_stream("terms", "non-phi", "global")
+    assert regions.nodes["n2"].streams["charts"].payloads == [b"a"]
+    assert list(regions.nodes["n0"].streams) == ["terms"]
+    assert "publish" not in writes(regions.nodes["n0"]) + writes(regions.nodes["n1"])
+
+
+async def test_a_node_says_what_it_holds_before_it_is_sent_anything(regions: Any) -> None:
+    async with running(regions, "n0") as client:
+        await client.create_stream("charts", placement=US)
+    for node in regions.nodes.values():
+        assert node.calls[:1] in (["regions"], [])
+
+
+async def test_an_address_that_leads_to_another_region_gets_nothing(regions: Any) -> None:
+    """n0 says that n2 holds us-east-1; whoever answers there says that it doesn't."""
+    astray = regions.nodes["n2"]
+    astray.region, astray.groups = EU, [EU]
+    async with running(regions, "n0") as client:
+        with pytest.raises((Unreachable, PlacementViolation)) as refused:
+            await client.create_stream("charts", placement=US, timeout=0.3)
+    assert "nothing of" in str(refused.value)
+    assert writes(astray) == []
+
+
+async def test_nodes_without_a_primary_are_asked_within_the_region(regions: Any) -> None:
+    async with running(regions) as client:
+        await client.create_stream("charts", placement=EU)
+        await client.publish("charts", b"a")
+        regions.lead("n1", told=False)
+        regions.nodes["n2"].elsewhere = None
+        await client.publish("charts", b"b")
+    assert regions.nodes["n1"].streams["charts"].payloads == [b"a", b"b"]
+    assert "publish" not in regions.nodes["n2"].calls
+
+
+async def test_a_group_that_nobody_holds(regions: Any) -> None:
+    async with running(regions) as client:
+        with pytest.raises(PlacementViolation, match="no node holds a group 'mars-1': expected one of eu-west-1, us"):
+            await client.create_stream("charts", placement="mars-1")
+
+
+async def test_a_client_that_is_bound_to_a_region_asks_no_other_for_a_name(regions: Any) -> None:
+    async with running(regions) as client:
+        await client.create_stream("charts", placement=EU)
+        with pytest.raises(StreamExists, match="has a stream of this name in eu-west-1 already"):
+            await client.create_stream("charts", placement=US)
+    before = len(regions.nodes["n0"].calls) + len(regions.nodes["n1"].calls)
+    async with running(regions, "n2", region=US) as client:
+        with pytest.raises(UnknownStream):
+            await client.publish("charts", b"a")
+        with pytest.raises(PlacementViolation, match=r"bound to region us-east-1: .* found eu-west-1"):
+            await client.create_stream("x", placement=EU)
+    after = [call for name in ("n0", "n1") for call in regions.nodes[name].calls][before:]
+    assert "publish" not in after
+    assert writes(regions.nodes["n0"]).count("createStream") == 1
+
+
+async def test_an_older_node_holds_what_its_status_names(cluster: Any) -> None:
+    """One that doesn't know the question: it has one region, and says so in its status."""
+    from vdb.errors import NotAvailable
+
+    for node in cluster.nodes.values():
+        node.on_regions = lambda call, _params: call.fail(NotAvailable("unknown method"))
+    async with running(cluster) as client:
+        with pytest.raises((PlacementViolation, Unreachable)):
+            await client.create_stream("x", placement="mars-1", timeout=0.3)
