@@ -19,11 +19,13 @@ from vdb.vsr.message import (
     CommitOk,
     CoreMessage,
     DoViewChange,
+    ErasedMessage,
     FileEntry,
     Headers,
     Manifest,
     NotMember,
     Ping,
+    PolicyMessage,
     PrepareMessage,
     PrepareOk,
     RequestChunk,
@@ -35,6 +37,7 @@ from vdb.vsr.message import (
     StartViewChange,
     SyncMessage,
     TailEntry,
+    WordMessage,
 )
 from vdb.wire import peer_messages
 from vdb.wire.framing import encode_frame
@@ -130,6 +133,8 @@ MESSAGES = (
     RequestChunk(checkpoint_op=128, path="log/00000001", offset=LARGEST, size=2**32 - 1, replica=2),
     Chunk(checkpoint_op=128, path="log/00000001", offset=9, data=b"d" * 100_003, checksum=b"c" * 32, replica=2),
     Chunk(checkpoint_op=128, path="log/ü", offset=9, data=b"", checksum=b"c" * 32, replica=2),
+    ErasedMessage(tenant=7, erasure=LARGEST, statement=b"{}", signature=b"s" * 64, replica=2),
+    PolicyMessage(serial=LARGEST, version="sha256:" + "0" * 64, by="kim", text='name = "ü"', replica=2),
 )
 LINK_FRAMES = (
     Hello(node=254, to=1, cluster=b"c" * 16, disk=b"d" * 16),
@@ -165,7 +170,7 @@ def test_a_message_comes_back(message: Any) -> None:
 
 
 def test_every_message_is_here() -> None:
-    kinds = [*get_args(CoreMessage), *get_args(SyncMessage)]
+    kinds = [*get_args(CoreMessage), *get_args(SyncMessage), *get_args(WordMessage)]
     assert sorted({kind_of(message) for message in MESSAGES}) == sorted(kind.__name__ for kind in kinds)
 
 
