@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import runpy
 import subprocess
 import sys
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from attrs import evolve
+
+from vdb.crypto.signing import SigningKey
+from vdb.errors import EvidenceInvalid
+from vdb.evidence.note import sign_note
+from vdb.verifier.canonical import canonical_json
 
 PLACES = 200
 """Where each file is changed."""
@@ -63,7 +72,8 @@ def test_it_runs_where_there_is_no_veritydb_and_says_what_holds(complete: Any, t
         "witness      witness.example at 2026-11-22T06:55:00+00:00",
     ):
         assert line in ran.stdout
-    assert "note" not in ran.stdout
+    assert ran.stdout.count("note") == 1
+    assert "that the keys of the 1 shredded records were destroyed is the exporter's word" in ran.stdout
 
 
 def test_it_takes_an_archive_and_says_whose_word_it_is(selection: Any, tmp_path: Path) -> None:
@@ -138,6 +148,35 @@ def test_witnesses_that_are_asked_for_have_to_have_signed(
 
 
 # Who exports isn't believed, either: what it signed anew, with its own key, has to fit the tree.
+
+
+JUNK: tuple[Any, ...] = (None, True, 7, "", "x", "-1", [], {}, [None], {"a": 1}, "9" * 18)
+
+
+def test_whatever_an_exporter_writes_into_its_manifest_is_a_fault_or_fine(
+    complete: Any, selection: Any, verifier: dict[str, Any]
+) -> None:
+    for files in (complete.files, selection.files):
+        manifest = json.loads(files["manifest.json"])
+        for key, value in manifest.items():
+            parts = [(value, name) for name in value] if isinstance(value, dict) else []
+            for holder, name in [(manifest, key), *parts]:
+                kept = holder[name]
+                for junk in JUNK:
+                    holder[name] = junk
+                    signed = resigned(files, canonical_json(manifest))
+                    with contextlib.suppress(verifier["Fault"]):
+                        verify(verifier, signed)
+                holder[name] = kept
+
+
+def resigned(files: dict[str, bytes], manifest: bytes) -> dict[str, bytes]:
+    origin = json.loads(manifest)["origin"]
+    text = f"veritydb-export/v1\n{origin}\n{b64encode(sha256(manifest).digest()).decode()}\n"
+    with contextlib.suppress(EvidenceInvalid):
+        note = str(sign_note(text, [("officer.kim", SigningKey(b"\2" * 32))])).encode()
+        return {**files, "manifest.json": manifest, "manifest.note": note}
+    return files
 
 
 def test_an_exporter_can_not_invent_an_entry(

@@ -80,7 +80,7 @@ def test_a_tree_grows_as_the_product_s(leaves: list[bytes]) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 70_000, 256_001])
 def test_tiles_have_the_names_of_the_standard(size: int) -> None:
-    assert tile_names(size) == [tile.path for tile in tiles_of(size) if tile.level == 0]
+    assert list(tile_names(size)) == [tile.path for tile in tiles_of(size) if tile.level == 0]
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=12))

@@ -86,6 +86,11 @@ def told(found: Verified, *, vouched: bool, exporter_vouched: bool) -> str:
             f"  note         what is shown of the {found.withheld} withheld records is the exporter's word: their "
             "hashes are in the tree, their contents concern others as well and weren't handed out"
         )
+    if found.shredded:
+        lines.append(
+            f"  note         that the keys of the {found.shredded} shredded records were destroyed is the exporter's "
+            "word: their hashes are in the tree, and nobody shows what they held"
+        )
     if not vouched:
         lines.append("  note         the log's key is the export's own: compare it with the one you were given (--key)")
     if not exporter_vouched:

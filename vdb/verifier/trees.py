@@ -8,6 +8,7 @@ Rules
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 
 
@@ -46,17 +47,15 @@ def hash_at(tiles: dict[int, bytes], index: int) -> bytes:
     return tiles[index // 256][at : at + 32]
 
 
-def tile_names(size: int) -> list[str]:
+def tile_names(size: int) -> Iterator[str]:
     """Files of the lowest level of a tree's tiles (C2SP tlog-tiles), in order: 256 hashes each, the last one fewer."""
-    names = []
     for number in range(-(-size // 256)):
         digits = f"{number:03d}"
         digits = digits.zfill(-(-len(digits) // 3) * 3)
         groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]
         name = "tile/0/" + "/".join([*(f"x{group}" for group in groups[:-1]), groups[-1]])
         width = min(256, size - 256 * number)
-        names.append(name if width == 256 else f"{name}.p/{width}")
-    return names
+        yield name if width == 256 else f"{name}.p/{width}"
 
 
 def _hash_of_node(left: bytes, right: bytes) -> bytes:
