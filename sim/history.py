@@ -86,6 +86,11 @@ class History:
     """For onlookers: called with each call, right after it began or was answered."""
     _tick: int = 0
 
+    @property
+    def now(self) -> int:
+        """The tick of what happened last."""
+        return self._tick
+
     def tick(self) -> int:
         self._tick += 1
         return self._tick

@@ -39,6 +39,10 @@ class Judging:
     on_others_end: tuple[Callable[[Machine], None], ...] = ()
     """Look at the files of the other workloads."""
 
+    def __attrs_post_init__(self) -> None:
+        for watch in self.watch.watches.values():
+            watch.ledger.moment = lambda: self.history.now
+
     @property
     def beyond(self) -> str:
         """What was destroyed so that the whole group can't repair it; '' while nothing was."""
@@ -71,7 +75,7 @@ class Judging:
         for contents in self.contents.values():
             check_linearizable(self.verdict, self.history.of_group(contents.ledger.group), contents.entries())
             check_log_reads(self.verdict, self.history, contents)
-            contents.check_audits()
+            contents.check_audits(self.history)
         for watch in self.watch.watches.values():
             check_trees(self.verdict, watch.ledger, watch.shadow.state)
 

@@ -93,6 +93,8 @@ Of audit logs:
 
     A1   each write of PHI that was committed has its entry in the same op                       audits
     A2   entries are numbered without a gap; times don't fall, and are of their ops              audits
+    A3   each answered read of PHI has an entry of its own, committed before the answer          audits
+    A4   only what nodes write of themselves is told of as theirs                                audits
 
 Of the workload of governance:
 

@@ -1,6 +1,9 @@
 """What audit logs tell, opened and held against what was committed and answered.
 
 - A1: each write of PHI that was committed has its entry in the same op, with the stream, the place and the count.
+- A3: each answered read of PHI has an entry of its own, that was committed after it was asked for and before the answer:
+  of that stream, from that place on, with as many events.
+- A4: nothing but what nodes write of themselves is told of as the node's own.
 - A2: entries of a log are numbered without a gap, in records that say so, and their times never fall; each has the time
   of its op.
 """
@@ -12,11 +15,19 @@ from collections.abc import Sequence
 from attrs import define, field, frozen
 
 from sim.checkers.ledger import Frame, Ledger, Write
+from sim.history import History
+from sim.history import Outcome as Answered
 from sim.verdict import Verdict
 from vdb.audit.entry import AuditEntry, Kind, Outcome, decode_entry
 from vdb.errors import DamagedData
 
 SYSTEM_PREFIX = "$"
+READS = ("read", "read_stale", "read_at_least", "follow")
+"""Calls of the history that read one stream."""
+
+
+_Seen = tuple[int, str, int | None, int]
+"""Tenant, stream, first offset and number of events."""
 
 
 @frozen
@@ -71,6 +82,40 @@ class Audits:
                 f"{self.ledger.group} op {write.op}: {write.count} events of {name} from {write.first} on, of which "
                 f"{len(told)} entries of the audit log tell nothing",
             )
+        for tenant, entries in self.told.items():
+            for one in entries:
+                self.verdict.check(
+                    "A4",
+                    one.entry.credential != "node" or one.entry.object.startswith(SYSTEM_PREFIX),
+                    f"{self.ledger.group} op {one.op}: what happened to {one.entry.object} of tenant {tenant} is told of "
+                    "as the node's own",
+                )
+
+    def check_reads(self, history: History, names: dict[tuple[int, int], str]) -> None:
+        """A3, of all reads of PHI that were answered. `names`: of streams, by tenant and id."""
+        receipts: dict[_Seen, list[int]] = {}
+        for tenant, entries in self.told.items():
+            for one in entries:
+                if one.entry.kind is Kind.READ and one.entry.outcome is Outcome.OK:
+                    seen = (tenant, one.entry.object, one.entry.first, one.entry.count)
+                    receipts.setdefault(seen, []).append(self.ledger.ops[one.op].tick)
+        phi = {(tenant, names[tenant, stream]) for tenant, stream in self.ledger.phi}
+        for call in sorted(history.calls, key=lambda call: call.returned):
+            stream = call.stream
+            if stream is None or stream.group != self.ledger.group or call.outcome is not Answered.OK:
+                continue
+            if call.kind not in READS or not call.seen or (stream.tenant, stream.name) not in phi:
+                continue
+            ticks = receipts.get((stream.tenant, stream.name, call.from_offset, len(call.seen)), [])
+            found = next((tick for tick in ticks if call.invoked <= tick <= call.returned), None)
+            self.verdict.check(
+                "A3",
+                found is not None,
+                f"client {call.client} was given {len(call.seen)} events of {stream.name} from {call.from_offset} on, "
+                f"and no entry of its own tells so before its answer: {len(ticks)} of such reads were committed",
+            )
+            if found is not None:
+                ticks.remove(found)
 
 
 def _tells(entry: AuditEntry, write: Write, name: str) -> bool:

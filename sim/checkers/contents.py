@@ -16,8 +16,9 @@ from sim.checkers.linearizable import Entry
 from sim.events.kinds import PREFIX
 from sim.history import Call, History, Outcome, StreamKey
 from sim.verdict import Verdict
-from vdb.crypto.keyring import Keyring
+from vdb.crypto.keyring import KEK_VERSION, Keyring
 from vdb.crypto.record import decode_record, open_body
+from vdb.kernel.command import KeyRow, KeyScope
 from vdb.types import GLOBAL_GROUP, DataClass, TenantId, is_audit_log, tenant_of_log
 from vdb.wire.event import decode_batch
 
@@ -53,20 +54,46 @@ class Contents:
     def __attrs_post_init__(self) -> None:
         self.audits = Audits(self.ledger, self.verdict)
 
-    def check_audits(self) -> None:
-        """What was committed is told in the audit logs."""
+    def check_audits(self, history: History) -> None:
+        """What was committed, and what was answered, is told in the audit logs."""
         self.audits.check_writes(self._names)
+        self.audits.check_reads(history, self._names)
 
     def catch_up(self) -> None:
         """Open what was committed since the last time."""
         for row in self.ledger.keys[self._keys :]:
-            self.keyring.add(row)
+            self._add(row)
         self._keys = len(self.ledger.keys)
         for tenant, frames in self.ledger.frames.items():
             start = self._done.get(tenant, 0)
             for frame in frames[start:]:
                 self._open(tenant, frame)
             self._done[tenant] = len(frames)
+
+    def _add(self, row: KeyRow) -> None:
+        """A key that is put; or one that is wrapped anew, which must be the same one (K3)."""
+        if row.kek_version == KEK_VERSION:
+            self.keyring.add(row)
+            return
+        before = self.keyring.key(row.dek_id)
+        self.keyring.add(row)
+        same = self.keyring.key(row.dek_id) == before
+        said = f"{self.ledger.group}: key {row.dek_id.hex()} is another one since it was rotated"
+        self.verdict.check("K3", same, said)
+
+    def _check_period(self, tenant: int, frame: Frame, dek_id: bytes) -> None:
+        """K2. Names of streams lie under a key that has no periods; parts are judged where they were sealed."""
+        row = self.keyring.held(dek_id)
+        if row is None or row.scope is KeyScope.CATALOGUE:
+            return
+        owner = tenant_of_log(TenantId(tenant)) if is_audit_log(TenantId(tenant)) else tenant
+        began = sum(place < (frame.op, frame.request) for place in self.ledger.periods.get(owner, ()))
+        self.verdict.check(
+            "K2",
+            row.period == began,
+            f"{self.ledger.group} position {frame.position}: the keys of tenant {owner} are of period {began}, "
+            f"this record's is of period {row.period}",
+        )
 
     def entries(self) -> list[Entry]:
         """Clients' appends in position order, the records of one append to one stream joined; none of SQL and typed."""
@@ -101,6 +128,7 @@ class Contents:
             f"{self.ledger.group} position {frame.position}: a record of {header.data_class.name} data for "
             f"{header.region} lies there",
         )
+        self._check_period(tenant, frame, header.dek_id)
         plain = open_body(sealed.header_bytes, self.keyring.key(header.dek_id), sealed.body)
         if is_audit_log(TenantId(tenant)):
             self.audits.open(tenant_of_log(TenantId(tenant)), frame, decode_batch(plain))

@@ -32,13 +32,25 @@ from vdb.kernel.command import (
     Origin,
     PutKey,
     Request,
+    RewrapKeys,
+    StartPeriod,
     StreamAppend,
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import SettleLetters
 from vdb.kernel.erasure_command import ErasureCommand
 from vdb.kernel.governance_command import GovernanceCommand
-from vdb.kernel.reply import Appended, AuditAppended, PartKept, Refusal, Reply, SessionOpened, StreamCreated
+from vdb.kernel.reply import (
+    Appended,
+    AuditAppended,
+    KeysRewrapped,
+    PartKept,
+    PeriodStarted,
+    Refusal,
+    Reply,
+    SessionOpened,
+    StreamCreated,
+)
 from vdb.limits import Limits
 from vdb.types import GLOBAL_GROUP, DataClass, TenantId, audit_log_of
 from vdb.vsr.header import PrepareHeader
@@ -86,6 +98,8 @@ class Committed:
     replies: tuple[Reply, ...]
     view: int
     """The view in which it was committed first."""
+    tick: int = 0
+    """Of the clients' history, when it was."""
 
 
 @define
@@ -98,9 +112,16 @@ class Ledger:
     ops: dict[int, Committed] = field(factory=dict)
     frames: dict[int, list[Frame]] = field(factory=dict)
     """Per tenant, in position order; those of its audit log under the number of that log."""
+    phi: dict[Stream, None] = field(factory=dict)
+    """Streams of PHI."""
+    moment: Callable[[], int] = lambda: 0
+    """The tick of the clients' history (`sim.history`)."""
     writes: list[Write] = field(factory=list)
     """Of PHI, which audit logs must tell of."""
     keys: list[KeyRow] = field(factory=list)
+    """As they were put, and wrapped anew, in this order."""
+    periods: dict[int, list[tuple[int, int]]] = field(factory=dict)
+    """Per tenant: op and request that began periods 1, 2, ... of its keys."""
     next_position: int = 0
     head: int = 0
     """The highest op that was ever committed."""
@@ -113,7 +134,6 @@ class Ledger:
     parts: Parts = field(init=False)
     event_ids: EventIds = field(init=False)
     _next_offset: dict[Stream, int] = field(factory=dict)
-    _phi: dict[Stream, None] = field(factory=dict)
     _place: tuple[int, int] = (0, 0)
 
     def __attrs_post_init__(self) -> None:
@@ -187,13 +207,13 @@ class Ledger:
         else:
             check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
         told = [one.command for one in requests if isinstance(one.command, SettleLetters) and one.command.positions]
-        asked = sum(not isinstance(request.command, PutKey | AuditAppend) for request in requests) - _DEED_REQUESTS * len(told)
+        asked = sum(not isinstance(request.command, PutKey | StartPeriod | AuditAppend) for request in requests) - _DEED_REQUESTS * len(told)
         check(
             "I32",
             asked <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
             f"{self.group}: op {header.op} has {asked} requests beside its keys, deeds and audits, in {header.size} bytes",
         )
-        self.ops[header.op] = Committed(header, replies, view)
+        self.ops[header.op] = Committed(header, replies, view, self.moment())
         self.head = header.op
         if check(
             "one-reply",
@@ -208,6 +228,10 @@ class Ledger:
         origin = request.origin
         if isinstance(request.command, PutKey):
             self.keys.append(request.command.row)
+        elif isinstance(request.command, RewrapKeys) and isinstance(reply, KeysRewrapped):
+            self.keys += request.command.rows
+        elif isinstance(request.command, StartPeriod) and isinstance(reply, PeriodStarted):
+            self.periods.setdefault(request.command.tenant, []).append(self._place)
         if isinstance(request.command, OpenSession):
             if isinstance(reply, SessionOpened):
                 self._open(op, origin, reply.session)
@@ -283,7 +307,7 @@ class Ledger:
                 self._append(command.tenant, CATALOGUE, 1, command.record, created=reply.stream)
                 self._next_offset.setdefault((command.tenant, reply.stream), 0)
                 if command.data_class is DataClass.PHI:
-                    self._phi[command.tenant, reply.stream] = None
+                    self.phi[command.tenant, reply.stream] = None
                     self.writes.append(Write(op, command.tenant, reply.stream, creates=True))
         elif isinstance(command, AppendBatch):
             if isinstance(reply, Appended):
@@ -314,7 +338,7 @@ class Ledger:
                 f"{name}: stream {append.stream} is at {first}, {append.count} events were appended as "
                 f"{told.get(append.stream)}",
             )
-            if append.count and (command.tenant, append.stream) in self._phi:
+            if append.count and (command.tenant, append.stream) in self.phi:
                 self.writes.append(Write(op, command.tenant, append.stream, first, append.count))
             for run in append.runs:
                 self._append(command.tenant, append.stream, run.count, run.record)
