@@ -190,6 +190,7 @@ class ConnectionState:
         session = None if self.backend is None else self.backend.session
         if session is not None:
             session.shares = False
+            session.generation += 1
 
     def facts_of(self, sql: str) -> Facts:
         """What the statement is. Raises what SQLite, or VerityDB, says against it."""

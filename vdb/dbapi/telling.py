@@ -24,7 +24,7 @@ class ToldRows:
         self._admission = admission
         self._governor = governor
         self._rows: deque[Row] = deque()
-        self._more = True
+        self._first = self._more = True
 
     @property
     def description(self) -> Any:
@@ -51,6 +51,9 @@ class ToldRows:
         return found
 
     def _read(self) -> None:
+        if not self._first:
+            run_inline(self._governor.ask_again(self._admission))
+        self._first = False
         rows = self._result.fetchmany(SQL_ROWS_PER_CHUNK)
         names = self._db.text_factory is str  # else what the program wants text as isn't what subjects are called
         told = run_inline(self._governor.told(self._admission, self._result, rows, names=names))

@@ -10,6 +10,7 @@ Rules, each of which refuses the statement
 - Each of our common tables reads what it reads by itself: nobody has put something of the same name in between.
 - What the statement writes is what the user's own text writes.
 - Other tables are read if the user's own text reads them.
+- Our common tables call nothing that the program has put in the place of SQLite's functions.
 - Tables in which rows of others may be found (SQLite's statistics, what was captured) are read by nobody.
 """
 
@@ -37,14 +38,20 @@ def check(
     found: Sequence[Action],
     alone: Sequence[Action],
     triggers: Collection[str],
+    strange: Collection[str] = (),
 ) -> None:
     """SqlRefused if a rule is broken.
 
     `restrictions`: by the folded name of the table. `asked`: what SQLite says of the user's text; `found`: of the
     fenced one; `alone`: of the query of our own common tables. `triggers`: the schema's that the statement can fire,
-    whose names nothing in its text has.
+    whose names nothing in its text has. `strange`: functions of the program's, in lower case.
     """
     sources = restricted.sources
+    for action, _, function, _, source in alone:
+        if action == actions.FUNCTION and source and source in sources and (function or "").lower() in strange:
+            raise _refused(
+                sources[source], f"the filter calls {function}, for which the program has put one of its own"
+            )
     known = {fold(action[1] or "") for action in asked if action[0] == actions.READ}
     for action, table, column, db, source in found:
         if action != actions.READ or not table or source in sources or table in sources:

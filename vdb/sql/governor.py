@@ -55,6 +55,11 @@ class Governor:
             await self.record([_before(admission)])
         return evolve(admission, receipt=False)
 
+    async def ask_again(self, admission: Admission) -> None:
+        """Before more of a statement's rows leave. AccessDenied, PolicyChanged."""
+        if self._warden is not None:
+            await self._warden.ask_again(admission)
+
     def receipt(
         self, admission: Admission, result: Result, rows: list[Row], *, names: bool = True
     ) -> tuple[list[Row], list[Answered]]:

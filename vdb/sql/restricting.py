@@ -10,9 +10,9 @@ ones, and of the views through which they are read:
 SQLite looks up a name there before it looks among the tables, in subqueries and in common tables of the user's too.
 A name with its schema (`main.patients`) goes past it, so none may be in the text.
 
-The condition is a fence where the statement calls something that can fail, or be seen to be called, for a row that
-isn't shown: SQLite is free to ask it before the condition. Then the rows are made first (`MATERIALIZED`). Other
-statements keep their indexes.
+The condition is a fence where the statement has something that can fail, take its time, or be seen to be called, for a
+row that isn't shown: SQLite is free to ask it before the condition. Then the rows are made first (`MATERIALIZED`).
+Other statements keep their indexes.
 
 UPDATE and DELETE of a restricted table change rows that are shown alone: their WHERE says so.
 
@@ -28,6 +28,7 @@ from attrs import field, frozen
 from vdb.errors import SqlRefused
 from vdb.policy.words import Mask
 from vdb.sql.keywords import Token, tokens
+from vdb.sql.schema_change import has_replace
 from vdb.sql.tables import Table, fold, quote
 
 SHOWN = "***"
@@ -43,6 +44,7 @@ QUIET_FUNCTIONS = (
 
 _LOUD = ("||", "->", "->>")
 """Operators that can: a text may become too big, JSON be malformed."""
+_COLLATIONS = ("binary", "nocase", "rtrim")
 
 _SCHEMAS = ("main", "temp")
 _WRITES = ("UPDATE", "DELETE", "INSERT", "REPLACE")
@@ -58,6 +60,8 @@ class Restriction:
     """Of rows that are shown, each in parentheses (`conditions`)."""
     kept: tuple[str, ...] = ()
     """Of rows that may be written, besides: those that aren't are kept as they are."""
+    replaces: bool = False
+    """Whether an INSERT may replace rows, as the table says so itself."""
     masks: Mapping[str, Mask] = field(factory=dict)
     """By the folded name of the column. Of a table with masks, generated columns without one are hidden: they may be
     made of what is masked."""
@@ -222,6 +226,13 @@ def _check_names(sql: str) -> None:
 
 
 def _is_loud(sql: str) -> bool:
+    """Whether a text has what can fail, take its time, or be seen, for a row: of functions apart."""
+    selects, before = 0, ""
+    for token in tokens(sql):
+        selects += token.upper == "SELECT"
+        if selects > 1 or token.upper == "WITH" or (before == "COLLATE" and token.name.lower() not in _COLLATIONS):
+            return True
+        before = token.upper
     return any(sign in sql for sign in _LOUD)
 
 
@@ -293,9 +304,16 @@ def _check_insert(sql: str, one: Restriction) -> None:
             f"INSERT into {one.table.name} is refused: the rule that allows writing names rows, and new ones can't be "
             "held against its condition; expected a rule without one for 'append'"
         )
-    words = [token.upper for token in tokens(sql) if token.upper]
-    if "REPLACE" in words or "CONFLICT" in words or "OR" in words[: words.index("INTO")]:
+    if one.replaces or not is_plain_insert(sql):
         raise SqlRefused(
             f"INSERT into {one.table.name} is refused under a filter with OR or ON CONFLICT: it might change rows that "
             "aren't shown"
         )
+
+
+def is_plain_insert(sql: str) -> bool:
+    """Whether a statement is an INSERT that neither replaces nor updates a row, as far as its text says."""
+    words = [token.upper for token in tokens(sql) if token.upper]
+    if "INTO" not in words or has_replace(sql):
+        return False
+    return "CONFLICT" not in words and "OR" not in words[: words.index("INTO")]

@@ -11,15 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from vdb.sql import refusals as actions
 from vdb.sql.keywords import tokens
-from vdb.sql.names import META_TABLE, MIGRATIONS_TABLE, SUBJECTS_TABLE
+from vdb.sql.names import CAPTURE_TABLE, META_TABLE, MIGRATIONS_TABLE, SUBJECTS_TABLE
+from vdb.sql.refusals import OWN_PREFIX
 from vdb.sql.tables import fold
 from vdb.sql.verdict import Action
 
 _WRITES = (actions.INSERT, actions.UPDATE, actions.DELETE)
+TELLING_PRAGMAS = ("foreign_key_check", "integrity_check", "quick_check")
+"""Those that tell of rows."""
+
+_OURS = (CAPTURE_TABLE, "vdb_rows_", "vdb_subject_")
+"""Beginnings of names that count for something."""
+
 _SHAPES = (actions.CREATE_TABLE, actions.DROP_TABLE)
 _SHAPES_OF = (
     *(actions.ALTER_TABLE, actions.CREATE_INDEX, actions.DROP_INDEX),
@@ -43,6 +50,10 @@ class Objects:
     """Of `main`."""
     temporary: Mapping[str, None]
     """TEMP tables and views."""
+    generated: Mapping[str, Mapping[str, tuple[str, ...]]] = field(factory=dict)
+    """What generated columns are made of (`generated`), by table."""
+    replacing: Mapping[str, None] = field(factory=dict)
+    """Tables in which an INSERT may replace rows, as they say so themselves."""
 
 
 @frozen(kw_only=True)
@@ -60,6 +71,8 @@ class Touched:
     """Tables that are made, altered or dropped, or whose indexes and triggers are."""
     functions: tuple[str, ...]
     reads_temporary: bool
+    changes_target: bool
+    """Whether rows of the target may be changed that were there before."""
 
     @property
     def is_nothing(self) -> bool:
@@ -74,7 +87,7 @@ def touched(recorded: Sequence[Action], objects: Objects, named: Collection[str]
     fired: dict[str, None] = {}
     shaped: dict[str, None] = {}
     functions: dict[str, None] = {}
-    target, temporary = "", False
+    target, temporary, changes = "", False, False
     for action, first, second, db, source in recorded:
         if action == actions.FUNCTION and second:
             functions[second] = None
@@ -95,10 +108,12 @@ def touched(recorded: Sequence[Action], objects: Objects, named: Collection[str]
                 columns = reads.setdefault(objects.tables.get(name, first), {})
                 if second:
                     columns[second] = None
+                    columns |= dict.fromkeys(objects.generated.get(name, {}).get(fold(second), ()))
         elif db != "temp" and name not in objects.views and not is_nobodys(name):
             spelled = objects.tables.get(name, first)
             if source is None and not target:
                 target = spelled
+            changes = changes or (spelled == target and (action != actions.INSERT or name in objects.replacing))
             known = writes.setdefault(spelled, {})
             if action != actions.UPDATE:
                 writes[spelled] = None
@@ -112,12 +127,13 @@ def touched(recorded: Sequence[Action], objects: Objects, named: Collection[str]
         shaped=tuple(shaped),
         functions=tuple(functions),
         reads_temporary=temporary,
+        changes_target=changes,
     )
 
 
 def is_nobodys(table: str) -> bool:
     """Whether a table of this folded name holds rows of the schema, of VerityDB, or of nothing at all."""
-    return table in _NOBODYS or table.startswith("pragma_")
+    return table in _NOBODYS or (table.startswith("pragma_") and table.removeprefix("pragma_") not in TELLING_PRAGMAS)
 
 
 def names_in(sql: str, objects: Objects) -> dict[str, None]:
@@ -128,6 +144,8 @@ def names_in(sql: str, objects: Objects) -> dict[str, None]:
     while waiting:
         for token in tokens(waiting.pop()):
             name = fold(token.name)
+            if token.kind == "text" and not name.startswith(_OURS):
+                name = name.removeprefix(OWN_PREFIX)  # most are values: these aren't refused
             if name in objects.views and name not in found:
                 waiting.append(objects.views[name])
             found[name] = None

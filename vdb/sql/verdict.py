@@ -276,7 +276,7 @@ class Classifier:
         reason = refused_names(sql)
         as_select = words[0] == "CREATE" and any(action[0] == actions.SELECT for action in recorded)
         if reason is None and words[0] != "DROP" and not as_select and not _is_temp(sql, recorded, words):
-            mine = self._user_functions()
+            mine = self.user_functions()
             reason = refused_calls(sql, mine)
             if reason is None:
                 called = (name.lower() for name in _functions(recorded))
@@ -284,7 +284,7 @@ class Classifier:
         if reason is not None:
             raise SqlRefused(reason)
 
-    def _user_functions(self) -> dict[str, None]:
+    def user_functions(self) -> dict[str, None]:
         """Functions that this connection registered, in lower case."""
         with self.trusting():
             found = _registered(self._db)

@@ -24,7 +24,7 @@ from attrs import evolve, field, frozen
 
 from vdb.audit.entry import ALL_SUBJECTS
 from vdb.changes import RawText
-from vdb.errors import SqlRefused
+from vdb.errors import PolicyChanged, SqlRefused
 from vdb.marks import mark
 from vdb.policy.decide import Decision
 from vdb.policy.words import Action, Mask
@@ -32,22 +32,23 @@ from vdb.ports import Connection
 from vdb.projections.store import SqliteError
 from vdb.sql.checking import check, is_leaky
 from vdb.sql.conditions import Bindings, bound_condition
+from vdb.sql.generated import generated_from
 from vdb.sql.host import Bridge
 from vdb.sql.keeping import Answered, Keeper, Question, named
 from vdb.sql.keywords import leading_words
 from vdb.sql.naming import Named, with_subjects
 from vdb.sql.refusals import is_own_name
-from vdb.sql.restricting import Restriction, View, restrict
+from vdb.sql.restricting import Restriction, View, is_plain_insert, restrict
+from vdb.sql.schema_change import has_replace
 from vdb.sql.session import SqlSession
 from vdb.sql.subjects import Subjects
 from vdb.sql.tables import Table, fold, plain_cursor, read_table
-from vdb.sql.touching import Objects, Touched, is_nobodys, names_in, touched
+from vdb.sql.touching import TELLING_PRAGMAS, Objects, Touched, is_nobodys, names_in, touched
 from vdb.sql.verdict import StatementKind, Verdict
 from vdb.wire.sql import subject_name
 
 CACHE_SIZE = 256
 _ASKED = (StatementKind.READ, StatementKind.WRITE, StatementKind.TEMP, StatementKind.SCHEMA, StatementKind.EXPLAIN)
-_TELLING_PRAGMAS = ("foreign_key_check", "integrity_check", "quick_check")
 _OBJECTS = "SELECT +type, +name, +sql FROM main.sqlite_master"
 _TEMP_OBJECTS = "SELECT +type, +name, +sql FROM temp.sqlite_master"
 
@@ -65,6 +66,7 @@ class Admission:
     """Whose rows are read."""
     slots: tuple[str, ...] = ()
     """Columns of the result that name subjects, the last ones: not for the user."""
+    questions: tuple[Question, ...] = ()
     decisions: tuple[Decision, ...] = ()
     kind: StatementKind = StatementKind.EMPTY
     returns_rows: bool = False
@@ -81,6 +83,8 @@ class _Known:
     views: tuple[str, ...]
     """Through which it may read, folded."""
     named: Named | None
+    strange: tuple[str, ...]
+    """Functions of the program's that it calls."""
 
 
 _Restricting = list[tuple[str, tuple[tuple[Action, Decision], ...]]]
@@ -112,8 +116,8 @@ class Warden:
             return Admission(sql=sql, statement=sql)
         verdict = await self._session.verdict(sql)
         if verdict.kind not in _ASKED:
-            if verdict.name in _TELLING_PRAGMAS:
-                await self._ask([Question(action=self._read_action, plain=True)])
+            if verdict.name in TELLING_PRAGMAS:
+                await self.ask(self._read_action)
             return Admission(sql=sql, statement=sql)
         known = await self._bridge.off_loop(lambda: self._known(sql))
         if verdict.kind in (StatementKind.TEMP, StatementKind.SCHEMA):
@@ -132,6 +136,7 @@ class Warden:
             kind=verdict.kind,
             returns_rows=verdict.returns_rows,
             tables=reads,
+            questions=tuple(questions),
             decisions=tuple(decisions),
             receipt=bool(reads) and self.keeper.gives_receipts and verdict.kind is not StatementKind.EXPLAIN,
         )
@@ -148,6 +153,12 @@ class Warden:
             return ()
         attribution = self._session.attribution
         return await self._bridge.on_loop(lambda: self.keeper.ask(questions, attribution))
+
+    async def ask_again(self, admission: Admission) -> None:
+        """Before more of a statement's rows leave. AccessDenied, or PolicyChanged if others would be shown now."""
+        now = await self._ask(admission.questions) if admission.questions else ()
+        if _shows(now) != _shows(admission.decisions):
+            raise PolicyChanged("another policy holds since the statement was run, and shows other rows: run it again")
 
     async def ask(self, action: Action, table: str = "") -> None:
         """AccessDenied unless this may be done to all rows and columns of a table, or of the whole database."""
@@ -183,6 +194,7 @@ class Warden:
             with self._session.classifier.trusting():
                 objects = self._schema()
                 names = names_in(sql, objects)
+                mine = self._session.classifier.user_functions()
                 for name in names:
                     if is_own_name(name) and not is_nobodys(name):
                         raise SqlRefused(f"the name {name} is refused: names that begin so are VerityDB's own")
@@ -190,9 +202,10 @@ class Warden:
                 found = touched(recorded, objects, names)
                 naming = None
                 views = tuple(name for name in names if name in objects.views)
-                if found.reads and not found.writes and not views and not found.reads_temporary:
+                strange = tuple(name for name in found.functions if name.lower() in mine)
+                if found.reads and not strange and not found.writes and not views and not found.reads_temporary:
                     naming = with_subjects(sql, tuple(found.reads), self._subjects.columns(), found.functions)
-            known = _Known(touched=found, recorded=recorded, views=views, named=naming)
+            known = _Known(touched=found, recorded=recorded, views=views, named=naming, strange=strange)
             if len(self._texts) >= CACHE_SIZE:
                 self._texts.clear()
             if not found.reads_temporary:
@@ -222,6 +235,8 @@ class Warden:
                 tables={fold(name): name for kind, name, _ in main if kind == "table"},
                 views=views,
                 triggers={fold(name): None for kind, name, _ in main if kind == "trigger"},
+                generated={fold(name): generated_from(sql) for kind, name, sql in main if kind == "table" and sql},
+                replacing={fold(name): None for kind, name, sql in main if kind == "table" and has_replace(sql or "")},
                 temporary={fold(name): None for kind, name, _ in temporary if kind in ("table", "view")},
             )
         return found
@@ -268,7 +283,8 @@ class Warden:
             return sql
         assert self._objects is not None
         views = [View(name=name, sql=self._objects.views[name]) for name in known.views]
-        restricted = restrict(sql, list(restrictions.values()), views, functions=found.functions, target=found.target)
+        functions = (*found.functions, *(f"the program's {name}" for name in known.strange))
+        restricted = restrict(sql, list(restrictions.values()), views, functions=functions, target=found.target)
         check(
             restricted,
             restrictions,
@@ -276,6 +292,7 @@ class Warden:
             found=classifier.record(restricted.fenced, restricted.sources),
             alone=classifier.record(restricted.alone, restricted.sources),
             triggers=found.triggers,
+            strange=classifier.user_functions(),
         )
         return restricted.sql
 
@@ -289,8 +306,10 @@ class Warden:
                 raise SqlRefused(f"{name} is no table whose rows can be filtered")
             shown = [one for action, one in decisions if action is not Action.APPEND]
             kept = [one for action, one in decisions if action is Action.APPEND]
+            assert self._objects is not None
             found = Restriction(
                 table=table,
+                replaces=fold(name) in self._objects.replacing,
                 conditions=tuple(bound_condition(one.rows, bindings) for one in shown if one.rows),
                 kept=tuple(bound_condition(one.rows, bindings) for one in kept if one.rows),
                 masks=_masks(table, shown),
@@ -359,6 +378,9 @@ def questions_of(sql: str, verdict: Verdict, found: Touched, read: Action) -> li
     asked += [
         Question(action=read, table=table, columns=columns, plain=makes) for table, columns in found.reads.items()
     ]
+    if found.target and found.target not in found.reads and (found.changes_target or not is_plain_insert(sql)):
+        # Rows that may be changed are those that may be seen.
+        asked.append(Question(action=read, table=found.target))
     if not schema:
         asked += [
             Question(action=Action.APPEND, table=table, columns=columns or (), plain=fold(table) != fold(found.target))
@@ -374,6 +396,11 @@ def _restricting(questions: Sequence[Question], decisions: Sequence[Decision]) -
         if question.table and (decision.rows or decision.masks):
             found.setdefault(question.table, []).append((question.action, decision))
     return [(table, tuple(some)) for table, some in found.items()]
+
+
+def _shows(decisions: Sequence[Decision]) -> list[tuple[int, str, tuple[tuple[str, Mask], ...]]]:
+    """What decisions restrict."""
+    return [(place, one.rows, tuple(one.masks.items())) for place, one in enumerate(decisions) if one.rows or one.masks]
 
 
 def _masks(table: Table, decisions: Sequence[Decision]) -> dict[str, Mask]:

@@ -12,7 +12,7 @@ import trio
 
 from vdb.audit.entry import AuditEntry, Kind, decode_entry
 from vdb.changes import Attribution
-from vdb.errors import AccessDenied, AuditUnavailable, SqlRefused, VerityError
+from vdb.errors import AccessDenied, AuditUnavailable, PolicyChanged, SqlRefused, VerityError
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.gate.caller import Caller, Credential
 from vdb.node.gate.guard import Guard
@@ -56,7 +56,12 @@ tables = ["secrets"]
 [[rule]]
 name = "admins"
 roles = ["admin"]
-actions = ["query", "append", "schema", "create", "policy", "audit", "time-travel"]
+actions = ["append", "schema", "create", "policy", "audit"]
+
+[[rule]]
+name = "admins-read"
+roles = ["admin"]
+actions = ["query", "time-travel"]
 
 [[rule]]
 name = "clinicians-see-theirs"
@@ -281,6 +286,22 @@ async def test_a_stream_of_rows_has_a_receipt_for_each_chunk(governed: Any) -> N
         assert [answer.rows for answer in answers[:2]] == [[(1,), (2,)], [(1,)]]
         (entry,) = await entries(node, after=before + 2)
         assert (entry.subjects, entry.count) == (("p-1", "p-2"), 2)
+
+
+async def test_a_policy_that_is_applied_holds_for_the_rows_that_are_left(governed: Any) -> None:
+    async with governed() as node, entered(node, "root") as session, entered(node, "cho") as other:
+        mine = await run(session, "SELECT name FROM patients ORDER BY id", max_rows=1)
+        hers = await run(other, "SELECT name FROM patients ORDER BY id", max_rows=1)
+        less = POLICY.replace('name = "admins-read"', 'name = "admins-read"\nmasks = { ssn = "hide" }')
+        less = less.replace('principals = ["cho"]', 'principals = ["nobody"]')
+        await guard(node, "root").apply_policy(less, 1)
+        group = node.service.groups[REGION]
+        with trio.fail_after(5):
+            await group.wait_until(lambda: node.service.governance.book.held(REGION).row.serial == 2)
+        with pytest.raises(PolicyChanged):
+            await session.fetch(mine.cursor, 1)
+        with pytest.raises(AccessDenied):
+            await other.fetch(hers.cursor, 1)
 
 
 async def test_what_is_written_is_noted_with_its_commit(governed: Any) -> None:

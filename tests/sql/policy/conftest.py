@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from vdb.audit.entry import AuditEntry
 from vdb.changes import NOBODY, Attribution
 from vdb.errors import AccessDenied
 from vdb.policy.decide import Decision
@@ -18,7 +19,7 @@ from vdb.policy.words import Action, Mask
 from vdb.projections.store import open_plain_memory
 from vdb.sql.conditions import Bindings
 from vdb.sql.host import run_inline
-from vdb.sql.keeping import Answered, Question
+from vdb.sql.keeping import Answered, Question, Written
 from vdb.sql.verdict import Classifier, Verdict
 from vdb.sql.warden import Admission, Warden
 
@@ -95,7 +96,7 @@ class FakeKeeper:
 
     is_governed = True
     gives_receipts = True
-    version = 1
+    key = ""
 
     def __init__(self, principal: str, rows: Mapping[str, str], masks: Mapping[str, Mapping[str, Mask]]) -> None:
         self.principal = principal
@@ -124,8 +125,8 @@ class FakeKeeper:
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         self.recorded += answers
 
-    def note(self, written: Sequence[Any]) -> None:
-        return None
+    def note(self, written: Written) -> AuditEntry:
+        raise NotImplementedError
 
 
 class InlineBridge:

@@ -202,3 +202,81 @@ def test_who_asks_can_be_called_anything(make_clinic: Any) -> None:
     assert clinic("SELECT * FROM patients") == []
     clinic = make_clinic(principal="')) UNION SELECT * FROM main.patients --")
     assert clinic("SELECT * FROM patients") == []
+
+
+def test_rows_that_nobody_reads_are_kept_all_the_same(clinic: Any) -> None:
+    clinic("UPDATE patients SET ward = 'A'")
+    assert [row[0] for row in clinic("SELECT name FROM patients ORDER BY id")] == ["Ada", "Cyd", "Eve"]
+    clinic("DELETE FROM notes")
+    assert clinic.db.execute("SELECT id FROM notes ORDER BY id").fetchall() == [(3,), (5,)]
+    for sql in ("INSERT OR REPLACE INTO patients (id) VALUES (2)", "REPLACE INTO patients (id) VALUES (2)"):
+        with pytest.raises(SqlRefused, match="it might change rows"):
+            clinic(sql)
+
+
+def test_a_table_that_replaces_by_itself_takes_no_rows_under_a_filter(make_clinic: Any) -> None:
+    clinic = make_clinic(rows={"beds": "ward = 'A'"}, masks={})
+    clinic.db.execute("CREATE TABLE beds (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, ward TEXT)")
+    clinic.db.execute("INSERT INTO beds VALUES (1, 'B')")
+    clinic.changed()
+    with pytest.raises(SqlRefused, match="it might change rows"):
+        clinic("INSERT INTO beds VALUES (1, 'A')")
+    assert clinic("SELECT * FROM beds") == []
+
+
+def test_a_generated_column_is_read_as_what_it_is_made_of(make_clinic: Any) -> None:
+    clinic = make_clinic(rows={}, masks={})
+    clinic("SELECT last4 FROM patients")
+    (question,) = clinic.keeper.asked
+    assert question.columns == ("last4", "ssn")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT name FROM patients WHERE length(name) AND length(ssn)",
+        "SELECT name FROM patients WHERE name < 'M' COLLATE spying",
+        "SELECT name FROM patients ORDER BY name COLLATE spying",
+        "SELECT p.name FROM patients AS p, notes AS n WHERE n.patient = p.id AND length(n.text) < 9",
+    ],
+)
+def test_who_stands_in_for_what_sqlite_has_sees_no_more(make_clinic: Any, sql: str) -> None:
+    clinic = make_clinic(masks={})
+    seen: list[Any] = []
+
+    def spy(*values: Any) -> int:
+        seen.extend(values)
+        return 1
+
+    clinic.db.create_function("length", 1, spy)
+    clinic.db.create_collation("spying", spy)
+    clinic(sql)
+    assert seen
+    assert not [word for word in HIDDEN if word in repr(seen)]
+    assert clinic.answered.subjects == ("*",) or "length" not in sql
+
+
+def test_masks_and_conditions_call_nothing_of_the_programs(clinic: Any) -> None:
+    clinic.db.create_function("length", 1, lambda _: 9)
+    with pytest.raises(SqlRefused, match="the program has put one of its own"):
+        clinic("SELECT ssn FROM patients")
+    clinic.keeper.rows["drugs"] = "length(code) < 9"
+    with pytest.raises(SqlRefused, match="the program has put one of its own"):
+        clinic("SELECT code FROM drugs")
+
+
+def test_what_a_statement_could_tell_by_its_time_is_behind_the_fence(clinic: Any) -> None:
+    slow = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 9) SELECT count(*) FROM c)"
+    assert "MATERIALIZED" in clinic.admit(f"SELECT name FROM patients WHERE name = 'Bob' AND {slow} > 1").sql
+    assert "MATERIALIZED" not in clinic.admit("SELECT name FROM patients WHERE id = ? AND length(name) > 1").sql
+
+
+def test_pragmas_that_tell_of_rows_are_asked_for(clinic: Any) -> None:
+    for pragma in ("foreign_key_check", "integrity_check"):
+        with pytest.raises(AccessDenied):
+            clinic(f"PRAGMA {pragma}")
+        clinic("SELECT 1")
+        clinic.keeper.denied = [f"pragma_{pragma}"]
+        with pytest.raises((AccessDenied, SqlRefused)):
+            clinic(f"SELECT * FROM pragma_{pragma}")
+    assert clinic("PRAGMA table_info(drugs)") == [(0, "code", "TEXT", 0, None, 0), (1, "label", "TEXT", 0, None, 0)]

@@ -200,6 +200,7 @@ class ServerSession:
             result, admission = found
 
             async def work() -> SqlAnswer:
+                await self._governor.ask_again(admission)
                 rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
                 if not more:
                     self._cursors.pop(cursor, None)
