@@ -10,13 +10,15 @@ import trio
 
 from vdb.audit.entry import AuditEntry, Kind, Outcome, decode_entry
 from vdb.errors import AccessDenied, AuditUnavailable, NotAvailable, VerityError
-from vdb.kernel.command import INTERNAL
+from vdb.kernel.command import INTERNAL, Origin
 from vdb.node.gate.caller import Caller, Credential, embedded_caller
 from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.policy.decide import Principal
+from vdb.projections.config import ProjectionConfig
+from vdb.projections.latest import LatestById
 from vdb.selection import EventFilter, EventStart
 from vdb.types import DataClass, TenantId
 from vdb.wire.event import decode_batch, encode_batch
@@ -188,6 +190,29 @@ async def test_a_consent_shows_what_is_about_its_subject(start: Any) -> None:
             await texts(Guard(node.service, caller("rosa", "HMARKT")), "notes")
 
 
+async def test_rows_of_a_projection_are_masked(start: Any) -> None:
+    template = LatestById(table="people", key_path="id", columns={"name": "name", "text": "text"}, payload="json")
+    config = ProjectionConfig(name="people", streams=("people",), template=template)
+    async with start(projections=(config,)) as node:
+        officer = Guard(node.service, caller("officer"))
+        await officer.create_stream(INTERNAL, 1, "people", DataClass.PHI, PLACE)
+        result = await officer.append(INTERNAL, 1, [one("people", b'{"id": "p-1", "name": "Jane", "text": "fine"}')])
+        assert await officer.wait_for_projection(1, "people", str(result.position), 10_000_000)
+        await filled(node)
+        mia = Guard(node.service, caller("mia"))
+        found = await mia.rows(1, "people", "people", {}, (), 10)
+        assert dict(zip(found.columns, found.rows[0], strict=True)) == {"id": "p-1", "name": None, "text": "fine"}
+        for where, order_by in (({"name": "Jane"}, ()), ({}, ("-name",))):
+            with pytest.raises(AccessDenied, match=r"masks column '-?name': rows can't be chosen or sorted by it"):
+                await mia.rows(1, "people", "people", where, order_by, 10)
+        with pytest.raises(AccessDenied):
+            await Guard(node.service, caller("lee")).rows(1, "people", "people", {}, (), 10)
+        queries = [entry for entry in await entries(node) if entry.kind is Kind.QUERY]
+        assert [(entry.actor, entry.object, entry.tables, entry.count) for entry in queries] == [
+            ("mia", "people", ("people",), 1)
+        ]
+
+
 async def test_events_cant_be_masked_so_they_are_denied(start: Any) -> None:
     async with start() as node:
         await filled(node)
@@ -232,8 +257,6 @@ async def test_a_node_may_require_a_policy(start: Any) -> None:
 
 
 async def test_a_denied_write_of_a_session_uses_up_its_number(start: Any) -> None:
-    from vdb.kernel.command import Origin
-
     async with start() as node:
         await filled(node)
         guard = Guard(node.service, caller("lee"))

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
+from attrs import evolve
+
 from vdb.audit.entry import ALL_SUBJECTS, Kind
 from vdb.node.gate.answers import RowDifferences, RowsResult
 from vdb.node.gate.guard_base import GuardBase
 from vdb.node.gate.permit import Permit
+from vdb.policy.masking import mask_of, masked_value
 from vdb.policy.words import Action
 from vdb.projections.parking import ParkedEvent
 from vdb.projections.replaying import Replayed
@@ -31,15 +34,46 @@ class RowsGuard(GuardBase):
         order_by: Sequence[str],
         limit: int,
     ) -> RowsResult:
-        """`NodeService.rows`, with a receipt."""
-        permit = await self.permit(Action.QUERY, tenant, DataClass.PHI, stream=projection, tables=(table,), door="rows")
+        """`NodeService.rows`, with a receipt. What a rule masks is masked, and neither filtered nor sorted by."""
+        await self._may_query(tenant, projection, table, ())
         result = await self.service.rows(tenant, projection, table, where, order_by, limit)
-        columns = tuple(f"{table}.{column}" for column in result.columns)
-        permit = await self.permit(
-            Action.QUERY, tenant, DataClass.PHI, stream=projection, tables=(table,), columns=columns, door="rows"
-        )
+        permit = await self._may_query(tenant, projection, table, result.columns)
+        result = await self._masked(permit, table, result, (*where, *order_by))
         await self._receipt(permit, repr(result.rows), len(result.rows), position=result.position)
         return result
+
+    async def _may_query(self, tenant: int, projection: str, table: str, columns: Sequence[str]) -> Permit:
+        """A permit for columns of a table. A rule that shows some rows alone can't be kept here."""
+        permit = self.decide(
+            Action.QUERY,
+            tenant,
+            DataClass.PHI,
+            stream=projection,
+            tables=(table,),
+            columns=tuple(f"{table}.{column}" for column in columns),
+            door="rows",
+            plain=False,
+        )
+        if permit.allowed and permit.decision.rows:
+            why = f"rule '{permit.decision.rule}' shows some rows, which SQL alone can choose"
+            permit = evolve(permit, decision=evolve(permit.decision, allowed=False, reason=why))
+        return await self.checked(permit)
+
+    async def _masked(self, permit: Permit, table: str, result: RowsResult, used: Sequence[str]) -> RowsResult:
+        masks = {index: mask_of(permit.decision.masks, table, name) for index, name in enumerate(result.columns)}
+        hidden = {index: mask for index, mask in masks.items() if mask is not None}
+        for name in used:
+            if mask_of(permit.decision.masks, table, name.removeprefix("-")) is not None:
+                why = f"rule '{permit.decision.rule}' masks column '{name}': rows can't be chosen or sorted by it"
+                denied = evolve(permit, decision=evolve(permit.decision, allowed=False, reason=why))
+                await self.checked(denied)
+        if not hidden:
+            return result
+        rows = [
+            tuple(masked_value(hidden[index], cell) if index in hidden else cell for index, cell in enumerate(row))
+            for row in result.rows
+        ]
+        return evolve(result, rows=tuple(rows))
 
     async def wait_for_projection(self, tenant: int, projection: str, position: str, timeout_us: int) -> bool:
         """`NodeService.wait_for_projection`."""
