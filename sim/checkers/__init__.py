@@ -114,6 +114,11 @@ Of the workload of erasures:
     E4   an erasure that is told as complete has left its keys on no member's disk                sim.erasing.part
     E5   an idle cluster's erasures are complete: a part of I38                                   sim.erasing.part
 
+Of several regions:
+
+    abroad-wire  no node is sent another region's data, in clear or sealed                       abroad
+    abroad-disk  nor has any on its disk, also by what stands in one sealed record alone         abroad
+
 Words instead of a number ("gap-free", "segments", "projection", "placement", "no-plaintext", ...) name what that list
 doesn't have. What concerns one slot of one WAL (I26, I28) is tested where recovery is.
 """
