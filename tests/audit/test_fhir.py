@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fhir.resources.R4B.auditevent import AuditEvent
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
 from vdb.audit.entry import AuditEntry, Kind, Outcome
 from vdb.audit.fhir import Place, audit_events
+
+check_event = runpy.run_path(str(Path(__file__).with_name("balp.py")))["check_event"]
 
 PLACE = Place(region="eu-1", organization="Clinic A", address="https://db.clinic.example:5433")
 TIME = 1_795_330_440_123_000
@@ -76,6 +81,7 @@ def only(given: AuditEntry) -> dict[str, Any]:
 @pytest.mark.parametrize("name", ENTRIES)
 def test_each_event_is_valid_r4_and_survives_its_model(name: str) -> None:
     event = only(ENTRIES[name])
+    check_event(event)
     again = json.loads(AuditEvent.model_validate(event).model_dump_json())
     assert again["agent"] == event["agent"]
     assert again["entity"] == event["entity"]
@@ -90,7 +96,7 @@ def test_every_kind_has_its_event_with_and_without_what_may_be_missing(kind: Kin
         entry(kind, outcome=outcome, subjects=("*",), first=7, count=3, tables=("visits",), object="clinic"),
     ):
         event = only(given)
-        AuditEvent.model_validate(event)
+        check_event(event)
         assert ("meta" in event) <= (outcome is Outcome.OK)
         assert (
             event["outcome"]
@@ -105,6 +111,45 @@ def test_the_events_that_others_have_written_down(name: str) -> None:
     if not file.is_file():
         pytest.skip("no file of expected events")
     assert only(ENTRIES[name]) == json.loads(file.read_text())[name]
+
+
+TEXTS = st.sampled_from(("", "dr.lee", "spiffe://clinic.example/dr.lee", "10.0.0.7:99", "[::1]:7", "x y", "Patient/1"))
+
+
+@for_all(
+    st.builds(
+        AuditEntry,
+        kind=st.sampled_from(Kind),
+        action=st.just("read"),
+        time=st.integers(0, 4_000_000_000_000_000),
+        outcome=st.sampled_from(Outcome),
+        actor=TEXTS,
+        credential=st.sampled_from(("", "mtls", "node")),
+        client=TEXTS,
+        on_behalf_of=TEXTS,
+        purpose=st.sampled_from(("", "TREAT", "BTG")),
+        reason=TEXTS,
+        grant=st.integers(0, 1),
+        rule=TEXTS,
+        policy=TEXTS,
+        object=TEXTS,
+        tables=st.lists(st.sampled_from(("a", "b")), max_size=2).map(tuple),
+        fingerprint=st.sampled_from(("", "ab" * 32)),
+        statement=TEXTS,
+        subjects=st.lists(st.sampled_from(("Patient/1", "p-2", "token:00", "*", "Mx 3")), max_size=4).map(tuple),
+        first=st.none() | st.integers(0, 9),
+        count=st.integers(0, 9),
+        request=TEXTS,
+        node=TEXTS,
+        detail=st.dictionaries(
+            st.sampled_from(("role", "application", "recipient", "description", "why", "missing", "broke-glass")),
+            st.sampled_from(("", "true", "consent", "x")),
+        ),
+    )
+)
+def test_whatever_an_entry_says_its_events_follow_the_rules(entry: AuditEntry) -> None:
+    for event in audit_events(entry, "0-0", PLACE):
+        check_event(event)
 
 
 def test_a_read_says_who_what_whose_and_why() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,11 @@ def test_an_export_verifies_without_veritydb_and_stands_in_the_log(
     found = run_here("audit", "verify-export", "--export", str(out), "--key", told["key"], "--json").object
     assert (found["holds"], found["entries"], found["withheld"]) == (True, told["entries"], 0)
     assert found["kinds"]["write"] == 2
+    events = [json.loads(line) for line in (out / "audit.ndjson").read_text().splitlines()]
+    assert len(events) == found["events"]
+    check_event = runpy.run_path(str(Path(__file__).parent.parent / "audit" / "balp.py"))["check_event"]
+    for event in events:
+        check_event(event)
 
     logged = vdb_at("audit", "search", "--kind", "export", "--json").objects
     assert told["manifest"] in json.dumps(logged)

@@ -165,7 +165,7 @@ def _counts(entry: AuditEntry, names: Sequence[str]) -> bool:
 
 
 def _about_all(entry: AuditEntry) -> bool:
-    return entry.subjects in ((), ALL_SUBJECTS)
+    return not entry.subjects or ALL_SUBJECTS[0] in entry.subjects
 
 
 def _is_kept_back(entry: AuditEntry, now: int) -> bool:

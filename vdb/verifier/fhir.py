@@ -167,7 +167,7 @@ def _rest(entry: dict[str, Any], subjects: list[str], place: dict[str, str]) -> 
     entities = [*map(_patient, subjects)]
     data = _asked(entry) if entry["kind"] == "query" else _data(entry)
     entities += [data] if data else []
-    return {
+    parts: dict[str, Any] = {
         "meta": {"profile": [f"{_PROFILE}{'Patient' if subjects else ''}{profile}"]},
         "type": {"system": _EVENT_TYPE, "code": "rest"},
         "subtype": subtypes,
@@ -180,6 +180,9 @@ def _rest(entry: dict[str, Any], subjects: list[str], place: dict[str, str]) -> 
         ],
         "entity": [*entities, *_request(entry)],
     }
+    if data is None:
+        del parts["meta"]  # the profiles ask for what was read or written
+    return parts
 
 
 def _disclosed(entry: dict[str, Any], subjects: list[str], place: dict[str, str]) -> dict[str, Any]:
@@ -395,8 +398,7 @@ def _extent(entry: dict[str, Any], first: int | None) -> str:
         said.append(f"count {entry['count']}")
     if entry.get("tables") and entry.get("object"):
         said.append(f"tables {', '.join(entry['tables'])}")
-    subjects = entry.get("subjects", [])
-    if subjects == ["*"]:
+    if "*" in entry.get("subjects", []):
         said.append("about all subjects")
     return "; ".join(said)
 
