@@ -143,6 +143,17 @@ def test_rows_stay_where_they_cant_be_written_down(clinic: vdb.SqlDatabase, monk
                 getattr(cursor, fetch)()
 
 
+def test_each_handle_says_who_asks(tmp_path: Path) -> None:
+    with vdb.open_crud(tmp_path / "data", MIGRATIONS, KEY) as clinic:
+        with vdb.dbapi.connect(tmp_path / "data", keys=KEY, principal="nightly-report") as other:
+            assert other.execute("SELECT count(*) FROM patients").fetchone() == (2,)
+        assert (reads(clinic)[-1].actor, reads(clinic)[-1].subjects) == ("nightly-report", ("*",))
+        with pytest.raises(vdb.dbapi.ProgrammingError, match="receipts=False"):
+            vdb.dbapi.connect(tmp_path / "data", keys=KEY, receipts=False)
+        with pytest.raises(vdb.dbapi.ProgrammingError, match="principal"):
+            vdb.dbapi.connect(tmp_path / "data", keys=KEY, principal="dev:root")
+
+
 def test_without_receipts_and_in_memory_nothing_is_read_twice(tmp_path: Path) -> None:
     with vdb.open_crud(tmp_path / "data", MIGRATIONS, KEY, receipts=False) as database:
         with database.connect() as connection:

@@ -126,13 +126,17 @@ def connect(
     purpose: str = "",
     metadata: Mapping[str, str] | None = None,
     as_of: Any = None,
+    principal: str = "embedded",
+    receipts: bool | None = None,
 ) -> Any:
     """Connect to a SQL database. The arguments that `sqlite3.connect` has mean the same here.
 
     `database`: a data directory, made if it is missing; `":memory:"`; or `"verity://host:port/name"`.
     `keys`: of a data directory, as `vdb.open` takes them. `name`: of the database in it. `tenant`, `region`: whose it
     is, and where. `actor`, `purpose`, `metadata`: on whose behalf transactions are made. `as_of`: a moment of the past,
-    for a connection that only reads. `timeout`: seconds to wait for another transaction that writes.
+    for a connection that only reads. `timeout`: seconds to wait for another transaction that writes. `principal`: who
+    asks, to policies and in the audit log of a data directory; `receipts`: whether rows of PHI are seen once that
+    log has that they were (None: except in memory).
     """
     given = {
         "timeout": (timeout, 5.0),
@@ -150,6 +154,8 @@ def connect(
         "purpose": (purpose, ""),
         "metadata": (metadata, None),
         "as_of": (as_of, None),
+        "principal": (principal, "embedded"),
+        "receipts": (receipts, None),
     }
     # A factory is called with what the program said, and not with what it left out.
     said = {key: value for key, (value, default) in given.items() if value is not default}

@@ -76,6 +76,8 @@ class Connection(Callbacks):
         purpose: str = "",
         metadata: Mapping[str, str] | None = None,
         as_of: Any = None,
+        principal: str = "embedded",
+        receipts: bool | None = None,
     ) -> None:
         begin = _begin(isolation_level)
         if autocommit not in (True, False, LEGACY_TRANSACTION_CONTROL):
@@ -95,6 +97,8 @@ class Connection(Callbacks):
             name=name,
             region=region,
             as_of=as_of,
+            principal=principal,
+            receipts=receipts,
         )
         self.opened, self.forked = True, False
         self.backend = backend

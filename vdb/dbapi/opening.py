@@ -68,6 +68,8 @@ def open_backend(
     name: str,
     region: str | None,
     as_of: Any,
+    principal: str = "embedded",
+    receipts: bool | None = None,
 ) -> Backend:
     """Open what `database` names; errors are those of the DB-API."""
     background.start()
@@ -82,10 +84,12 @@ def open_backend(
     try:
         if target.url:
             return open_remote(target.url, timeout=timeout, keys=keys, tenant=tenant, as_of=as_of)
-        if not target.path and keys is None and region is None:
+        if not target.path and keys is None and region is None and principal == "embedded" and not receipts:
             local, let_go = open_memory(target.shared_name)
         else:
-            local = _open_directory(target, keys=keys, tenant=tenant, name=name, region=region)
+            local = _open_directory(
+                target, keys=keys, tenant=tenant, name=name, region=region, principal=principal, receipts=receipts
+            )
             let_go = local.close
         return _session(local, let_go, target, timeout=timeout, cached_statements=cached_statements, as_of=as_of)
     except VerityError as error:
@@ -103,7 +107,16 @@ def translated_os(error: OSError) -> OperationalError:
     return OperationalError(f"{_UNABLE}: {error.strerror or error}")
 
 
-def _open_directory(target: Target, *, keys: Any, tenant: int, name: str, region: str | None) -> LocalDatabase:
+def _open_directory(
+    target: Target,
+    *,
+    keys: Any,
+    tenant: int,
+    name: str,
+    region: str | None,
+    principal: str,
+    receipts: bool | None,
+) -> LocalDatabase:
     path = target.path or MEMORY
     if target.path:
         place = Path(target.path)
@@ -113,7 +126,15 @@ def _open_directory(target: Target, *, keys: Any, tenant: int, name: str, region
             raise OperationalError(f"{_UNABLE}: there is no directory {place.absolute().parent}")
         if place.is_file():
             raise OperationalError(f"{_UNABLE}: {target.path} is a file; a database of VerityDB's is a directory")
-    return open_local(path, keys, name=name, tenant=tenant, region=region or DEFAULT_REGION)
+    return open_local(
+        path,
+        keys,
+        name=name,
+        tenant=tenant,
+        region=region or DEFAULT_REGION,
+        principal=principal,
+        receipts=receipts,
+    )
 
 
 def _session(

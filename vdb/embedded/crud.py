@@ -26,10 +26,12 @@ from vdb.changes import NOBODY, Attribution
 from vdb.embedded.database import DEFAULT_REGION, MEMORY, EmbeddedDatabase, open
 from vdb.embedded.keys import Keys
 from vdb.embedded.loop_thread import LoopThread
-from vdb.errors import UnknownDatabase
+from vdb.errors import InvalidArgument, UnknownDatabase
 from vdb.kernel.command import INTERNAL
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.databases import CrudDatabases
+from vdb.node.gate.caller import Caller, embedded_caller
+from vdb.node.gate.guard import Guard
 from vdb.node.gate.sql_keeper import SqlKeeper
 from vdb.policy.words import Action
 from vdb.sql.governor import Governor
@@ -65,7 +67,9 @@ class ThreadBridge:
 class LocalDatabase:
     """One SQL database of a node in this process. Thread-safe; each session is for one thread at a time."""
 
-    def __init__(self, shared: _SharedNode, database: CrudDatabase) -> None:
+    def __init__(self, shared: _SharedNode, database: CrudDatabase, guard: Guard) -> None:
+        self.guard = guard
+        """What stands between this handle and the node: its methods run in the node's loop."""
         self.crud = database
         """What the node knows it by: its methods run in the node's loop (`call`)."""
         self._shared = shared
@@ -85,7 +89,7 @@ class LocalDatabase:
         """Another database of the same node and tenant, made if it is missing."""
         with _lock:
             self._shared.users += 1
-        return _open_on(self._shared, name, self.crud.tenant)
+        return _open_on(self._shared, name, self.crud.tenant, self.guard.caller)
 
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run an asynchronous function in the node's loop, and wait for it."""
@@ -117,7 +121,7 @@ class LocalDatabase:
         return self.call(self._keeper)
 
     async def _keeper(self) -> SqlKeeper:
-        guard, tenant, name = self._shared.node.guard, int(self.crud.tenant), self.crud.name
+        guard, tenant, name = self.guard, int(self.crud.tenant), self.crud.name
         return SqlKeeper(guard, tenant, name, guard.place(tenant, STREAM_PREFIX + name))
 
     def end(self, session: SqlSession) -> None:
@@ -166,50 +170,56 @@ def open_local(
     `principal`: who asks, for policies and the audit log; `receipts`: whether what is read is written down before it is
     seen (None: except in memory). `is_kept` False: nobody has a say, and nothing is asked.
     Raises what `vdb.open` raises; InvalidArgument for a name that can't be one. Handles of one directory share a node,
-    with the keys of the first of them.
+    with the keys of the first of them; InvalidArgument if that one has said otherwise of receipts.
     """
-    shared = _acquire(os.fspath(data_dir), keys, region, principal=principal, receipts=receipts, is_kept=is_kept)
-    return _open_on(shared, name, tenant, data_class, placement)
+    caller = embedded_caller(principal, "", "")
+    shared = _acquire(os.fspath(data_dir), keys, region, receipts=receipts, is_kept=is_kept)
+    return _open_on(shared, name, tenant, caller, data_class, placement)
 
 
 def _open_on(
-    shared: _SharedNode, name: str, tenant: int, data_class: DataClass = DataClass.PHI, placement: str = ""
+    shared: _SharedNode,
+    name: str,
+    tenant: int,
+    caller: Caller,
+    data_class: DataClass = DataClass.PHI,
+    placement: str = "",
 ) -> LocalDatabase:
     """A database of a node that was acquired for it; lets go of the node if that fails."""
     try:
         databases = shared.node.databases
+        guard = Guard(shared.node.guard.service, caller)
 
         async def find() -> CrudDatabase:
             with suppress(UnknownDatabase):
                 return await permitted()
-            sessions = shared.node.guard.sql
-            await sessions.create(INTERNAL, tenant, name, data_class, placement, if_not_exists=True)
+            await guard.sql.create(INTERNAL, tenant, name, data_class, placement, if_not_exists=True)
             return await permitted()
 
         async def permitted() -> CrudDatabase:
             databases.group_of(tenant, name)
-            await shared.node.guard.sql.permit_database(_ANYTHING, tenant, name, "sqlOpen")
+            await guard.sql.permit_database(_ANYTHING, tenant, name, "sqlOpen")
             return await databases.open(tenant, name)
 
-        return LocalDatabase(shared, shared.node.loop.call(find))
+        return LocalDatabase(shared, shared.node.loop.call(find), guard)
     except BaseException:
         _release(shared)
         raise
 
 
-def _acquire(
-    data_dir: str, keys: Keys, region: Region | str, *, principal: str, receipts: bool | None, is_kept: bool
-) -> _SharedNode:
+def _acquire(data_dir: str, keys: Keys, region: Region | str, *, receipts: bool | None, is_kept: bool) -> _SharedNode:
     if data_dir == MEMORY:
-        node = open(MEMORY, keys, region=region, principal=principal, receipts=receipts)
+        node = open(MEMORY, keys, region=region, receipts=receipts)
         return _SharedNode(node, None, is_kept=is_kept)
     place = str(Path(data_dir).resolve())
     with _lock:
         shared = _nodes.get(place)
         if shared is not None and shared.node.is_ours:
+            if receipts not in (None, shared.node.guard.permits.settings.receipts):
+                raise InvalidArgument(f"{data_dir} is open in this process already, and not with receipts={receipts}")
             shared.users += 1
             return shared
-        node = open(place, keys, region=region, principal=principal, receipts=receipts)
+        node = open(place, keys, region=region, receipts=receipts)
         shared = _SharedNode(node, place, is_kept=is_kept)
         _nodes[place] = shared
         return shared
