@@ -98,6 +98,7 @@ struct GroupStatus {
   serving @16 :Bool;         # this node is the primary and answers
   diskFull @17 :Bool;
   stillMicros @18 :UInt64;   # for how long requests have waited here without any commit; 0: none wait, or some commit
+  policySerial @19 :UInt64;  # of the policy that the group goes by; 0: none was applied
 }
 
 struct MemberStatus {

@@ -104,6 +104,7 @@ def test_a_day_of_governance(as_: As, file: Path, place: Path) -> None:
     different = as_("kim", "policy", "diff", "--file", str(file), "--json")
     assert (different.code, different.object["same"]) == (1, False)
 
+    assert "policy: none in ap-southeast-2, global: everything is allowed" in as_("kim", "status").out
     refused = as_("lee", "policy", "apply", "--file", str(file))
     assert refused.code == 1
     assert "under this policy 'lee' couldn't apply another one" in refused.err
@@ -117,6 +118,7 @@ def test_a_day_of_governance(as_: As, file: Path, place: Path) -> None:
         ("global", 2, "kim"),
         ("ap-southeast-2", 2, "kim"),
     ]
+    assert "policy: serial 2 in ap-southeast-2, global" in as_("kim", "status").out
     assert as_("kim", "policy", "show", "--text").out.strip() == POLICY.strip()
     hidden = as_("lee", "policy", "show", "--text")
     assert hidden.code == 1

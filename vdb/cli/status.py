@@ -12,7 +12,7 @@ from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_table, print_text
 from vdb.cli.projection_status import print_group_alarms, print_projections, projection_as_json
 from vdb.client.admin import NodeReport
-from vdb.client.values import NodeStatus
+from vdb.client.values import GroupStatus, NodeStatus
 from vdb.version import VERSION
 
 
@@ -30,6 +30,7 @@ async def status(*, options: NodeOptions = NODE) -> None:
             print_json(cluster_as_json(reports))
         else:
             print_cluster(reports)
+            _print_policies([group for one in reports if one.status is not None for group in one.status.groups])
             for report in reports:
                 print_group_alarms(() if report.status is None else report.status.groups)
             if found.projections:
@@ -72,10 +73,25 @@ async def status(*, options: NodeOptions = NODE) -> None:
             for group in found.groups
         ],
     )
+    _print_policies(found.groups)
     print_group_alarms(found.groups)
     if found.projections:
         print_text()
         print_projections(found.projections)
+
+
+def _print_policies(groups: Sequence[GroupStatus]) -> None:
+    """What the groups go by, as far as the nodes know that answered."""
+    serials: dict[str, int] = {}
+    for group in groups:
+        serials[group.group] = max(serials.get(group.group, 0), group.policy_serial)
+    print_text()
+    for serial in sorted(dict.fromkeys(serials.values())):
+        names = ", ".join(name for name, found in serials.items() if found == serial)
+        if serial:
+            print_text(f"policy: serial {serial} in {names}")
+        else:
+            print_text(f"policy: none in {names}: everything is allowed to everybody who is let in")
 
 
 def version(*, json: Json = False) -> None:

@@ -198,6 +198,7 @@ def read_status(results: Any) -> NodeStatus:
                 serving=group.serving,
                 disk_full=group.diskFull,
                 still_us=group.stillMicros,
+                policy_serial=group.policySerial,
             )
             for group in results.groups
         ),

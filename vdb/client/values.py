@@ -223,6 +223,8 @@ class GroupStatus:
     disk_full: bool
     still_us: int = 0
     """Microseconds for which requests have waited there without any commit; 0: none wait, or some commit."""
+    policy_serial: int = 0
+    """Of the policy that the group goes by; 0: none was applied."""
 
 
 @frozen(kw_only=True)

@@ -279,6 +279,7 @@ def _node_status(status: answers.NodeStatus) -> NodeStatus:
                 serving=group.serving,
                 disk_full=group.disk_full,
                 still_us=group.still_us,
+                policy_serial=group.policy_serial,
             )
             for group in status.groups
         ),

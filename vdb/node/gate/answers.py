@@ -110,6 +110,8 @@ class GroupStatus:
     """This node is the primary and answers."""
     still_us: int = 0
     """Microseconds for which requests have waited here without any commit; 0: none wait, or some commit."""
+    policy_serial: int = 0
+    """Of the policy that the group goes by; 0: none was applied."""
 
 
 @frozen(kw_only=True)
