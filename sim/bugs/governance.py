@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from attrs import evolve
 
 from sim.bugs.patch import Bug, Replacement
-from vdb.errors import DefiniteError, PrimaryLost
 
 _GOVERNED = {
     "governance": True, "governance_deeds": 120, "sql": False, "events": False, "requests": 60, "clients": 2,
@@ -25,20 +23,19 @@ def any_serial() -> tuple[Replacement, ...]:
     return (Replacement(governance, "check_policy", lambda _check: lambda _state, _command: None),)
 
 
-def copies_numbered_anew() -> tuple[Replacement, ...]:
-    from vdb.kernel.command import INTERNAL
-    from vdb.kernel.governance import policy_serial
+def copies_of_the_first() -> tuple[Replacement, ...]:
     from vdb.node.governance import carrying
 
-    def make(_carry: Any) -> Any:
-        async def carry(_self: Any, row: Any, region: Any) -> None:
-            copy = evolve(carrying._copy(row), serial=policy_serial(region.state) + 1)
-            with suppress(DefiniteError, PrimaryLost):
-                await region.execute(copy, INTERNAL)
+    def make(copy: Any) -> Any:
+        first: list[Any] = []
 
-        return carry
+        def copy_first(row: Any) -> Any:
+            first.append(row)
+            return evolve(copy(row), text=first[0].text)
 
-    return (Replacement(carrying.PolicyCarrier, "_carry", make),)
+        return copy_first
+
+    return (Replacement(carrying, "_copy", make),)
 
 
 def first_policy_alone() -> tuple[Replacement, ...]:
@@ -166,8 +163,8 @@ def answers_before_the_log() -> tuple[Replacement, ...]:
 GOVERNANCE_BUGS: tuple[Bug, ...] = (
     Bug(id="g1", what="a policy is taken whatever it replaces", expected=("G1", "G2"),
         replacements=any_serial, overrides=_CLUSTER),
-    Bug(id="g2", what="copies of policies are numbered by the region", expected=("G2",),
-        replacements=copies_numbered_anew, overrides=_CLUSTER),
+    Bug(id="g2", what="later copies of policies have the text of the first", expected=("G2",),
+        replacements=copies_of_the_first, overrides=_GOVERNED),
     Bug(id="g3", what="a region that has a policy is given no other one", expected=("I38",),
         replacements=first_policy_alone, overrides=_GOVERNED),
     Bug(id="g4", what="a review doesn't end a grant", expected=("G3",),

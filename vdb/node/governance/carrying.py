@@ -79,7 +79,7 @@ class PolicyCarrier:
             return
         if region.is_serving:
             await self._carry(row, region)
-        elif self._source is not None and not region.replica.is_serving_primary:
+        elif self._source is not None and region.replica.primary != region.replica.replica:
             mark("policy.told")
             region.send(region.replica.primary, _message(row, region.replica.replica))
 
