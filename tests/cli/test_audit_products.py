@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from vdb.crypto.signing import SigningKey
+from vdb.evidence.note import sign_note
 from vdb.verifier.assemble import verifier_source
 
 ALONE = """
@@ -174,3 +176,19 @@ def test_a_head_is_cosigned_and_kept(clinic: Any, vdb_at: Any, witness: list[str
         "audit", "head", "--family", "audit", "--since", str(tmp_path / "one.note"), "--key", told["key"], "--json"
     )
     assert kept.object["continues"] is True
+
+
+def test_a_head_that_goes_back_behind_the_pinned_one_is_refused(clinic: Any, vdb_at: Any, tmp_path: Path) -> None:
+    asked = ["audit", "head", "--pins", str(tmp_path / "pins")]
+    size = vdb_at(*asked, "--json").object["size"]
+    assert vdb_at("publish", "--stream", "charts", "--payload", "more").code == 0
+    assert vdb_at(*asked, "--json").object["size"] == size + 1
+    (pin,) = (tmp_path / "pins").iterdir()
+    origin, _, root, *_ = pin.read_text().split("\n")
+    key = SigningKey(b"k" * 32)
+    pin.write_text(str(sign_note(f"{origin}\n{size + 9}\n{root}\n", [("another", key)])))
+    ran = vdb_at(*asked)
+    assert (ran.code, f"had {size + 9} leaves when it was last seen" in ran.err) == (1, True)
+    pin.write_text(str(sign_note(f"{origin}\n{size}\n{root}\n", [("another", key)])))
+    ran = vdb_at(*asked)
+    assert (ran.code, "what was there was changed" in ran.err) == (1, True)

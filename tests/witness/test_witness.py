@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -19,7 +20,7 @@ from vdb.evidence.cosignature import cosigned_at
 from vdb.evidence.merkle import Frontier, consistency_proof, leaf_hash
 from vdb.evidence.note import Note, VerifierKey, sign_note
 from vdb.evidence.witness import AddCheckpoint
-from vdb.witness.asking import WitnessPlace, ask_witness
+from vdb.witness.asking import WitnessAsked, WitnessPlace, ask_witnesses
 from vdb.witness.door import BODY_MAX, serve_witness
 from vdb.witness.holding import Witness
 from vdb.world.clock import RealClock
@@ -27,7 +28,7 @@ from vdb.world.disk import RealDisk
 from vdb.world.network import RealNetwork
 
 ORIGIN = "veritydb/00/us-east-1/t-1/audit"
-LOG, OTHER, KEY = SigningKey(b"l" * 32), SigningKey(b"o" * 32), SigningKey(b"w" * 32)
+LOG, OTHER = SigningKey(b"l" * 32), SigningKey(b"o" * 32)
 NAME = "witness.example"
 
 
@@ -56,14 +57,14 @@ def request(old: int, new: int, history: str = "true", key: SigningKey = LOG) ->
     return AddCheckpoint(old, path(old, new, history), sign_note(str(tree(new, history)), [(ORIGIN, key)]))
 
 
-def make_witness(folder: Path) -> tuple[Witness, RealDisk]:
+def make_witness(folder: Path, key: bytes = b"w") -> tuple[Witness, RealDisk]:
     disk = RealDisk(folder)
-    return Witness(disk, RealClock(), NAME, KEY, {ORIGIN: (VerifierKey(ORIGIN, LOG.public),)}), disk
+    return Witness(disk, RealClock(), NAME, SigningKey(key * 32), {ORIGIN: (VerifierKey(ORIGIN, LOG.public),)}), disk
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Witness]:
-    witness, disk = make_witness(folder)
+async def opened(folder: Path, key: bytes = b"w") -> AsyncIterator[Witness]:
+    witness, disk = make_witness(folder, key)
     try:
         await witness.open()
         yield witness
@@ -72,8 +73,8 @@ async def opened(folder: Path) -> AsyncIterator[Witness]:
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[Witness, WitnessPlace]]:
-    async with opened(folder) as witness:
+async def serving(folder: Path, key: bytes = b"w") -> AsyncIterator[tuple[Witness, WitnessPlace]]:
+    async with opened(folder, key) as witness:
         listener = await RealNetwork().listen("127.0.0.1:0")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(serve_witness, witness, listener)
@@ -158,18 +159,42 @@ async def test_of_two_that_come_together_one_is_cosigned(tmp_path: Path) -> None
 async def test_a_log_asks_over_http_and_gets_its_cosignature(tmp_path: Path) -> None:
     async with serving(tmp_path) as (witness, place):
         for size in (4, 4, 9):
-            note = await ask_witness(RealNetwork(), place, witness.verifier, log_of(size))
+            note = await ask_witnesses(RealNetwork(), [WitnessAsked(place, witness.verifier)], log_of(size))
             assert note.verified_by([VerifierKey(ORIGIN, LOG.public)])
             assert cosigned_at(note, witness.verifier) is not None
         assert witness.held(ORIGIN) == tree(9)
         with pytest.raises(EvidenceInvalid, match="has cosigned 9 leaves, and the log has 8: leaves were lost"):
-            await ask_witness(RealNetwork(), place, witness.verifier, log_of(8))
+            await ask_witnesses(RealNetwork(), [WitnessAsked(place, witness.verifier)], log_of(8))
         with pytest.raises(EvidenceInvalid, match="knows another tree of 9 leaves: two histories exist"):
-            await ask_witness(RealNetwork(), place, witness.verifier, log_of(9, "false"))
+            await ask_witnesses(RealNetwork(), [WitnessAsked(place, witness.verifier)], log_of(9, "false"))
         with pytest.raises(EvidenceInvalid, match=r"refuses to cosign \(422\): the tree of 12 leaves doesn't begin"):
-            await ask_witness(RealNetwork(), place, witness.verifier, log_of(12, "false"))
+            await ask_witnesses(RealNetwork(), [WitnessAsked(place, witness.verifier)], log_of(12, "false"))
         with pytest.raises(EvidenceInvalid, match="holds no signature of 'someone': is this its key"):
-            await ask_witness(RealNetwork(), place, evolve(witness.verifier, name="someone"), log_of(9))
+            await ask_witnesses(
+                RealNetwork(), [WitnessAsked(place, evolve(witness.verifier, name="someone"))], log_of(9)
+            )
+
+
+async def test_several_witnesses_cosign_the_same_tree_of_a_log_that_grows(tmp_path: Path) -> None:
+    async with serving(tmp_path / "a") as (first, there), serving(tmp_path / "b", b"v") as (second, elsewhere):
+        assert (await first.add_checkpoint(request(0, 3).encode()))[0] == 200
+        sizes = iter([4, 5, 6, 6, 7, 7, 7, 7])
+
+        async def consistency(old: int) -> tuple[Note, tuple[bytes, ...]]:
+            return await log_of(next(sizes))(old)
+
+        asked = [WitnessAsked(there, first.verifier), WitnessAsked(elsewhere, second.verifier)]
+        note = await ask_witnesses(RealNetwork(), asked, consistency)
+        assert Checkpoint.parse(note.text).size == 7
+        assert None not in [cosigned_at(note, one.verifier) for one in (first, second)]
+
+        numbers = itertools.count(8)
+
+        async def hasty(old: int) -> tuple[Note, tuple[bytes, ...]]:
+            return await log_of(next(numbers))(old)
+
+        with pytest.raises(ConnectionLost, match="the log grew 20 times while its witnesses were asked"):
+            await ask_witnesses(RealNetwork(), asked, hasty)
 
 
 @pytest.mark.parametrize(
@@ -210,4 +235,4 @@ async def test_nobody_at_the_place_is_told(tmp_path: Path) -> None:
     async with serving(tmp_path) as (witness, place):
         pass
     with pytest.raises(ConnectionLost):
-        await ask_witness(RealNetwork(), place, witness.verifier, log_of(1))
+        await ask_witnesses(RealNetwork(), [WitnessAsked(place, witness.verifier)], log_of(1))

@@ -20,6 +20,7 @@ from vdb.evidence.merkle import HASH_SIZE, leaf_hash
 from vdb.evidence.note import VerifierKey, parse_note
 from vdb.evidence.proof import LogProof
 from vdb.evidence.trust import TrustPolicy
+from vdb.world.pinned import PinDirectory
 
 app = App(name="audit", help="Who did what, signed heads of the logs' trees, and proofs that hold without a server.")
 app.command(entries)
@@ -41,6 +42,7 @@ async def head(
     since: Path | None = None,
     key: list[str] | None = None,
     out: Path | None = None,
+    pins: Path | None = None,
     options: TenantOptions = TENANT,
 ) -> None:
     """Fetch the signed head of a tenant's tree, and check that the log only grew since the last one.
@@ -61,10 +63,15 @@ async def head(
         A node's key, as it was handed to you (vkey). May be given several times. Without one its own word counts.
     out
         Where to write the head.
+    pins
+        A directory where heads are kept that were seen: this one has to continue the last, and is kept.
     """
     keys = [VerifierKey.parse(text) for text in key or ()]
     known = None if since is None else parse_note(read_file(since))
     async with options.tenant_client() as client:
+        if pins is not None:
+            client.pins = PinDirectory(pins)
+            await client.tree_head(group, family=family)
         trusted = keys or [(await client.tree_head(group, family=family)).verifier]
         checked = await client.follow_tree(known, trusted, group, family=family)
     if out is not None:

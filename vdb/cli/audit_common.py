@@ -19,7 +19,7 @@ from vdb.errors import ConfigError
 from vdb.evidence.cosignature import cosigned_at
 from vdb.evidence.note import COSIGNATURE_V1, Note, VerifierKey
 from vdb.verifier.fhir import instant_of
-from vdb.witness.asking import WitnessPlace, ask_witness
+from vdb.witness.asking import WitnessAsked, WitnessPlace, ask_witnesses
 from vdb.world.network import RealNetwork
 
 
@@ -54,28 +54,21 @@ async def cosigned_head(
     """The signed head with the cosignature of each witness, and what is told of each. Without witnesses: the head."""
     if len(urls) != len(keys):
         raise ConfigError("--witness and --witness-key belong together: one key for each address, in the same order")
-    head = await audit.head()
-    found: list[str] = []
+    if not urls:
+        return await audit.head(), ()
+    heads: dict[str, TreeHead] = {}
+
+    async def consistency(size: int) -> tuple[Note, tuple[bytes, ...]]:
+        head, path = await audit.consistency(size)
+        heads[head.note.text] = head
+        return head.note, path
+
     network = RealNetwork(tls_config(options.tls_cert, options.tls_key, options.tls_ca))
-    for url, key in zip(urls, keys, strict=True):
-
-        async def consistency(size: int) -> tuple[Note, tuple[bytes, ...]]:
-            nonlocal head
-            signatures = head.note.signatures
-            now, path = await audit.consistency(size)
-            if now.note.text == head.note.text:
-                now = evolve(now, note=Note(now.note.text, signatures))
-            head = now
-            return head.note, path
-
-        note = await ask_witness(network, WitnessPlace.parse(url), key, consistency)
-        head = evolve(head, note=note)
-    for key in keys:
-        at = cosigned_at(head.note, key)
-        if at is None:
-            raise ConfigError(f"the log grew while witnesses were asked, and {key.name!r} saw an older head: try again")
-        found.append(f"{key.name} at {instant_of(at * 1_000_000)}")
-    return head, tuple(found)
+    asked = [WitnessAsked(WitnessPlace.parse(url), key) for url, key in zip(urls, keys, strict=True)]
+    note = await ask_witnesses(network, asked, consistency)
+    times = [(key.name, cosigned_at(note, key)) for key in keys]
+    told = tuple(f"{name} at {instant_of(seconds * 1_000_000)}" for name, seconds in times if seconds is not None)
+    return evolve(heads[note.text], note=note), told
 
 
 def read_settings(config: Path | None) -> tuple[Mapping[str, str] | None, str]:

@@ -13,6 +13,7 @@ from vdb.audit.bundle import ExportAbout
 from vdb.audit.fhir import PATIENTS_MAX, Place
 from vdb.audit.search import AuditSearch
 from vdb.cli.audit_common import cosigned_head, micros_of, now_micros, witness_keys
+from vdb.cli.files import write_file
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import EXIT_OK, print_json, print_note, print_text
 from vdb.client.audit_export import Exported, export_log
@@ -238,7 +239,7 @@ async def cosign(
     """
     async with options.tenant_client() as client:
         head, witnesses = await cosigned_head(FaceAudit(client, group), witness, witness_keys(witness_key), options)
-    _write(out, str(head.note))
+    write_file(out, str(head.note))
     if options.json:
         checkpoint = head.checkpoint
         print_json(
@@ -326,10 +327,3 @@ def _tell_export(out: Path, done: Exported, leaf: int, json: bool) -> None:
     if done.withheld:
         print_note(f"the keys of {done.withheld} records were withheld: they concern others as well")
     print_note(f"the log's key, to be handed over by another way: {done.head.verifier}")
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file} can't be written: {error.strerror}") from None

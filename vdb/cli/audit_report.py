@@ -15,12 +15,12 @@ from vdb.audit.entry import AuditEntry, Kind
 from vdb.audit.printing import report_lines
 from vdb.audit.search import TOKEN_PREFIX, AuditSearch
 from vdb.cli.audit_common import cosigned_head, micros_of, now_micros, read_settings, witness_keys
+from vdb.cli.files import write_file
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, print_text, visible
 from vdb.client.audit_facts import FactFinder, ReportWanted
 from vdb.client.audit_scan import FaceAudit
 from vdb.client.client import Client
-from vdb.errors import ConfigError
 from vdb.evidence.checkpoint import Checkpoint
 from vdb.evidence.note import parse_note
 from vdb.verifier.fhir import instant_of
@@ -163,7 +163,7 @@ async def accounting(
         fold=not each,
     )
     if csv is not None:
-        _write(csv, found.csv())
+        write_file(csv, found.csv().decode())
     if options.json:
         print_json(_as_json(found))
     else:
@@ -260,10 +260,3 @@ async def _pin(client: Client, group: str, pins: Path | None) -> dict[str, str]:
         client.pins = directory
         await client.tree_head(group, family=family)
     return before
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        file.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"{file} can't be written: {error.strerror}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import h11
 import trio
@@ -12,12 +12,13 @@ from attrs import frozen
 from vdb.errors import ConfigError, ConnectionLost, EvidenceInvalid
 from vdb.evidence.checkpoint import Checkpoint, parse_number
 from vdb.evidence.cosignature import cosigned_at
-from vdb.evidence.note import Note, VerifierKey, parse_note
+from vdb.evidence.note import Note, NoteSignature, VerifierKey, parse_note
 from vdb.evidence.witness import AddCheckpoint, Status
 from vdb.ports import Network
 
 ANSWER_SECONDS_MAX = 20.0
 ANSWER_BYTES_MAX = 64 * 1024
+ATTEMPTS_MAX = 20
 
 _URL = re.compile(r"(https?)://([^/\s]+)(/[^\s?#]*)?")
 
@@ -31,7 +32,6 @@ class WitnessPlace:
 
     address: str
     prefix: str
-    tls: bool
 
     @classmethod
     def parse(cls, url: str) -> WitnessPlace:
@@ -40,42 +40,63 @@ class WitnessPlace:
         if not found:
             raise ConfigError(f"a witness's address reads http://HOST:PORT or https://HOST:PORT; found {url!r}")
         host = found[2] if re.search(r":[0-9]+$", found[2]) else f"{found[2]}:{443 if found[1] == 'https' else 80}"
-        return cls(host, (found[3] or "").rstrip("/"), found[1] == "https")
+        return cls(host, (found[3] or "").rstrip("/"))
 
 
-async def ask_witness(network: Network, place: WitnessPlace, key: VerifierKey, consistency: Consistency) -> Note:
-    """The log's tree as it is, with its signatures and the witness's. `key`: the witness's.
+@frozen
+class WitnessAsked:
+    place: WitnessPlace
+    key: VerifierKey
 
-    EvidenceInvalid if the witness refuses, because it knows another history of the log, or signs wrongly.
-    ConnectionLost if it doesn't answer.
+
+async def ask_witnesses(network: Network, witnesses: Sequence[WitnessAsked], consistency: Consistency) -> Note:
+    """The log's tree as it is, with its own signatures and those of all these witnesses.
+
+    EvidenceInvalid if one refuses, because it knows another history of the log, or signs wrongly. ConnectionLost if one
+    doesn't answer, and where the log grows too fast for all of them to see the same tree.
     """
-    size = 0
-    for _attempt in range(3):
-        note, path = await consistency(size)
-        status, answer = await _post(network, place, AddCheckpoint(size, path, note).encode())
-        if status == Status.COSIGNED:
-            return _with_cosignature(note, answer, key)
-        if status != Status.OTHER_TREE:
-            break
-        known = parse_number(answer.decode("ascii", "replace").strip(), "the size that a witness knows")
-        if known == size:
-            raise EvidenceInvalid(f"the witness {key.name!r} knows another tree of {size} leaves: two histories exist")
-        if known > Checkpoint.parse(note.text).size:
-            raise EvidenceInvalid(
-                f"the witness {key.name!r} has cosigned {known} leaves, and the log has "
-                f"{Checkpoint.parse(note.text).size}: leaves were lost, or taken back"
-            )
-        size = known
-    told = answer.decode("utf-8", "replace").strip()
-    raise EvidenceInvalid(f"the witness {key.name!r} refuses to cosign ({status}): {told}")
+    sizes = [0] * len(witnesses)
+    for _attempt in range(ATTEMPTS_MAX):
+        shown = [await consistency(size) for size in sizes]
+        if any(note.text != shown[0][0].text for note, _ in shown):
+            continue  # the log grew from one question to the next
+        answers = [
+            await _ask(network, one, AddCheckpoint(size, path, note))
+            for one, size, (note, path) in zip(witnesses, sizes, shown, strict=True)
+        ]
+        if all(isinstance(answer, NoteSignature) for answer in answers):
+            cosignatures = tuple(answer for answer in answers if isinstance(answer, NoteSignature))
+            return Note(shown[0][0].text, (*shown[0][0].signatures, *cosignatures))
+        now = Checkpoint.parse(shown[0][0].text).size
+        sizes = [answer if isinstance(answer, int) else now for answer in answers]
+    raise ConnectionLost(f"the log grew {ATTEMPTS_MAX} times while its witnesses were asked: try again")
 
 
-def _with_cosignature(note: Note, answer: bytes, key: VerifierKey) -> Note:
+async def _ask(network: Network, asked: WitnessAsked, request: AddCheckpoint) -> NoteSignature | int:
+    """The cosignature; or the size of the tree that the witness knows, if that isn't the old one of the request."""
+    name, now = asked.key.name, request.checkpoint.size
+    status, answer = await _post(network, asked.place, request.encode())
+    if status == Status.COSIGNED:
+        return _cosignature(request.note, answer, asked.key)
+    if status != Status.OTHER_TREE:
+        told = answer.decode("utf-8", "replace").strip()
+        raise EvidenceInvalid(f"the witness {name!r} refuses to cosign ({status}): {told}")
+    known = parse_number(answer.decode("ascii", "replace").strip(), "the size that a witness knows")
+    if known == request.old:
+        raise EvidenceInvalid(f"the witness {name!r} knows another tree of {known} leaves: two histories exist")
+    if known > now:
+        raise EvidenceInvalid(
+            f"the witness {name!r} has cosigned {known} leaves, and the log has {now}: leaves were lost, or taken back"
+        )
+    return known
+
+
+def _cosignature(note: Note, answer: bytes, key: VerifierKey) -> NoteSignature:
     signed = parse_note(f"{note.text}\n".encode() + answer)
     found = signed.of(key)
     if found is None or cosigned_at(signed, key) is None:
         raise EvidenceInvalid(f"the answer of the witness holds no signature of {key.name!r}: is this its key?")
-    return Note(note.text, (*note.signatures, found))
+    return found
 
 
 async def _post(network: Network, place: WitnessPlace, body: bytes) -> tuple[int, bytes]:
