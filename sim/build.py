@@ -21,13 +21,13 @@ from sim.world.clock import HostClock
 from sim.world.entropy import draws
 from sim.world.network import SimNetwork
 from sim.world.scratch import Scratch
-from vdb.crypto.root import RootKeys
+from vdb.crypto.root import RootKeys, RootRing
 from vdb.errors import VerityError
 from vdb.node.config import MemberConfig, NodeConfig
 from vdb.node.node import Node
 from vdb.node.observer import Observer
 from vdb.projections.config import ProjectionConfig
-from vdb.types import Region
+from vdb.types import GroupId, Region
 
 
 def host(number: int) -> str:
@@ -72,11 +72,20 @@ class Builder:
     counts: Counter[str]
     judge: Judge
 
-    def root_keys(self, region: str = REGION) -> RootKeys:
+    def root_keys(self, region: str = REGION, exchanges: int = 0) -> RootKeys:
         """Each region has a key of its own; that of the global group is the same for all."""
+        if exchanges:
+            own, shared = (draws(self.seed, f"root keys/{one}/{exchanges}").randbytes(32) for one in (region, "global"))
+            return RootKeys(own, shared)
         keys = draws(self.seed, "root keys")
         own, shared = keys.randbytes(32), keys.randbytes(32)
         return RootKeys(own if region == REGION else draws(self.seed, f"root keys/{region}").randbytes(32), shared)
+
+    def ring(self, group: str) -> RootRing:
+        """All root keys that a group ever has in a run."""
+        exchanged = [self.root_keys(group, number) for number in range(1, self.options.rotations + 1)]
+        name = GroupId(group)
+        return RootRing(self.root_keys(group).for_group(name), [keys.for_group(name) for keys in exchanged])
 
     def config(self, number: int) -> NodeConfig:
         """What the node of this number is told at its founding."""
@@ -147,6 +156,11 @@ class Builder:
             on_refused=lambda error: judge.on_refused(machine, error),
             on_broken=lambda error, text: judge.on_broken(machine, error, text),
         )
+
+        async def root_keys() -> RootKeys:
+            return machine.config.root_keys
+
+        machine.config = evolve(machine.config, reload_keys=root_keys)
         disk.permit = atlas.permit
         disk.aim = atlas.aim
         disk.on_misdirected = lambda: judge.on_misdirected(machine)

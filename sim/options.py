@@ -72,6 +72,8 @@ GOVERNANCE_SHARE = 1 / 2
 """Of the seeds with neither SQL nor typed streams: those in which policies are applied, and glasses broken."""
 ERASING_SHARE = 1 / 2
 """Of those that have none of the workloads before: those in which subjects are erased."""
+ROTATING_SHARE = 1 / 2
+"""Of the seeds with neither SQL, typed streams nor governance: those in which keys rotate."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
 REGIONS_SHARE = 0.6
@@ -186,6 +188,9 @@ class Options:
     """Whether people apply policies, break the glass, review that, and record consents, beside the others."""
     governance_deeds: int = 60
     """Of all of them together."""
+    rotating: bool = False
+    """Whether root keys are exchanged, and keys rotate, beside the others."""
+    rotations: int = 3
     erasing: bool = False
     """Whether somebody writes about subjects, and has them erased, beside the others."""
     erasing_deeds: int = 60
@@ -218,6 +223,9 @@ class Options:
         governance = draws(seed, "governance").random() < GOVERNANCE_SHARE
         regions = draw_regions(seed, options) if options.nodes > 1 else {}
         erasing = not governance and draws(seed, "erasing").random() < ERASING_SHARE
+        rotating = not governance and draws(seed, "rotating").random() < ROTATING_SHARE
+        if rotating:
+            regions |= {"rotating": True, "projection": False}
         return attrs.evolve(options, governance=governance, erasing=erasing, **regions)
 
     @classmethod

@@ -26,6 +26,7 @@ from sim.options import Options
 from sim.platter_view import PlatterView
 from sim.raw_client import Connector
 from sim.readback import Readback
+from sim.rotating.part import RotatingPart
 from sim.runner import virtual_clock
 from sim.sql.deeds import Fate
 from sim.sql.part import SqlPart
@@ -89,7 +90,7 @@ class Simulation:
             group: Contents(
                 watch.ledger,
                 self.verdict,
-                Keyring(group=GroupId(group), root=builder.root_keys(group).for_group(GroupId(group))),
+                Keyring(group=GroupId(group), root=builder.ring(group)),
             )
             for group, watch in self.watch.watches.items()
         }
@@ -128,6 +129,12 @@ class Simulation:
             trace=self.trace, connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy,
             tell=self.workload.tell, platters=platters,
         )  # fmt: skip
+        self.rotating = RotatingPart(
+            seed=seed, options=options, cluster=self.cluster, trace=self.trace, keys=builder.root_keys,
+            connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy, tell=self.workload.tell,
+        )  # fmt: skip
+        if options.rotating:
+            self.workload.beside.append(lambda: self.rotating.progress)
         if options.erasing:
             self.workload.beside.append(lambda: self.erasing.progress)
         if options.governance:
@@ -232,6 +239,7 @@ class Simulation:
                 both.start_soon(self.events.run)
                 both.start_soon(self.governance.run)
                 both.start_soon(self.erasing.run)
+                both.start_soon(self.rotating.run)
             done.set()
             self.workload.tell()
 
@@ -262,11 +270,12 @@ class Simulation:
     @property
     def _answered(self) -> int:
         others = self.events.load.deeds.answered + self.governance.load.answered + self.erasing.answered
+        others += self.rotating.answered
         return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + others
 
     @property
     def _left(self) -> int:
-        beside = self.governance.load.left + self.erasing.left
+        beside = self.governance.load.left + self.erasing.left + self.rotating.left
         return self.workload.calls_left + self.sql.load.left + self.events.load.left + beside
 
     def _check_progress(self, progress: bool) -> None:
@@ -284,6 +293,7 @@ class Simulation:
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
             lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag() or self.erasing.lag()
+            lack = lack or self.rotating.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

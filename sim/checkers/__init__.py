@@ -113,6 +113,9 @@ Of the workload of erasures:
     E3   who says that its disk is rid of the keys has them in no file                            sim.erasing.part
     E4   an erasure that is told as complete has left its keys on no member's disk                sim.erasing.part
     E5   an idle cluster's erasures are complete: a part of I38                                   sim.erasing.part
+    K1   an idle cluster's tenants' keys are under the root key of the last rotation: a part of I38   sim.rotating.part
+    K2   a record is sealed under a key of the period that it lies in                             contents
+    K3   a key that is wrapped anew is the same key                                               contents
 
 Of several regions:
 

@@ -142,6 +142,10 @@ class Keyring:
             newest, period = row, period + 1
         return newest, period
 
+    def held(self, dek_id: bytes) -> KeyRow | None:
+        """The row of this id, or None."""
+        return self._index.get(dek_id)
+
     def tenant_rows(self) -> list[KeyRow]:
         """The rows of tenants' keys, by tenant."""
         return self._index.tenants()

@@ -134,6 +134,12 @@ class RootKeys:
         self.source = source
         """Where they come from: what an operator is told of them."""
 
+    def beside(self, earlier: RootKeys) -> RootKeys:
+        """These keys, with which those before open as well."""
+        others = (*self._others, earlier._regional, earlier._global, *earlier._others)
+        own_global = None if self._global == self._regional else self._global
+        return RootKeys(self._regional, own_global, others, source=self.source, region=self.region)
+
     def for_group(self, group: GroupId) -> RootKey:
         """The root key of this group: the one that wraps. ConfigError where the keys are another region's."""
         if self.region and group not in (self.region, GLOBAL_GROUP):

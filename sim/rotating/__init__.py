@@ -1,0 +1,1 @@
+"""Root keys that are exchanged, and data keys that follow each other, under fire."""
