@@ -45,6 +45,8 @@ GRANTS = GrantFacts(count=1, unreviewed=0, longest_seconds=3600)
 KEYS = KeyFacts(provider="aws-kms", root_key_id="ff", tenants=1, behind=0, keys=12)
 ERASURES = ErasureFacts(count=1, pending=0)
 
+NODE = NodeFacts(name="node-1", region="us-east-1", version="0.1.0", groups=("us-east-1",), scrubbed_at=NOW - DAY)
+
 GOOD = Facts(
     now=NOW,
     since=NOW - 90 * DAY,
@@ -61,7 +63,7 @@ GOOD = Facts(
     erasures=ERASURES,
     holds=1,
     retention_rules=2,
-    nodes=(NodeFacts(name="node-1", region="us-east-1", version="0.1.0", groups=("us-east-1",)),),
+    nodes=(NODE,),
     settings={"identity.idle-minutes": "15.0", "identity.session-hours": "12.0", "identity.receipts": "true"},
 )
 
@@ -110,6 +112,7 @@ def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_t
         ({"audit": evolve(TREE, gaps=1)}, "164.312(b)", "missing in the count: 1"),
         ({"data": None}, "164.312(c)(1)", "couldn't be asked for"),
         ({"data": evolve(TREE, pinned="")}, "164.312(c)(1)", "no earlier head was at hand"),
+        ({"nodes": (evolve(NODE, scrubbed_at=NOW - 31 * DAY),)}, "164.312(c)(1)", "hasn't read all of its disk for 30"),
         ({"audit": evolve(TREE, leaves_checked=2)}, "164.312(c)(2)", "not all records"),
         ({"secured": False}, "164.312(e)(1)", "without TLS"),
         ({"erasures": evolve(ERASURES, pending=1)}, "164.310(d)(2)(i)", "not finished on all nodes: 1"),

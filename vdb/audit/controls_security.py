@@ -11,6 +11,9 @@ from vdb.verifier.fhir import instant_of
 _SOURCE = "45 CFR 164.312"
 _R, _A = Requirement.REQUIRED, Requirement.ADDRESSABLE
 
+_SCRUB_DAYS = 30
+_SCRUB_AGE_MAX = _SCRUB_DAYS * 86_400_000_000
+
 Control = Callable[[Facts, Tally], Row]
 
 
@@ -197,6 +200,11 @@ def integrity(facts: Facts, _tally: Tally) -> Row:
             evidence.append(Evidence(what="continues the head that was kept", value=facts.data.pinned))
         else:
             missing.append("no earlier head was at hand to compare with (--pins): keep one, outside of the database")
+    for node in facts.nodes:
+        scrub = instant_of(node.scrubbed_at) if node.scrubbed_at else "none yet"
+        evidence.append(Evidence(what=f"last full scrub of {node.name}", value=scrub))
+        if facts.now - node.scrubbed_at > _SCRUB_AGE_MAX:
+            missing.append(f"{node.name} hasn't read all of its disk for {_SCRUB_DAYS} days, or it doesn't say so")
     return row_of(
         "164.312(c)(1)",
         "Integrity",

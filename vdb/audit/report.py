@@ -134,6 +134,8 @@ class NodeFacts:
     region: str
     version: str
     groups: tuple[str, ...]
+    scrubbed_at: int = 0
+    """Microseconds UTC: when the last scrub of the group ended that read all of it; 0: none did yet."""
 
 
 @frozen(kw_only=True)

@@ -178,4 +178,12 @@ class FactFinder:
         if found is None:
             return ()
         groups = tuple(str(group.group) for group in found.groups)
-        return (NodeFacts(name=found.node, region=found.region, version=found.version, groups=groups),)
+        scrubs = [group.scrubbed_at for group in found.groups if group.group == self._wanted.group]
+        node = NodeFacts(
+            name=found.node,
+            region=found.region,
+            version=found.version,
+            groups=groups,
+            scrubbed_at=min(scrubs, default=0),
+        )
+        return (node,)
