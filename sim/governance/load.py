@@ -17,6 +17,7 @@ from sim.raw_client import Connector
 from sim.trace import Trace
 from vdb.client.client import Client
 from vdb.errors import DefiniteError, VerityError
+from vdb.policy.words import Action
 from vdb.ports import Entropy
 
 FIRST = 300
@@ -44,7 +45,7 @@ roles = ["clinician"]
 [[rule]]
 name = "work"
 roles = ["worker"]
-actions = ["create", "append", "read", "query", "time-travel", "consume", "schema", "operate", "status", "audit"]
+actions = [{actions}]
 [[rule]]
 name = "govern"
 roles = ["officer"]
@@ -65,7 +66,10 @@ def policy_text(number: int, minutes: int) -> str:
     """A policy like no other one of the run."""
     officers = ", ".join(f'"{principal(FIRST + each)}"' for each in range(OFFICERS))
     clinicians = ", ".join(f'"{principal(FIRST + OFFICERS + each)}"' for each in range(CLINICIANS))
-    return _POLICY.format(number=number, spiffe=SPIFFE, officers=officers, clinicians=clinicians, minutes=minutes)
+    actions = ", ".join(f'"{action.value}"' for action in Action if action is not Action.POLICY)
+    return _POLICY.format(
+        number=number, spiffe=SPIFFE, officers=officers, clinicians=clinicians, minutes=minutes, actions=actions
+    )
 
 
 class Fate(Enum):
