@@ -109,6 +109,8 @@ struct PeerFrame {
 
     erased @59 :Data;         # to the primary: a member's signed word on an erasure (vdb/wire/peer_messages.py)
     policy @60 :Data;         # to the primary of a region's group: the policy that the global group goes by (likewise)
+    entries @61 :Data;        # to the primary: entries of an audit log (vdb/wire/audit_messages.py)
+    recorded @62 :Data;       # the answer
   }
 
   enum Refusal {

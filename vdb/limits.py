@@ -51,6 +51,8 @@ PART_ROOM = 4096
 AUDIT_ENTRY_SIZE = 64 * 1024
 """Bytes of the longest entry of an audit log, unless messages are small."""
 AUDIT_ENTRY_SIZE_MIN = 1536
+AUDIT_ENTRIES_FORWARDED_MAX = 1000
+"""Entries that a backup has the primary record at once."""
 AUDIT_RECORD_OVERHEAD = 1536
 """Bytes that a record of an audit log may take beside its entries: header, seal, framing, and the rows of new keys."""
 AUDIT_ENTRY_OVERHEAD = 48
@@ -106,8 +108,6 @@ REWRAPPED_KEYS_MAX = 256
 ERASED_KEYS_MAX = 4096
 """Keys that one erasure destroys."""
 RETENTION_DAYS_MAX = 365 * 200
-PRUNED_SEGMENTS_MAX = 1024
-"""Segments that one pruning removes."""
 KEY_PERIODS_MAX = 4096
 """Periods of a tenant's keys, one after the other: monthly ones last for 341 years."""
 

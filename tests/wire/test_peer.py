@@ -28,6 +28,8 @@ from vdb.vsr.message import (
     PolicyMessage,
     PrepareMessage,
     PrepareOk,
+    RecordedMessage,
+    RecordMessage,
     RequestChunk,
     RequestHeaders,
     RequestManifest,
@@ -135,6 +137,11 @@ MESSAGES = (
     Chunk(checkpoint_op=128, path="log/ü", offset=9, data=b"", checksum=b"c" * 32, replica=2),
     ErasedMessage(tenant=7, erasure=LARGEST, statement=b"{}", signature=b"s" * 64, replica=2),
     PolicyMessage(serial=LARGEST, version="sha256:" + "0" * 64, by="kim", text='name = "ü"', replica=2),
+    RecordMessage(number=LARGEST, tenant=2**63 - 1, entries=(b"{}", b"", b"x" * 100), replica=2),
+    RecordedMessage(
+        number=LARGEST, done=True, tenant=7, index=LARGEST, first_entry=LARGEST, position=LARGEST, replica=2
+    ),
+    RecordedMessage(number=1, done=False, tenant=0, index=0, first_entry=0, position=0, replica=2),
 )
 LINK_FRAMES = (
     Hello(node=254, to=1, cluster=b"c" * 16, disk=b"d" * 16),

@@ -270,7 +270,31 @@ class PolicyMessage:
     replica: int
 
 
-WordMessage = ErasedMessage | PolicyMessage
+@frozen(kw_only=True)
+class RecordMessage:
+    """To the primary: entries of a tenant's audit log, without which the sender doesn't answer."""
+
+    number: int
+    """By which the sender knows the answer."""
+    tenant: int
+    entries: tuple[bytes, ...] = field(repr=False)
+    replica: int
+
+
+@frozen(kw_only=True)
+class RecordedMessage:
+    """The answer: where they stand, once they are committed; or that they don't."""
+
+    number: int
+    done: bool
+    tenant: int
+    index: int
+    first_entry: int
+    position: int
+    replica: int
+
+
+WordMessage = ErasedMessage | PolicyMessage | RecordMessage | RecordedMessage
 """What members tell a primary beside the protocol."""
 Message = CoreMessage | SyncMessage | WordMessage
 

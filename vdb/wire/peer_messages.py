@@ -33,6 +33,8 @@ from vdb.vsr.message import (
     PolicyMessage,
     PrepareMessage,
     PrepareOk,
+    RecordedMessage,
+    RecordMessage,
     RequestChunk,
     RequestHeaders,
     RequestManifest,
@@ -42,6 +44,7 @@ from vdb.vsr.message import (
     StartViewChange,
 )
 from vdb.vsr.tail import decode_entries, encode_entries
+from vdb.wire.audit_messages import fill_record, fill_recorded, read_record, read_recorded
 from vdb.wire.schema import peer
 
 CHECKSUM_SIZE = 32
@@ -340,6 +343,8 @@ _FILL: dict[type, Fill] = {
     Chunk: _fill_chunk,
     ErasedMessage: _fill_erased,
     PolicyMessage: _fill_policy,
+    RecordMessage: fill_record,
+    RecordedMessage: fill_recorded,
 }
 _READ: dict[str, Read] = {
     "prepare": _read_prepare,
@@ -352,6 +357,8 @@ _READ: dict[str, Read] = {
     "chunk": _read_chunk,
     "erased": _read_erased,
     "policy": _read_policy,
+    "entries": read_record,
+    "recorded": read_recorded,
 }
 for _name, _kind, _fields in _PLAIN:
     _FILL[_kind], _READ[_name] = _plain(_name, _kind, _fields)

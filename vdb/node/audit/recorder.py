@@ -4,6 +4,7 @@ Rules
 - `record` returns once the entries are committed by the primary that this node is, in its own view: a primary that was
   deposed meanwhile gets PrimaryLost, and must not answer. So a receipt is also the proof that nobody else led the group
   when the answer was made.
+- A backup has its primary record, and answers when it has (`vdb.node.audit.forwarding`).
 - Whoever can't record doesn't answer: AuditUnavailable, NotPrimary, NotReady, Overloaded and PrimaryLost all say so.
 - Entries of calls that run at the same time share a prepare, a record and a sync.
 - An entry is one whole: what is too long for the log is shortened, and says so (`vdb.audit.shortening`).
@@ -21,9 +22,11 @@ from vdb.audit.shortening import fitted
 from vdb.errors import AuditUnavailable, DiskFull, InvalidArgument, NotPrimary, PrimaryLost
 from vdb.kernel.command import INTERNAL
 from vdb.kernel.reply import AuditAppended, Reply
+from vdb.node.audit.forwarding import Forwarding
 from vdb.node.preparing.request import PlainAudit
 from vdb.node.replication.group import Group
 from vdb.types import GroupId, Position, TenantId
+from vdb.vsr.replica import Status
 
 
 @frozen(kw_only=True)
@@ -46,6 +49,7 @@ class Recorder:
 
     def __init__(self, groups: Mapping[GroupId, Group]) -> None:
         self._groups = groups
+        self._forwardings = {name: Forwarding(group) for name, group in groups.items()}
 
     async def record(self, tenant: TenantId, group: GroupId, entries: Sequence[AuditEntry]) -> Receipt:
         """Commit entries of one tenant's log (0: the system's). They get their time here.
@@ -60,8 +64,8 @@ class Recorder:
             raise InvalidArgument("a receipt is of one entry at least; found none")
         receipts = []
         for request in _requests(tenant, entries, found.limits.audit_entry_size_max):
-            answer, first = await _committed(found, request)
-            assert isinstance(answer, AuditAppended), f"an audit log answers no {type(answer).__name__}"
+            elsewhere = _has_primary_elsewhere(found)
+            answer, first = await (self._forwardings[group].ask(request) if elsewhere else _committed(found, request))
             receipts.append(
                 Receipt(
                     group=group,
@@ -88,7 +92,12 @@ def _requests(tenant: TenantId, entries: Sequence[AuditEntry], size_max: int) ->
     yield PlainAudit(tenant=tenant, entries=tuple(taken))
 
 
-async def _committed(group: Group, request: PlainAudit) -> tuple[Reply, int]:
+def _has_primary_elsewhere(group: Group) -> bool:
+    replica = group.replica
+    return replica.status is Status.NORMAL and replica.primary != replica.replica
+
+
+async def _committed(group: Group, request: PlainAudit) -> tuple[AuditAppended, int]:
     """The reply of the log, and the place of the request's first entry in the record."""
     done = trio.Event()
     answers: list[Reply | NotPrimary | PrimaryLost] = []
@@ -105,4 +114,5 @@ async def _committed(group: Group, request: PlainAudit) -> tuple[Reply, int]:
     (answer,) = answers
     if isinstance(answer, NotPrimary | PrimaryLost):
         raise answer
+    assert isinstance(answer, AuditAppended), f"an audit log answers no {type(answer).__name__}"
     return answer, pending.entry

@@ -74,7 +74,8 @@ class NodeService(Service):
         self.proofs = proofs
         self.consumers = Consumers(self)
         """Consumer groups."""
-        self.recorder = Recorder(self.groups)
+        assert isinstance(permits.recorder, Recorder)
+        self.recorder = permits.recorder
         """Puts entries into audit logs."""
         self.audit = AuditReader(readers, proofs.leaves)
         """Reads audit logs back."""

@@ -38,7 +38,7 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import Abdicate, ErasedMessage, Message, PolicyMessage, WordMessage
+from vdb.vsr.message import Abdicate, ErasedMessage, Message, PolicyMessage, RecordedMessage, RecordMessage, WordMessage
 from vdb.vsr.replica import Replica, Status
 
 INSTALL_RETRY_SECONDS = 1.0
@@ -88,6 +88,8 @@ class Group:
         """What other members say of erasures; whoever collects it puts itself here."""
         self.on_policy: Callable[[PolicyMessage], None] = nobody
         """Likewise of the policy that the global group goes by."""
+        self.on_record: Callable[[RecordMessage | RecordedMessage], None] = nobody
+        """Likewise of what they have recorded in audit logs."""
         self._named = 0
         """How often a member was named since this node was removed."""
         self._neighbours = neighbours if neighbours is not None else Neighbours()
@@ -121,8 +123,10 @@ class Group:
     def _on_word(self, message: WordMessage) -> None:
         if isinstance(message, ErasedMessage):
             self.on_erased(message)
-        else:
+        elif isinstance(message, PolicyMessage):
             self.on_policy(message)
+        else:
+            self.on_record(message)
 
     # What is open ----------------------------------------------------------------------------------------------
 
