@@ -98,6 +98,7 @@ def make_export(shown: list[ExportedRecord], *, complete: bool, witnessed: bool 
         first=0,
         end=len(RECORDS),
         complete=complete,
+        policy_text='name = "clinic"\n' if complete else "",
         filter="" if complete else "subject Patient/p-1",
         place=Place(region="us-east-1", organization="Clinic A", address="db.clinic.example:7140"),
         witnesses=(witness_key("witness.example", WITNESS),) if witnessed else (),

@@ -39,6 +39,7 @@ _MEDIA = {
     "json": "application/json",
     "ndjson": "application/x-ndjson",
     "csv": "text/csv",
+    "toml": "application/toml",
     "txt": "text/plain",
     "py": "text/x-python",
     "vkey": "text/plain",
@@ -85,6 +86,8 @@ class ExportAbout:
     disclosure_basis: str = ""
     recipient: str = ""
     policy_version: str = ""
+    policy_text: str = field(default="", repr=False)
+    """Of the access policy that holds: a file of its own."""
     place: Place
     witnesses: tuple[VerifierKey, ...] = ()
     """Whose cosignatures the checkpoint has."""
@@ -139,6 +142,8 @@ class ExportWriter:
         known = [log_key, *self._about.witnesses]
         ours = tuple(one for one in note.signatures if any((k.name, k.key_id) == (one.name, one.key_id) for k in known))
         self._write("checkpoint", str(Note(note.text, ours)).encode())
+        if self._about.policy_text:
+            self._write("access-policy.toml", self._about.policy_text.encode())
         self._write("policy.txt", _policy(log_key, self._about.witnesses).encode())
         self._write("keys/log.vkey", f"{log_key}\n".encode())
         self._write("keys/exporter.vkey", f"{exporter}\n".encode())
@@ -249,6 +254,7 @@ What is here
     entries.ndjson   the entries as they were sealed, each with its record and its number there
     audit.ndjson     the same as FHIR R4 AuditEvents, one a line
     disclosures.csv  those that were disclosures, for an accounting (45 CFR 164.528)
+    access-policy.toml  who may do what, as it held when this was exported, if there was a policy
 
 A record key opens that record and no other. Who has it can show the record's contents to others; they can't change it.
 """

@@ -137,6 +137,7 @@ async def export(
             disclosure_basis=basis,
             recipient=recipient,
             policy_version=policy.version,
+            policy_text=policy.text,
             place=place,
             witnesses=keys,
         )

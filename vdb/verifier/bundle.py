@@ -11,6 +11,7 @@
     entries.ndjson      the entries, as they were sealed
     audit.ndjson        the same as FHIR AuditEvents
     disclosures.csv     those that were disclosures
+    access-policy.toml  who may do what, on the exporter's word; missing where no policy holds
 
 Checked in this order: the manifest's form and signature; every file's size and SHA-256, and that there is no other;
 the checkpoint; that every leaf is in the tree; that every body is its leaf's, opens, and holds the entries that are
