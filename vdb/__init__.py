@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from vdb.crypto.root import RootKeys
     from vdb.dbapi.database import SqlDatabase, open_crud
     from vdb.embedded.database import EmbeddedDatabase, open
-    from vdb.errors import DefiniteError, DeliveryLate, IndefiniteError, VerityError
+    from vdb.errors import AccessDenied, DefiniteError, DeliveryLate, IndefiniteError, VerityError
     from vdb.events import (
         DeadLettersDropped,
         DeadLettersReplayed,
@@ -70,6 +70,7 @@ __all__ = [
     "ANY",
     "EMPTY",
     "EXISTS",
+    "AccessDenied",
     "Batch",
     "Client",
     "Column",
@@ -87,8 +88,8 @@ __all__ = [
     "DeliveryLate",
     "Durability",
     "EmbeddedDatabase",
-    "Erased",
     "Entry",
+    "Erased",
     "ErrorPolicy",
     "Event",
     "EventRun",
@@ -159,7 +160,7 @@ _HOMES = {
     "vdb.crypto.root": ("RootKeys",),
     "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
     "vdb.embedded.database": ("EmbeddedDatabase", "open"),
-    "vdb.errors": ("DefiniteError", "DeliveryLate", "IndefiniteError", "VerityError"),
+    "vdb.errors": ("AccessDenied", "DefiniteError", "DeliveryLate", "IndefiniteError", "VerityError"),
     "vdb.events": (
         "DeadLettersDropped",
         "DeadLettersReplayed",
