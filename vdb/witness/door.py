@@ -1,7 +1,7 @@
 """HTTP/1.1 for a witness: `POST /add-checkpoint`, and `GET /` for its key. h11 reads and writes; trio carries it.
 
 Rules
-- A request has at most BODY_MAX bytes and IDLE_SECONDS to come; a witness serves CONNECTIONS_MAX at a time.
+- A request has at most BODY_MAX bytes and IDLE_SECONDS to come, an answer as long to be taken; a witness serves CONNECTIONS_MAX at a time.
 - Connections are kept; whatever can't be read ends one.
 """
 
@@ -82,8 +82,10 @@ async def _serve_request(witness: Witness, stream: trio.abc.Stream, connection: 
     else:
         known = target in ("/", "/add-checkpoint")
         status, kind, answer = _NOT_ALLOWED if known else _NOT_THERE, TEXT_TYPE, b"POST /add-checkpoint\n"
-    await stream.send_all(_answer(connection, status, {"content-type": kind}, answer))
-    return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+    with trio.move_on_after(IDLE_SECONDS) as sending:
+        await stream.send_all(_answer(connection, status, {"content-type": kind}, answer))
+    done = connection.our_state is h11.DONE and connection.their_state is h11.DONE
+    return done and not sending.cancelled_caught
 
 
 def _answer(connection: h11.Connection, status: int, headers: Mapping[str, str], body: bytes) -> bytes:
