@@ -741,6 +741,8 @@ interface VerityDb {
   listRetention @67 (tenant :UInt64, group :Text) -> (rules :List(Retention));
 
   prune @68 (tenant :UInt64, group :Text, dryRun :Bool) -> (segments :UInt64, bytes :UInt64, report :Text);
+  # Erases what has expired: keys of periods that ended longer ago than their rule keeps. Sealed bytes stay, so far:
+  # segments and bytes are 0. report: JSON; how many keys, how many are left, and the erasure.
 
   attest @69 (tenant :UInt64, stream :Text, expert :Text, statement :Text, documentDigest :Data) -> ();
   # An expert's determination (45 CFR 164.514(b)(1)), by which a de-identified stream may hold free text.
@@ -750,4 +752,9 @@ interface VerityDb {
 
   recordAudit @71 (tenant :UInt64, group :Text, kind :Text, detail :Text) -> (index :UInt64);
   # An entry of an application's own, such as an export that it made, or a review that it did. detail: JSON.
+
+  leaves @72 (tenant :UInt64, group :Text, family :Text, fromIndex :UInt64, max :UInt32)
+         -> (leaves :List(Data), next :UInt64, size :UInt64);
+  # Leaves of a tree in order: each record's header, which says class, region and time, and the SHA-256 of its sealed body.
+  # Who has them all has the root, and knows of every record where it may lie. next: the leaf to go on from.
 }

@@ -211,3 +211,23 @@ def sealed_records(disk: dict[str, bytes], region: str) -> list[bytes]:
                 found[sample] = None
             at = content.find(RECORD_MAGIC, at + 1)
     return list(found)
+
+
+def test_every_record_is_proved_to_lie_in_its_region(regions: Regions, run_here: Callable[..., Any]) -> None:
+    regions.run_here = run_here
+    ran = regions.vdb("placement", "prove", "--json")
+    assert ran.code == 0, ran.err
+    trees = {(tree["group"], tree["family"]): tree for tree in ran.object["trees"]}
+    for group in (EU, US, "global"):
+        tree = trees[group, "data"]
+        assert {record["region"] for record in tree["records"]} == {group}
+        assert sum(record["count"] for record in tree["records"]) == tree["leaves"] >= 21
+        assert tree["origin"].endswith(f"/{group}/t-1/data")
+    assert "phi" not in {record["data_class"] for record in trees["global", "data"]["records"]}
+    assert {record["region"] for record in trees[US, "audit"]["records"]} == {US}
+    keys = [argument for tree in trees.values() for argument in ("--key", tree["key"])]
+    told = regions.vdb("placement", "prove", *keys)
+    assert told.code == 0
+    assert told.out.rstrip().endswith("each record lies in the region it is sealed for")
+    ran = regions.vdb("placement", "prove", "--group", EU, "--key", trees[US, "data"]["key"])
+    assert (ran.code, "isn't signed by a key that is trusted" in ran.err) == (1, True)

@@ -49,6 +49,10 @@ class ClusterAdmin:
         """Of the nodes that are known."""
         return self._router.addresses
 
+    async def groups(self) -> tuple[GroupId, ...]:
+        """All groups of the cluster that this client may use: regions by name, then the global group."""
+        return await self._router.groups()
+
     async def statuses(self) -> list[NodeReport]:
         """Of all nodes: those whose addresses were given, and those that these name. In the order of their numbers."""
         reports: dict[str, NodeReport] = {}

@@ -54,6 +54,25 @@ class EvidenceFace(FaceBase):
             self.tenant, name, size, family=family, timeout=self._seconds(timeout)
         )
 
+    async def tree_leaves(
+        self,
+        group: Region | str = "",
+        first: int = 0,
+        maximum: int = 0,
+        *,
+        family: str = "data",
+        timeout: float | None = None,
+    ) -> tuple[list[bytes], int]:
+        """Data of leaves from `first` on (`maximum` 0: as many as fit), and how many the tree has now.
+
+        Each is its record's header (`vdb.crypto.record.decode_header`) and 32 bytes: the SHA-256 of the sealed body.
+        """
+        check_number(first, U64_MAX, "the number of a leaf")
+        name = str(group) or await self._region_of_node(timeout)
+        return await self._gateway.evidence.leaves(
+            self.tenant, name, first, maximum, family=family, timeout=self._seconds(timeout)
+        )
+
     async def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
         """That the record of an event is in the tree. UnknownStream, InvalidArgument."""
         check_number(offset, U64_MAX, "an offset")

@@ -40,6 +40,11 @@ class EvidenceLine(Protocol):
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof: ...
 
+    async def leaves(
+        self, tenant: int, group: str, first: int, maximum: int, *, family: str = "", timeout: float
+    ) -> tuple[list[bytes], int]:
+        """Data of some leaves from `first` on, and how many the tree has now."""
+
     async def consistency(
         self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]: ...

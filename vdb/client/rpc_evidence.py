@@ -43,6 +43,18 @@ class RpcEvidence:
         group = await self._group_of(tenant, stream, timeout)
         return await self._router.ask("proveRecord", build, parse, timeout=timeout, group=group)
 
+    async def leaves(
+        self, tenant: int, group: str, first: int, maximum: int, *, family: str = "", timeout: float
+    ) -> tuple[list[bytes], int]:
+        def build(params: Any) -> None:
+            params.tenant, params.group, params.family = tenant, group, family
+            params.fromIndex, params.max = first, maximum
+
+        def parse(results: Any) -> tuple[list[bytes], int]:
+            return [bytes(leaf) for leaf in results.leaves], int(results.size)
+
+        return await self._router.ask("leaves", build, parse, timeout=timeout, group=_group(group))
+
     async def consistency(
         self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]:

@@ -7,6 +7,7 @@ from functools import partial
 from vdb.client.admin import ClusterAdmin, NodeReport
 from vdb.client.sync_sql import Run
 from vdb.client.values import NodeStatus
+from vdb.types import GroupId
 
 
 class SyncClusterAdmin:
@@ -20,6 +21,10 @@ class SyncClusterAdmin:
     def addresses(self) -> list[str]:
         """Of the nodes that are known."""
         return self._admin.addresses
+
+    def groups(self) -> tuple[GroupId, ...]:
+        """All groups of the cluster that this client may use: regions by name, then the global group."""
+        return self._run(self._admin.groups)
 
     def statuses(self) -> list[NodeReport]:
         """Of all nodes: those whose addresses were given, and those that these name. In the order of their numbers."""

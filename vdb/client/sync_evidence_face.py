@@ -20,6 +20,21 @@ class SyncEvidenceFace(SyncBase):
         """The tree as it is, signed by the group's primary."""
         return self._run(partial(self._face.tree_head, group, family=family, timeout=timeout))
 
+    def tree_leaves(
+        self,
+        group: Region | str = "",
+        first: int = 0,
+        maximum: int = 0,
+        *,
+        family: str = "data",
+        timeout: float | None = None,
+    ) -> tuple[list[bytes], int]:
+        """Data of leaves from `first` on (`maximum` 0: as many as fit), and how many the tree has now.
+
+        Each is its record's header (`vdb.crypto.record.decode_header`) and 32 bytes: the SHA-256 of the sealed body.
+        """
+        return self._run(partial(self._face.tree_leaves, group, first, maximum, family=family, timeout=timeout))
+
     def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
         """That the record of an event is in the tree."""
         return self._run(partial(self._face.prove, stream, offset, timeout=timeout))

@@ -34,6 +34,14 @@ class ServiceEvidence:
             return RecordProof(proof=proof, verifier=verifier)
         raise _timed_out("prove", timeout)
 
+    async def leaves(
+        self, tenant: int, group: str, first: int, maximum: int, *, family: str = "", timeout: float
+    ) -> tuple[list[bytes], int]:
+        with trio.move_on_after(timeout):
+            found, _, size = await self._guard.leaves(tenant, group, first, maximum, family)
+            return found, size
+        raise _timed_out("tree_leaves", timeout)
+
     async def consistency(
         self, tenant: int, group: str, size: int, *, family: str = "", timeout: float
     ) -> tuple[TreeHead, tuple[bytes, ...]]:
@@ -82,6 +90,12 @@ class HopEvidence:
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof:
         return await self._loop.call_async(partial(self._inner.prove, tenant, stream, offset, timeout=timeout))
+
+    async def leaves(
+        self, tenant: int, group: str, first: int, maximum: int, *, family: str = "", timeout: float
+    ) -> tuple[list[bytes], int]:
+        call = partial(self._inner.leaves, tenant, group, first, maximum, family=family, timeout=timeout)
+        return await self._loop.call_async(call)
 
     async def consistency(
         self, tenant: int, group: str, size: int, *, family: str = "", timeout: float

@@ -53,7 +53,23 @@ def evidence_calls(guard: Guard) -> dict[str, Handler]:
 
         call.start_soon(run)
 
-    return {"treeHead": head, "proveRecord": prove, "proveConsistency": consistency}
+    def leaves(call: IncomingCall) -> None:
+        params = call.params
+        tenant, group, family, first, maximum = (
+            params.tenant, params.group, params.family, params.fromIndex, params.max,
+        )  # fmt: skip
+
+        async def run() -> None:
+            found, after, size = await guard.leaves(tenant, group, first, maximum, family)
+
+            def build(results: Any) -> None:
+                results.leaves, results.next, results.size = found, after, size
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    return {"leaves": leaves, "treeHead": head, "proveRecord": prove, "proveConsistency": consistency}
 
 
 def _fill_head(results: Any, head: SignedHead) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from hashlib import sha256
 
+import trio
 from attrs import frozen
 
 from vdb.crypto.record import decode_record
@@ -28,6 +29,9 @@ from vdb.node.evidence.leaves import LeavesCache
 from vdb.node.gate.reader import GroupReader
 from vdb.node.replication.group import Group
 from vdb.types import SYSTEM_TENANT, GroupId, TenantId, audit_log_of, check_tenant_id
+
+LEAVES_MAX = 2_000
+"""Leaves that are given at once."""
 
 
 class Family(Enum):
@@ -97,6 +101,26 @@ class Prover:
         path = inclusion_proof(leaves.hash_at, index, state.record_count)
         leaf_data = bytes(record.header_bytes) + sha256(record.body).digest()
         return LogProof(index, path, head.note, leaf_data), head.verifier
+
+    async def leaf_data(
+        self, tenant: int, group: str, from_index: int, maximum: int, family: Family = Family.DATA
+    ) -> tuple[list[bytes], int]:
+        """The data of so many leaves from this one on, LEAVES_MAX at most, and how many the tree has. NotPrimary."""
+        reader = self._reader(group)
+        await reader.group.confirm()
+        state = self._log(reader.group, tenant, family)
+        size, number = state.record_count, _number(state.tenant, family)
+        leaves = self._leaves[reader.group.name].of(number)
+        await leaves.read(size)
+        end = min(size, from_index + min(maximum or LEAVES_MAX, LEAVES_MAX))
+        found: list[bytes] = []
+        log, read_max = reader.group.storage.event_log, reader.group.limits.read_bytes_max
+        while from_index + len(found) < end:
+            for frame in await log.read_log(number, leaves.position_of(from_index + len(found)), read_max):
+                record = decode_record(frame.record)
+                found.append(bytes(record.header_bytes) + sha256(record.body).digest())
+            await trio.lowlevel.checkpoint()
+        return found[: max(0, end - from_index)], size
 
     async def consistency(
         self, tenant: int, group: str, size: int, family: Family = Family.DATA

@@ -66,6 +66,7 @@ DOORS: Mapping[str, tuple[Action, ...]] = {
     "treeHead": (Action.AUDIT, Action.READ, Action.STATUS),
     "proveRecord": (Action.AUDIT, Action.READ),
     "proveConsistency": (Action.AUDIT, Action.READ, Action.STATUS),
+    "leaves": (Action.AUDIT,),
     "authenticate": (),
     "auditEntries": (Action.AUDIT,),
     "applyPolicy": (Action.POLICY,),

@@ -79,6 +79,18 @@ class ClusterGuard(GuardBase):
         head, path = await self.service.proofs.consistency(tenant, name, size, family_of(family))
         return head, list(path)
 
+    async def leaves(
+        self, tenant: int, group: str, from_index: int, maximum: int, family: str = ""
+    ) -> tuple[list[bytes], int, int]:
+        """`Prover.leaf_data`. Headers name subject tokens and times: who looks through them is written down."""
+        name, wanted = group or self.service.region.name, family_of(family)
+        permit = await self.permit_any((Action.AUDIT,), tenant, group=name, door="leaves")
+        found, size = await self.service.proofs.leaf_data(tenant, name, from_index, maximum, wanted)
+        if self.permits.gives_receipts:
+            detail = {"leaves": wanted.value, "from": str(from_index), "count": str(len(found))}
+            await self.record(permit, permit.entry(Kind.AUDIT, detail=detail))
+        return found, from_index + len(found), size
+
     async def prove_record(self, tenant: int, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
         """`NodeService.prove_record`. It names the record's subject token and time: written down, for PHI."""
         permit = await self.permit_any((Action.AUDIT, Action.READ), tenant, stream=stream, door="proveRecord")
