@@ -6,8 +6,9 @@ import base64
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_text
@@ -50,19 +51,26 @@ async def whoami(*, options: NodeOptions = NODE) -> None:
 
 
 @app.command
-def certificate(name: str, *, directory: Path, uri: str = "", days: int = 365, json: Json = False) -> None:
+def certificate(
+    name: str,
+    *,
+    directory: Annotated[Path, Parameter(name="--dir")],
+    uri: str = "",
+    days: int = 365,
+    json: Json = False,
+) -> None:
     """Make a client's certificate and key with the authority that `vdb cluster init` has made.
 
     Writes NAME.pem and NAME.key beside the authority's own files.
 
-    Example: `vdb identity certificate dr.lee --directory cluster --uri spiffe://clinic.example/dr.lee`
+    Example: `vdb identity certificate dr.lee --dir cluster --uri spiffe://clinic.example/dr.lee`
 
     Parameters
     ----------
     name
         The certificate's common name, and the files'.
     directory
-        The cluster's directory.
+        The cluster's directory, which `vdb cluster init` wrote to.
     uri
         A SPIFFE id; it is then the principal. Without one, the common name is.
     days
