@@ -1,7 +1,8 @@
 """HTTP/1.1 for a witness: `POST /add-checkpoint`, and `GET /` for its key. h11 reads and writes; trio carries it.
 
 Rules
-- A request has at most BODY_MAX bytes and IDLE_SECONDS to come, an answer as long to be taken; a witness serves CONNECTIONS_MAX at a time.
+- A request has at most BODY_MAX bytes, IDLE_SECONDS to come and its answer as long to be taken; a witness serves
+  CONNECTIONS_MAX at a time.
 - Connections are kept; whatever can't be read ends one.
 """
 
