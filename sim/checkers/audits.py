@@ -1,11 +1,11 @@
 """What audit logs tell, opened and held against what was committed and answered.
 
 - A1: each write of PHI that was committed has its entry in the same op, with the stream, the place and the count.
-- A3: each answered read of PHI has an entry of its own, that was committed after it was asked for and before the answer:
-  of that stream, from that place on, with as many events.
-- A4: nothing but what nodes write of themselves is told of as the node's own.
 - A2: entries of a log are numbered without a gap, in records that say so, and their times never fall; each has the time
   of its op.
+- A3: each answered read of PHI has an entry of its own, committed after it was asked for and before the answer: of that
+  stream, from that place on, with as many events.
+- A4: nothing but what nodes write of themselves is told of as the node's own.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ class Audits:
                     one.entry.credential != "node"
                     or one.entry.object.startswith(SYSTEM_PREFIX)
                     or one.entry.kind is Kind.POLICY,  # a copy, which a region's primary carries by itself
-                    f"{self.ledger.group} op {one.op}: what happened to {one.entry.object} of tenant {tenant} is told of "
-                    "as the node's own",
+                    f"{self.ledger.group} op {one.op}: what happened to {one.entry.object} of tenant {tenant} is "
+                    "told of as the node's own",
                 )
 
     def check_reads(self, history: History, names: dict[tuple[int, int], str]) -> None:
