@@ -278,6 +278,7 @@ struct PutRetention {
 }
 
 struct Prune {
+  # Of no version yet.
   # Whole segments of the tenant's log go: every record in them is expired or shredded, and nothing holds them.
   tenant @0 :UInt64;
   segments @1 :List(UInt64);  # the position at which each begins

@@ -1,4 +1,4 @@
-"""What is told of erasures, holds, retention and pruning. Times are microseconds UTC."""
+"""What is told of erasures, holds and retention. Times are microseconds UTC."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class RetentionInfo:
 
 @frozen(kw_only=True)
 class Pruned:
-    """What was, or would be, pruned."""
+    """What had expired and was erased, or would be."""
 
     segments: int
     bytes: int

@@ -1,4 +1,4 @@
-"""`vdb hold place|release|list`: legal holds, against which nothing is erased or pruned."""
+"""`vdb hold place|release|list`: legal holds, against which nothing is erased."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = App(name="hold", help="Place, release and list legal holds.")
 async def place(
     *, reason: str, subject: str = "", stream: str = "", group: str = "", options: TenantOptions = TENANT
 ) -> None:
-    """Place a hold: nothing that it covers is erased or pruned until it is released.
+    """Place a hold: nothing that it covers is erased until it is released.
 
     Example: `vdb hold place --subject p-1 --reason "case 4711"`
 

@@ -1,4 +1,4 @@
-"""`vdb retention set|list`: how long events are kept; `vdb prune`: remove what nobody needs or can open any more."""
+"""`vdb retention set|list|apply`: how long events are kept, and the erasure of those that have expired."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = App(name="retention", help="Say how long events of streams are kept, and l
 async def set_(
     *, stream: str, days: int, data_class: DATA_CLASSES = "phi", group: str = "", options: TenantOptions = TENANT
 ) -> None:
-    """Keep the events of a stream for so long: they can't be erased before, and may be pruned after.
+    """Keep the events of a stream for so long: they can't be erased before, and expire after.
 
     Example: `vdb retention set --stream "notes*" --days 3650`
 
@@ -58,23 +58,31 @@ async def list_(*, group: str = "", options: TenantOptions = TENANT) -> None:
         print_table(("stream", "class", "days"), [(one.stream, one.data_class.label, one.days) for one in found])
 
 
-async def prune(*, yes: bool = False, group: str = "", options: TenantOptions = TENANT) -> None:
-    """Remove the sealed records of whole segments that were erased, or are expired and on no hold. Proofs still hold.
+@app.command(name="apply")
+async def apply_(*, yes: bool = False, group: str = "", options: TenantOptions = TENANT) -> None:
+    """Erase what has expired: keys of periods that ended longer ago than their rule keeps. Proofs still hold.
 
-    Example: `vdb prune --tenant 1 --yes`
+    Example: `vdb retention apply --tenant 1 --yes`
+
+    A period ends when the keys are rotated (`vdb key rotate`). What is on hold doesn't expire; nor do the rows of SQL
+    databases.
 
     Parameters
     ----------
     yes
-        Do it. Without it nothing is changed: it is a dry run.
+        Do it. There is no way back. Without it nothing is changed: it is a dry run.
     group
         A region, or 'global'; by default the node's region.
     """
     async with options.tenant_client() as client:
-        found = await client.prune(dry_run=not yes, group=group)
+        found = await client.apply_retention(dry_run=not yes, group=group)
     if options.json:
-        print_json({"pruned": yes, "segments": found.segments, "bytes": found.bytes})
+        print_json({"erased": yes, **found.report})
         return
-    print_text(f"{'pruned' if yes else 'would prune'} {found.segments} segments, {found.bytes} bytes")
+    print_text(f"{'erased' if yes else 'would erase'} what {found.report['keys']} keys have sealed")
+    if yes and found.report["erasure"]:
+        print_text(f"erasure {found.report['erasure']}: see `vdb erase list`")
+    if found.report["left"]:
+        print_note(f"{found.report['left']} more have expired: say it again")
     if not yes:
-        print_note("nothing was changed: this was a dry run; say --yes to prune")
+        print_note("nothing was changed: this was a dry run; say --yes to erase")

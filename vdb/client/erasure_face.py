@@ -1,4 +1,4 @@
-"""The part of the face by which data end: erasures, legal holds, retention, pruning."""
+"""The part of the face by which data end: erasures, legal holds, retention."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ErasureFace(FaceBase):
         group: Region | str = "",
         timeout: float | None = None,
     ) -> int:
-        """Nothing of a subject, or of a stream (or PREFIX*; neither: all), is erased or pruned. The hold's number."""
+        """Nothing of a subject, or of a stream (or PREFIX*; neither: all), is erased. The hold's number."""
         for text, what in ((reason, "a reason"), (subject, "a subject"), (stream, "a stream's name")):
             check_text(text, what)
         name = str(group) or await self._region_of_node(timeout)
@@ -98,7 +98,7 @@ class ErasureFace(FaceBase):
         group: Region | str = "",
         timeout: float | None = None,
     ) -> None:
-        """How long the events of a stream (or PREFIX*) are kept: not erased before, and pruned after. 0: no rule."""
+        """How long the events of a stream (or PREFIX*) are kept: not erased before, expired after. 0: no rule."""
         check_text(stream, "a stream's name")
         check_number(days, _U32_MAX, "days")
         name = str(group) or await self._region_of_node(timeout)
@@ -111,7 +111,9 @@ class ErasureFace(FaceBase):
         name = str(group) or await self._region_of_node(timeout)
         return await self._gateway.erasure.list_retention(self.tenant, name, timeout=self._seconds(timeout))
 
-    async def prune(self, *, dry_run: bool = False, group: Region | str = "", timeout: float | None = None) -> Pruned:
-        """Remove what segments hold that nobody needs or can open any more: erased, or expired. Proofs still hold."""
+    async def apply_retention(
+        self, *, dry_run: bool = False, group: Region | str = "", timeout: float | None = None
+    ) -> Pruned:
+        """Erase what has expired: destroy keys of periods that ended longer ago than their rule keeps. Proofs still hold."""
         name = str(group) or await self._region_of_node(timeout)
         return await self._gateway.erasure.prune(self.tenant, name, dry_run=dry_run, timeout=self._seconds(timeout))

@@ -41,7 +41,7 @@ class SyncErasureFace(SyncBase):
         group: Region | str = "",
         timeout: float | None = None,
     ) -> int:
-        """Nothing of a subject, or of streams, is erased or pruned until it is released."""
+        """Nothing of a subject, or of streams, is erased until it is released."""
         return self._run(
             partial(self._face.place_hold, reason, subject=subject, stream=stream, group=group, timeout=timeout)
         )
@@ -70,6 +70,8 @@ class SyncErasureFace(SyncBase):
         """The rules that hold."""
         return self._run(partial(self._face.retention, group=group, timeout=timeout))
 
-    def prune(self, *, dry_run: bool = False, group: Region | str = "", timeout: float | None = None) -> Pruned:
-        """Remove what segments hold that nobody needs or can open any more."""
-        return self._run(partial(self._face.prune, dry_run=dry_run, group=group, timeout=timeout))
+    def apply_retention(
+        self, *, dry_run: bool = False, group: Region | str = "", timeout: float | None = None
+    ) -> Pruned:
+        """Erase what has expired."""
+        return self._run(partial(self._face.apply_retention, dry_run=dry_run, group=group, timeout=timeout))

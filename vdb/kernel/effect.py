@@ -66,15 +66,6 @@ class DestroyKeys:
     dek_ids: tuple[bytes, ...]
 
 
-@frozen
-class PruneSegments:
-    """What the records of these segments hold is to go from the disk."""
-
-    tenant: TenantId
-    segments: tuple[int, ...]
-    """By the position of their first record."""
-
-
 Effect = (
-    AppendRecord | WakeProjection | StoreKey | DestroyKeys | PruneSegments | EvictSession | ChangeMembers | WakeConsumer
+    AppendRecord | WakeProjection | StoreKey | DestroyKeys | EvictSession | ChangeMembers | WakeConsumer
 )

@@ -10,13 +10,11 @@ from vdb.kernel.erasure_command import (
     AckErasure,
     EraseSubject,
     ErasureCommand,
-    Prune,
     PutHold,
     PutRetention,
     ReleaseHold,
 )
 from vdb.kernel.holds import put_hold, put_retention, release_hold
-from vdb.kernel.pruning import prune
 from vdb.kernel.reply import Reply
 
 
@@ -32,7 +30,5 @@ def erase(draft: Draft, command: ErasureCommand) -> Reply:
             return release_hold(draft, command)
         case PutRetention():
             return put_retention(draft, command)
-        case Prune():
-            return prune(draft, command)
         case _:
             assert_never(command)

@@ -5,6 +5,8 @@ Rules
   it sealed is told from what can't be read for another reason.
 - All keys of the subject that the key store holds go in one request; the primary names them, and apply asserts each.
   With them go the keys of the tenant's files of rows: they hold what was derived, and are built anew under other keys.
+- Without a subject it is the end of a retention: keys of streams and subjects go whose period is over. Which of them
+  have expired, and that nothing holds them, the primary judges.
 - A hold on the subject stands against it. Holds of streams, and retention, the primary judges: names are sealed here.
 - An erased subject stays erased: no key is put for it any more, so nothing is appended about it.
 - An erasure is pending until every node that is a member has acknowledged: those of the present configuration, or the
@@ -69,7 +71,7 @@ def erase_subject(draft: Draft, command: EraseSubject) -> Reply:
         erasure=number,
         time=now,
         completed=0,
-        subject=command.subject,
+        subject=command.subject or bytes(LOOKUP_SIZE),
         keys=tuple(destroyed),
         members=command.members,
         basis=command.basis,
@@ -78,7 +80,8 @@ def erase_subject(draft: Draft, command: EraseSubject) -> Reply:
     )
     draft.put(ERASURES, counter_key(tenant), U64.pack(number))
     draft.put(ERASURES, numbered_key(tenant, number), erasure.pack())
-    draft.put(ERASURES, erased_key(tenant, command.subject), U64.pack(number))
+    if command.subject:
+        draft.put(ERASURES, erased_key(tenant, command.subject), U64.pack(number))
     draft.effects.append(DestroyKeys(tenant, number, command.dek_ids))
     return Numbered(number)
 
@@ -90,21 +93,29 @@ def check_erase(state: View, command: EraseSubject) -> Refusal | None:
     wrong = _wrong_shape(command)
     if wrong is not None:
         return Refusal(RefusalCode.INVALID_ARGUMENT, wrong)
-    if is_erased(state, command.tenant, command.subject):
+    if command.subject and is_erased(state, command.tenant, command.subject):
         return Refusal(RefusalCode.SUBJECT_ERASED, "expected a subject that wasn't erased yet, found one that was")
-    hold = live_hold(state, command.tenant, command.subject)
+    hold = live_hold(state, command.tenant, command.subject) if command.subject else 0
     if hold:
         return Refusal(RefusalCode.ON_HOLD, f"hold {hold} stands against the erasure: release it first")
     rows = [state.key(dek_id) for dek_id in command.dek_ids]
     for dek_id, row in zip(command.dek_ids, rows, strict=True):
-        if row is None or rows[0] is None or not _may_go(row, rows[0], command.tenant):
-            return Refusal(RefusalCode.INVALID_ARGUMENT, f"key {dek_id.hex()} isn't a live key of the subject")
+        may_go = row is not None and rows[0] is not None and row.tenant == command.tenant and not row.is_destroyed
+        if may_go and not command.subject:
+            assert row is not None
+            may_go = _has_ended(row, state.key_period(command.tenant))
+        elif may_go:
+            assert row is not None
+            assert rows[0] is not None
+            may_go = _is_of_subject(row, rows[0])
+        if not may_go:
+            return Refusal(RefusalCode.INVALID_ARGUMENT, f"key {dek_id.hex()} isn't one that this erasure destroys")
     return None
 
 
 def _wrong_shape(command: EraseSubject) -> str | None:
-    if len(command.subject) != LOOKUP_SIZE:
-        return f"a subject's lookup has {LOOKUP_SIZE} bytes; found {len(command.subject)}"
+    if len(command.subject) not in (0, LOOKUP_SIZE):
+        return f"a subject's lookup has {LOOKUP_SIZE} bytes, or none for expired keys; found {len(command.subject)}"
     if len(command.dek_ids) > ERASED_KEYS_MAX:
         return f"an erasure destroys at most {ERASED_KEYS_MAX} keys; found {len(command.dek_ids)}"
     if len(dict.fromkeys(command.dek_ids)) != len(command.dek_ids):
@@ -118,12 +129,16 @@ def _wrong_shape(command: EraseSubject) -> str | None:
     return None
 
 
-def _may_go(row: KeyRow, first: KeyRow, tenant: TenantId) -> bool:
-    """Whether it is a live key of the tenant's files, or of the same subject as the first one: those have one token."""
-    if row.tenant != tenant or row.is_destroyed:
-        return False
+def _is_of_subject(row: KeyRow, first: KeyRow) -> bool:
+    """Whether it is a key of the tenant's files, or of the same subject as the first one: those have one token."""
     of_subject = (row.scope, row.subject_token) == (KeyScope.SUBJECT, first.subject_token)
     return of_subject or row.scope is KeyScope.PROJECTION
+
+
+def _has_ended(row: KeyRow, period: int) -> bool:
+    """Whether it is a key of the tenant's files, or one that seals nothing any more."""
+    of_the_past = row.scope in (KeyScope.STREAM, KeyScope.SUBJECT) and row.period < period
+    return of_the_past or row.scope is KeyScope.PROJECTION
 
 
 def acknowledge(draft: Draft, command: AckErasure) -> Reply:

@@ -1,4 +1,4 @@
-"""Commands by which data end: erasures and their acknowledgements, legal holds, retention, pruning.
+"""Commands by which data end: erasures and their acknowledgements, legal holds, retention.
 
 A subject is named by the lookup of its name (32 bytes): nobody finds the name without the tenant's key. What may not be
 said in clear is sealed by the primary, under the tenant's catalogue key.
@@ -17,7 +17,7 @@ class EraseSubject:
 
     tenant: TenantId
     subject: bytes = field(repr=False)
-    """Lookup of the subject's name, without a period."""
+    """Lookup of the subject's name; empty: a retention has ended, and the keys are of periods that are over."""
     dek_ids: tuple[bytes, ...]
     """All keys of the subject that the key store holds, as the primary predicts, in their order."""
     basis: str
@@ -44,7 +44,7 @@ class AckErasure:
 
 @frozen(kw_only=True)
 class PutHold:
-    """Nothing that the hold covers is erased or pruned until it is released."""
+    """Nothing that the hold covers is erased until it is released."""
 
     tenant: TenantId
     subject: bytes = field(repr=False)
@@ -75,13 +75,4 @@ class PutRetention:
     """The name or pattern."""
 
 
-@frozen(kw_only=True)
-class Prune:
-    """The tenant's records before a position go from all disks, segment by segment; their leaves stay."""
-
-    tenant: TenantId
-    segments: tuple[int, ...]
-    """The position at which each begins that goes, rising."""
-
-
-ErasureCommand = EraseSubject | AckErasure | PutHold | ReleaseHold | PutRetention | Prune
+ErasureCommand = EraseSubject | AckErasure | PutHold | ReleaseHold | PutRetention

@@ -71,7 +71,7 @@ class Erasure:
     completed: int
     """When the last node had acknowledged; 0: it is pending."""
     subject: bytes = field(repr=False)
-    """Lookup."""
+    """Lookup; zeros: of no subject, but of what had expired."""
     keys: tuple[DestroyedKey, ...]
     members: tuple[int, ...]
     """Nodes that held the keys."""

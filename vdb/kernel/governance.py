@@ -5,7 +5,7 @@ Rules
   second is refused. A region's group takes copies, whose serials rise; the same copy once more changes nothing.
 - A grant ends at its time, at most `GRANT_SECONDS_MAX` after it was opened, or with its review; nothing prolongs it.
 - A grant is reviewed once, by somebody else than who broke the glass.
-- Grants and consents are PHI: they lie in a region's group.
+- Grants and consents are PHI: they lie in a region's group. About an erased subject there are no new ones.
 - Which policy is sound, and who may do any of this, the primary judges before it proposes.
 """
 
@@ -15,6 +15,7 @@ from typing import assert_never
 
 from vdb.errors import RefusalCode
 from vdb.kernel.draft import Draft
+from vdb.kernel.erasure import SUBJECT_WAS_ERASED, is_erased
 from vdb.kernel.governance_command import Attest, GovernanceCommand, OpenGrant, PutConsent, PutPolicy, ReviewGrant
 from vdb.kernel.governance_rows import (
     AttestationRow,
@@ -169,7 +170,7 @@ def check_open_grant(state: View, tenant: TenantId, principal: str, subject: byt
         return _invalid(f"a subject's lookup has {LOOKUP_SIZE} bytes; found {len(subject)}")
     if not 0 < seconds <= GRANT_SECONDS_MAX:
         return _invalid(f"a grant lasts up to {GRANT_SECONDS_MAX} s; found {seconds:g}")
-    return None
+    return _about_erased(state, tenant, subject)
 
 
 def _open_grant(draft: Draft, command: OpenGrant) -> Reply:
@@ -241,6 +242,7 @@ def check_consent(state: View, command: PutConsent, time: int) -> Refusal | None
         named = dict.fromkeys((*command.purposes, *(item.purpose for item in held.items if held))) if held else {}
         if max(len(named), len(command.purposes)) > CONSENTS_PER_SUBJECT_MAX:
             return _invalid(f"a subject consents to at most {CONSENTS_PER_SUBJECT_MAX} purposes; found {len(named)}")
+        return _about_erased(state, command.tenant, command.subject)
     return None
 
 
@@ -295,6 +297,13 @@ def _attest(draft: Draft, command: Attest) -> Reply:
     row = AttestationRow(attested_at=draft.last_timestamp, by=command.by, sealed=command.sealed)
     draft.put(ATTESTATIONS, stream_key(command.tenant, command.stream), row.pack())
     return Attested(command.stream)
+
+
+def _about_erased(state: View, tenant: TenantId, subject: bytes) -> Refusal | None:
+    """Nothing more is written about a subject that was erased."""
+    if subject and is_erased(state, tenant, subject):
+        return Refusal(RefusalCode.SUBJECT_ERASED, SUBJECT_WAS_ERASED)
+    return None
 
 
 def _wrong_place(state: View, tenant: TenantId, what: str) -> Refusal | None:

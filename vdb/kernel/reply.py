@@ -164,7 +164,7 @@ class Attested:
 
 @frozen
 class Numbered:
-    """An erasure, a hold or a retention is in the log: its number, 0 where it has none; of a pruning, the segments."""
+    """An erasure, a hold or a retention is in the log: its number, 0 where it has none."""
 
     number: int
 

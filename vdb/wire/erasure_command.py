@@ -10,7 +10,6 @@ from vdb.kernel.erasure_command import (
     AckErasure,
     EraseSubject,
     ErasureCommand,
-    Prune,
     PutHold,
     PutRetention,
     ReleaseHold,
@@ -50,9 +49,6 @@ def encode_erasure(builder: Any, command: ErasureCommand) -> None:
         target.dataClass = command.data_class.value
         target.days = command.days
         target.sealed = command.sealed
-    elif isinstance(command, Prune):
-        target = builder.init("prune")
-        target.segments = list(command.segments)
     else:
         assert_never(command)
     target.tenant = command.tenant
@@ -106,9 +102,8 @@ def _decode_retention(request: Any) -> ErasureCommand:
     )
 
 
-def _decode_prune(request: Any) -> ErasureCommand:
-    reader = request._get("prune")
-    return Prune(tenant=TenantId(reader._get("tenant")), segments=tuple(reader._get("segments")))
+def _decode_prune(_request: Any) -> ErasureCommand:
+    raise WireError("a prepare removes segments: this version removes none")
 
 
 ERASURE_DECODERS: dict[str, Callable[[Any], ErasureCommand]] = {

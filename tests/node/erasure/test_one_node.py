@@ -180,3 +180,45 @@ def test_consumers_and_aggregates_get_what_stands_for_it(tmp_path: Path) -> None
             assert isinstance(again.event, vdb.Erased)
             assert again.stream == "chart-alice"
             again.ack(confirm=True)
+
+
+def test_what_has_expired_is_erased(tmp_path: Path) -> None:
+    with opened(tmp_path / "data") as db:
+        db.create_stream("notes")
+        db.create_stream("letters")
+        db.publish("notes", b"old note", subject="alice")
+        db.publish("notes", b"nobody's old note")
+        db.publish("letters", b"old letter", subject="bob")
+        db.set_retention("notes", 1)
+        assert db.apply_retention(dry_run=True).report["keys"] == 0, "the period isn't over"
+        service = db._audits._service
+        for group in service.groups.values():
+            if group.name != "global":
+                db.loop.call(lambda group=group: service.keys.start_period(group.name, 1))
+        db.publish("notes", b"new note", subject="alice")
+        db.publish("notes", b"nobody's new note")
+        assert db.apply_retention().report == {"keys": 0, "left": 0, "erasure": 0}, "a day isn't over"
+        # A rule of no day at all can't be given; one whose days are over is told by the clock alone.
+        from vdb.node.erasure import expiring
+
+        day, expiring.DAY_US = expiring.DAY_US, 0
+        try:
+            assert db.apply_retention(dry_run=True).report["keys"] == 1, "subjects' keys seal letters, too"
+            db.set_retention("letters", 7)
+            hold = db.place_hold("a case", subject="bob")
+            found = db.apply_retention()
+            assert found.report["keys"] == 2, "the notes' own key and alice's"
+            db.wait_erased(found.report["erasure"], timeout=60)
+            assert [(one.payload, one.erased) for one in db.read("notes")] == [
+                (b"", True),
+                (b"", True),
+                (b"new note", False),
+                (b"nobody's new note", False),
+            ]
+            assert [one.payload for one in db.read("letters")] == [b"old letter"]
+            db.publish("notes", b"alice goes on", subject="alice")
+            db.release_hold(hold, "closed")
+            db.wait_erased(db.apply_retention().report["erasure"], timeout=60)
+            assert [one.erased for one in db.read("letters")] == [True]
+        finally:
+            expiring.DAY_US = day

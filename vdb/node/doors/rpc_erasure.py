@@ -1,4 +1,4 @@
-"""The RPC door of what ends data: erasures, holds, retention, pruning."""
+"""The RPC door of what ends data: erasures, holds, retention."""
 
 from __future__ import annotations
 

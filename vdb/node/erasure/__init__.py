@@ -1,1 +1,1 @@
-"""The end of data: erasures with their acknowledgements and certificates, legal holds, retention, pruning."""
+"""The end of data: erasures with their acknowledgements and certificates, legal holds, retention."""

@@ -54,7 +54,7 @@ def certificate_of(
         ],
         "removed-without-acknowledgement": list(removed),
         "remains": {
-            "records": "sealed, with leaves and proofs, until their segments are pruned; nobody can open them",
+            "records": "sealed, with leaves and proofs, and nobody can open them",
             "audit-log": "retained",
             "backups": "a copy of the key store that was taken before opens them until it is destroyed",
         },

@@ -1,7 +1,7 @@
 """Rids a node's files of rows of what was erased: projections and SQL databases, with their earlier states.
 
-The keys of these files are destroyed with the subject's, so an old file says nothing to anybody who doesn't have it open
-already. Here what is open is built anew from the log, under new keys, and the old files are removed.
+The keys of these files are destroyed with the subject's, so an old file says nothing to anybody who hasn't opened it
+before. Here what is open is built anew from the log, under new keys, and the old files are removed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Rules
   has data in, and retention that isn't over for them. Whatever stands against it is said; nothing is done then.
 - From its commit on, nothing of the subject is readable and nothing is written about it. It is pending until each
   member's disk is rid of the keys (`vdb.node.erasure.eraser`); then there is a certificate.
-- A retention is both: events aren't erased before it is over, and may be pruned after.
+- A retention is both: events aren't erased before it is over, and expire after.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from vdb.audit.entry import AuditEntry
 from vdb.crypto.root import RootKeys
 from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo, fits_pattern
-from vdb.errors import InvalidArgument, NotAvailable, OnHold, SubjectErased, UnknownTenant, error_for_refusal
+from vdb.errors import InvalidArgument, OnHold, SubjectErased, UnknownTenant, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyScope
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, acks_of, erasures_of, is_erased, owing_nodes, pending_nodes
 from vdb.kernel.erasure_rows import Erasure
@@ -27,10 +27,12 @@ from vdb.node.erasure.certificate import certificate_of, sign_certificate
 from vdb.node.erasure.erasure_request import (
     ErasureRequest,
     PlainErase,
+    PlainExpire,
     PlainHold,
     PlainReleaseHold,
     PlainRetention,
 )
+from vdb.node.erasure.expiring import Held, expired_keys
 from vdb.node.erasure.finding import FoundStream, find_records
 from vdb.node.erasure.sealing import HOLD_SEALS, RETENTION_SEALS, HoldText, RetentionText, open_text
 from vdb.node.evidence.proving import origin_of
@@ -174,7 +176,7 @@ class Erasing:
     async def put_hold(
         self, tenant: int, group: str, subject: str, stream: str, reason: str, note: AuditEntry | None = None
     ) -> int:
-        """Nothing of a subject, or of streams (a name, PREFIX*; both empty: all), is erased or pruned. Its number."""
+        """Nothing of a subject, or of streams (a name, PREFIX*; both empty: all), is erased. Its number."""
         if subject and stream:
             raise InvalidArgument("a hold is on a subject or on streams: expected one of them, found both")
         check_text("a subject", subject, SUBJECT_BYTES_MAX)
@@ -241,9 +243,38 @@ class Erasing:
             rules.append(RetentionInfo(stream=text.stream, data_class=row.data_class, days=row.days))
         return sorted(rules, key=lambda rule: rule.stream)
 
-    async def prune(self, tenant: int, group: str, *, dry_run: bool, note: AuditEntry | None = None) -> Pruned:
-        """Have the records of whole segments removed, all of which are shredded, or expired and on no hold."""
-        raise NotAvailable("segments aren't pruned in this version: what was erased stays as sealed bytes")
+    async def prune(
+        self, tenant: int, group: str, *, dry_run: bool, by: str = "", note: AuditEntry | None = None
+    ) -> Pruned:
+        """Destroy the keys of what has expired: it is then erased like a subject is, with a certificate.
+
+        Keys end with their period (`vdb key rotate`): what was sealed in one that is over has expired once its rule's
+        days have passed since the period's end. Sealed bytes, leaves and proofs stay.
+        """
+        checked = check_tenant_id(tenant)
+        reader = await self._primary(group)
+        found = reader.group
+        self._check_tenant(found, checked)
+        keys, left = await expired_keys(
+            reader, checked, self.retention_rules(found, checked), self._held(found, checked)
+        )
+        erasure = 0
+        if keys and not dry_run:
+            keys_max = len(keys) + len(found.keyring.file_rows(checked)) + SPARE_KEYS
+            request = PlainExpire(tenant=checked, dek_ids=keys, by=by, members=found.members, keys_max=keys_max)
+            erasure = await self._commit(found, request, note)
+        return Pruned(segments=0, bytes=0, report={"keys": len(keys), "left": left, "erasure": erasure})
+
+    def _held(self, group: Group, tenant: TenantId) -> Held:
+        """What is on hold."""
+        live = [hold for hold in holds_of(group.state, tenant) if not hold.released]
+        texts = [
+            open_text(group.keyring, hold.sealed, HOLD_SEALS, HoldText) or HoldText(subject="", stream="", reason="")
+            for hold in live
+            if not hold.subject
+        ]
+        subjects = tuple(hold.subject for hold in live if hold.subject)
+        return Held(subjects=subjects, patterns=tuple(text.stream for text in texts))
 
     # The way to the log ----------------------------------------------------------------------------------------
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, assert_never
 
 from vdb.errors import RefusalCode
 from vdb.kernel.command import Command, KeyScope, Reject
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, is_erased
-from vdb.kernel.erasure_command import AckErasure, EraseSubject, Prune, PutHold, PutRetention, ReleaseHold
+from vdb.kernel.erasure_command import AckErasure, EraseSubject, PutHold, PutRetention, ReleaseHold
 from vdb.node.erasure.erasure_request import (
     ErasureRequest,
     PlainAck,
     PlainErase,
+    PlainExpire,
     PlainHold,
-    PlainPrune,
     PlainReleaseHold,
     PlainRetention,
 )
@@ -31,6 +32,9 @@ from vdb.types import StreamId, TenantId
 if TYPE_CHECKING:
     from vdb.node.preparing.preparer import Preparer
     from vdb.node.replication.batch import Batch
+
+
+RETENTION_BASIS: Final = "the retention has ended"
 
 
 def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -> Command:
@@ -67,8 +71,15 @@ def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -
                 days=request.days,
                 sealed=sealed,
             )
-        case PlainPrune():
-            return Prune(tenant=request.tenant, segments=request.segments)
+        case PlainExpire():
+            return EraseSubject(
+                tenant=request.tenant,
+                subject=b"",
+                dek_ids=_live(batch, (*request.dek_ids, *_files(preparer, request.tenant))),
+                basis=RETENTION_BASIS,
+                by=request.by,
+                members=request.members,
+            )
         case _:
             assert_never(request)
 
@@ -76,18 +87,28 @@ def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -
 def _erase(preparer: Preparer, batch: Batch, request: PlainErase) -> Command:
     tenant, keyring = request.tenant, preparer.keyring
     rows = keyring.rows(tenant, KeyScope.SUBJECT, request.subject, batch.view.key_period(tenant))
-    held = [batch.view.key(row.dek_id) for row in (*rows, *keyring.file_rows(tenant))]
-    live = [row.dek_id for row in held if row is not None and not row.is_destroyed]
+    live = _live(batch, ([row.dek_id for row in rows] + _files(preparer, tenant)))
     if len(live) > request.keys_max:
         return Reject(code=RefusalCode.OVERLOADED, message="the subject was given new keys meanwhile: try again")
     return EraseSubject(
         tenant=tenant,
         subject=keyring.lookup(tenant, KeyScope.SUBJECT, request.subject),
-        dek_ids=tuple(live),
+        dek_ids=live,
         basis=request.basis,
         by=request.by,
         members=request.members,
     )
+
+
+def _live(batch: Batch, dek_ids: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Those that the log has, and that weren't destroyed."""
+    held = [batch.view.key(dek_id) for dek_id in dek_ids]
+    return tuple(row.dek_id for row in held if row is not None and not row.is_destroyed)
+
+
+def _files(preparer: Preparer, tenant: TenantId) -> list[bytes]:
+    """Keys of the tenant's files of rows: they hold what was derived from what is to go."""
+    return [row.dek_id for row in preparer.keyring.file_rows(tenant)]
 
 
 def _hold(preparer: Preparer, batch: Batch, request: PlainHold) -> Command:

@@ -29,6 +29,22 @@ class PlainErase:
 
 
 @frozen(kw_only=True)
+class PlainExpire:
+    """A retention has ended: these keys of periods that are over go."""
+
+    tenant: TenantId
+    dek_ids: tuple[bytes, ...]
+    by: str
+    members: tuple[int, ...]
+    keys_max: int
+    """With those of files, at most."""
+
+    @property
+    def size(self) -> int:
+        return KEY_SIZE * self.keys_max + 4 * len(self.by) + SEAL_SIZE
+
+
+@frozen(kw_only=True)
 class PlainAck:
     tenant: TenantId
     erasure: int
@@ -80,15 +96,5 @@ class PlainRetention:
         return SEAL_SIZE + 6 * len(self.stream)
 
 
-@frozen(kw_only=True)
-class PlainPrune:
-    tenant: TenantId
-    segments: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        return 8 * len(self.segments)
-
-
-ErasureRequest = PlainErase | PlainAck | PlainHold | PlainReleaseHold | PlainRetention | PlainPrune
+ErasureRequest = PlainErase | PlainExpire | PlainAck | PlainHold | PlainReleaseHold | PlainRetention
 """`size`: bytes in a prepare's body beyond those of any request."""

@@ -1,4 +1,4 @@
-"""The guard of what ends data: erasures, holds, retention, pruning.
+"""The guard of what ends data: erasures, holds, retention.
 
 What is done goes with its entry in one prepare; what tells of subjects is answered once its entry has committed.
 """
@@ -85,7 +85,8 @@ class ErasureGuard(GuardBase):
         return await self.service.erasing.list_retention(tenant, group)
 
     async def prune(self, tenant: int, group: str, *, dry_run: bool) -> Pruned:
-        """`Pruning.prune`."""
+        """`Erasing.prune`."""
         permit = await self.permit(Action.ERASE, tenant, DataClass.PHI, group=group, stream=_RETENTION, door="prune")
-        note = None if dry_run else permit.entry(Kind.RETENTION, detail={"prunes": "true"})
-        return await self.service.erasing.prune(tenant, group, dry_run=dry_run, note=note)
+        note = None if dry_run else permit.entry(Kind.RETENTION, detail={"applies": "true"})
+        by = self.caller.principal.name
+        return await self.service.erasing.prune(tenant, group, dry_run=dry_run, by=by, note=note)

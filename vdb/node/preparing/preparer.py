@@ -47,8 +47,8 @@ from vdb.node.erasure.erasure_request import (
     ErasureRequest,
     PlainAck,
     PlainErase,
+    PlainExpire,
     PlainHold,
-    PlainPrune,
     PlainReleaseHold,
     PlainRetention,
 )
@@ -155,7 +155,7 @@ class Preparer:
                 return governance_command(self, batch, request)
             case PlainRotation() | PlainRewrap() | PlainPeriod():
                 return key_command(self, batch, request)
-            case PlainErase() | PlainAck() | PlainHold() | PlainReleaseHold() | PlainRetention() | PlainPrune():
+            case PlainErase() | PlainExpire() | PlainAck() | PlainHold() | PlainReleaseHold() | PlainRetention():
                 return erasure_command(self, batch, request)
             case _:
                 return consumer_command(self, batch, request)
