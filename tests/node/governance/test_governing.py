@@ -192,7 +192,10 @@ async def test_who_reviews(start, as_, clinic) -> None:
             await as_(node, "may").review_grant(1, "", opened.grant, "fine", "")
         with pytest.raises(AccessDenied, match="no rule allows 'audit'"):
             await as_(node, "ana").list_grants(1, "", unreviewed=True)
-        await as_(node, "may").review_grant(1, "", opened.grant, "unjustified", "")
+        first = await as_(node, "may").review_grant(1, "", opened.grant, "unjustified", "")
+        assert await as_(node, "may").review_grant(1, "", opened.grant, "unjustified", "") == first
+        with pytest.raises(InvalidArgument, match="was reviewed already"):
+            await as_(node, "may").review_grant(1, "", opened.grant, "justified", "")
         with pytest.raises(InvalidArgument, match="was reviewed already"):
             await as_(node, "kim").review_grant(1, "", opened.grant, "justified", "")
 

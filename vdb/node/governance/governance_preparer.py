@@ -60,9 +60,11 @@ def governance_command(preparer: Preparer, batch: Batch, request: GovernanceRequ
 def _grant(preparer: Preparer, batch: Batch, request: PlainGrant) -> Command:
     tenant, subject, seconds = request.tenant, request.text.subject, request.seconds
     sealed, lookup = b"", b""
-    if check_open_grant(batch.view, tenant, request.principal, b"", seconds) is None:
+    if subject and check_open_grant(batch.view, tenant, request.principal, b"", seconds) is None:
+        preparer.ensure_tenant_key(batch, tenant)
+        lookup = preparer.keyring.lookup(tenant, KeyScope.SUBJECT, subject)
+    if check_open_grant(batch.view, tenant, request.principal, lookup, seconds) is None:
         key = _key_of(preparer, batch, tenant, subject)
-        lookup = preparer.keyring.lookup(tenant, KeyScope.SUBJECT, subject) if subject else b""
         sealed = _seal(preparer, batch, tenant, GRANT_SEALS, batch.next_timestamp, request.text, key)
     return OpenGrant(
         tenant=tenant,
@@ -80,7 +82,7 @@ def _review(preparer: Preparer, batch: Batch, request: PlainReview) -> Command:
         held = find_grant(batch.view, tenant, grant)
         assert held is not None
         key = batch.view.key(decode_record(held.sealed).header.dek_id) if held.subject else None
-        if key is None:
+        if key is None or key.is_destroyed:
             key = _key_of(preparer, batch, tenant, "")
         sealed = _seal(preparer, batch, tenant, REVIEW_SEALS, grant, request.text, key)
     return ReviewGrant(tenant=tenant, grant=grant, reviewer=reviewer, sealed=sealed)

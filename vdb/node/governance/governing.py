@@ -161,7 +161,10 @@ class Governance:
         remark: str,
         note: AuditEntry | None = None,
     ) -> GrantReviewed:
-        """Say what another person's broken glass was good for; it ends with that. InvalidArgument, AccessDenied."""
+        """Say what another person's broken glass was good for; it ends with that. InvalidArgument, AccessDenied.
+
+        Saying the same once more, as after an answer that was lost, is harmless.
+        """
         if verdict not in VERDICTS:
             raise InvalidArgument(f"a verdict is one of {', '.join(VERDICTS)}; found {verdict!r}")
         check_text("a remark", remark, GOVERNANCE_TEXT_BYTES_MAX)
@@ -172,6 +175,9 @@ class Governance:
             reviewer=caller.principal.name,
             text=ReviewText(verdict=verdict, remark=remark),
         )
+        held = self.grant(tenant, group, grant)
+        if held is not None and (held.reviewer, held.verdict, held.remark) == (caller.principal.name, verdict, remark):
+            return GrantReviewed(grant, held.until)
         reply = await self._commit(found, request, note)
         assert isinstance(reply, GrantReviewed)
         log.info("governance.grant_reviewed", tenant=tenant, group=found.name, grant=grant, verdict=verdict)

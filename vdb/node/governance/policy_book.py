@@ -71,6 +71,8 @@ class _Page:
     consent_rows: Rows | None = None
     consents: dict[tuple[int, str], tuple[Consent, ...]] = field(factory=dict)
     """By tenant and subject."""
+    destroyed: int = 0
+    """Keys that had been destroyed when names were read."""
 
 
 class PolicyBook:
@@ -97,7 +99,7 @@ class PolicyBook:
     def grants(self, group: GroupId, tenant: int, principal: str) -> tuple[Grant, ...]:
         """What a principal's broken glasses allow, those among them that are over: `decide` looks at the time."""
         found = self._groups[group]
-        page, rows = self._page(group), found.state.rows[GRANTS]
+        page, rows = self._fresh_page(found), found.state.rows[GRANTS]
         if page.grant_rows is not rows:
             page.grants = _grants(found, rows)
             page.grant_rows = rows
@@ -108,7 +110,7 @@ class PolicyBook:
         if not subject:
             return ()
         found = self._groups[group]
-        page, rows = self._page(group), found.state.rows[CONSENTS]
+        page, rows = self._fresh_page(found), found.state.rows[CONSENTS]
         if page.consent_rows is not rows or len(page.consents) >= CACHED_CONSENTS_MAX:
             page.consents = {}
             page.consent_rows = rows
@@ -116,6 +118,14 @@ class PolicyBook:
         if known is None:
             known = page.consents[tenant, subject] = _consents(found, TenantId(tenant), subject)
         return known
+
+    def _fresh_page(self, group: GovernedGroup) -> _Page:
+        """The group's, without names that were read before the last key was destroyed."""
+        page, destroyed = self._page(group.name), group.keyring.destroyed
+        if page.destroyed != destroyed:
+            page.grant_rows = page.consent_rows = None
+            page.destroyed = destroyed
+        return page
 
     def _page(self, group: GroupId) -> _Page:
         page = self._pages.get(group)
