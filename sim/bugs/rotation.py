@@ -1,4 +1,4 @@
-"""Planted bugs of rotating keys: root keys that are taken away too early, keys that change, tenants that are left out."""
+"""Planted bugs of rotating keys: root keys taken away too early, keys that change, tenants that are left out."""
 
 from __future__ import annotations
 

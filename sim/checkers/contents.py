@@ -75,9 +75,12 @@ class Contents:
         if row.kek_version == KEK_VERSION:
             self.keyring.add(row)
             return
-        before = self.keyring.key(row.dek_id)
+        held, before = self.keyring.held(row.dek_id), self.keyring.key(row.dek_id)
+        assert held is not None
         self.keyring.add(row)
         same = self.keyring.key(row.dek_id) == before
+        if not same:
+            self.keyring.add(held)  # what it sealed still opens
         said = f"{self.ledger.group}: key {row.dek_id.hex()} is another one since it was rotated"
         self.verdict.check("K3", same, said)
 

@@ -47,7 +47,7 @@ async def until_rotated(node: Node, name: str, number: int) -> None:
     keyring = node.groups[REGION.name].keyring
     with trio.fail_after(30):
         while keyring.newest_row(T1, KeyScope.PROJECTION, name)[1] != number + 1 or not node.file_rotation.settled:
-            await trio.sleep(0.02)  # noqa: ASYNC110
+            await trio.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
