@@ -113,6 +113,12 @@ def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_t
         ({"data": None}, "164.312(c)(1)", "couldn't be asked for"),
         ({"data": evolve(TREE, pinned="")}, "164.312(c)(1)", "no earlier head was at hand"),
         ({"nodes": (evolve(NODE, scrubbed_at=NOW - 31 * DAY),)}, "164.312(c)(1)", "hasn't read all of its disk for 30"),
+        (
+            {"nodes": (evolve(NODE, region="eu-west-1"),)},
+            "GDPR chapter V",
+            "outside of the region that hold its group: 1",
+        ),
+        ({"nodes": ()}, "GDPR chapter V", "no node that holds the group has answered"),
         ({"audit": evolve(TREE, leaves_checked=2)}, "164.312(c)(2)", "not all records"),
         ({"secured": False}, "164.312(e)(1)", "without TLS"),
         ({"erasures": evolve(ERASURES, pending=1)}, "164.310(d)(2)(i)", "not finished on all nodes: 1"),

@@ -67,9 +67,10 @@ def disposal(facts: Facts, tally: Tally) -> Row:
 def retention(facts: Facts, tally: Tally) -> Row:
     evidence = [
         Evidence(
-            what="oldest entry of the audit log", value="none" if tally.oldest is None else instant_of(tally.oldest)
+            what="oldest entry of the audit log",
+            value="none" if tally.oldest is None else instant_of(tally.oldest)[:10],
         ),
-        Evidence(what="six years back is", value=instant_of(years_before(facts.now, YEARS))),
+        Evidence(what="six years back is", value=instant_of(years_before(facts.now, YEARS))[:10]),
         Evidence(what="records whose key is destroyed", count=tally.shredded),
     ]
     missing = []
@@ -249,7 +250,12 @@ def access_log(_facts: Facts, tally: Tally) -> Row:
 
 
 def residency(facts: Facts, _tally: Tally) -> Row:
-    regions = sorted(dict.fromkeys(node.region for node in facts.nodes))
+    holders = [node for node in facts.nodes if facts.group in node.groups]
+    told = ", ".join(f"{node.name} in {node.region}" for node in holders)
+    strangers = [node for node in holders if facts.group not in ("global", node.region)]
+    missing = [f"nodes outside of the region that hold its group: {len(strangers)}"] if strangers else []
+    if not holders:
+        missing.append("no node that holds the group has answered")
     return row_of(
         "GDPR chapter V",
         "PHI stays in its region",
@@ -258,7 +264,8 @@ def residency(facts: Facts, _tally: Tally) -> Row:
         "PHI can't be given another place than a region; its region is bound into each seal, each group has nodes of "
         "its region alone, and a region's keys stay there.",
         settings={"group": facts.group},
-        evidence=[Evidence(what="regions of the nodes", count=len(regions), value=", ".join(regions))],
+        evidence=[Evidence(what="nodes that hold the group", count=len(holders), value=told)],
+        missing=missing,
         operator="See where the machines, their disks and their backups really stand.",
     )
 

@@ -201,6 +201,8 @@ def integrity(facts: Facts, _tally: Tally) -> Row:
         else:
             missing.append("no earlier head was at hand to compare with (--pins): keep one, outside of the database")
     for node in facts.nodes:
+        if facts.group not in node.groups:
+            continue
         scrub = instant_of(node.scrubbed_at) if node.scrubbed_at else "none yet"
         evidence.append(Evidence(what=f"last full scrub of {node.name}", value=scrub))
         if facts.now - node.scrubbed_at > _SCRUB_AGE_MAX:

@@ -182,7 +182,7 @@ async def _collect(audit: FaceAudit, search: AuditSearch, entries: dict[str, Aud
 
 def _tell(found: Accounting) -> None:
     print_text(f"Accounting of disclosures for {visible(found.patient)}, 45 CFR 164.528")
-    print_text(f"from {instant_of(found.since)} to {instant_of(found.until)}")
+    print_text(f"from {instant_of(found.since)[:10]} to {instant_of(found.until)[:10]}")
     print_text()
     if found.disclosures:
         columns = ("when", "to whom", "what", "what for", "how often")

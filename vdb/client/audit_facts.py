@@ -15,8 +15,8 @@ from vdb.audit.page import AuditRecord
 from vdb.audit.questions import Tally
 from vdb.audit.report import ErasureFacts, Facts, GrantFacts, KeyFacts, NodeFacts, PolicyFacts, TreeFacts
 from vdb.client.audit_scan import AuditSource, scan
+from vdb.client.client import Client
 from vdb.client.evidence_line import TreeHead
-from vdb.client.face import AsyncFace
 from vdb.errors import UnknownTenant, VerityError
 
 T = TypeVar("T")
@@ -45,9 +45,9 @@ class ReportWanted:
 class FactFinder:
     """Asks, and keeps in mind what couldn't be asked."""
 
-    def __init__(self, face: AsyncFace, source: AuditSource, system: AuditSource, wanted: ReportWanted) -> None:
+    def __init__(self, client: Client, source: AuditSource, system: AuditSource, wanted: ReportWanted) -> None:
         """`source`: the tenant's log; `system`: the one that tells what is about no tenant."""
-        self._face = face
+        self._client = client
         self._source = source
         self._system = system
         self._wanted = wanted
@@ -59,12 +59,12 @@ class FactFinder:
         tally, gaps = await self._tallied(self._source, head)
         audit = self._tree(head, leaves_checked=head.checkpoint.size, gaps=gaps, witnesses=wanted.witnesses)
         system = await self._asked("the system's log", self._system_log(tally))
-        data = await self._asked("the tree of the data", self._face.tree_head(wanted.group))
+        data = await self._asked("the tree of the data", self._client.tree_head(wanted.group))
         facts = Facts(
             now=wanted.now,
             since=wanted.since,
             until=wanted.until,
-            tenant=self._face.tenant,
+            tenant=self._client.tenant,
             group=wanted.group,
             asked_by=wanted.asked_by,
             secured=wanted.secured,
@@ -128,7 +128,7 @@ class FactFinder:
         )
 
     async def _policy(self) -> PolicyFacts | None:
-        found = await self._asked("the policy", self._face.policy(self._wanted.group))
+        found = await self._asked("the policy", self._client.policy(self._wanted.group))
         if found is None:
             return None
         return PolicyFacts(
@@ -136,7 +136,7 @@ class FactFinder:
         )
 
     async def _grants(self) -> GrantFacts | None:
-        found = await self._asked("broken glasses", self._face.grants(group=self._wanted.group))
+        found = await self._asked("broken glasses", self._client.grants(group=self._wanted.group))
         if found is None:
             return None
         return GrantFacts(
@@ -146,7 +146,7 @@ class FactFinder:
         )
 
     async def _keys(self) -> KeyFacts | None:
-        found = await self._asked("keys", self._face.key_status(self._wanted.group))
+        found = await self._asked("keys", self._client.key_status(self._wanted.group))
         statuses = [one.status for one in found or () if one.status is not None]
         if not statuses:
             return None
@@ -160,30 +160,35 @@ class FactFinder:
         )
 
     async def _erasures(self) -> ErasureFacts | None:
-        found = await self._asked("erasures", self._face.erasures(group=self._wanted.group))
+        found = await self._asked("erasures", self._client.erasures(group=self._wanted.group))
         if found is None:
             return None
         return ErasureFacts(count=len(found), pending=sum(bool(one.pending) for one in found))
 
     async def _holds(self) -> int | None:
-        found = await self._asked("holds", self._face.holds(group=self._wanted.group))
+        found = await self._asked("holds", self._client.holds(group=self._wanted.group))
         return None if found is None else sum(one.holds for one in found)
 
     async def _retention(self) -> int | None:
-        found = await self._asked("rules of retention", self._face.retention(group=self._wanted.group))
+        found = await self._asked("rules of retention", self._client.retention(group=self._wanted.group))
         return None if found is None else len(found)
 
     async def _nodes(self) -> tuple[NodeFacts, ...]:
-        found = await self._asked("the node's status", self._face.status())
-        if found is None:
-            return ()
-        groups = tuple(str(group.group) for group in found.groups)
-        scrubs = [group.scrubbed_at for group in found.groups if group.group == self._wanted.group]
-        node = NodeFacts(
-            name=found.node,
-            region=found.region,
-            version=found.version,
-            groups=groups,
-            scrubbed_at=min(scrubs, default=0),
-        )
-        return (node,)
+        """Of all nodes that answer; of the others a note."""
+        nodes: list[NodeFacts] = []
+        for report in await self._asked("the nodes", self._client.cluster.statuses()) or ():
+            status = report.status
+            if status is None:
+                self._notes.append(f"the node at {report.address}: {report.problem}")
+                continue
+            scrubs = [group.scrubbed_at for group in status.groups if group.group == self._wanted.group]
+            nodes.append(
+                NodeFacts(
+                    name=status.node,
+                    region=status.region,
+                    version=status.version,
+                    groups=tuple(str(group.group) for group in status.groups),
+                    scrubbed_at=min(scrubs, default=0),
+                )
+            )
+        return tuple(nodes)
