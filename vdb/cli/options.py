@@ -12,6 +12,7 @@ from vdb.client.client import Client
 from vdb.client.connect import connect
 from vdb.client.credentials import Token
 from vdb.client.router import OnLink
+from vdb.client.token_file import token_of
 from vdb.errors import ConfigError
 from vdb.types import DEFAULT_ADDRESS
 from vdb.world.network import TlsConfig
@@ -80,18 +81,10 @@ TENANT = TenantOptions()
 
 
 def read_token(text: str) -> Token:
-    """A token, or what reads it anew from the file after the '@'. ConfigError."""
+    """A token, or what reads it anew from the file after the '@'."""
     if not text.startswith("@"):
         return text
-    path = Path(text[1:])
-
-    def read() -> str:
-        try:
-            return path.read_text(encoding="ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the token in {path} can't be read: {error}") from None
-
-    return read
+    return token_of(text[1:])
 
 
 def tls_config(cert: Path | None, key: Path | None, ca: Path | None) -> TlsConfig | None:

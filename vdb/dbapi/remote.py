@@ -5,10 +5,12 @@ Options
     create=true             make the database if it is missing (PHI, in the region of the node)
     consistency=stale       reads take what the node has, which may be any; else nothing acknowledged is missed
     answer_within=60        seconds that a statement may take
-    cert=, key=, ca=        PEM files, for nodes that aren't on this machine
+    cert=, key=, ca=        PEM files, for nodes that aren't on this machine; `ca` alone where a token says who asks
+    token_file=             a file with the token that says who asks; it is read for each new link to a node
+    purpose=, reason=       of use, for policies and the audit log: `purpose` is a code of HL7 v3-ActReason
 
 Rules
-- Connections of one process to the same nodes share a client, and its thread.
+- Connections of one process to the same nodes, by the same caller, share a client, and its thread.
 - Functions, collations and handlers of a program's own need SQLite in the same process: NotSupportedError.
 - A statement's kind is told by its words. One that would begin a transaction by itself is prepared at the node first,
   once for each text, so that what SQLite says against it is said before.
@@ -31,6 +33,7 @@ from vdb.changes import Attribution, RawText
 from vdb.client.connect import connect
 from vdb.client.sync_face import SyncFace
 from vdb.client.sync_sql import SyncRows, SyncSession
+from vdb.client.token_file import token_of
 from vdb.dbapi.errors import NotSupportedError, OperationalError
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import ConfigError, SqlFailed, VerityError
@@ -47,7 +50,10 @@ ANSWER_SECONDS = 60.0
 SETS_PER_CALL = 1000
 """Parameter sets of `executemany` that one call takes to the node, within a transaction."""
 
-_OPTIONS = ("tenant", "create", "consistency", "answer_within", "cert", "key", "ca")
+_OPTIONS = (
+    *("tenant", "create", "consistency", "answer_within"),
+    *("cert", "key", "ca", "token_file", "purpose", "reason"),
+)
 _ROWS_CHANGED = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _KINDS = {
     "SELECT": StatementKind.READ,
@@ -77,6 +83,9 @@ class RemoteTarget:
     stale: bool
     answer_within: float
     tls: TlsConfig | None
+    token_file: str = ""
+    purpose: str = ""
+    reason: str = ""
 
 
 def parse_url(url: str, tenant: int = 1) -> RemoteTarget:
@@ -98,9 +107,9 @@ def parse_url(url: str, tenant: int = 1) -> RemoteTarget:
     if options.get("consistency", "linearizable") not in ("linearizable", "stale"):
         raise ConfigError(f"{url}: `consistency` is 'linearizable' or 'stale'")
     files = [options.get(option, "") for option in ("cert", "key", "ca")]
-    if any(files) and not all(files):
+    cert, key, ca = (Path(file) if file else None for file in files)
+    if (any(files) and ca is None) or (cert is None) != (key is None):
         raise ConfigError(f"{url}: `cert`, `key` and `ca` belong together")
-    cert, key, ca = map(Path, files)
     return RemoteTarget(
         addresses=addresses,
         name=name,
@@ -108,7 +117,10 @@ def parse_url(url: str, tenant: int = 1) -> RemoteTarget:
         create=options.get("create", "false").lower() in ("1", "true", "yes"),
         stale=options.get("consistency") == "stale",
         answer_within=seconds,
-        tls=TlsConfig(cert=cert, key=key, ca=ca) if all(files) else None,
+        tls=None if ca is None else TlsConfig(cert=cert, key=key, ca=ca),
+        token_file=options.get("token_file", ""),
+        purpose=options.get("purpose", ""),
+        reason=options.get("reason", ""),
     )
 
 
@@ -326,7 +338,15 @@ class _SharedClient:
 
     def __init__(self, target: RemoteTarget) -> None:
         async def main(ready: Callable[[Any], None]) -> None:
-            async with connect(list(target.addresses), tls=target.tls, tenant=target.tenant) as client:
+            client = connect(
+                list(target.addresses),
+                tls=target.tls,
+                tenant=target.tenant,
+                token=token_of(target.token_file),
+                purpose=target.purpose,
+                reason=target.reason,
+            )
+            async with client:
                 ready(client)
                 await anyio.sleep_forever()
 
@@ -346,7 +366,7 @@ def open_remote(url: str, *, timeout: float, keys: Any, tenant: int, as_of: Any)
     if keys is not None:
         raise NotSupportedError("`keys` are for a data directory: nodes have their own")
     target = parse_url(url, tenant)
-    key = (target.addresses, target.tenant, target.tls)
+    key = (target.addresses, target.tenant, target.tls, target.token_file, target.purpose, target.reason)
     with _lock:
         shared = _clients.get(key)
         if shared is None:

@@ -18,6 +18,7 @@ from vdb.cli.sql.runner import Failure, Runner
 from vdb.cli.sql.shell import converse
 from vdb.embedded.keys import find_root_keys
 from vdb.errors import ConfigError, VerityError
+from vdb.policy.words import PURPOSES
 
 
 def sql(
@@ -65,7 +66,7 @@ def sql(
     actor
         On whose behalf: goes into the log with every change.
     purpose
-        Why: goes into the log with every change.
+        Why: goes into the log with every change. A code of HL7 v3-ActReason, such as TREAT, is the purpose of use, too.
     """
     if csv and options.json:
         raise ConfigError("--csv and --json: expected one of them, found both")
@@ -128,13 +129,23 @@ def _connect(
             raise ConfigError(f"--data-dir: there is no directory {data_dir}")
         keys = find_root_keys(key_file, option="--key-file")
         return vdb.dbapi.connect(str(data_dir), keys=keys, name=database, **common)
-    return vdb.dbapi.connect(_url(database, options), **common)
+    return vdb.dbapi.connect(_url(database, options, purpose), **common)
 
 
-def _url(database: str, options: TenantOptions) -> str:
-    tls = tls_config(options.tls_cert, options.tls_key, options.tls_ca)
-    files = {} if tls is None else {"cert": str(tls.cert), "key": str(tls.key), "ca": str(tls.ca)}
-    return f"verity://{options.address}/{quote(database, safe='')}{'?' if files else ''}{urlencode(files)}"
+def _url(database: str, options: TenantOptions, purpose: str) -> str:
+    if options.token and not options.token.startswith("@"):
+        raise ConfigError("SQL takes a token from a file alone: expected --token @FILE")
+    tls_config(options.tls_cert, options.tls_key, options.tls_ca)
+    given = {
+        "cert": options.tls_cert,
+        "key": options.tls_key,
+        "ca": options.tls_ca,
+        "token_file": options.token.removeprefix("@"),
+        "purpose": options.purpose or (purpose if purpose in PURPOSES else ""),
+        "reason": options.reason,
+    }
+    said = {name: str(value) for name, value in given.items() if value}
+    return f"verity://{options.address}/{quote(database, safe='')}{'?' if said else ''}{urlencode(said)}"
 
 
 def _failed(error: BaseException, as_json: bool) -> int:
