@@ -282,7 +282,7 @@ class Warden:
             classifier.record(sql)
             return sql
         assert self._objects is not None
-        views = [View(name=name, sql=self._objects.views[name]) for name in known.views]
+        views = [View(name=name, sql=self._objects.views[name]) for name in known.views if name in self._objects.views]
         functions = (*found.functions, *(f"the program's {name}" for name in known.strange))
         restricted = restrict(sql, list(restrictions.values()), views, functions=functions, target=found.target)
         check(

@@ -8,6 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vdb.errors import AccessDenied, SqlRefused
+from vdb.projections.store import SqliteError
+
 SAME = [
     "SELECT * FROM patients",
     "SELECT count(*) FROM patients",
@@ -146,3 +149,38 @@ def test_what_is_given_is_what_is_left_of_the_rest(clinic: Any, shown: Any, sql:
             clinic(sql)
         return
     assert sorted(map(repr, clinic(sql))) == expected
+
+
+HOSTILE = (
+    *("main.patients", '"main" . [notes]', "main.charts", "temp.patients", "vdb_rows_0_0", "vdb_rows_0_rows"),
+    *("main.sqlite_stat1", "sqlite_stat4", "pragma_table_list", "json_each('[1]')", "(SELECT * FROM main.patients)"),
+)
+NAMES = ("patients", "team", "tells", "charts", "vdb_rows_0_0", "'vdb_rows_0_1'", "[main]", "mine")
+
+
+@st.composite
+def hostile(draw: Any) -> str:
+    """Statements of somebody who looks for a way around."""
+    found = draw(selects(2))
+    for _ in range(draw(st.integers(1, 2))):
+        table = draw(st.sampled_from(tuple(TABLES)))
+        found = found.replace(f"{table} AS", f"{draw(st.sampled_from(HOSTILE))} AS", 1)
+    if draw(st.booleans()):
+        inner = draw(
+            st.sampled_from(("SELECT * FROM main.patients", "SELECT * FROM patients", "SELECT * FROM notes", found))
+        )
+        name = draw(st.sampled_from(NAMES))
+        found = f"WITH {name} AS ({inner}) {found} UNION ALL SELECT count(*) FROM {name}"
+    return found
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(sql=hostile())
+def test_there_is_no_way_around(clinic: Any, shown: Any, sql: str) -> None:
+    sql = sql.replace(" LIMIT 1)", " ORDER BY 1 LIMIT 1)")
+    try:
+        found = sorted(map(repr, clinic(sql)))
+    except (SqlRefused, AccessDenied, SqliteError):
+        return
+    if "pragma_" not in sql:
+        assert found == sorted(map(repr, shown.execute(sql).fetchall()))
