@@ -23,6 +23,7 @@ BAD_IMPORTS = {
     "cryptography": ("vdb/node/__init__.py", "from cryptography import x509"),
     "sqlcipher": ("vdb/projections/__init__.py", "import sqlcipher3"),
     "sqlglot": ("vdb/sql/__init__.py", "import sqlglot"),
+    "boto3": ("vdb/events/__init__.py", "import boto3"),
     "joserfc": ("vdb/crypto/__init__.py", "import joserfc"),
 }
 
