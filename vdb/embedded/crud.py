@@ -122,7 +122,9 @@ class LocalDatabase:
 
     async def _keeper(self) -> SqlKeeper:
         guard, tenant, name = self.guard, int(self.crud.tenant), self.crud.name
-        return SqlKeeper(guard, tenant, name, guard.place(tenant, STREAM_PREFIX + name))
+        keeper = SqlKeeper(guard, tenant, name, guard.place(tenant, STREAM_PREFIX + name))
+        keeper.position = lambda: str(self.crud.position)
+        return keeper
 
     def end(self, session: SqlSession) -> None:
         """Roll back what is open, and close the session's connection."""

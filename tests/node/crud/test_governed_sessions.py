@@ -169,6 +169,10 @@ async def test_a_clinician_sees_patients_of_hers(governed: Any) -> None:
         assert entry.statement == "SELECT name, ssn FROM patients ORDER BY id"
         assert entry.fingerprint == sha256(entry.statement.encode()).hexdigest()
         assert len(entry.digest) == 64
+        assert (entry.view, entry.position) == (
+            node.service.groups[REGION].replica.view,
+            str(session.database.position),
+        )
         joined = "SELECT p.name, n.text FROM patients p JOIN notes n ON n.patient = p.id"
         assert (await run(session, joined)).rows == [("Ada", "cough")]
         assert (await run(session, "SELECT count(*) FROM patients")).rows == [(1,)]

@@ -96,7 +96,7 @@ class GuardedSessions:
         """`NodeSessions.open`, for whoever may do anything with the database."""
         await self.permit_database(_ANY if moment is None else (Action.TIME_TRAVEL,), tenant, name, "sqlOpen")
         keeper = SqlKeeper(self._guard, tenant, name, self._guard.place(tenant, STREAM_PREFIX + name))
-        return await self._inner.open(
+        session = await self._inner.open(
             tenant,
             name,
             attribution=attribution,
@@ -106,6 +106,8 @@ class GuardedSessions:
             moment=moment,
             keeper=keeper,
         )
+        keeper.position = lambda: str(session.database.position)
+        return session
 
     async def outcome(self, tenant: int, name: str, transaction: bytes, since_offset: int) -> SqlOutcome:
         """`NodeSessions.outcome`."""

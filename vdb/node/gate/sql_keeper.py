@@ -6,7 +6,7 @@ the rules of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 
 from attrs import evolve
@@ -37,6 +37,8 @@ class SqlKeeper:
         self._group = place.group
         self._data_class = place.data_class or DataClass.PHI
         self._door = door
+        self.position: Callable[[], str] = lambda: ""
+        """Up to where the log has been applied that answers are read from."""
 
     @property
     def is_governed(self) -> bool:
@@ -69,6 +71,7 @@ class SqlKeeper:
 
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         caller = self._caller(attribution)
+        view, position = self._permits.group(self._group).replica.view, self.position()
         entries, permit = [], None
         for answered in answers:
             permit = self._permit(caller, answered.action, answered.tables, answered.decisions)
@@ -80,6 +83,8 @@ class SqlKeeper:
                     subjects=answered.subjects,
                     count=answered.count,
                     digest=answered.digest,
+                    view=view,
+                    position=position,
                 )
             )
         if permit is not None:
