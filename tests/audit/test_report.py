@@ -112,7 +112,8 @@ def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_t
         ({"audit": evolve(TREE, gaps=1)}, "164.312(b)", "missing in the count: 1"),
         ({"data": None}, "164.312(c)(1)", "couldn't be asked for"),
         ({"data": evolve(TREE, pinned="")}, "164.312(c)(1)", "no earlier head was at hand"),
-        ({"nodes": (evolve(NODE, scrubbed_at=NOW - 31 * DAY),)}, "164.312(c)(1)", "hasn't read all of its disk for 30"),
+        ({"nodes": (evolve(NODE, scrubbed_at=NOW - 31 * DAY),)}, "164.312(c)(1)", "is older than 30 days"),
+        ({"nodes": (evolve(NODE, scrubbed_at=0),)}, "164.312(c)(1)", "no scrub of node-1 has read all of its disk yet"),
         (
             {"nodes": (evolve(NODE, region="eu-west-1"),)},
             "GDPR chapter V",

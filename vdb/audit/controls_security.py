@@ -205,8 +205,10 @@ def integrity(facts: Facts, _tally: Tally) -> Row:
             continue
         scrub = instant_of(node.scrubbed_at) if node.scrubbed_at else "none yet"
         evidence.append(Evidence(what=f"last full scrub of {node.name}", value=scrub))
-        if facts.now - node.scrubbed_at > _SCRUB_AGE_MAX:
-            missing.append(f"{node.name} hasn't read all of its disk for {_SCRUB_DAYS} days, or it doesn't say so")
+        if not node.scrubbed_at:
+            missing.append(f"no scrub of {node.name} has read all of its disk yet")
+        elif facts.now - node.scrubbed_at > _SCRUB_AGE_MAX:
+            missing.append(f"the last full scrub of {node.name} is older than {_SCRUB_DAYS} days")
     return row_of(
         "164.312(c)(1)",
         "Integrity",
