@@ -101,6 +101,11 @@ class RootRing:
         """16 bytes each, the current one's first."""
         return tuple(self._by_id)
 
+    @property
+    def keys(self) -> tuple[RootKey, ...]:
+        """All of them, the current one first."""
+        return tuple(self._by_id.values())
+
     def find(self, key_id: bytes) -> RootKey | None:
         return self._by_id.get(key_id)
 

@@ -45,8 +45,12 @@ async def rows(node: Node) -> int:
 async def until_rotated(node: Node, name: str, number: int) -> None:
     """Until the file opens under its key of this number alone."""
     keyring = node.groups[REGION.name].keyring
+
+    def is_rotated() -> bool:
+        return keyring.newest_row(T1, KeyScope.PROJECTION, name)[1] == number + 1 and node.file_rotation.settled
+
     with trio.fail_after(30):
-        while keyring.newest_row(T1, KeyScope.PROJECTION, name)[1] != number + 1 or not node.file_rotation.settled:
+        while not is_rotated():  # noqa: ASYNC110
             await trio.sleep(0.02)
 
 

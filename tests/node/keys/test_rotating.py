@@ -162,3 +162,18 @@ async def test_a_root_key_that_this_node_lacks_ends_it_before_it_writes_with_it(
         async with start(keys=BEFORE) as node:
             await node.groups[REGION.name].execute(PlainRotation(root_key_id=unknown), INTERNAL)
             await write(node, 7, b"new tenant")
+
+
+async def test_while_a_root_key_is_exchanged_heads_are_signed_for_both(start) -> None:
+    async with start(keys=BEFORE) as node:
+        await write(node, 1, b"one")
+        before = await node.service.proofs.head(1, REGION.name)
+    async with start(keys=BOTH) as node:
+        both = await node.service.proofs.head(1, REGION.name)
+        await rotate(node)
+    async with start(keys=AFTER) as node:
+        after = await node.service.proofs.head(1, REGION.name)
+    assert both.note.verified_by([before.verifier]) == (before.verifier,)
+    assert both.note.verified_by([after.verifier]) == (after.verifier,)
+    assert both.verifier == after.verifier != before.verifier
+    assert not after.note.verified_by([before.verifier])

@@ -140,12 +140,14 @@ class Prover:
 
     def _sign(self, group: Group, state: TenantState, family: Family) -> SignedHead:
         origin = origin_of(group.superblock.state.cluster, group.name, state.tenant, family)
-        key = self._key(group.name)
+        keys = self._keys(group.name)
         text = str(Checkpoint(origin, state.frontier.size, state.frontier.root()))
-        return SignedHead(note=sign_note(text, [(origin, key)]), verifier=VerifierKey(origin, key.public))
+        note = sign_note(text, [(origin, key) for key in keys])
+        return SignedHead(note=note, verifier=VerifierKey(origin, keys[0].public))
 
-    def _key(self, group: GroupId) -> SigningKey:
-        return self._root_keys.for_group(group).signing_key(self._disk_id())
+    def _keys(self, group: GroupId) -> list[SigningKey]:
+        """The node's own; several while a root key is exchanged: who trusts one of them learns of the next."""
+        return [root.signing_key(self._disk_id()) for root in self._root_keys.ring(group).keys]
 
     def _log(self, group: Group, tenant: int, family: Family) -> TenantState:
         if family is Family.DATA:
