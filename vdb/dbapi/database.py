@@ -14,7 +14,7 @@ from typing import Any
 from vdb.changes import Attribution
 from vdb.dbapi.connection import Connection
 from vdb.embedded.crud import DEFAULT_NAME, LocalDatabase, open_local
-from vdb.embedded.database import DEFAULT_REGION, StrPath
+from vdb.embedded.database import DEFAULT_REGION, EmbeddedDatabase, StrPath
 from vdb.embedded.keys import Keys
 from vdb.embedded.migrating import migrate, migration_facts, read_migration_files
 from vdb.embedded.past import diff, history, restore
@@ -38,6 +38,14 @@ class SqlDatabase:
     @property
     def name(self) -> str:
         return self.local.crud.name
+
+    @property
+    def node(self) -> EmbeddedDatabase:
+        """The node that holds it, as `vdb.open` gives it: for policies, the audit log, and whatever else isn't SQL.
+
+        It asks as "embedded", whoever asks by SQL.
+        """
+        return self.local.node
 
     @property
     def position(self) -> Position:
