@@ -107,6 +107,13 @@ async def test_a_policy_that_isnt_sound_isnt_taken(start, as_, clinic) -> None:
         with pytest.raises(AccessDenied, match="under this policy 'lee' couldn't apply another one"):
             await as_(node, "lee").apply_policy(clinic, 0)
         assert (await kim.get_policy("")).serial == 0
+        told = [(entry.actor, entry.outcome, entry.code) for entry in await entries(node, 0, GLOBAL_GROUP)]
+        assert told == [
+            ("kim", Outcome.REFUSED, "INVALID_ARGUMENT"),
+            ("kim", Outcome.REFUSED, "INVALID_ARGUMENT"),
+            ("kim", Outcome.REFUSED, "TOO_LARGE"),
+            ("lee", Outcome.REFUSED, "ACCESS_DENIED"),
+        ]
 
 
 # Broken glasses ------------------------------------------------------------------------------------------------

@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attrs import evolve
+from msgspec.structs import replace
 
-from vdb.audit.entry import ALL_SUBJECTS, Kind
+from vdb.audit.entry import ALL_SUBJECTS, Kind, Outcome
+from vdb.errors import AccessDenied, InvalidArgument
 from vdb.kernel.reply import Attested, ConsentPut, GrantOpened, GrantReviewed, PolicyPut
 from vdb.node.gate.guard_base import GuardBase
 from vdb.node.gate.permit import Permit, named_subjects
+from vdb.node.governance.checking import check_policy_text
 from vdb.policy.decide import AccessRequest, Decision
 from vdb.policy.held import ConsentInfo, GrantInfo, PolicyInfo
 from vdb.policy.model import Policy
@@ -36,9 +39,14 @@ class GovernanceGuard(GuardBase):
     # Policies --------------------------------------------------------------------------------------------------
 
     async def apply_policy(self, text: str, expected_serial: int) -> PolicyPut:
-        """`Governance.apply_policy`."""
+        """`Governance.apply_policy`. One that isn't sound, or would lock its author out, is written down as refused."""
         permit = await self.operate("applyPolicy", GLOBAL_GROUP, Action.POLICY)
         note = permit.entry(Kind.POLICY, detail={"replaces": str(expected_serial)})
+        try:
+            check_policy_text(text, self.caller)
+        except (AccessDenied, InvalidArgument) as error:
+            await self.record(permit, replace(note, outcome=Outcome.REFUSED, code=error.code.value))
+            raise
         return await self.service.governance.apply_policy(self.caller, text, expected_serial, note)
 
     async def get_policy(self, group: str) -> PolicyInfo:
