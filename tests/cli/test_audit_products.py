@@ -96,6 +96,10 @@ def test_an_export_verifies_without_veritydb_and_stands_in_the_log(
     logged = vdb_at("audit", "search", "--kind", "export", "--json").objects
     assert told["manifest"] in json.dumps(logged)
     assert not (tmp_path / "all.partial").exists()
+    proof = tmp_path / "export.tlog-proof"
+    assert vdb_at("audit", "prove-entry", "--record", str(told["leaf"]), "--out", str(proof)).code == 0
+    proven = run_here("audit", "verify", "--proof", str(proof), "--key", told["key"], "--json").object
+    assert (proven["holds"], proven["index"]) == (True, told["leaf"])
     again = vdb_at("audit", "export", "--out", str(out), *officer)
     assert (again.code, "is there already" in again.err) == (2, True)
 

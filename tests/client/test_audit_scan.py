@@ -15,7 +15,7 @@ from vdb.audit.fhir import Place
 from vdb.audit.page import AuditPage, AuditRecord
 from vdb.audit.search import AuditSearch
 from vdb.client.audit_export import export_log
-from vdb.client.audit_scan import EVERYTHING, scan
+from vdb.client.audit_scan import EVERYTHING, prove_record, scan
 from vdb.client.evidence_line import TreeHead
 from vdb.crypto.record import RecordKey, encode_header
 from vdb.crypto.signing import SigningKey
@@ -140,6 +140,18 @@ async def test_a_log_that_ends_too_soon_is_found_out(log: list[AuditRecord]) -> 
     node.records = log[:8]
     with pytest.raises(EvidenceInvalid, match="the audit log ends at record 8: expected 10 records"):
         await scan(node, head, lambda _record: None)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 10])
+async def test_each_record_is_proven(log: list[AuditRecord], size: int) -> None:
+    node = Node(log[:size])
+    head = await node.head()
+    for index in range(size):
+        proof = await prove_record(node, head, index)
+        assert proof.extra == log[index].leaf_data
+        assert proof.holds_for(leaf_hash(proof.extra))
+    with pytest.raises(InvalidArgument, match=f"the audit log has {size} records: expected the number of one"):
+        await prove_record(node, head, size)
 
 
 async def exported(node: Node, search: AuditSearch = EVERYTHING, first: int = 0, end: int = 10) -> dict[str, bytes]:

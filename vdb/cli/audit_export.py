@@ -17,7 +17,7 @@ from vdb.cli.files import write_file
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import EXIT_OK, print_json, print_note, print_text
 from vdb.client.audit_export import Exported, export_log
-from vdb.client.audit_scan import FaceAudit
+from vdb.client.audit_scan import FaceAudit, prove_record
 from vdb.errors import ConfigError
 from vdb.evidence.note import VerifierKey
 from vdb.verifier.bundle import Export
@@ -211,6 +211,38 @@ def verify_export(
     else:
         print_text(told(found, vouched=bool(log_keys or policy), exporter_vouched=bool(exporters)).rstrip("\n"))
     return EXIT_OK
+
+
+async def prove_entry(
+    *, record: int, out: Path | None = None, group: str = "", options: TenantOptions = TENANT
+) -> None:
+    """Fetch the proof that a record is in the audit log, as a file that verifies without a server: `vdb audit verify`.
+
+    Whoever was told that they were written down, can have it proven.
+
+    Example: `vdb audit prove-entry --record 12 --out access-12.tlog-proof`
+
+    Parameters
+    ----------
+    record
+        The record's number, as `vdb audit entries`, `search` and `export` tell it.
+    out
+        Where to write the proof; by default it is printed.
+    group
+        A region's name, or 'global'; by default the region of the node.
+    """
+    async with options.tenant_client() as client:
+        audit = FaceAudit(client, group)
+        head = await audit.head()
+        proof = await prove_record(audit, head, record)
+    if out is not None:
+        write_file(out, str(proof))
+    if options.json:
+        print_json({"record": record, "key": str(head.verifier), "proof": str(proof)})
+    elif out is None:
+        print_text(str(proof).rstrip("\n"))
+    else:
+        print_note(f"record {record} of {proof.checkpoint.size}; key: {head.verifier}")
 
 
 async def cosign(

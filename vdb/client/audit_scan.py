@@ -18,8 +18,9 @@ from vdb.audit.page import AuditPage, AuditRecord
 from vdb.audit.search import AuditSearch
 from vdb.client.evidence_line import TreeHead
 from vdb.client.face import AsyncFace
-from vdb.errors import EvidenceInvalid
-from vdb.evidence.merkle import HASH_SIZE, Frontier, leaf_hash
+from vdb.errors import EvidenceInvalid, InvalidArgument
+from vdb.evidence.merkle import HASH_SIZE, Frontier, HashAt, inclusion_proof, leaf_hash, node_hash
+from vdb.evidence.proof import LogProof
 
 PAGE_RECORDS = 500
 EVERYTHING = AuditSearch()
@@ -96,6 +97,34 @@ async def scan(source: AuditSource, head: TreeHead, on_record: Callable[[AuditRe
     if tree.root() != checkpoint.root:
         raise EvidenceInvalid("the records of the audit log lead to another root than the one that the node has signed")
     return found
+
+
+async def prove_record(source: AuditSource, head: TreeHead, index: int) -> LogProof:
+    """That a record is in the tree of this head; its `extra` is the leaf's data. InvalidArgument for none of the tree.
+
+    All records are read for it, so the proof is of what the node has signed and of nothing that it says beside.
+    """
+    size = head.checkpoint.size
+    if not 0 <= index < size:
+        raise InvalidArgument(f"the audit log has {size} records: expected the number of one, found {index}")
+    leaf_data: list[bytes] = []
+
+    def take(record: AuditRecord) -> None:
+        if record.index == index:
+            leaf_data.append(record.leaf_data)
+
+    scanned = await scan(source, head, take)
+    path = inclusion_proof(_hash_at(bytes(scanned.leaf_hashes)), index, size)
+    return LogProof(index, path, head.note, leaf_data[0])
+
+
+def _hash_at(leaf_hashes: bytes) -> HashAt:
+    """Of subtrees that are whole."""
+    levels = [[leaf_hashes[at : at + HASH_SIZE] for at in range(0, len(leaf_hashes), HASH_SIZE)]]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        levels.append([node_hash(below[at], below[at + 1]) for at in range(0, len(below) - 1, 2)])
+    return lambda level, number: levels[level][number]
 
 
 async def read_range(
