@@ -21,6 +21,7 @@ join = false                           # a new data directory belongs to a node 
 [keys]                                 # where root keys come from; without it, key-file or VDB_ROOT_KEY
 provider = "aws-kms"                   # or "file", "environment"
 file = "root.kms"                      # made by `vdb key create`
+period-days = 30                       # then a tenant's data keys are new ones; 0: only by `vdb key rotate`
 
 [[members]]                            # of a node in a cluster: all nodes with which the cluster begins, itself too
 number = 0
@@ -52,7 +53,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -110,6 +111,7 @@ class MemberSection(_Section, frozen=True):
 class KeysSection(_Section, frozen=True):
     provider: Literal["environment", "file", "aws-kms"] | None = None
     file: str | None = None
+    period_days: Annotated[int, msgspec.Meta(ge=0)] = 30
 
 
 class TlsSection(_Section, frozen=True):

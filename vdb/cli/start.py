@@ -91,6 +91,7 @@ async def start(
         region=home,
         root_keys=keys,
         reload_keys=reloading(provider),
+        key_period_days=file.keys.period_days,
         name=name or file.node.name or "node-1",
         address=address or file.node.address or default_address(),
         limits=file.limits_value(),

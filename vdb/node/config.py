@@ -46,6 +46,8 @@ class NodeConfig:
     root_keys: RootKeys = field(repr=False)
     reload_keys: Callable[[], Awaitable[RootKeys]] | None = field(default=None, repr=False)
     """Asks where the root keys come from once more: before a rotation, they may be others. None: they stay."""
+    key_period_days: int = 30
+    """After so many days what is sealed for a tenant has new data keys; 0: only when a rotation is asked for."""
     name: str = "node-1"
     address: str | None = DEFAULT_ADDRESS
     """`host:port` to listen on; None: no door but the embedded one."""

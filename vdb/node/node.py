@@ -31,6 +31,7 @@ from vdb.node.gate.writes import Writes
 from vdb.node.governance.carrying import PolicyCarrier
 from vdb.node.governance.governing import Governance
 from vdb.node.identity.identities import Identities
+from vdb.node.keys.periods import Periods
 from vdb.node.keys.rotating import KeyRotation
 from vdb.node.observer import SILENT, Observer
 from vdb.node.peers.identity import Identity, IdentityFile, open_identity
@@ -163,6 +164,7 @@ class Node:
                     [(projections.keys, projections.renew_one), (databases.keys, databases.rekey)]
                 )
                 nursery.start_soon(self.file_rotation.run)
+                nursery.start_soon(Periods(readers, self.config.key_period_days).run)
                 await nursery.start(self._service.sql.run)
                 await nursery.start(eraser.run)
                 if listener is not None:
@@ -203,7 +205,7 @@ class Node:
             number=self.config.node,
             cluster=self.config.cluster,
             founding=self.config.founding,
-            groups=self.config.groups,
+            groups=self.config.groups if self.config.members else (),
         )
         return IdentityFile(self.world.disk, identity)
 
