@@ -100,6 +100,7 @@ def test_an_export_verifies_without_veritydb_and_stands_in_the_log(
     assert vdb_at("audit", "prove-entry", "--record", str(told["leaf"]), "--out", str(proof)).code == 0
     proven = run_here("audit", "verify", "--proof", str(proof), "--key", told["key"], "--json").object
     assert (proven["holds"], proven["index"]) == (True, told["leaf"])
+    assert (proven["tenant"], proven["log"]) == (1, "audit")
     again = vdb_at("audit", "export", "--out", str(out), *officer)
     assert (again.code, "is there already" in again.err) == (2, True)
 

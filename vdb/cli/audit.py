@@ -20,6 +20,7 @@ from vdb.evidence.merkle import HASH_SIZE, leaf_hash
 from vdb.evidence.note import VerifierKey, parse_note
 from vdb.evidence.proof import LogProof
 from vdb.evidence.trust import TrustPolicy
+from vdb.types import TenantId, is_audit_log, tenant_of_log
 from vdb.world.pinned import PinDirectory
 
 app = App(name="audit", help="Who did what, signed heads of the logs' trees, and proofs that hold without a server.")
@@ -207,7 +208,8 @@ def _header(leaf_data: bytes) -> RecordHeader:
 def _told(header: RecordHeader) -> dict[str, Any]:
     """What a header says in clear."""
     return {
-        "tenant": header.tenant,
+        "tenant": tenant_of_log(TenantId(header.tenant)),
+        "log": "audit" if is_audit_log(TenantId(header.tenant)) else "data",
         "stream_id": header.stream,
         "offset": header.offset,
         "count": header.count,
