@@ -25,7 +25,7 @@ from vdb.sql.refusals import OWN_PREFIX
 from vdb.sqlalchemy.urls import connect_arguments, is_memory, is_remote
 from vdb.version import VERSION
 
-_HIDDEN = ", ".join(f"'{name}'" for name in INTERNAL_TABLES)
+_HIDDEN = ", ".join(f"'{name}'" for name in INTERNAL_TABLES if not name.startswith(OWN_PREFIX))
 _OWN = f"{OWN_PREFIX.replace('_', '~_')}%"
 _AUTOCOMMIT: Literal["AUTOCOMMIT"] = "AUTOCOMMIT"
 
