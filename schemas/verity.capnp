@@ -99,6 +99,7 @@ struct GroupStatus {
   diskFull @17 :Bool;
   stillMicros @18 :UInt64;   # for how long requests have waited here without any commit; 0: none wait, or some commit
   policySerial @19 :UInt64;  # of the policy that the group goes by; 0: none was applied
+  unreviewedGrants @20 :UInt32; # broken glasses of all tenants that nobody has reviewed
 }
 
 struct MemberStatus {

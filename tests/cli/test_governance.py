@@ -136,6 +136,7 @@ def test_a_day_of_governance(as_: As, file: Path, place: Path) -> None:
     assert f"grant {waiting['grant']}, until " in opened.out
     assert waiting["until"] - waiting["opened"] == 300_000_000
     assert "waits" in as_("kim", "break-glass", "list").out
+    assert "broken glasses in ap-southeast-2 that wait for a review: 1" in as_("kim", "status").out
     own = as_("lee", "break-glass", "review", "--grant", str(waiting["grant"]), "--verdict", "justified")
     assert own.code == 1
     review = ("break-glass", "review", "--grant", str(waiting["grant"]), "--verdict", "justified", "--remark", "clear")

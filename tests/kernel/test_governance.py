@@ -17,6 +17,7 @@ from vdb.kernel.governance import (
     find_grant,
     held_policy,
     policy_serial,
+    unreviewed_grants,
 )
 from vdb.kernel.governance_command import Attest, OpenGrant, PutConsent, PutPolicy, ReviewGrant
 from vdb.kernel.governance_rows import (
@@ -177,6 +178,9 @@ def test_a_review_ends_a_grant(primary) -> None:
     assert held.is_reviewed
     assert (held.until, held.reviewed_at, held.reviewer) == (primary.clock, primary.clock, KIM)
     assert (held.sealed, held.sealed_review) == (b"why", b"justified")
+    assert unreviewed_grants(primary.state) == 0
+    primary.apply(open_grant(primary))
+    assert unreviewed_grants(primary.state) == 1
 
 
 def test_a_review_after_the_end_doesnt_prolong_a_grant(primary) -> None:

@@ -92,6 +92,12 @@ def _print_policies(groups: Sequence[GroupStatus]) -> None:
             print_text(f"policy: serial {serial} in {names}")
         else:
             print_text(f"policy: none in {names}: everything is allowed to everybody who is let in")
+    waiting: dict[str, int] = {}
+    for group in groups:
+        waiting[group.group] = max(waiting.get(group.group, 0), group.unreviewed_grants)
+    for name, count in waiting.items():
+        if count:
+            print_text(f"broken glasses in {name} that wait for a review: {count} (vdb break-glass list --unreviewed)")
 
 
 def version(*, json: Json = False) -> None:

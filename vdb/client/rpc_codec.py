@@ -199,6 +199,7 @@ def read_status(results: Any) -> NodeStatus:
                 disk_full=group.diskFull,
                 still_us=group.stillMicros,
                 policy_serial=group.policySerial,
+                unreviewed_grants=group.unreviewedGrants,
             )
             for group in results.groups
         ),

@@ -280,6 +280,7 @@ def _node_status(status: answers.NodeStatus) -> NodeStatus:
                 disk_full=group.disk_full,
                 still_us=group.still_us,
                 policy_serial=group.policy_serial,
+                unreviewed_grants=group.unreviewed_grants,
             )
             for group in status.groups
         ),

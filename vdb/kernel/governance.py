@@ -23,6 +23,7 @@ from vdb.kernel.governance_rows import (
     ConsentRow,
     GrantRow,
     PolicyRow,
+    is_reviewed,
     unpack_attestation,
     unpack_consent,
     unpack_grant,
@@ -38,6 +39,7 @@ from vdb.kernel.reply import (
     Reply,
 )
 from vdb.kernel.rows import LOOKUP_SIZE
+from vdb.kernel.state import State
 from vdb.kernel.tables import (
     ATTESTATIONS,
     CONSENTS,
@@ -71,6 +73,11 @@ def policy_serial(state: View) -> int:
     """Of the policy that holds in the group; 0 before the first. Reads no more of it."""
     row = state.rows[POLICY].get(CURRENT_POLICY)
     return 0 if row is None else int(U64.unpack_from(row)[0])
+
+
+def unreviewed_grants(state: State) -> int:
+    """How many grants of all tenants nobody has reviewed."""
+    return sum(not is_reviewed(row) for row in state.rows[GRANTS].values())
 
 
 def find_grant(state: View, tenant: TenantId, grant: int) -> GrantRow | None:

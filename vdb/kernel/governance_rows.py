@@ -94,6 +94,11 @@ def unpack_grant(grant: int, row: bytes) -> GrantRow:
     )
 
 
+def is_reviewed(row: bytes) -> bool:
+    """Of a grant's packed row."""
+    return bool(_TWO.unpack_from(row)[1])
+
+
 @frozen
 class ConsentItem:
     purpose: str

@@ -46,7 +46,7 @@ def _fill_group(builder: Any, group: GroupStatus) -> None:
     builder.scrubbedAt, builder.scrubFaults = group.scrubbed_at, group.scrub_faults
     builder.primary, builder.primaryAddress, builder.epoch = group.primary, group.primary_address, group.epoch
     builder.serving, builder.diskFull, builder.stillMicros = group.serving, group.disk_full, group.still_us
-    builder.policySerial = group.policy_serial
+    builder.policySerial, builder.unreviewedGrants = group.policy_serial, group.unreviewed_grants
     for target, member in zip(builder.init("members", len(group.members)), group.members, strict=True):
         _fill_member(target, member)
 

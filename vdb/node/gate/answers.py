@@ -112,6 +112,8 @@ class GroupStatus:
     """Microseconds for which requests have waited here without any commit; 0: none wait, or some commit."""
     policy_serial: int = 0
     """Of the policy that the group goes by; 0: none was applied."""
+    unreviewed_grants: int = 0
+    """Broken glasses of all tenants that nobody has reviewed."""
 
 
 @frozen(kw_only=True)

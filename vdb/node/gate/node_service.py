@@ -8,7 +8,7 @@ from vdb.errors import InvalidArgument, RefusalCode, error_for_refusal
 from vdb.evidence.note import VerifierKey
 from vdb.evidence.proof import LogProof
 from vdb.kernel.command import INTERNAL, MemberRow
-from vdb.kernel.governance import policy_serial
+from vdb.kernel.governance import policy_serial, unreviewed_grants
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
 from vdb.node.audit.reading import AuditReader
@@ -136,6 +136,7 @@ class NodeService(Service):
             serving=group.is_serving,
             still_us=int(self._projections.still_seconds(group.name) * 1e6),
             policy_serial=policy_serial(state),
+            unreviewed_grants=unreviewed_grants(state),
         )
 
     # Members ---------------------------------------------------------------------------------------------------
