@@ -89,7 +89,8 @@ def test_what_a_connection_writes_is_noted(clinic: vdb.SqlDatabase) -> None:
         connection.execute("INSERT INTO wards VALUES ('C')")
         connection.commit()
         found = [entry for entry in entries(clinic) if entry.kind is Kind.WRITE][-1]
-        assert (found.actor, found.on_behalf_of, found.tables) == ("embedded", "dr lee", ("patients", "wards"))
+        assert (found.actor, found.on_behalf_of, found.purpose) == ("embedded", "dr lee", "TREAT")
+        assert found.tables == ("patients", "wards")
         assert (found.subjects, found.detail["rows"]) == (("*",), "2")
         told = connection.execute("UPDATE patients SET ward = 'C' WHERE id = 'p-3' RETURNING name").fetchall()
         assert told == [("Cyd",)]

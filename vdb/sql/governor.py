@@ -36,12 +36,12 @@ class Governor:
         self._warden = None if keeper is None else Warden(session, keeper, bridge, past=past)
         if keeper is not None:
             session.keeper = keeper
-            session.settings[_KEPT] = keeper.key
 
     async def admit(self, sql: str, *, rows: bool = True, names: bool = True) -> Admission:
         """What runs for a statement. `rows`: what it returns leaves. `names`: its receipt names subjects."""
         if self._warden is None:
             return Admission(sql=sql, statement=sql)
+        self._session.settings[_KEPT] = self._warden.keeper.key  # the connection may have shown another credential
         admission = await self._warden.admit(sql, names=names)
         if not admission.receipt:
             return admission

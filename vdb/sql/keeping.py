@@ -56,6 +56,7 @@ class Written:
 
     actors: tuple[str, ...]
     """Whom the programs have named, of one transaction or several."""
+    purposes: tuple[str, ...]
     tables: tuple[str, ...]
     rows: int
     subjects: tuple[str, ...] = field(repr=False)
@@ -105,11 +106,13 @@ def written(transactions: Sequence[Transaction], subjects: Mapping[str, str]) ->
     """What transactions do. `subjects`: the subject column of each table that has one, by its folded name."""
     tables: dict[str, None] = {}
     actors: dict[str, None] = {}
+    purposes: dict[str, None] = {}
     names: dict[str, None] = {}
     statements: list[str] = []
     rows = 0
     for transaction in transactions:
         actors[transaction.attribution.actor] = None
+        purposes[transaction.attribution.purpose] = None
         names |= subjects_of(transaction, subjects)
         for step in transaction.steps:
             if isinstance(step, RowChange):
@@ -121,6 +124,7 @@ def written(transactions: Sequence[Transaction], subjects: Mapping[str, str]) ->
     names.pop("", None)
     return Written(
         actors=tuple(actor for actor in actors if actor),
+        purposes=tuple(purpose for purpose in purposes if purpose),
         tables=tuple(tables),
         rows=rows,
         subjects=named(names, everybody=everybody),

@@ -12,7 +12,7 @@ from hashlib import sha256
 from attrs import evolve
 
 from vdb.audit.entry import AuditEntry, Kind
-from vdb.changes import NOBODY, Attribution
+from vdb.changes import Attribution
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_base import GuardBase, Place
 from vdb.node.gate.permit import NO_POLICY, Permit
@@ -91,7 +91,8 @@ class SqlKeeper:
             await self._guard.record(permit, *entries)
 
     def note(self, written: Written) -> AuditEntry:
-        caller = self._caller(NOBODY)
+        alike = written.purposes[0] if len(written.purposes) == 1 else ""
+        caller = self._caller(Attribution(purpose=alike))
         action = Action.SCHEMA if written.statements else Action.APPEND
         statement = ";\n".join(written.statements)
         return self._permit(caller, action, written.tables, ()).entry(
