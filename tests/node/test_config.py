@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from vdb.crypto.root import RootKeys
 from vdb.errors import ConfigError
 from vdb.node.config import MemberConfig, NodeConfig
-from vdb.types import GroupId, Region
+from vdb.types import GLOBAL_GROUP, GroupId, Region
 
 HOME = GroupId("eu-west-1")
 
@@ -60,5 +61,57 @@ def test_who_joins_founds_nothing_and_guesses_itself_a_learner() -> None:
     ],
 )
 def test_what_makes_no_cluster_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(**fields)
+
+
+EU, US = Region("eu-west-1"), Region("us-east-1")
+REGIONS = tuple(
+    MemberConfig(
+        node=number, name="n", peer_address="h:1", address="h:2", region=US if number > 2 else EU,
+        holds_global=number in (0, 3),
+    )
+    for number in range(6)
+)  # fmt: skip
+
+
+def test_each_group_is_founded_by_the_nodes_that_hold_it() -> None:
+    node = config(members=REGIONS, node=0)
+    assert node.groups == (HOME, GLOBAL_GROUP)
+    assert node.first_configuration(HOME).voters == (0, 1, 2)
+    assert node.first_configuration(GLOBAL_GROUP).voters == (0, 3)
+    assert node.founding == (0, 1, 2, 3)
+    assert node.regions == (EU, US)
+
+
+def test_a_node_without_the_global_group_knows_its_region_alone() -> None:
+    node = config(members=REGIONS, node=2)
+    assert node.groups == (HOME,)
+    assert node.founding == node.neighbours == (0, 1, 2)
+
+
+def test_one_that_joins_guesses_for_each_group() -> None:
+    joins = config(
+        members=(*REGIONS, MemberConfig(node=9, name="n", peer_address="h:1", address="h:2", region=EU)),
+        node=9,
+        join=True,
+    )
+    assert joins.first_configuration(HOME).voters == (0, 1, 2)
+    assert joins.first_configuration(GLOBAL_GROUP).voters == (0, 3)
+    assert joins.first_configuration(GLOBAL_GROUP).learners == (9,)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"members": REGIONS, "node": 4}, "node 4 is in region us-east-1 there, and in eu-west-1 itself"),
+        ({"members": tuple(evolve(one, holds_global=False) for one in REGIONS)}, "no node holds the global group"),
+        (
+            {"members": tuple(evolve(one, region=US) for one in REGIONS), "node": 9, "join": True},
+            "nobody else holds group eu-west-1, so there is nothing to join",
+        ),
+    ],
+)
+def test_regions_that_make_no_cluster(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(**fields)

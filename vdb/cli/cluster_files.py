@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vdb.crypto.certificates import SERIAL_SIZE, Issued, issue, make_authority
 from vdb.errors import ConfigError
@@ -109,6 +109,8 @@ class ClusterFiles:
             if place.region:
                 names.append(region_name(self.cluster, place.region))
             self._issue(place.name, f"node {place.number}", names)
+        if join:
+            self._find_key(place)
         _write(path, self._toml(place, members, join=join).encode())
         return path
 
@@ -132,6 +134,17 @@ class ClusterFiles:
                 self._key_file(one): one.holds_global for one in places if one.region == region
             }.items():
                 _write_private(path, (own + (f"global = {shared}\n" if holds_global else "")).encode())
+
+    def _find_key(self, place: Place) -> None:
+        """See to it that there is a file with the keys of a node that joins: cut from that of the region's others."""
+        path = self._key_file(place)
+        if not place.region or path.exists():
+            return
+        whole = self._key_file(evolve(place, holds_global=True))
+        if place.holds_global or not whole.exists():
+            raise ConfigError(f"{path} is missing: bring the region's root key there, as its other nodes have it")
+        regional = [line for line in whole.read_text().splitlines() if not line.startswith("global")]
+        _write_private(path, ("\n".join(regional) + "\n").encode())
 
     def tls_file(self, name: str) -> Path:
         return self.directory / "tls" / name

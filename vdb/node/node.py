@@ -141,6 +141,7 @@ class Node:
                         node=self.config.name,
                         provider=self.config.root_keys.source,
                         reload=self.config.reload_keys,
+                        files_behind=lambda: self.file_rotation.behind,
                     ),
                     governance=governance,
                     clock=self.world.clock,
