@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from vdb.audit.entry import AuditEntry, Kind, Outcome, decode_entry
+from vdb.consumers import ConsumerSettings
 from vdb.errors import AccessDenied, AuditUnavailable, NotAvailable, VerityError
 from vdb.kernel.command import INTERNAL, Origin
 from vdb.node.gate.caller import Caller, Credential, embedded_caller
@@ -33,6 +34,7 @@ clinician = []
 nurse = []
 researcher = []
 masked = []
+porter = []
 
 [[binding]]
 principals = ["officer"]
@@ -49,6 +51,10 @@ roles = ["nurse"]
 [[binding]]
 principals = ["rosa"]
 roles = ["researcher"]
+
+[[binding]]
+principals = ["bob"]
+roles = ["porter"]
 
 [[binding]]
 principals = ["mia"]
@@ -77,6 +83,19 @@ roles = ["researcher"]
 actions = ["read"]
 purposes = ["HRESCH"]
 consent = true
+
+[[rule]]
+name = "consumers-of-notes"
+roles = ["porter"]
+actions = ["consume"]
+streams = ["worker*"]
+
+[[rule]]
+name = "nobody-reads-notes"
+effect = "deny"
+principals = ["bob"]
+actions = ["read"]
+streams = ["notes"]
 
 [[rule]]
 name = "masked-reads"
@@ -188,6 +207,28 @@ async def test_a_consent_shows_what_is_about_its_subject(start: Any) -> None:
         assert await texts(rosa, "notes") == []
         with pytest.raises(AccessDenied):
             await texts(Guard(node.service, caller("rosa", "HMARKT")), "notes")
+
+
+async def test_deliveries_leave_receipts_and_keep_to_what_is_denied(start: Any) -> None:
+    async with start() as node:
+        officer = await filled(node)
+        for name, stream in (("worker-1", "vitals"), ("worker-2", "notes"), ("other", "vitals")):
+            await officer.consumers.create(
+                INTERNAL, 1, PLACE, name, ConsumerSettings(filter=EventFilter(stream=stream))
+            )
+        porter = Guard(node.service, caller("bob"))
+        found = await porter.consumers.fetch(1, PLACE, "worker-1", bytes(16), 10)
+        assert [one.event.payload for one in found] == [b"one", b"two", b"three"]
+        with pytest.raises(AccessDenied, match="rule 'nobody-reads-notes' denies 'read'"):
+            await porter.consumers.fetch(1, PLACE, "worker-2", bytes(16), 10)
+        with pytest.raises(AccessDenied, match="no rule allows 'consume'"):
+            await porter.consumers.fetch(1, PLACE, "other", bytes(16), 10)
+        with pytest.raises(AccessDenied):
+            await porter.consumers.settle(INTERNAL, 1, PLACE, "other", bytes(16), [])
+        (receipt,) = [entry for entry in await entries(node) if entry.kind is Kind.READ]
+        assert (receipt.actor, receipt.object, receipt.count) == ("bob", "worker-1", 3)
+        assert len(receipt.subjects) == 2
+        assert receipt.detail == {"streams": "vitals"}
 
 
 async def test_rows_of_a_projection_are_masked(start: Any) -> None:

@@ -16,6 +16,7 @@ from vdb.node.gate.guard_base import GuardBase
 from vdb.node.gate.permit import Permit, named_subjects
 from vdb.node.gate.service import LINEARIZABLE, answered
 from vdb.node.gate.writes import Failure
+from vdb.policy.decide import DEFAULT
 from vdb.policy.words import Action
 from vdb.types import GLOBAL_GROUP, DataClass, ReadLevel
 
@@ -65,9 +66,16 @@ class GuardedConsumers:
         wait_us: int = 0,
         held: Sequence[int] | None = None,
     ) -> list[Delivered]:
-        """`Consumers.fetch`. Whoever may consume from this consumer gets what its filter lets through."""
+        """`Consumers.fetch`. Whoever may consume from this consumer gets what its filter lets through.
+
+        But what a rule denies them to read, or masks, isn't delivered either: the fetch is denied.
+        """
         permit = await self._permit(Action.CONSUME, tenant, group, name, "consumerFetch")
         found = await self._inner.fetch(tenant, group, name, member, maximum, wait_us, held)
+        for stream, data_class in dict.fromkeys((one.event.stream, one.event.data_class) for one in found):
+            read = self._guard.decide(Action.READ, tenant, data_class, group=group, stream=stream, door="consumerFetch")
+            if not read.allowed and read.decision.rule != DEFAULT:
+                await self._guard.checked(read)
         await self._receipt(permit, found, name)
         return found
 
