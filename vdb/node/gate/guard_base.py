@@ -179,9 +179,13 @@ class GuardBase:
     ) -> Permit:
         """As `permit_any`, but nothing is raised, and nothing written down."""
         found: Permit | None = None
-        streams = (stream,) if stream else ("", *self.permits.streams_named(self._group_name(group)))
-        for one, action, data_class in product(streams, actions, CLASSES):
-            tried = self.decide(action, tenant, data_class, group=group, stream=one, door=door, plain=False)
+        where = self._group_name(group)
+        streams = (stream,) if stream else ("", *self.permits.streams_named(where))
+        tables = ((), *((table,) for table in self.permits.tables_named(where)))
+        for some, one, action, data_class in product(tables, streams, actions, CLASSES):
+            tried = self.decide(
+                action, tenant, data_class, group=group, stream=one, tables=some, door=door, plain=False
+            )
             if tried.allowed:
                 return tried
             found = found or tried

@@ -52,6 +52,10 @@ class _Decisions:
             for action in rule.actions
         )
         """Actions for which a subject or the time may count."""
+        patterns = dict.fromkeys(pattern.removesuffix("*") for rule in policy.rules for pattern in rule.streams)
+        self.streams = tuple(pattern for pattern in patterns if pattern)
+        """One that fits each of its patterns."""
+        self.tables = tuple(dict.fromkeys(table for rule in policy.rules for table in rule.tables))
         self.found: dict[_Key, Decision] = {}
 
 
@@ -79,8 +83,6 @@ class Permits:
         self.wall_us = wall_us
         self._readers = readers
         self._decisions: dict[GroupId, _Decisions] = {}
-        self._named_by: Policy | None = None
-        self._named: tuple[str, ...] = ()
         self._failed_sign_ins = 0
         self._failed_noted_at = -math.inf
         self._waiting, self._tasks = trio.open_memory_channel[Callable[[], Awaitable[None]]](math.inf)
@@ -116,9 +118,7 @@ class Permits:
         policy = self.book.policy(group)
         if policy is None:
             return self._without_policy(request, group)
-        known = self._decisions.get(group)
-        if known is None or known.policy is not policy:
-            known = self._decisions[group] = _Decisions(policy)
+        known = self._decisions_of(group, policy)
         if request.action in known.varying:
             asked = evolve(request, time=self._now(group))
             tenant = TenantId(request.tenant)
@@ -182,22 +182,25 @@ class Permits:
     def streams_named(self, group: GroupId) -> tuple[str, ...]:
         """One stream that fits each pattern of the group's policy: who may do something at all may do it there."""
         policy = self.book.policy(group)
-        if policy is None:
-            return ()
-        if self._named_by is not policy:
-            patterns = dict.fromkeys(pattern.removesuffix("*") for rule in policy.rules for pattern in rule.streams)
-            self._named_by, self._named = policy, tuple(pattern for pattern in patterns if pattern)
-        return self._named
+        return () if policy is None else self._decisions_of(group, policy).streams
+
+    def tables_named(self, group: GroupId) -> tuple[str, ...]:
+        """The tables that the group's policy names: likewise."""
+        policy = self.book.policy(group)
+        return () if policy is None else self._decisions_of(group, policy).tables
+
+    def _decisions_of(self, group: GroupId, policy: Policy) -> _Decisions:
+        known = self._decisions.get(group)
+        if known is None or known.policy is not policy:
+            known = self._decisions[group] = _Decisions(policy)
+        return known
 
     def is_varying(self, group: GroupId, action: Action) -> bool:
         """Whether a subject or the time may count for this action."""
         policy = self.book.policy(group)
         if policy is None:
             return False
-        known = self._decisions.get(group)
-        if known is None or known.policy is not policy:
-            known = self._decisions[group] = _Decisions(policy)
-        return action in known.varying
+        return action in self._decisions_of(group, policy).varying
 
     def _now(self, group: GroupId) -> int:
         reader = self._readers.get(group)
