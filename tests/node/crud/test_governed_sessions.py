@@ -12,7 +12,7 @@ import trio
 
 from vdb.audit.entry import AuditEntry, Kind, decode_entry
 from vdb.changes import Attribution
-from vdb.errors import AccessDenied, AuditUnavailable, PolicyChanged, SqlRefused, VerityError
+from vdb.errors import AccessDenied, AuditUnavailable, InvalidArgument, PolicyChanged, SqlRefused, VerityError
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.gate.caller import Caller, Credential
 from vdb.node.gate.guard import Guard
@@ -306,6 +306,14 @@ async def test_a_policy_that_is_applied_holds_for_the_rows_that_are_left(governe
             await session.fetch(mine.cursor, 1)
         with pytest.raises(AccessDenied):
             await other.fetch(hers.cursor, 1)
+
+
+async def test_a_condition_that_is_none_is_no_policy(governed: Any) -> None:
+    async with governed("") as node:
+        for rows in ("provider = :principal; DELETE", "1) OR (1", "x = :nobody", "x IN team", "SELECT"):
+            text = POLICY.replace("provider = :principal AND", f"{rows} AND")
+            with pytest.raises(InvalidArgument, match="rule 'clinicians-see-theirs': the policy's condition on rows"):
+                await guard(node, "root").apply_policy(text, 0)
 
 
 async def test_what_is_written_is_noted_with_its_commit(governed: Any) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from vdb.errors import AccessDenied, ConfigError, InvalidArgument, TooLarge
+from vdb.errors import AccessDenied, ConfigError, InvalidArgument, SqlRefused, TooLarge
 from vdb.limits import POLICY_BYTES_MAX
 from vdb.node.gate.caller import Caller
 from vdb.policy.cases import run_cases
 from vdb.policy.decide import AccessRequest, decide
 from vdb.policy.file import parse_policy
-from vdb.policy.model import Policy
+from vdb.policy.model import Policy, Rule
 from vdb.policy.words import PURPOSES, Action
+from vdb.sql.conditions import Bindings, bound_condition
 from vdb.types import DataClass
 
 NO_TENANT = 0
@@ -28,6 +29,8 @@ def check_policy_text(text: str, caller: Caller) -> Policy:
         policy, cases = parse_policy(text)
     except ConfigError as error:
         raise InvalidArgument(str(error)) from None
+    for rule in policy.rules:
+        _check_rows(rule)
     failed = [result for result in run_cases(policy, cases) if result.failure]
     if failed:
         raise InvalidArgument(
@@ -36,6 +39,15 @@ def check_policy_text(text: str, caller: Caller) -> Policy:
         )
     check_not_locked_out(policy, caller)
     return policy
+
+
+def _check_rows(rule: Rule) -> None:
+    """What is no condition on rows would show none of them, and nobody would know why. InvalidArgument."""
+    if rule.rows:
+        try:
+            bound_condition(rule.rows, Bindings(principal="", tenant=NO_TENANT))
+        except SqlRefused as error:
+            raise InvalidArgument(f"rule '{rule.name}': {error}") from None
 
 
 def check_not_locked_out(policy: Policy, caller: Caller) -> None:
