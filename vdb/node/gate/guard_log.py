@@ -139,7 +139,7 @@ class LogGuard(GuardBase):
         self, tenant: int, name: str, *, group: str = "", level: ReadLevel = LINEARIZABLE
     ) -> StreamInfo:
         """`Service.get_stream`."""
-        await self.permit_any((Action.READ, Action.APPEND), tenant, group=group, stream=name, door="getStream")
+        await self._may_look(tenant, name, group, "getStream")
         info = await self.service.get_stream(tenant, name, group=group, level=level)
         if not self._may_know(tenant, info):
             decided = self.decide(
@@ -152,13 +152,13 @@ class LogGuard(GuardBase):
         self, tenant: int, after: str = "", limit: int = LIST_MAX, *, group: str = "", level: ReadLevel = LINEARIZABLE
     ) -> tuple[list[StreamInfo], bool]:
         """`Service.list_streams`, without those that the caller may neither read nor append to."""
-        await self.permit_any((Action.READ, Action.APPEND), tenant, group=group, door="listStreams")
+        await self._may_look(tenant, "", group, "listStreams")
         infos, more = await self.service.list_streams(tenant, after, limit, group=group, level=level)
         return [info for info in infos if self._may_know(tenant, info)], more
 
     def _may_know(self, tenant: int, info: StreamInfo) -> bool:
-        return any(
-            self.decide(
+        for action in (Action.READ, Action.APPEND, Action.QUERY, Action.CONSUME):
+            permit = self.decide(
                 action,
                 tenant,
                 info.data_class,
@@ -166,9 +166,16 @@ class LogGuard(GuardBase):
                 stream=info.name,
                 door="listStreams",
                 plain=False,
-            ).allowed
-            for action in (Action.READ, Action.APPEND, Action.QUERY, Action.CONSUME)
-        )
+            )
+            if permit.allowed or self.permits.allows_some_subject(permit):
+                return True
+        return False
+
+    async def _may_look(self, tenant: int, stream: str, group: str, door: str) -> None:
+        """Whether there may be something that the caller may read, of some subjects perhaps, or append to."""
+        permit = self.decide_any((Action.READ, Action.APPEND), tenant, group=group, stream=stream, door=door)
+        if not permit.allowed and not self.permits.allows_some_subject(permit):
+            await self.checked(permit)
 
     # Permits and receipts --------------------------------------------------------------------------------------
 
