@@ -12,10 +12,10 @@ from vdb.client.client import Client
 from vdb.client.connect import connect
 from vdb.client.credentials import Token
 from vdb.client.router import OnLink
-from vdb.client.token_file import token_of
 from vdb.errors import ConfigError
 from vdb.types import DEFAULT_ADDRESS
 from vdb.world.network import TlsConfig
+from vdb.world.token_file import token_of
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 

@@ -33,7 +33,6 @@ from vdb.changes import Attribution, RawText
 from vdb.client.connect import connect
 from vdb.client.sync_face import SyncFace
 from vdb.client.sync_sql import SyncRows, SyncSession
-from vdb.client.token_file import token_of
 from vdb.dbapi.errors import NotSupportedError, OperationalError
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import ConfigError, SqlFailed, VerityError
@@ -45,6 +44,7 @@ from vdb.sql.moment import Moment
 from vdb.sql.verdict import StatementKind, Verdict
 from vdb.world.network import TlsConfig
 from vdb.world.threads import Lock, in_background
+from vdb.world.token_file import token_of
 
 ANSWER_SECONDS = 60.0
 SETS_PER_CALL = 1000

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from vdb.client.credentials import Token
 from vdb.errors import ConfigError
 
 
-def token_of(path: str | Path) -> Token:
+def token_of(path: str | Path) -> str | Callable[[], str]:
     """For `vdb.connect`. No path: no token. What it gives raises ConfigError for a file that can't be read."""
     if not path:
         return ""
