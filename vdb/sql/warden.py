@@ -124,6 +124,8 @@ class Warden:
             self._generation = None  # it may change what names mean
         if self.keeper.is_governed:
             for table in known.touched.reads:
+                if fold(table).removeprefix("pragma_") in TELLING_PRAGMAS:
+                    await self.ask(self._read_action)
                 if is_leaky(fold(table)):
                     raise SqlRefused(f"table {table} is refused: rows of other tables may be found in it")
         questions = questions_of(sql, verdict, known.touched, self._read_action)

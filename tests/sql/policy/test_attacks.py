@@ -275,8 +275,6 @@ def test_pragmas_that_tell_of_rows_are_asked_for(clinic: Any) -> None:
     for pragma in ("foreign_key_check", "integrity_check"):
         with pytest.raises(AccessDenied):
             clinic(f"PRAGMA {pragma}")
-        clinic("SELECT 1")
-        clinic.keeper.denied = [f"pragma_{pragma}"]
-        with pytest.raises((AccessDenied, SqlRefused)):
+        with pytest.raises(AccessDenied):
             clinic(f"SELECT * FROM pragma_{pragma}")
     assert clinic("PRAGMA table_info(drugs)") == [(0, "code", "TEXT", 0, None, 0), (1, "label", "TEXT", 0, None, 0)]
