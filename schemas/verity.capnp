@@ -720,9 +720,10 @@ interface VerityDb {
 
   keyStatus @60 (group :Text)
             -> (provider :Text, rootKeyId :Data, tenants :UInt64, behind :UInt64, keys :UInt64, given :List(Data),
-                began :Int64, settled :Bool, node :Text);
+                began :Int64, settled :Bool, node :Text, files :UInt32);
   # Of the node that is asked. given: ids of the root keys that it has, the one that a rotation would lead to first.
   # began: of the last rotation, microseconds UTC; 0: there was none. settled: its disk needs no other root key.
+  # files: encrypted files that are still under an earlier key.
 
   eraseSubject @61 (tenant :UInt64, group :Text, subject :Text, basis :Text, dryRun :Bool)
                -> (erasure :UInt64, report :Text);

@@ -27,6 +27,8 @@ class KeyStatus:
     """Microseconds UTC of the last rotation; 0: there was none."""
     settled: bool
     """Whether the node's disk needs no root key but `root_key_id`."""
+    files: int = 0
+    """Encrypted files on the node that are still under an earlier key."""
 
 
 @frozen(kw_only=True)

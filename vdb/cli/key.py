@@ -17,7 +17,7 @@ from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text, time_text
 from vdb.client.client import Client
 from vdb.errors import ConfigError, InvalidArgument
-from vdb.keys import KeyReport, KeyStatus
+from vdb.keys import KeyReport
 from vdb.types import Region
 from vdb.world.key_files import add_next_key, create_key_file, create_kms_key_file, drop_other_keys
 
@@ -145,7 +145,8 @@ def _check(group: str, reports: Sequence[KeyReport]) -> None:
 async def status(*, group: str = "", options: NodeOptions = NODE) -> int:
     """Show each node's keys: which root key wraps, which others it has, and how far a rotation is.
 
-    Exit code 1 while a rotation isn't done, or a node still needs another root key.
+    Exit code 1 while a rotation isn't done, or a node still needs another root key or doesn't answer. 'files' counts
+    encrypted files that are still under an earlier key: each node makes its own anew.
 
     Example: `vdb key status`
 
@@ -165,23 +166,31 @@ async def status(*, group: str = "", options: NodeOptions = NODE) -> int:
             print_json(_as_json(name, report))
     else:
         print_table(
-            ("group", "node", "root keys from", "root key", "tenants", "behind", "keys", "rotated", "others"),
+            ("group", "node", "root keys from", "root key", "tenants", "behind", "keys", "files", "rotated", "others"),
             [_row(name, report) for name, report in reports],
         )
         for _, report in reports:
             if report.problem:
                 print_text(report.problem)
-    return EXIT_OK if all(_is_settled(report.status) for _, report in reports) else EXIT_FAILED
+    return EXIT_OK if _is_settled(reports) else EXIT_FAILED
 
 
-def _is_settled(status: KeyStatus | None) -> bool:
-    return status is not None and status.settled
+def _is_settled(reports: Sequence[tuple[str, KeyReport]]) -> bool:
+    """Whether all nodes of a group answer, go by one root key, and need no other."""
+    under: dict[str, bytes] = {}
+    for group, report in reports:
+        found = report.status
+        if found is None or not found.settled or found.files:
+            return False
+        if under.setdefault(group, found.root_key_id) != found.root_key_id:
+            return False  # one that hasn't heard of the rotation yet
+    return True
 
 
 def _row(group: str, report: KeyReport) -> tuple[object, ...]:
     found = report.status
     if found is None:
-        return (group, report.address, "no answer", "", "", "", "", "", "")
+        return (group, report.address, "no answer", "", "", "", "", "", "", "")
     others = [key.hex()[:8] for key in found.given if key != found.root_key_id]
     needed = "" if found.settled else " needed"
     return (
@@ -192,6 +201,7 @@ def _row(group: str, report: KeyReport) -> tuple[object, ...]:
         found.tenants,
         found.behind,
         found.keys,
+        found.files or "",
         time_text(found.began) if found.began else "never",
         (", ".join(others) or "none") + (needed if others else ""),
     )
@@ -212,6 +222,7 @@ def _as_json(group: str, report: KeyReport) -> dict[str, object]:
         "keys": found.keys,
         "began": found.began,
         "settled": found.settled,
+        "files_behind": found.files,
     }
 
 

@@ -79,6 +79,7 @@ def _status_of(group: str) -> Callable[[Any], KeyStatus]:
             keys=results.keys,
             began=results.began,
             settled=results.settled,
+            files=results.files,
         )
 
     return parse

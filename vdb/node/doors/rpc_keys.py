@@ -39,7 +39,7 @@ def key_calls(guard: Guard) -> dict[str, Handler]:
                 results.node, results.provider = found.node, found.provider
                 results.rootKeyId, results.given = found.root_key_id, list(found.given)
                 results.tenants, results.behind, results.keys = found.tenants, found.behind, found.keys
-                results.began, results.settled = found.began, found.settled
+                results.began, results.settled, results.files = found.began, found.settled, found.files
 
             call.respond(build)
 

@@ -32,7 +32,7 @@ from vdb.node.keys.key_preparer import files_behind, needs_period
 from vdb.node.keys.key_request import ROTATION_STEP_BYTES, KeyRequest, PlainPeriod, PlainRewrap, PlainRotation
 from vdb.node.preparing.request import PlainVoid
 from vdb.node.replication.group import Group
-from vdb.types import GroupId, Region, TenantId, check_tenant_id
+from vdb.types import GLOBAL_GROUP, GroupId, Region, TenantId, check_tenant_id
 
 SETTLE_SECONDS_MAX = 10.0
 SETTLE_STEP_SECONDS = 0.02
@@ -51,8 +51,10 @@ class KeyRotation:
         node: str,
         provider: str,
         reload: Callable[[], Awaitable[RootKeys]] | None = None,
+        files_behind: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`reload` asks where root keys come from once more."""
+        """`reload` asks where root keys come from once more; `files_behind` counts files under an earlier key."""
+        self._files_behind = files_behind
         self._readers = readers
         self._region = region
         self._node = node
@@ -88,6 +90,7 @@ class KeyRotation:
             keys=len(state.rows[KEYS]),
             began=0 if rotation is None else rotation.began_at,
             settled=not behind and found.checkpointer.clean_until >= changed_at,
+            files=0 if found.name == GLOBAL_GROUP else self._files_behind(),
         )
 
     async def start_period(self, group: str, tenant: int, note: AuditEntry | None = None) -> RotationStep:
