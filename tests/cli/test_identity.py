@@ -72,6 +72,22 @@ def test_a_development_token_names_somebody(address: str, place: Path, run_here:
         assert {(entry.actor, entry.purpose) for entry in entries} == {("dev:lee", "TREAT")}
 
 
+def test_sql_says_who_asks(address: str, place: Path, run_here: Run) -> None:
+    made = run_here("identity", "token", "sam", "--secret-file", str(place / "dev.secret"))
+    (place / "sam.token").write_text(made.out)
+    with vdb.connect_sync(address, token=made.out.strip()) as client:
+        client.create_database("clinic")
+    at = ("--address", address, "--database", "clinic", "--token", f"@{place / 'sam.token'}", "--purpose", "TREAT")
+    assert run_here("sql", "CREATE TABLE t (a); INSERT INTO t VALUES (1); SELECT a FROM t", *at).out == "a\n1\n"
+    assert "nobody has shown who asks" in run_here("sql", "SELECT 1", *at[:4]).err
+    refused = run_here("sql", "SELECT 1", *at[:4], "--token", made.out.strip())
+    assert "SQL takes a token from a file alone" in refused.err
+    with vdb.connect_sync(address, token=made.out.strip()) as client:
+        entries = [decode_entry(entry) for record in client.audit_entries().records for entry in record.entries]
+    told = [entry for entry in entries if entry.tables == ("t",) and entry.actor == "dev:sam"]
+    assert {entry.purpose for entry in told} == {"TREAT"}
+
+
 def test_an_issuers_token_names_somebody(address: str) -> None:
     made: list[str] = []
 

@@ -91,6 +91,12 @@ actions = ["consume"]
 streams = ["worker*"]
 
 [[rule]]
+name = "porters-write-what-is-no-phi"
+roles = ["porter"]
+actions = ["append"]
+classes = ["non-phi"]
+
+[[rule]]
 name = "nobody-reads-notes"
 effect = "deny"
 principals = ["bob"]
@@ -307,6 +313,21 @@ async def test_a_denied_write_of_a_session_uses_up_its_number(start: Any) -> Non
         guard.become(caller("officer"))
         await guard.append(Origin(client, session, 3), 1, [one("notes", b"y", "p-1")])
         assert len([entry for entry in await entries(node) if entry.outcome is Outcome.DENIED]) == 2
+
+
+async def test_who_may_not_write_phi_cant_slip_behind_a_creation(start: Any) -> None:
+    async with start() as node:
+        officer = await filled(node)
+        bob = Guard(node.service, caller("bob"))
+        refused: list[Any] = []
+        created: list[Any] = []
+        officer.create(INTERNAL, 1, "worker-notes", DataClass.PHI, PLACE, False, created.append)
+        bob.append_soon(INTERNAL, 1, [one("worker-notes", b"x")], refused.append)
+        with trio.fail_after(10):
+            await node.groups[node.config.groups[0]].wait_until(lambda: bool(created))
+            await trio.sleep(0.2)
+        assert isinstance(refused[0], AccessDenied)
+        assert await texts(officer, "worker-notes") == []
 
 
 async def test_an_embedded_program_says_who_asks(start: Any) -> None:

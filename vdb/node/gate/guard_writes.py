@@ -15,14 +15,14 @@ from vdb.errors import AccessDenied
 from vdb.kernel.command import Origin
 from vdb.kernel.reply import StreamCreated
 from vdb.node.gate.answers import AppendResult
-from vdb.node.gate.guard_base import CLASSES, GuardBase
+from vdb.node.gate.guard_base import CLASSES, GuardBase, Place
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.service import answered
 from vdb.node.gate.writes import Failure, OnAppend, OnAppended, OnCreate, OnError
 from vdb.node.preparing.request import PlainAppend
 from vdb.policy.model import Policy
 from vdb.policy.words import Action
-from vdb.types import DataClass, GroupId
+from vdb.types import DataClass, GroupId, TenantId
 
 KNOWN_MAX = 10_000
 """Streams whose permits a guard remembers."""
@@ -139,13 +139,26 @@ class WritesGuard(GuardBase):
         if varying and append.runs:
             permit = self._append_permit_by_subject(tenant, append, place.group, place.data_class, door)
             return permit, permit.entry(Kind.WRITE, subjects=())
+        if place.data_class is None and self.service.writes.is_being_created(tenant, append.stream):
+            # Of which class it will be isn't known before it is there.
+            tried = [
+                self.decide(Action.APPEND, tenant, one, group=place.group, stream=append.stream, door=door)
+                for one in CLASSES
+            ]
+            permit = next((one for one in tried if not one.allowed), tried[0])
+            return permit, permit.entry(Kind.WRITE)
         permit = self.decide_stream(Action.APPEND, tenant, append.stream, door=door)
         note = permit.entry(Kind.WRITE)
-        if place.data_class is not None and not varying:
+        if self._is_settled(tenant, append.stream, place) and not varying:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
             self._known[tenant, append.stream] = _Known(self.permits.book.policy(place.group), permit, note)
         return permit, note
+
+    def _is_settled(self, tenant: int, stream: str, place: Place) -> bool:
+        """Whether the stream is there for good: what is still in the pipeline may come to nothing."""
+        reader = self.service.readers.get(place.group)
+        return reader is not None and reader.find(TenantId(tenant), stream) is not None
 
     def _append_permit_by_subject(
         self, tenant: int, append: PlainAppend, group: GroupId, data_class: DataClass | None, door: str

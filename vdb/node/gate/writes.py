@@ -144,6 +144,10 @@ class Writes:
         request = PlainCreate(tenant=checked, name=name, data_class=kind, region=placement, if_not_exists=if_not_exists)
         self.submit(checked, group, request, origin, answer, on_done, note=note)
 
+    def is_being_created(self, tenant: int, name: str) -> bool:
+        """Whether the creation of a stream of this name is on its way."""
+        return (TenantId(tenant), name) in self._creating
+
     def append(
         self,
         origin: Origin,
