@@ -55,7 +55,8 @@ def history(local: LocalDatabase, table: str, key: Value | Sequence[Value]) -> l
     with _governed(local) as governor:
         run_inline(governor.ask(Action.TIME_TRAVEL, table))
         found = local.call(partial(local.databases.travel.history, local.crud, table, key))
-        run_inline(governor.tell(f"history of a row of {table}", (table,), found))
+        images = [(one.table, image) for one in found for image in (one.before, one.after)]
+        run_inline(governor.tell(f"history of a row of {table}", images))
     return found
 
 
@@ -70,7 +71,9 @@ def diff(local: LocalDatabase, first: Moment, second: Moment) -> list[TableDiff]
     with _governed(local) as governor:
         run_inline(governor.ask(Action.TIME_TRAVEL))
         found = local.call(run)
-        run_inline(governor.tell(f"difference between {first} and {second}", [one.table for one in found], found))
+        rows = [(one.table, row) for one in found for row in one.rows]
+        images = [(table, image) for table, row in rows for image in (row.before, row.after)]
+        run_inline(governor.tell(f"difference between {first} and {second}", images))
     return found
 
 
@@ -78,7 +81,7 @@ def restore(local: LocalDatabase, name: str, moment: Moment, attribution: Attrib
     """Make a new database of this name, as this one was. StreamExists if there is one."""
     with _governed(local) as governor:
         run_inline(governor.ask(Action.TIME_TRAVEL))
-        run_inline(governor.tell(f"restore to database {name}", (), ()))
+        run_inline(governor.tell(f"restore to database {name}", ()))
     local.call(
         partial(
             restore_as_of,

@@ -9,21 +9,26 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
 
 from vdb.audit.entry import ALL_SUBJECTS
+from vdb.changes import Value
 from vdb.policy.words import Action
 from vdb.sql.host import Bridge
-from vdb.sql.keeping import Answered, Keeper
+from vdb.sql.keeping import Answered, Keeper, named
 from vdb.sql.results import Result
 from vdb.sql.session import SqlSession
+from vdb.sql.tables import fold
 from vdb.sql.verdict import StatementKind
-from vdb.sql.warden import Admission, Warden
+from vdb.sql.warden import Admission, Warden, digest_of
+from vdb.wire.sql import subject_name
 
 Row = tuple[Any, ...]
+TableImage = tuple[str, Mapping[str, Value] | None]
+"""A row as it was, by the names of its columns, and its table."""
 
 
 class Governor:
@@ -87,24 +92,37 @@ class Governor:
         if self._warden is not None:
             await self._warden.ask(action, table)
 
-    async def tell(self, what: str, tables: Sequence[str], found: Sequence[Any]) -> None:
-        """Commit a receipt for what isn't the rows of a statement. It counts for everybody."""
-        if self._warden is not None:
-            await self._warden.check_known(tables)
-        if self.keeper is not None and self.keeper.gives_receipts:
-            answered = Answered(
-                action=Action.TIME_TRAVEL,
-                statement=what,
-                tables=tuple(tables),
-                subjects=ALL_SUBJECTS,
-                count=len(found),
-                digest="",
-            )
-            await self.record([answered])
+    async def tell(self, what: str, images: Sequence[TableImage]) -> None:
+        """Commit a receipt for what isn't the rows of a statement: images of rows, with their tables."""
+        if self._warden is None or self.keeper is None:
+            return
+        tables = tuple(dict.fromkeys(table for table, _ in images))
+        await self._warden.check_known(tables)
+        if not self.keeper.gives_receipts:
+            return
+        columns = await self._warden.subject_columns()
+        rows = [(table, image) for table, image in images if image is not None]
+        names = {_subject_in(image, columns.get(fold(table), "")): None for table, image in rows}
+        everybody = not rows or "" in names
+        answered = Answered(
+            action=Action.TIME_TRAVEL,
+            statement=what,
+            tables=tables,
+            subjects=named(names, everybody=everybody),
+            count=len(rows),
+            digest=digest_of([list(image.values()) for _, image in rows]),
+        )
+        await self.record([answered])
 
 
 _KEPT = "\0keeper"
 """Among a session's settings: sessions that aren't kept alike don't run each other's statements."""
+
+
+def _subject_in(image: Mapping[str, Value], column: str) -> str:
+    """Whose a row is; empty: nobody can say."""
+    value = next((value for name, value in image.items() if fold(name) == fold(column)), None)
+    return subject_name(value)
 
 
 def _before(admission: Admission) -> Answered:

@@ -182,6 +182,16 @@ class Warden:
             if gone:
                 raise SqlRefused(f"table {gone[0]} isn't there any more: the policy can't be asked about it")
 
+    async def subject_columns(self) -> Mapping[str, str]:
+        """The column of each table that says whose data a row is, by the table's folded name."""
+
+        def read() -> Mapping[str, str]:
+            with self._session.classifier.trusting():
+                self._subjects.forget()
+                return self._subjects.columns()
+
+        return await self._bridge.off_loop(read)
+
     # In SQLite ---------------------------------------------------------------------------------------------------
 
     def _known(self, sql: str) -> _Known:

@@ -272,7 +272,7 @@ async def test_whole_rows_of_the_past_are_for_those_who_see_all_of_them(governed
             before = len(await entries(node))
             assert len((await session.history(CALL, "patients", ["p-1"])).versions) == 1
             (entry,) = await entries(node, after=before)
-            assert (entry.action, entry.tables, entry.subjects) == ("time-travel", ("patients",), ("*",))
+            assert (entry.action, entry.tables, entry.subjects) == ("time-travel", ("patients",), ("p-1",))
 
 
 async def test_a_stream_of_rows_has_a_receipt_for_each_chunk(governed: Any) -> None:

@@ -55,7 +55,8 @@ class AskedSession(ServerSession):
             await self._governor.ask(Action.TIME_TRAVEL, table)
             end = to_offset or self.database.logged_offset
             versions = await self._databases.travel.history(self.database, table, key, to_offset=end)
-            await self._governor.tell(f"history of a row of {table}", (table,), versions)
+            images = [(one.table, image) for one in versions for image in (one.before, one.after)]
+            await self._governor.tell(f"history of a row of {table}", images)
             return versions_page(versions, skip, end)
 
         return await self._ask(call, work, place)
@@ -81,7 +82,9 @@ class AskedSession(ServerSession):
             begin = await resolve(self.database, **asdict(first, recurse=False))
             end = await resolve(self.database, **asdict(second, recurse=False))
             found = await self._databases.travel.diff(self.database, begin, end)
-            await self._governor.tell(f"difference between {begin} and {end}", [one.table for one in found], found)
+            rows = [(one.table, row) for one in found for row in one.rows]
+            images = [(table, image) for table, row in rows for image in (row.before, row.after)]
+            await self._governor.tell(f"difference between {begin} and {end}", images)
             return diff_page(found, skip, begin, end)
 
         return await self._ask(call, work, place)
@@ -94,7 +97,7 @@ class AskedSession(ServerSession):
                 raise InvalidArgument("a restore is no part of a transaction: commit or roll back the open one")
             await self._governor.ask(Action.TIME_TRAVEL)
             await self._reach(Consistency.LINEARIZABLE)
-            await self._governor.tell(f"restore to database {name}", (), ())
+            await self._governor.tell(f"restore to database {name}", ())
             await restore(
                 self._databases,
                 int(self.database.tenant),
