@@ -11,6 +11,7 @@ import pytest
 
 import vdb
 from vdb.errors import OnHold, SubjectErased
+from vdb.evidence.merkle import leaf_hash
 from vdb.evidence.note import VerifierKey
 from vdb.node.erasure.certificate import verify_certificate
 
@@ -222,3 +223,25 @@ def test_what_has_expired_is_erased(tmp_path: Path) -> None:
             assert [one.erased for one in db.read("letters")] == [True]
         finally:
             expiring.DAY_US = day
+
+
+def test_all_proofs_still_hold_and_the_audit_log_tells(tmp_path: Path) -> None:
+    with opened(tmp_path / "data") as db:
+        db.create_stream("notes")
+        for number in range(6):
+            db.publish("notes", b"note %d" % number, subject=f"patient-{number % 2}")
+        before = db.tree_head()
+        proven = [db.prove("notes", offset).proof.extra for offset in range(6)]
+        db.wait_erased(db.erase("patient-0", "asked for").erasure, timeout=60)
+        after = db.follow_tree(before.note, [before.verifier])
+        assert after.checkpoint == before.checkpoint, "an erasure is no record, and changes none"
+        for offset in range(6):
+            found = db.prove("notes", offset)
+            assert found.proof.note.verified_by([after.verifier])
+            assert found.proof.extra == proven[offset]
+            assert found.proof.holds_for(leaf_hash(found.proof.extra))
+        db.publish("notes", b"one more", subject="patient-1")
+        assert db.follow_tree(after.note, [after.verifier]).checkpoint.size == after.checkpoint.size + 1
+        entries = [entry for record in db.audit_entries().records for entry in record.decoded()]
+        told = [entry for entry in entries if entry.kind.value == "erase"]
+        assert [(entry.subjects, entry.detail["basis"]) for entry in told] == [(("patient-0",), "asked for")]
