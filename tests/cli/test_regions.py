@@ -231,3 +231,28 @@ def test_every_record_is_proved_to_lie_in_its_region(regions: Regions, run_here:
     assert told.out.rstrip().endswith("each record lies in the region it is sealed for")
     ran = regions.vdb("placement", "prove", "--group", EU, "--key", trees[US, "data"]["key"])
     assert (ran.code, "isn't signed by a key that is trusted" in ran.err) == (1, True)
+
+
+def test_a_node_joins_its_region_alone(regions: Regions, run_here: Callable[..., Any]) -> None:
+    regions.run_here = run_here
+    (regions.place / "root-us-east-1-only.key").unlink(missing_ok=True)
+    port = free_ports(2)
+    ran = regions.vdb(
+        "cluster", "prepare", "--dir", str(regions.place), "--node", "3", "--region", US, "--no-global-group",
+        "--port", str(port), "--peer-port", str(port + 1),
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    with (regions.place / "n3.toml").open("a") as file:
+        file.write(LIMITS)
+    regions.start(3)
+    ran = regions.vdb("cluster", "add", "--at", f"127.0.0.1:{port}", "--json")
+    assert ran.code == 0, ran.err
+    assert [(said["group"], said["role"]) for said in ran.objects] == [(US, "learner")]
+    ran = regions.vdb("cluster", "promote", "--node", "3", "--json")
+    assert ran.code == 0, ran.err
+    nodes = {node["number"]: node for node in regions.vdb("status", "--json").object["nodes"]}
+    assert sorted(nodes) == [0, 1, 2, 3]
+    (group,) = nodes[3]["groups"]
+    assert [(member["node"], member["learner"]) for member in group["members"]] == [(2, False), (3, False)]
+    with regions.client(2) as client:
+        assert client.publish("us/charts", b"canary of the us again").position.group == US
