@@ -150,7 +150,6 @@ class Node:
                 )
                 eraser = Eraser(
                     groups=self.groups,
-                    root_keys=self.config.root_keys,
                     node=self.config.name,
                     disk_id=lambda: file.identity.disk,
                     remembered=file.remembered,

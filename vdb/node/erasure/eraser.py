@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import trio
 
-from vdb.crypto.root import RootKeys
 from vdb.crypto.signing import SigningKey, verify_signature
 from vdb.errors import DefiniteError, PrimaryLost, RefusalCode
 from vdb.kernel.command import INTERNAL
@@ -32,6 +31,7 @@ from vdb.node import log
 from vdb.node.erasure.erasure_request import PlainAck
 from vdb.node.preparing.request import PlainReject
 from vdb.node.replication.group import Group
+from vdb.storage.superblock import SuperblockState
 from vdb.types import GroupId, TenantId
 from vdb.vsr.message import ErasedMessage
 
@@ -60,14 +60,12 @@ class Eraser:
         self,
         *,
         groups: Mapping[GroupId, Group],
-        root_keys: RootKeys,
         node: str,
         disk_id: Callable[[], bytes],
         remembered: Callable[[int], bytes | None],
         cleaners: Sequence[Cleaner] = (),
     ) -> None:
         self._groups = groups
-        self._root_keys = root_keys
         self._node = node
         self._disk_id = disk_id
         self._remembered = remembered
@@ -143,9 +141,39 @@ class Eraser:
     async def _acknowledge(self, group: Group, erasure: Erasure, rebuilt: Mapping[str, str], overwritten: int) -> None:
         alive = [key.dek_id.hex() for key in erasure.keys if not group.keyring.is_destroyed(key.dek_id)]
         assert not alive, f"a key that was erased opens: {alive}"
-        key = self._key(group, self._disk_id())
         durable = group.superblock.state
-        statement = json.dumps(
+        number = durable.replica
+        while any(one.erasure == erasure.erasure and one.tenant == erasure.tenant for one in self._owed(group)):
+            # Anew each time: the root key that the node's own comes from may be another one by now.
+            key = self._key(group, self._disk_id())
+            statement = self._statement(group, durable, erasure, rebuilt, overwritten, key)
+            signature = key.sign(statement)
+            if group.is_serving:
+                await self._commit(group, erasure.tenant, erasure.erasure, number, statement, signature)
+            elif group.replica.primary != number:
+                mark("eraser.told_the_primary")
+                message = ErasedMessage(
+                    tenant=erasure.tenant,
+                    erasure=erasure.erasure,
+                    statement=statement,
+                    signature=signature,
+                    replica=number,
+                )
+                group.send(group.replica.primary, message)
+            with trio.move_on_after(RESEND_SECONDS):
+                await group.wait_until(lambda: erasure.erasure not in [one.erasure for one in self._owed(group)])
+        log.info("erasure.acknowledged", group=group.name, tenant=erasure.tenant, erasure=erasure.erasure)
+
+    def _statement(
+        self,
+        group: Group,
+        durable: SuperblockState,
+        erasure: Erasure,
+        rebuilt: Mapping[str, str],
+        overwritten: int,
+        key: SigningKey,
+    ) -> bytes:
+        return json.dumps(
             {
                 "format": "veritydb-erasure-ack/v1",
                 "cluster": durable.cluster.hex(),
@@ -166,24 +194,6 @@ class Eraser:
             separators=(",", ":"),
             sort_keys=True,
         ).encode()
-        signature = key.sign(statement)
-        number = durable.replica
-        while any(one.erasure == erasure.erasure and one.tenant == erasure.tenant for one in self._owed(group)):
-            if group.is_serving:
-                await self._commit(group, erasure.tenant, erasure.erasure, number, statement, signature)
-            elif group.replica.primary != number:
-                mark("eraser.told_the_primary")
-                message = ErasedMessage(
-                    tenant=erasure.tenant,
-                    erasure=erasure.erasure,
-                    statement=statement,
-                    signature=signature,
-                    replica=number,
-                )
-                group.send(group.replica.primary, message)
-            with trio.move_on_after(RESEND_SECONDS):
-                await group.wait_until(lambda: erasure.erasure not in [one.erasure for one in self._owed(group)])
-        log.info("erasure.acknowledged", group=group.name, tenant=erasure.tenant, erasure=erasure.erasure)
 
     def _owed(self, group: Group) -> tuple[Erasure, ...]:
         return unacknowledged(group.state, group.replica.replica) if self._owes(group) else ()
@@ -208,7 +218,8 @@ class Eraser:
         disk = self._remembered(message.replica)
         if erasure is None or disk is None:
             return False
-        if not verify_signature(self._key(group, disk).public, message.statement, message.signature):
+        known = [root.signing_key(disk).public for root in group.keyring.roots.keys]
+        if not any(verify_signature(public, message.statement, message.signature) for public in known):
             log.warning("erasure.bad_signature", group=group.name, node=message.replica)
             return False
         said = _read(message.statement)
@@ -229,7 +240,10 @@ class Eraser:
             mark("eraser.word_lost")
 
     def _key(self, group: Group, disk_id: bytes) -> SigningKey:
-        return self._root_keys.for_group(group.name).signing_key(disk_id)
+        """Of the node with this disk: from the root key that the group goes by, which all its nodes have."""
+        rotation, roots = group.state.rotation(), group.keyring.roots
+        root = roots.founding if rotation is None else group.keyring.root(rotation.root_key_id)
+        return root.signing_key(disk_id)
 
 
 def _read(statement: bytes) -> dict[str, Any]:
