@@ -34,3 +34,10 @@ def test_a_mask_is_found_by_the_columns_plain_name_too() -> None:
     assert mask_of(masks, "patients", "name") is Mask.HIDE
     assert mask_of(masks, "patients", "ssn") is Mask.LAST_FOUR
     assert mask_of(masks, "notes", "ssn") is None
+
+
+def test_a_mask_counts_however_its_column_is_spelled() -> None:
+    masks = {"SSN": Mask.HIDE, "Patients.Name": Mask.REDACT}
+    assert mask_of(masks, "patients", "ssn") is Mask.HIDE
+    assert mask_of(masks, "PATIENTS", "NAME") is Mask.REDACT
+    assert mask_of({"ssn": Mask.HIDE}, "patients", "Ssn") is Mask.HIDE

@@ -15,8 +15,9 @@ _DATE = re.compile(r"([0-9]{4})(-[0-9][0-9].*)?", re.DOTALL)
 
 
 def mask_of(masks: Mapping[str, Mask], table: str, column: str) -> Mask | None:
-    """A rule's mask of a column, which it names plainly or as `table.column`."""
-    return masks.get(f"{table}.{column}", masks.get(column))
+    """A rule's mask of a column, which it names plainly or as `table.column`; upper and lower case are one, as in SQL."""
+    folded = {name.lower(): mask for name, mask in masks.items()}
+    return folded.get(f"{table}.{column}".lower(), folded.get(column.lower()))
 
 
 def masked_value(mask: Mask, value: object) -> object:
