@@ -15,7 +15,7 @@ _DATE = re.compile(r"([0-9]{4})(-[0-9][0-9].*)?", re.DOTALL)
 
 
 def mask_of(masks: Mapping[str, Mask], table: str, column: str) -> Mask | None:
-    """A rule's mask of a column, which it names plainly or as `table.column`; upper and lower case are one, as in SQL."""
+    """A rule's mask of a column, which it names plainly or as `table.column`, in upper or lower case."""
     folded = {name.lower(): mask for name, mask in masks.items()}
     return folded.get(f"{table}.{column}".lower(), folded.get(column.lower()))
 
