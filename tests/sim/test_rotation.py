@@ -1,0 +1,45 @@
+"""Whole runs in which root keys are exchanged."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.bugs.catalogue import find_bug
+from sim.bugs.rotation import ROTATION_BUGS
+from sim.options import Options
+from sim.run import run_seed
+from sim.simulation import Simulation
+
+ROTATING = {
+    "rotating": True, "rotations": 3, "erasing": False, "governance": False, "sql": False, "events": False,
+    "projection": False, "requests": 40, "spares": 0, "regions": 1, "beyond_repair": False,
+}  # fmt: skip
+
+
+def test_some_seeds_have_it() -> None:
+    drawn = [Options.draw(seed) for seed in range(200)]
+    assert 10 <= sum(options.rotating for options in drawn) <= 100
+    assert not any(options.rotating and (options.sql or options.events or options.governance) for options in drawn)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_a_run(nodes: int) -> None:
+    seen: list[Simulation] = []
+    result = run_seed(3, overrides={**ROTATING, "nodes": nodes}, attach=seen.append)
+    assert result.ok, result.violation
+    assert {"K2", "K3"} <= result.checks.keys()
+    (run,) = seen
+    assert run.rotating.answered == 3 * 2, "both groups, each time"
+    assert run.rotating.retired >= 1
+
+
+@pytest.mark.parametrize("bug", [bug.id for bug in ROTATION_BUGS])
+def test_each_planted_bug_is_found_by_name(bug: str) -> None:
+    found = find_bug(bug)
+    assert found is not None
+    for seed in (1, 2, 3):
+        result = run_seed(seed, overrides=dict(found.overrides), bug=found)
+        if result.violation is not None:
+            assert result.violation.invariant in found.expected
+            return
+    pytest.fail(f"{bug} was found by none of three seeds")
