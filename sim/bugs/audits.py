@@ -18,12 +18,14 @@ _CUT_OFF = {**_READING, "nodes": 3, "spares": 0, "disturbances": ["partition"] *
 
 
 def answered_at_once() -> tuple[Replacement, ...]:
+    from vdb.kernel.command import INTERNAL
+    from vdb.kernel.reply import AuditAppended
     from vdb.node.audit import recorder
 
     def make(_committed: Any) -> Any:
         async def record(group: Any, request: Any) -> Any:
-            pending = group.submit(request, lambda _reply: None, recorder.INTERNAL, lambda _error: None)
-            return recorder.AuditAppended(request.tenant, 0, 0, 0), pending.entry
+            pending = group.submit(request, lambda _reply: None, INTERNAL, lambda _error: None)
+            return AuditAppended(request.tenant, 0, 0, 0), pending.entry
 
         return record
 
@@ -32,6 +34,7 @@ def answered_at_once() -> tuple[Replacement, ...]:
 
 def lost_is_recorded() -> tuple[Replacement, ...]:
     from vdb.errors import PrimaryLost
+    from vdb.kernel.reply import AuditAppended
     from vdb.node.audit import recorder
 
     def make(committed: Any) -> Any:
@@ -39,7 +42,7 @@ def lost_is_recorded() -> tuple[Replacement, ...]:
             try:
                 return await committed(group, request)
             except PrimaryLost:
-                return recorder.AuditAppended(request.tenant, 0, 0, 0), 0
+                return AuditAppended(request.tenant, 0, 0, 0), 0
 
         return record
 
