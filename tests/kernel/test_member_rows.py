@@ -25,3 +25,11 @@ def test_memberships_round_trip(membership: Membership) -> None:
 )
 def test_members_round_trip(member: MemberRow) -> None:
     assert unpack_member(bytes((member.node,)), pack_member(member)) == member
+
+
+def test_a_row_of_a_log_from_before_regions_says_none() -> None:
+    row = MemberRow(node=3, name="n3", peer_address="h:1", address="h:2", disk_id=bytes(16))
+    named = MemberRow(node=3, name="n3", peer_address="h:1", address="h:2", disk_id=bytes(16), region="eu-west-1")
+    assert pack_member(named) == pack_member(row) + b"\x09eu-west-1"
+    for one in (row, named):
+        assert unpack_member(bytes((3,)), pack_member(one)) == one
