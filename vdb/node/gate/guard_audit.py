@@ -11,6 +11,7 @@ from vdb.audit.search import AuditSearch
 from vdb.errors import AuditUnavailable, InvalidArgument
 from vdb.kernel.audit import audit_class
 from vdb.node.gate.guard_base import GuardBase
+from vdb.node.gate.look import Look
 from vdb.policy.words import Action
 from vdb.types import SYSTEM_TENANT, TenantId, check_tenant_id
 
@@ -38,7 +39,7 @@ class AuditGuard(GuardBase):
         permit = await self.permit(
             Action.AUDIT, tenant, audit_class(found.name), group=found.name, subject=search.subject, door="auditEntries"
         )
-        await found.wait_own_log()
+        look = await Look.begin(found)
         count = min(count_max or RECORDS_MAX, RECORDS_MAX)
         page = await self.service.audit.records(
             TenantId(tenant), found.name, from_index, count, search=search, sealed=sealed
@@ -48,6 +49,7 @@ class AuditGuard(GuardBase):
             return page
         entries = sum(len(record.entries) for record in page.records)
         subjects = (search.subject,) if search.subject else ALL_SUBJECTS
+        look.still_leads()
         await self.acted(permit, Kind.AUDIT, subjects=subjects, first=from_index, count=entries, detail=_asked(search))
         return page
 

@@ -17,9 +17,9 @@ from attrs import evolve
 from vdb.node.gate.answers import LogResult, ReadResult, StreamInfo
 from vdb.node.gate.found import Finding
 from vdb.node.gate.guard_base import GuardBase
+from vdb.node.gate.look import Look
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.service import LINEARIZABLE, LIST_MAX
-from vdb.node.replication.group import Group
 from vdb.policy.words import Action
 from vdb.selection import EventFilter, EventStart, Selected
 from vdb.types import Consistency, DataClass, ReadLevel
@@ -192,25 +192,25 @@ class LogGuard(GuardBase):
             return permit
         return await self.checked(permit)
 
-    async def _begin(self, permit: Permit, level: ReadLevel, tenant: int, stream: str) -> Group | None:
-        """The group whose confirmation the receipt replaces; None where there will be no receipt."""
+    async def _begin(self, permit: Permit, level: ReadLevel, tenant: int, stream: str) -> Look | None:
+        """The look whose confirmation the receipt replaces; None where there will be no receipt."""
         if self.place(tenant, stream).data_class is not DataClass.PHI:
             return None
         return await self._begin_phi(permit, level)
 
-    async def _begin_phi(self, permit: Permit, level: ReadLevel) -> Group | None:
+    async def _begin_phi(self, permit: Permit, level: ReadLevel) -> Look | None:
         """As `_begin`, for what may be PHI. NotPrimary where this node isn't the primary."""
         if level is not LINEARIZABLE or not self.permits.gives_receipts:
             return None
-        group = self.permits.group(permit.group)
-        await group.wait_own_log()
-        return group
+        return await Look.begin(self.permits.group(permit.group))
 
-    async def _give(self, finding: Finding, found: Sequence[object], group: Group | None) -> None:
+    async def _give(self, finding: Finding, found: Sequence[object], look: Look | None) -> None:
         """Commit the receipts for what is answered. Where nothing is, the quorum confirms."""
         entries = finding.receipts() if found else []
         if entries:
+            if look is not None:
+                look.still_leads()
             tenant, where = self.permits.log_of(finding.first)
             await self.permits.record(tenant, where, entries)
-        elif group is not None:
-            await self.service.reach(group, LINEARIZABLE)
+        elif look is not None:
+            await self.service.reach(look.group, LINEARIZABLE)
