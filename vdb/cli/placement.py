@@ -151,6 +151,9 @@ async def _prove_tree(client: Client, group: GroupId, family: str, keys: list[Ve
 
 
 def _print(rows: list[dict[str, Any]], strays: int) -> None:
+    if not rows:
+        print_text("the tenant has no records")
+        return
     print_table(
         ("group", "tree", "class", "sealed for", "records"),
         [
