@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclopts import App
+from trio import to_thread
 
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text, time_text
@@ -155,7 +156,7 @@ async def certificate(*, erasure: int, out: Path, group: str = "", options: Tena
         raise InvalidArgument(f"there is no erasure {erasure}")
     if not found[0].certificate:
         raise InvalidArgument(f"erasure {erasure} is {_state(found[0])}: it has no certificate yet")
-    out.write_text(found[0].certificate + "\n")
+    await to_thread.run_sync(out.write_text, found[0].certificate + "\n")
     if options.json:
         print_json({"erasure": erasure, "file": str(out)})
     else:
