@@ -80,7 +80,7 @@ def diff(local: LocalDatabase, first: Moment, second: Moment) -> list[TableDiff]
 def restore(local: LocalDatabase, name: str, moment: Moment, attribution: Attribution = NOBODY) -> None:
     """Make a new database of this name, as this one was. StreamExists if there is one."""
     with _governed(local) as governor:
-        run_inline(governor.ask(Action.TIME_TRAVEL))
+        run_inline(governor.ask_to_restore(name))
         run_inline(governor.tell(f"restore to database {name}", ()))
     local.call(
         partial(

@@ -92,6 +92,12 @@ class Governor:
         if self._warden is not None:
             await self._warden.ask(action, table)
 
+    async def ask_to_restore(self, name: str) -> None:
+        """AccessDenied unless all of the past may be seen, and a database of this name be made."""
+        if self._warden is not None:
+            await self._warden.ask(Action.TIME_TRAVEL)
+            await self._warden.ask_to_make(name)
+
     async def tell(self, what: str, images: Sequence[TableImage]) -> None:
         """Commit a receipt for what isn't the rows of a statement: images of rows, with their tables."""
         if self._warden is None or self.keeper is None:

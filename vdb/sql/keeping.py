@@ -31,6 +31,8 @@ class Question:
     table: str = ""
     """Empty: to the database as a whole."""
     columns: tuple[str, ...] = ()
+    database: str = ""
+    """Empty: the session's own; else another one of its tenant's, which is to be made."""
     plain: bool = False
     """The answer can't be restricted: a decision that shows some rows alone, or masks columns, denies it."""
 

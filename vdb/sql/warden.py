@@ -174,6 +174,10 @@ class Warden:
         if table and not found:
             raise SqlRefused(f"there is no table {table}: where a policy has a say, nothing else can be asked for")
 
+    async def ask_to_make(self, database: str) -> None:
+        """AccessDenied unless a database of this name may be made, of the same class as this one."""
+        await self._ask([Question(action=Action.CREATE, database=database)])
+
     async def check_known(self, tables: Sequence[str]) -> None:
         """SqlRefused for tables that the database hasn't now: nobody was asked about them."""
         if self.keeper.is_governed:

@@ -383,3 +383,36 @@ async def test_without_a_policy_all_is_allowed_and_written_down(governed: Any) -
         assert len((await run(session, "SELECT name FROM main.patients")).rows) == 2
         (entry,) = await entries(node, after=before)
         assert (entry.rule, entry.policy, entry.subjects) == ("no-policy", "", ("p-1", "p-2"))
+
+
+async def test_a_restore_makes_no_database_that_its_caller_may_not_create(governed: Any) -> None:
+    policy = """
+name = "clinic"
+
+[[rule]]
+name = "root-does-all"
+principals = ["root"]
+actions = ["append", "schema", "create", "policy", "audit", "query", "time-travel"]
+
+[[rule]]
+name = "looks-back"
+principals = ["ada", "eve"]
+actions = ["query", "time-travel"]
+
+[[rule]]
+name = "makes-copies"
+principals = ["ada"]
+actions = ["create"]
+streams = ["copy-*"]
+"""
+    async with governed(policy) as node:
+        async with entered(node, "root") as session:
+            moment = Moment(offset=session.next_offset)
+        for name, copy in (("eve", "copy-1"), ("ada", "another")):
+            async with entered(node, name) as session:
+                before = len(await entries(node))
+                with pytest.raises(AccessDenied, match="'create' of phi data in tenant 1"):
+                    await session.restore(CALL, copy, moment)
+                assert [one.kind for one in await entries(node, after=before)] == [Kind.DENY]
+        async with entered(node, "ada") as session:
+            await session.restore(CALL, "copy-1", moment)

@@ -95,7 +95,7 @@ class AskedSession(ServerSession):
         async def work() -> None:
             if self.session.in_transaction:
                 raise InvalidArgument("a restore is no part of a transaction: commit or roll back the open one")
-            await self._governor.ask(Action.TIME_TRAVEL)
+            await self._governor.ask_to_restore(name)
             await self._reach(Consistency.LINEARIZABLE)
             await self._governor.tell(f"restore to database {name}", ())
             await restore(

@@ -121,7 +121,7 @@ class SqlKeeper:
             action=question.action,
             tenant=self._tenant,
             data_class=self._data_class,
-            stream=self._database,
+            stream=question.database or self._database,
             tables=(table,) if table else (),
             columns=tuple(f"{table}.{column}" for column in question.columns),
             purpose=caller.purpose,
