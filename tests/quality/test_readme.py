@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,14 +40,14 @@ def start_node(folder: Path, number: int) -> subprocess.Popen[bytes]:
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(PYTHON) == 4
+    assert len(PYTHON) == 7
     assert len(SHELL) == 2
 
 
 @pytest.mark.parametrize("code", PYTHON)
 def test_python_examples(code: str, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text(code)
-    done = run([sys.executable, "example.py"], tmp_path)
+    done = run([sys.executable, "example.py"], tmp_path, VDB_ROOT_KEY=b64encode(bytes(range(32))).decode())
     assert done.returncode == 0, done.stderr
 
 
