@@ -169,20 +169,38 @@ class GuardBase:
         return await self.checked(found)
 
     async def permit_any(
-        self, actions: Sequence[Action], tenant: int, *, group: str = "", stream: str = "", door: str
+        self,
+        actions: Sequence[Action],
+        tenant: int,
+        *,
+        classes: Sequence[DataClass] = CLASSES,
+        group: str = "",
+        stream: str = "",
+        door: str,
     ) -> Permit:
-        """A permit for one of these actions on some class of data: for what tells of no data. AccessDenied."""
-        return await self.checked(self.decide_any(actions, tenant, group=group, stream=stream, door=door))
+        """A permit for one of these actions on one of these classes of data. AccessDenied.
+
+        All classes are for what tells of no data.
+        """
+        found = self.decide_any(actions, tenant, classes=classes, group=group, stream=stream, door=door)
+        return await self.checked(found)
 
     def decide_any(
-        self, actions: Sequence[Action], tenant: int, *, group: str = "", stream: str = "", door: str
+        self,
+        actions: Sequence[Action],
+        tenant: int,
+        *,
+        classes: Sequence[DataClass] = CLASSES,
+        group: str = "",
+        stream: str = "",
+        door: str,
     ) -> Permit:
         """As `permit_any`, but nothing is raised, and nothing written down."""
         found: Permit | None = None
         where = self._group_name(group)
         streams = (stream,) if stream else ("", *self.permits.streams_named(where))
         tables = ((), *((table,) for table in self.permits.tables_named(where)))
-        for some, one, action, data_class in product(tables, streams, actions, CLASSES):
+        for some, one, action, data_class in product(tables, streams, actions, classes):
             tried = self.decide(
                 action, tenant, data_class, group=group, stream=one, tables=some, door=door, plain=False
             )

@@ -14,9 +14,9 @@ from vdb.evidence.proof import LogProof
 from vdb.kernel.command import MemberRow
 from vdb.node.evidence.proving import SignedHead, family_of
 from vdb.node.gate.answers import GroupHolders, NodeStatus
-from vdb.node.gate.guard_base import GuardBase
+from vdb.node.gate.guard_base import CLASSES, GuardBase
 from vdb.policy.words import Action
-from vdb.types import DataClass
+from vdb.types import GLOBAL_GROUP, DataClass
 
 _HEADS = (Action.AUDIT, Action.READ, Action.STATUS)
 
@@ -84,7 +84,8 @@ class ClusterGuard(GuardBase):
     ) -> tuple[list[bytes], int, int]:
         """`Prover.leaf_data`. Headers name subject tokens and times: who looks through them is written down."""
         name, wanted = group or self.service.region.name, family_of(family)
-        permit = await self.permit_any((Action.AUDIT,), tenant, group=name, door="leaves")
+        classes = CLASSES if name == GLOBAL_GROUP else (DataClass.PHI,)
+        permit = await self.permit_any((Action.AUDIT,), tenant, classes=classes, group=name, door="leaves")
         found, size = await self.service.proofs.leaf_data(tenant, name, from_index, maximum, wanted)
         if self.permits.gives_receipts:
             detail = {"leaves": wanted.value, "from": str(from_index), "count": str(len(found))}
@@ -93,7 +94,11 @@ class ClusterGuard(GuardBase):
 
     async def prove_record(self, tenant: int, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
         """`NodeService.prove_record`. It names the record's subject token and time: written down, for PHI."""
-        permit = await self.permit_any((Action.AUDIT, Action.READ), tenant, stream=stream, door="proveRecord")
+        held = self.place(tenant, stream)
+        classes = CLASSES if held.data_class is None else (held.data_class,)
+        permit = await self.permit_any(
+            (Action.AUDIT, Action.READ), tenant, classes=classes, group=held.group, stream=stream, door="proveRecord"
+        )
         found = await self.service.prove_record(tenant, stream, offset)
         if self.permits.gives_receipts and self.place(tenant, stream).data_class is DataClass.PHI:
             await self.record(permit, permit.entry(Kind.READ, first=offset, count=1, detail={"proof": "true"}))

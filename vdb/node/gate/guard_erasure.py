@@ -5,8 +5,11 @@ What is done goes with its entry in one prepare; what tells of subjects is answe
 
 from __future__ import annotations
 
-from vdb.audit.entry import ALL_SUBJECTS, Kind
+from msgspec.structs import replace
+
+from vdb.audit.entry import ALL_SUBJECTS, Kind, Outcome
 from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo
+from vdb.errors import OnHold
 from vdb.node.gate.guard_base import GuardBase
 from vdb.node.gate.permit import named_subjects
 from vdb.policy.words import Action
@@ -23,7 +26,7 @@ class ErasureGuard(GuardBase):
     """See the module's docstring."""
 
     async def erase_subject(self, tenant: int, group: str, subject: str, basis: str, *, dry_run: bool) -> ErasureBegun:
-        """`Erasing.erase`."""
+        """`Erasing.erase`. One that a hold or a retention stands against is written down as refused."""
         permit = await self.permit(
             Action.ERASE, tenant, DataClass.PHI, group=group, stream=_ERASURES, subject=subject, door="eraseSubject"
         )
@@ -33,7 +36,11 @@ class ErasureGuard(GuardBase):
             await self.acted(permit, Kind.ERASE, subjects=(subject,), detail={"dry-run": "true"})
             return found
         note = permit.entry(Kind.ERASE, subjects=(subject,), detail={"basis": basis})
-        return await erasing.erase(tenant, group, subject, basis, dry_run=False, by=by, note=note)
+        try:
+            return await erasing.erase(tenant, group, subject, basis, dry_run=False, by=by, note=note)
+        except OnHold as error:
+            await self.record(permit, replace(note, outcome=Outcome.REFUSED, code=error.code.value))
+            raise
 
     async def list_erasures(self, tenant: int, group: str) -> list[ErasureInfo]:
         """`Erasing.list_erasures`. It names nobody."""
@@ -66,7 +73,9 @@ class ErasureGuard(GuardBase):
 
     async def list_holds(self, tenant: int, group: str) -> list[HoldInfo]:
         """`Erasing.list_holds`."""
-        permit = await self.permit_any(_LISTING, tenant, group=group, stream=_HOLDS, door="listHolds")
+        permit = await self.permit_any(
+            _LISTING, tenant, classes=(DataClass.PHI,), group=group, stream=_HOLDS, door="listHolds"
+        )
         found = await self.service.erasing.list_holds(tenant, group)
         await self.acted(permit, Kind.HOLD, subjects=named_subjects(one.subject for one in found), count=len(found))
         return found

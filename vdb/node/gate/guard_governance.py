@@ -162,7 +162,12 @@ class GovernanceGuard(GuardBase):
     async def list_consents(self, tenant: int, group: str, subject: str) -> list[ConsentInfo]:
         """`Governance.list_consents`."""
         permit = await self.permit_any(
-            (Action.POLICY, Action.AUDIT), tenant, group=group, stream=_CONSENTS, door="listConsents"
+            (Action.POLICY, Action.AUDIT),
+            tenant,
+            classes=(DataClass.PHI,),
+            group=group,
+            stream=_CONSENTS,
+            door="listConsents",
         )
         found = await self.service.governance.list_consents(tenant, group, subject)
         named = [subject] if subject else [one.subject for one in found]
