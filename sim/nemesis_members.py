@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 
 import trio
-from attrs import define, field
+from attrs import define, evolve, field
 
+from sim.build import member
 from sim.cluster import Cluster
 from sim.machine import Machine
 from sim.options import Options
@@ -102,6 +103,11 @@ class Members:
         machine.hold()
         await trio.sleep(self.random.random() * 0.5)
         machine.replace_disk()
+        # As `vdb cluster prepare --again` writes it: with those that have joined, one of which may be the primary.
+        present = range(self.options.nodes + self._spare)
+        machine.config = evolve(
+            machine.config, members=tuple(member(number, self.options.places) for number in present)
+        )
         self.watch.on_wiped(machine.number)
         machine.release()
         groups = self.options.places.groups_of(machine.number)
