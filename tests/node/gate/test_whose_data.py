@@ -10,10 +10,13 @@ import trio
 from vdb.audit.entry import Kind, Outcome, decode_entry
 from vdb.errors import AccessDenied, OnHold
 from vdb.kernel.command import INTERNAL
+from vdb.node.gate.answers import RowDifferences
 from vdb.node.gate.caller import Caller, Credential
 from vdb.node.gate.guard import Guard
 from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.policy.decide import Principal
+from vdb.projections.comparing import Difference
+from vdb.projections.tables import Column, Table
 from vdb.types import DataClass, TenantId
 from vdb.wire.event import encode_batch
 
@@ -31,6 +34,28 @@ name = "only-what-is-no-phi"
 principals = ["outsider"]
 actions = ["policy", "audit", "read", "erase"]
 classes = ["non-phi", "deidentified"]
+"""
+
+TABLES = """
+name = "clinic"
+
+[[rule]]
+name = "officers"
+principals = ["officer"]
+actions = ["policy", "query"]
+
+[[rule]]
+name = "not-the-numbers"
+effect = "deny"
+principals = ["ana"]
+actions = ["query"]
+tables = ["people"]
+columns = ["ssn"]
+
+[[rule]]
+name = "analysts"
+principals = ["ana"]
+actions = ["query"]
 """
 
 
@@ -82,3 +107,22 @@ async def test_an_erasure_that_a_hold_stands_against_is_written_down_as_refused(
         last = found[-1]
         assert (last.kind, last.outcome, last.code) == (Kind.ERASE, Outcome.REFUSED, "ON_HOLD")
         assert (last.actor, last.subjects) == ("officer", ("Ada",))
+
+
+async def test_differences_show_no_column_that_a_rule_denies(start: Any) -> None:
+    people = Table("people", columns=(Column("id"), Column("ssn")), key=("id",))
+    one = Difference(table=people, key=("p-1",), before=("p-1", "123-45-6789"), after=None)
+
+    async def diff_projection(_tenant: int, _projection: str, _maximum: int) -> RowDifferences:
+        return RowDifferences(differences=(one,), count=1, position_before="", position_after="")
+
+    async with start() as node:
+        node.service.diff_projection = diff_projection
+        officer = guard(node, "officer")
+        await officer.apply_policy(TABLES, 0)
+        book, region = node.service.governance.book, node.config.groups[0]
+        with trio.fail_after(10):
+            await node.groups[region].wait_until(lambda: book.policy(region) is not None)
+        assert (await officer.diff_projection(1, "people", 10)).count == 1
+        with pytest.raises(AccessDenied, match="rule 'not-the-numbers' denies"):
+            await guard(node, "ana").diff_projection(1, "people", 10)

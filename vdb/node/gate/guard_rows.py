@@ -93,12 +93,22 @@ class RowsGuard(GuardBase):
         return await self.service.switch_projection(tenant, projection, back=back)
 
     async def diff_projection(self, tenant: int, projection: str, differences_max: int) -> RowDifferences:
-        """`NodeService.diff_projection`, with a receipt."""
+        """`NodeService.diff_projection`, with a receipt. Who may not see a table hears nothing of any."""
         permit = await self.permit(Action.QUERY, tenant, DataClass.PHI, stream=projection, door="diffProjection")
         found = await self.service.diff_projection(tenant, projection, differences_max)
-        tables = tuple(dict.fromkeys(one.table.name for one in found.differences))
+        tables = {one.table.name: one.table.column_names for one in found.differences}
+        for table, columns in tables.items():
+            await self.permit(
+                Action.QUERY,
+                tenant,
+                DataClass.PHI,
+                stream=projection,
+                tables=(table,),
+                columns=tuple(f"{table}.{column}" for column in columns),
+                door="diffProjection",
+            )
         rows = [(one.key, one.before, one.after) for one in found.differences]
-        await self._receipt(permit, repr(rows), len(rows), position=found.position_after, tables=tables)
+        await self._receipt(permit, repr(rows), len(rows), position=found.position_after, tables=tuple(tables))
         return found
 
     async def parked_events(self, tenant: int, projection: str, maximum: int) -> list[ParkedEvent]:
