@@ -26,7 +26,8 @@ class Replacement:
 class Bug:
     """`id`: a number for bugs of the protocol, 's1'... for storage, 'p1'... for projections, 't1'... for
     transactions, 'q1'... for SQL, 'd1'... for what appends are answered, 'c1'... for
-    consumers, 'h1'... for evidence, 'a1'... for audit logs, 'g1'... for governance, 'e1'... for erasures, 'r1'... for regions,
+    consumers, 'h1'... for evidence, 'a1'... for audit logs, 'g1'... for governance, 'e1'... for erasures, 'r1'... for
+    regions,
     'k1'... for rotations of keys."""
 
     id: str

@@ -207,11 +207,13 @@ class Ledger:
         else:
             check("I3", header.parent == bytes(32), f"{self.group}: op 1 has a parent")
         told = [one.command for one in requests if isinstance(one.command, SettleLetters) and one.command.positions]
-        asked = sum(not isinstance(request.command, PutKey | StartPeriod | AuditAppend) for request in requests) - _DEED_REQUESTS * len(told)
+        asked = sum(
+            not isinstance(request.command, PutKey | StartPeriod | AuditAppend) for request in requests
+        ) - _DEED_REQUESTS * len(told)
         check(
             "I32",
             asked <= self.limits.requests_per_prepare_max and header.size <= self.limits.message_size_max,
-            f"{self.group}: op {header.op} has {asked} requests beside its keys, deeds and audits, in {header.size} bytes",
+            f"{self.group}: op {header.op} has {asked} requests beside keys, deeds and audits, in {header.size} bytes",
         )
         self.ops[header.op] = Committed(header, replies, view, self.moment())
         self.head = header.op

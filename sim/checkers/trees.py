@@ -1,4 +1,5 @@
-"""Merkle trees: each tree of a tenant, of its data and of its audit log, has a leaf for each of its records, in commit order, and no other.
+"""Merkle trees: each tree of a tenant, of its data and of its audit log, has a leaf for each of its records, in commit
+order, and no other.
 
 The tree of the state (which the shadow has, and digests compare with every replica's) is held against one made of the
 ledger's records, so a proof that a node gives is of what was committed.

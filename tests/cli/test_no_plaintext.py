@@ -42,7 +42,8 @@ class Planted:
     texts: dict[str, None] = field(factory=dict)
 
     def plant(self, text: str) -> str:
-        assert len(text) >= 8 and text.isascii(), "shorter ones occur by chance"
+        assert len(text) >= 8, "shorter ones occur by chance"
+        assert text.isascii()
         self.texts[text] = None
         return text
 

@@ -14,9 +14,7 @@ from vdb.types import Region
 class SyncEvidenceFace(SyncBase):
     """Signed heads of a tenant's tree, and proofs. See `AsyncFace`."""
 
-    def tree_head(
-        self, group: Region | str = "", *, family: str = "data", timeout: float | None = None
-    ) -> TreeHead:
+    def tree_head(self, group: Region | str = "", *, family: str = "data", timeout: float | None = None) -> TreeHead:
         """The tree as it is, signed by the group's primary."""
         return self._run(partial(self._face.tree_head, group, family=family, timeout=timeout))
 

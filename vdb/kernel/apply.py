@@ -73,7 +73,7 @@ def apply_request(state: State, request: Request, timestamp: int) -> Applied:
 def apply_prepare(
     state: State, requests: Sequence[Request], timestamp: int
 ) -> tuple[State, tuple[Effect, ...], tuple[Reply, ...]]:
-    """Execute the requests of one op. `timestamp`: of the first one; each has a microsecond more than that before it."""
+    """Execute the requests of one op. `timestamp`: of the first one; each has a microsecond more than the last."""
     draft = Draft(state, timestamp)
     replies = []
     for index, request in enumerate(requests):

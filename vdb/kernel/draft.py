@@ -114,7 +114,9 @@ class Draft(View):
     def pay(self, tenant: TenantId, requests: int) -> None:
         """So many requests of this tenant have their entry now: all that must."""
         owed = self._debts.pop(tenant, 0)
-        assert owed == requests, f"tenant {tenant}: {owed} requests must have an entry in its audit log, {requests} have"
+        assert owed == requests, (
+            f"tenant {tenant}: {owed} requests must have an entry in its audit log, {requests} have"
+        )
 
     def check_paid(self) -> None:
         """Assert that the op may end here."""

@@ -66,6 +66,4 @@ class DestroyKeys:
     dek_ids: tuple[bytes, ...]
 
 
-Effect = (
-    AppendRecord | WakeProjection | StoreKey | DestroyKeys | EvictSession | ChangeMembers | WakeConsumer
-)
+Effect = AppendRecord | WakeProjection | StoreKey | DestroyKeys | EvictSession | ChangeMembers | WakeConsumer

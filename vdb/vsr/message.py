@@ -250,7 +250,7 @@ SyncMessage = RequestManifest | Manifest | RequestChunk | Chunk
 
 @frozen(kw_only=True)
 class ErasedMessage:
-    """To the primary: the sender's disk is rid of the keys that an erasure destroyed. Sent again until the log says so."""
+    """To the primary: the sender's disk is rid of the keys that an erasure destroyed. Sent until the log says so."""
 
     tenant: int
     erasure: int

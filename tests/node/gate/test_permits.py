@@ -231,6 +231,9 @@ async def test_deliveries_leave_receipts_and_keep_to_what_is_denied(start: Any) 
             await porter.consumers.fetch(1, PLACE, "other", bytes(16), 10)
         with pytest.raises(AccessDenied):
             await porter.consumers.settle(INTERNAL, 1, PLACE, "other", bytes(16), [])
+        assert sorted(info.name for info in await porter.consumers.infos(1, PLACE, "")) == ["worker-1", "worker-2"]
+        with pytest.raises(AccessDenied, match="no rule allows 'consume'"):
+            await porter.consumers.infos(1, PLACE, "other")
         (receipt,) = [entry for entry in await entries(node) if entry.kind is Kind.READ]
         assert (receipt.actor, receipt.object, receipt.count) == ("bob", "worker-1", 3)
         assert len(receipt.subjects) == 2

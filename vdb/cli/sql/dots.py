@@ -15,9 +15,7 @@ from vdb.errors import InvalidArgument
 from vdb.sql.names import INTERNAL_TABLES
 
 _OURS = ", ".join(f"'{name}'" for name in INTERNAL_TABLES if not name.startswith("vdb_"))
-_VISIBLE = (
-    f"name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'vdb\\_%' ESCAPE '\\' AND name NOT IN ({_OURS})"
-)
+_VISIBLE = f"name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE 'vdb\\_%' ESCAPE '\\' AND name NOT IN ({_OURS})"
 TABLES = f"SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND {_VISIBLE} ORDER BY name"
 _SCHEMA = (
     f"SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND {_VISIBLE} AND (? IS NULL OR lower(tbl_name) = lower(?)) "

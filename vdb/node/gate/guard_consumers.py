@@ -46,8 +46,13 @@ class GuardedConsumers:
         return await self._inner.create(origin, tenant, group, name, settings)
 
     async def infos(self, tenant: int, group: str, name: str, *, level: ReadLevel = LINEARIZABLE) -> list[ConsumerInfo]:
-        await self._guard.permit_any((Action.CONSUME,), tenant, group=group, stream=name, door="consumerList")
-        return await self._inner.infos(tenant, group, name, level=level)
+        """`Consumers.infos`, without those that the caller may not consume from: filters name streams."""
+        if name:
+            await self._permit(Action.CONSUME, tenant, group, name, "consumerList")
+            return await self._inner.infos(tenant, group, name, level=level)
+        await self._guard.permit_any((Action.CONSUME,), tenant, group=group, door="consumerList")
+        found = await self._inner.infos(tenant, group, name, level=level)
+        return [one for one in found if self._decide(Action.CONSUME, tenant, group, one.name, "consumerList").allowed]
 
     async def delete(self, origin: Origin, tenant: int, group: str, name: str) -> bool:
         permit = await self._permit(Action.CREATE, tenant, group, name, "consumerDelete")

@@ -145,7 +145,7 @@ class PlainKey:
 
 @frozen(kw_only=True)
 class PlainAudit:
-    """Entries of a tenant's audit log about what is no request of this prepare: a read, a denial, an act of operation."""
+    """Entries of a tenant's audit log about what is no request of this prepare: a read, a denial, an act."""
 
     tenant: TenantId
     entries: tuple[bytes, ...] = field(repr=False)
