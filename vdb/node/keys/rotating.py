@@ -34,7 +34,8 @@ from vdb.node.preparing.request import PlainVoid
 from vdb.node.replication.group import Group
 from vdb.types import GLOBAL_GROUP, GroupId, Region, TenantId, check_tenant_id
 
-SETTLE_SECONDS_MAX = 10.0
+SETTLE_SECONDS_MAX = 1.0
+"""No longer, as clients take a node that is silent for long for lost; another step goes on with it."""
 SETTLE_STEP_SECONDS = 0.02
 NO_TRANSACTION = 0
 """Voiding it changes nothing."""
