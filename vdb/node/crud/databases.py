@@ -140,7 +140,10 @@ class CrudDatabases:
         """Build the files of a tenant's databases anew under the keys that they have now, and drop their copies of
         earlier states. Returns when nothing is left of the old ones: where each stands in its stream."""
         renewed: dict[str, int] = {}
-        for owner, name in list(self._open):
+        async with self._turn:
+            # One that is being opened may have begun under the old key, and have read what is erased by now.
+            opened = list(self._open)
+        for owner, name in opened:
             if owner == tenant:
                 database = self._open[owner, name]
                 await database.renew()
