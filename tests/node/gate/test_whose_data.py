@@ -17,7 +17,7 @@ from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.policy.decide import Principal
 from vdb.projections.comparing import Difference
 from vdb.projections.tables import Column, Table
-from vdb.types import DataClass, TenantId
+from vdb.types import GLOBAL_GROUP, DataClass, TenantId
 from vdb.wire.event import encode_batch
 
 PLACE = "ap-southeast-2"
@@ -126,3 +126,17 @@ async def test_differences_show_no_column_that_a_rule_denies(start: Any) -> None
         assert (await officer.diff_projection(1, "people", 10)).count == 1
         with pytest.raises(AccessDenied, match="rule 'not-the-numbers' denies"):
             await guard(node, "ana").diff_projection(1, "people", 10)
+
+
+async def test_whom_somebody_asked_about_isnt_told_outside_the_region(start: Any) -> None:
+    async with start() as node:
+        officer = await filled(node)
+        await officer.create_stream(INTERNAL, 2, "menu", DataClass.NON_PHI, GLOBAL_GROUP)
+        for group in (PLACE, GLOBAL_GROUP):
+            with pytest.raises(AccessDenied):
+                await guard(node, "outsider").erase_subject(2, group, "Eve", "", dry_run=True)
+        region = node.config.groups[0]
+        for tenant, group, count in ((2, GLOBAL_GROUP, 0), (0, GLOBAL_GROUP, 0), (0, region, 2)):
+            page = await node.service.audit.records(TenantId(tenant), group, 0, 1000)
+            found = [decode_entry(entry) for record in page.records for entry in record.entries]
+            assert sum("Eve" in entry.subjects for entry in found) == count

@@ -29,7 +29,7 @@ from vdb.node.replication.group import Group
 from vdb.policy.decide import AccessRequest, Consent, Decision, decide
 from vdb.policy.model import Policy
 from vdb.policy.words import Action, Effect
-from vdb.types import SYSTEM_TENANT, DataClass, GroupId, TenantId
+from vdb.types import GLOBAL_GROUP, SYSTEM_TENANT, DataClass, GroupId, TenantId
 
 DECISIONS_MAX = 20_000
 """Decisions that are remembered."""
@@ -212,11 +212,16 @@ class Permits:
         return self._readers[name].group
 
     def log_of(self, permit: Permit) -> tuple[TenantId, GroupId]:
-        """Whose audit log takes the entries of a permit: the tenant's, if there is such a tenant."""
-        tenant, group = TenantId(permit.request.tenant), permit.group
+        """Whose audit log takes the entries of a permit: the tenant's, if there is such a tenant.
+
+        What names somebody stays in the region: who was asked about is PHI, also where nothing was found.
+        """
+        tenant, group, named = TenantId(permit.request.tenant), permit.group, bool(permit.request.subject)
+        if named and group == GLOBAL_GROUP:
+            group = self.home
         if tenant != SYSTEM_TENANT:
             for name in (group, *self._readers):
-                if self._readers[name].has_tenant(tenant):
+                if not (named and name == GLOBAL_GROUP) and self._readers[name].has_tenant(tenant):
                     return tenant, name
         return SYSTEM_TENANT, group
 
