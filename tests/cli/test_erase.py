@@ -40,6 +40,7 @@ def test_a_subject_is_erased(start_node: Any, run_here: Any, tmp_path: Path) -> 
     assert "done" in vdb("erase", "list").out
     shown = vdb("read", "--stream", "notes", "--json").objects
     assert [one.get("erased", one.get("payload")) for one in shown] == [True, "other"]
+    assert [line.split("\t")[-1] for line in vdb("read", "--stream", "notes").out.splitlines()] == ["(erased)", "other"]
     again = vdb("publish", "--stream", "notes", "--payload", "x", "--subject", "jane", "--json")
     assert again.error["code"] == "SUBJECT_ERASED"
     out = tmp_path / "erasure.json"

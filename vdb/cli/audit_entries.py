@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from msgspec import to_builtins
 
 from vdb.audit.entry import AuditEntry, Kind
+from vdb.audit.search import TOKEN_PREFIX
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, time_text
 from vdb.errors import ConfigError
@@ -128,11 +129,16 @@ def _row(entry: AuditEntry) -> tuple[object, ...]:
         who,
         entry.kind.value,
         what,
-        ", ".join(entry.subjects),
+        ", ".join(map(_short, entry.subjects)),
         entry.count,
         entry.outcome.value,
         why,
     )
+
+
+def _short(subject: str) -> str:
+    """A token's first digits tell it from others; `--json` has all."""
+    return f"{subject[: len(TOKEN_PREFIX) + 12]}..." if subject.startswith(TOKEN_PREFIX) else subject
 
 
 def _micros(text: str, option: str) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from vdb.cli.events import LinkNotes, event_as_json
+from vdb.cli.events import LinkNotes, content_text, event_as_json
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_note, print_text, time_text, visible
 from vdb.client.consumer import PREFETCH
@@ -76,8 +75,7 @@ def _print(delivery: Delivery, as_json: bool) -> None:
     if as_json:
         print_json({**shown, "attempt": delivery.attempt, "deadline": delivery.deadline})
         return
-    content = shown.get("payload", shown.get("event", shown.get("payload_base64")))
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    text = content_text(shown)
     place = f"{visible(delivery.stream)}\t{delivery.offset}\t{time_text(delivery.record.time)}"
     again = f"attempt {delivery.attempt}\t" if delivery.attempt > 1 else "\t"
     print_text(f"{place}\t{again}{visible(text)}")

@@ -177,10 +177,16 @@ def _print_event(event: Event, as_json: bool) -> None:
     if as_json:
         print_json(event_as_json(event))
         return
-    shown = event_as_json(event)
-    content = shown.get("payload", shown.get("event", shown.get("payload_base64")))
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    text = content_text(event_as_json(event))
     print_text(f"{visible(event.stream)}\t{event.offset}\t{time_text(event.time)}\t{visible(text)}")
+
+
+def content_text(shown: dict[str, Any]) -> str:
+    """What an event of `event_as_json` holds, as one line."""
+    if shown.get("erased"):
+        return "(erased)"
+    content = shown.get("payload", shown.get("event", shown.get("payload_base64")))
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
 
 
 def event_as_json(event: Event | EventRecord) -> dict[str, Any]:

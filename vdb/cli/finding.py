@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from vdb.cli.events import LinkNotes, event_as_json
+from vdb.cli.events import LinkNotes, content_text, event_as_json
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_text, time_text, visible
 from vdb.errors import ConfigError, InvalidArgument
@@ -89,7 +89,6 @@ def _print(record: EventRecord, as_json: bool) -> None:
         print_json(shown)
         return
     event = shown.get("event", {})
-    content = shown.get("payload", shown.get("payload_base64"))
-    text = str(content) if not event else json.dumps(event["body"], ensure_ascii=False)
+    text = content_text(shown) if not event else json.dumps(event["body"], ensure_ascii=False)
     place = f"{visible(record.stream)}\t{record.offset}\t{time_text(record.time)}"
     print_text(f"{place}\t{visible(event.get('type', ''))}\t{visible(text)}")
