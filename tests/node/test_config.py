@@ -44,6 +44,12 @@ def test_who_joins_founds_nothing_and_guesses_itself_a_learner() -> None:
     assert (again.first_configuration(HOME).voters, again.first_configuration(HOME).learners) == ((0, 1), (2,))
 
 
+def test_who_joins_voters_and_learners_guesses_no_more_voters_than_a_group_may_have() -> None:
+    present = tuple(evolve(THREE[0], node=number, name=f"n{number}") for number in range(9))
+    guess = config(members=present, node=2, join=True).first_configuration(HOME)
+    assert (guess.voters, guess.learners) == ((0, 1, 3, 4, 5, 6), (2,))
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -163,5 +163,6 @@ class NodeConfig:
         members = self.members_of(group)
         if not self.join:
             return Configuration.founding(members or (self.node,))
-        voters = tuple(node for node in members if node != self.node)
+        # Learners among them may make them more than a group can have voters; each of them has an address anyway.
+        voters = tuple(node for node in members if node != self.node)[:REPLICAS_MAX]
         return evolve(Configuration.founding(voters), learners=(self.node,))
