@@ -9,6 +9,7 @@ from attrs import define
 from sim.atlas import Atlas
 from sim.checkers.abroad import Abroad
 from sim.checkers.contents import Contents, check_log_reads
+from sim.checkers.file_keys import file_keys, key_of_file
 from sim.checkers.leaks import FORMS, PLAIN, check_no_leak
 from sim.checkers.linearizable import check_linearizable
 from sim.checkers.projected import NAME, check_projection
@@ -19,8 +20,6 @@ from sim.machine import Machine
 from sim.verdict import Verdict
 from sim.watch import Watch
 from vdb.errors import DatabaseDamaged, WrongKey
-from vdb.kernel.command import KeyScope
-from vdb.types import TenantId
 
 
 @define(eq=False, kw_only=True)
@@ -95,12 +94,12 @@ class Judging:
         keyring = held[self.watch.places.of(machine.number)].keyring
         for tenant in range(1, self.tenants + 1):
             path = f"projections/t_{tenant}/{NAME}.db"
-            row = keyring.row(TenantId(tenant), KeyScope.PROJECTION, NAME)
-            if row is not None and machine.scratch.exists(path):
+            keys = file_keys(keyring, tenant, NAME)
+            if keys and machine.scratch.exists(path):
                 logs = {group: contents.events.get(tenant, []) for group, contents in held.items()}
-                file, key = machine.scratch.location(path), keyring.key(row.dek_id)
+                file = machine.scratch.location(path)
                 try:
-                    check_projection(self.verdict, file, key, path, logs)
+                    check_projection(self.verdict, file, key_of_file(keys, file), path, logs)
                 except (WrongKey, DatabaseDamaged):
                     self.verdict.check("projection", path in machine.scratch.rotted, f"{path} is damaged")
 

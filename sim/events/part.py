@@ -17,6 +17,7 @@ from sim.checkers.events_projected import before, check_file, check_rows
 from sim.checkers.events_reads import ReadsJudge
 from sim.checkers.events_resent import check_resent
 from sim.checkers.evidence import check_evidence
+from sim.checkers.file_keys import file_keys, key_of_file
 from sim.cluster import Cluster
 from sim.events.deeds import ConsumerSpec
 from sim.events.effects import EffectsLog
@@ -32,7 +33,6 @@ from sim.trace import Trace
 from sim.verdict import Verdict
 from sim.world.entropy import draws
 from vdb.errors import DatabaseDamaged, WrongKey
-from vdb.kernel.command import KeyScope
 from vdb.ports import Entropy
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.projector import Projector
@@ -141,17 +141,14 @@ class EventsPart:
         if not self.options.events:
             return
         self.log.catch_up()
-        keyring = self.contents[self.home].keyring
-        row = keyring.row(TenantId(TENANT), KeyScope.PROJECTION, NAME)
+        keys = file_keys(self.contents[self.home].keyring, TENANT, NAME)
         for path in machine.scratch.paths():
-            if row is None or not GENERATION.fullmatch(path):
+            if not keys or not GENERATION.fullmatch(path):
                 continue
             name = f"{machine.name}: {path}"
             try:
-                check_file(
-                    self.verdict, self.log, machine.scratch.location(path), keyring.key(row.dek_id), name,
-                    self.options.events_policy,
-                )  # fmt: skip
+                file = machine.scratch.location(path)
+                check_file(self.verdict, self.log, file, key_of_file(keys, file), name, self.options.events_policy)
             except (WrongKey, DatabaseDamaged, SqliteError) as error:
                 self.verdict.check("P1", path in machine.scratch.rotted, f"{name} is damaged: {error}")
 

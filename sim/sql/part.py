@@ -8,6 +8,7 @@ import trio
 from attrs import define, field
 
 from sim.checkers.contents import Contents
+from sim.checkers.file_keys import file_keys, key_of_file
 from sim.checkers.sql_deeds import SqlJudge
 from sim.checkers.sql_files import check_sql_file
 from sim.checkers.sql_log import SqlLog
@@ -22,7 +23,6 @@ from sim.trace import Trace
 from sim.verdict import Verdict
 from sim.world.entropy import draws
 from vdb.errors import DatabaseDamaged, UnknownDatabase, VerityError, WrongKey
-from vdb.kernel.command import KeyScope
 from vdb.node.crud.database import CrudDatabase
 from vdb.projections.running import database_path
 from vdb.projections.store import SqliteError
@@ -141,15 +141,12 @@ class SqlPart:
         if not self.options.sql or not machine.scratch.exists(PATH):
             return
         self.log.catch_up()
-        keyring = self.contents[self.home].keyring
-        row = keyring.row(TenantId(TENANT), KeyScope.PROJECTION, DATABASE)
-        if row is None:
+        keys = file_keys(self.contents[self.home].keyring, TENANT, DATABASE)
+        if not keys:
             return
+        file = machine.scratch.location(PATH)
         try:
-            check_sql_file(
-                self.verdict, machine.scratch.location(PATH), keyring.key(row.dek_id), f"{machine.name}: {PATH}",
-                self.log,
-            )  # fmt: skip
+            check_sql_file(self.verdict, file, key_of_file(keys, file), f"{machine.name}: {PATH}", self.log)
         except (WrongKey, DatabaseDamaged, SqliteError) as error:
             self.verdict.check("Q6", PATH in machine.scratch.rotted, f"{machine.name}: {PATH} is damaged: {error}")
 

@@ -43,3 +43,17 @@ def test_each_planted_bug_is_found_by_name(bug: str) -> None:
             assert result.violation.invariant in found.expected
             return
     pytest.fail(f"{bug} was found by none of three seeds")
+
+
+def test_files_of_rows_that_a_crash_leaves_under_an_earlier_key_are_looked_into() -> None:
+    overrides = {
+        **ROTATING, "events": True, "events_deeds": 40, "events_rebuilds": 6, "nodes": 1,
+        "disturbances": ["crash", "crash", "crash", "crash"],
+    }  # fmt: skip
+    for seed in (113, 6, 7):
+        result = run_seed(seed, overrides=overrides)
+        assert result.ok, result.violation
+        if "files.opened_under_an_earlier_key" in result.marks:
+            assert result.checks["P1"], "the files were judged"
+            return
+    pytest.fail("none of these seeds has a crash between a rotation and what follows it")
