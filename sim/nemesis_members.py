@@ -103,11 +103,10 @@ class Members:
         machine.hold()
         await trio.sleep(self.random.random() * 0.5)
         machine.replace_disk()
-        # As `vdb cluster prepare --again` writes it: with those that have joined, one of which may be the primary.
-        present = range(self.options.nodes + self._spare)
-        machine.config = evolve(
-            machine.config, members=tuple(member(number, self.options.places) for number in present)
-        )
+        # As `vdb cluster prepare --again` writes it: with those that are members now, one of which may be the primary.
+        present = (number for number in range(self.options.nodes + self._spare) if number not in self._left)
+        members = tuple(member(number, self.options.places) for number in present)
+        machine.config = evolve(machine.config, members=members)
         self.watch.on_wiped(machine.number)
         machine.release()
         groups = self.options.places.groups_of(machine.number)
