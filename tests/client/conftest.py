@@ -76,6 +76,8 @@ class FakeNode:
         self.mute = False
         """Answers nothing."""
         self.primary_address = ""
+        self.primaries: dict[str, str] = {}
+        """Addresses of primaries by group, as this node's status says; empty: of its region's alone."""
         self.changes: list[tuple[Any, ...]] = []
         """What was asked of the cluster: method and parameters."""
         self.refusals: list[Exception] = []
@@ -294,9 +296,9 @@ class FakeNode:
     def on_status(self, call: IncomingCall, params: Any) -> None:
         def build(results: Any) -> None:
             results.node, results.region, results.version = "fake", self.region, "0"
-            (group,) = results.init("groups", 1)
-            group.group, group.nextPosition = "ap-southeast-2", 3
-            group.primaryAddress = self.primary_address
+            primaries = self.primaries or {"ap-southeast-2": self.primary_address}
+            for group, (name, address) in zip(results.init("groups", len(primaries)), primaries.items(), strict=True):
+                group.group, group.nextPosition, group.primaryAddress = name, 3, address
 
         call.respond(build)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from vdb.client.client import Client
-from vdb.errors import PlacementViolation, StreamExists, UnknownStream, Unreachable
+from vdb.errors import NotPrimary, PlacementViolation, StreamExists, UnknownStream, Unreachable
 
 EU, US = "eu-west-1", "us-east-1"
 
@@ -112,3 +113,69 @@ async def test_an_older_node_holds_what_its_status_names(cluster: Any) -> None:
     async with running(cluster) as client:
         with pytest.raises((PlacementViolation, Unreachable)):
             await client.create_stream("x", placement="mars-1", timeout=0.3)
+
+
+@pytest.fixture
+def over_a_wan(cluster: Any) -> Any:
+    """n0 holds eu-west-1, n1 us-east-1, both the global group: n0 leads that, and takes its time for a rotation."""
+
+    def rotate(call: Any, _params: Any) -> None:
+        async def run() -> None:
+            await trio.sleep(1.4)
+            call.respond(lambda results: setattr(results, "rewrapped", 3))
+
+        call.start_soon(run)
+
+    del cluster.nodes["n2"]
+    for name, region in (("n0", EU), ("n1", US)):
+        node = cluster.nodes[name]
+        node.region, node.groups = region, [region, "global"]
+        node.holders = {EU: ["n0"], US: ["n1"], "global": ["n0", "n1"]}
+        node.primaries = {region: name, "global": "n0"}
+        node.on_rotateKeys = rotate
+    return cluster
+
+
+def test_an_answer_is_waited_for_though_another_group_is_led_elsewhere(over_a_wan: Any) -> None:
+    async def main() -> None:
+        async with running(over_a_wan) as client:
+            started = trio.current_time()
+            assert (await client.rotate_keys("global")).rewrapped == 3
+            assert trio.current_time() - started < 1.5
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    assert "status" in over_a_wan.nodes["n1"].calls, "it was asked who leads"
+    assert [node.calls.count("rotateKeys") for node in over_a_wan.nodes.values()] == [1, 0]
+
+
+def test_so_where_both_nodes_hold_both_groups(over_a_wan: Any) -> None:
+    """The client knows that the other group is led at n1."""
+
+    async def main() -> None:
+        for node in over_a_wan.nodes.values():
+            node.groups, node.holders = [EU, "global"], {EU: ["n0", "n1"], "global": ["n0", "n1"]}
+            node.primaries = {EU: "n1", "global": "n0"}
+        async with running(over_a_wan) as client:
+            over_a_wan.nodes["n0"].refusals = [NotPrimary("ask n1", "n1")]
+            over_a_wan.nodes["n1"].elsewhere = None
+            await client.create_stream("charts", placement=EU)
+            await client.rotate_keys("global")
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    assert "createStream" in over_a_wan.nodes["n1"].calls
+    assert over_a_wan.nodes["n0"].calls.count("rotateKeys") == 1
+
+
+def test_a_node_is_left_when_its_own_group_is_led_elsewhere(over_a_wan: Any) -> None:
+    async def main() -> None:
+        async with running(over_a_wan) as client:
+            over_a_wan.nodes["n0"].on_rotateKeys = lambda _call, _params: None
+            for node in over_a_wan.nodes.values():
+                node.primaries = {node.region: node.holders[node.region][0], "global": "n1"}
+            over_a_wan.nodes["n1"].elsewhere = None
+            started = trio.current_time()
+            assert (await client.rotate_keys("global")).rewrapped == 3
+            assert trio.current_time() - started < 3.0
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+    assert over_a_wan.nodes["n1"].calls.count("rotateKeys") == 1

@@ -104,3 +104,11 @@ def test_what_is_heard_of_joins_the_circle(routes: Routes) -> None:
     routes.learn("d")
     routes.learn("a")
     assert routes.addresses == ["a", "b", "c", "d"]
+
+
+def test_a_route_leads_where_calls_have_been_made(routes: Routes) -> None:
+    assert not routes.leads_to(GROUP, "a")
+    routes.of(GROUP)
+    assert (routes.leads_to(GROUP, "a"), routes.leads_to(GROUP, "b")) == (True, False)
+    routes.introduced("a", (GroupId("us-east-1"),), {})
+    assert (routes.leads_to(GROUP, "a"), routes.leads_to(GROUP, "b")) == (False, True)

@@ -377,12 +377,17 @@ class Router:
                     late.lost.set()
 
     def _moves_away(self, late: Link, status: Any) -> bool:
-        """Take another node's word for who is primary."""
+        """Take another node's word for who is primary.
+
+        Only of the groups that are led at the late node, as far as this client knows: that another group's primary is
+        elsewhere says nothing of an answer that takes its time. Of a link that is used for no primary, all count.
+        """
+        led = [group for group in late.groups if self._routes.leads_to(group, late.address)]
         moved = False
-        for group in status.groups:
-            primary = str(group.primaryAddress)
-            if primary and primary != late.address and self._knows(primary):
-                self._routes.move(GroupId(str(group.group)), late.address, anyio.current_time(), primary)
+        for said in status.groups:
+            group, primary = GroupId(str(said.group)), str(said.primaryAddress)
+            if group in (led or late.groups) and primary and primary != late.address and self._knows(primary):
+                self._routes.move(group, late.address, anyio.current_time(), primary)
                 moved = True
         return moved
 

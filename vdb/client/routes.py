@@ -86,6 +86,10 @@ class Routes:
             route.address = circle[0]
         return route
 
+    def leads_to(self, target: Target, address: str) -> bool:
+        """Whether calls of this target have been made, and go to this address now."""
+        return target in self._routes and self.of(target).address == address
+
     # Who holds what --------------------------------------------------------------------------------------------
 
     @property
