@@ -8,9 +8,12 @@
     │   ├── Refused                 the log or the gate said no; `code` is a `RefusalCode` value
     │   │   ├── UnknownTenant, UnknownStream, StreamExists, WrongExpectedOffset
     │   │   ├── CrossGroup, PlacementViolation, NotAvailable, ModeViolation
+    │   │   ├── NotAuthenticated, AccessDenied    who asks isn't known, or may not
+    │   │   ├── PolicyChanged, SubjectErased, OnHold, NotDeidentified
     │   │   ├── SessionExpired, SessionGap, RequestTooOld
     │   │   ├── EventIdTaken        some of an append's event ids are in the stream already, the append itself isn't
     │   │   └── ConfigurationChanged, LearnerBehind
+    │   ├── AuditUnavailable        what must be written down can't be, so it isn't answered
     │   ├── Overloaded              queues are full; try again later
     │   ├── NotPrimary              another node takes writes; `primary` says where, if that is known
     │   ├── NotReady                this node can't serve the group now; try again later, or another node
@@ -37,7 +40,7 @@
     │   ├── DatabaseDamaged         a projection's file isn't what was written: it is built again from the log
     │   ├── TooManyOpenFiles        the process, or the system, has no descriptor left
     │   └── FileMissing
-    ├── CryptoError                 RecordTampered, KeyUnavailable
+    ├── CryptoError                 RecordTampered, KeyUnavailable, KeyDestroyed
     ├── EvidenceInvalid             a proof, a signature or a signed file that doesn't hold; says what and where
     ├── WireError                   bytes that don't follow the protocol
     │   └── ProtocolError           of the protocol between nodes
