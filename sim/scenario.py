@@ -71,8 +71,8 @@ class Stage:
             await self._actor._publish(self.stream, Expected())
         return self.sim.history.calls[-1]
 
-    async def publish_large(self, events: int = 40) -> Call:
-        """Append so many events of 900 bytes to the newest stream at once: with calm limits 40 take three prepares."""
+    async def publish_large(self, events: int = 32) -> Call:
+        """Append so many events of 900 bytes to the newest stream at once: with calm limits 32 take three prepares."""
         await self._actor._append_events(self.stream, events, 900)
         return self.sim.history.calls[-1]
 

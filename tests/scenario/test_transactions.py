@@ -37,7 +37,7 @@ def test_crash_at_awaits_of_a_transaction(calls: int) -> None:
 
     simulation = run_scenario(script, disk=TEARS)
     holds(simulation)
-    assert lengths == [40]
+    assert lengths == [32]
     assert simulation.cluster.crashes >= 1
 
 
@@ -51,7 +51,7 @@ def test_two_crashes_in_one_transaction_and_one_in_its_void() -> None:
                 stage.crash()
                 stage.machine.crash_next_start_after(60)
                 await stage.up()
-        assert (await stage.read()).head == 40
+        assert (await stage.read()).head == 32
 
     holds(run_scenario(script, disk=TEARS))
 
@@ -64,7 +64,7 @@ def test_a_transaction_across_a_checkpoint_survives_power_loss() -> None:
             stage.crash()
             await stage.up()
         assert stage.sim.watch.watches[REGION].promises.checkpoint_op >= 16
-        assert (await stage.read()).head == 9 * 40
+        assert (await stage.read()).head == 9 * 32
 
     holds(run_scenario(script, disk=DiskFaults(lose_unsynced=1.0, lose_names=1.0)))
 
@@ -72,9 +72,9 @@ def test_a_transaction_across_a_checkpoint_survives_power_loss() -> None:
 def test_what_is_above_the_largest_transaction_is_refused() -> None:
     async def script(stage: Stage) -> None:
         await stage.create()
-        refused = await stage.publish_large(60)
+        refused = await stage.publish_large(40)
         assert refused.refusal.startswith("TooLarge: the append takes up to")
         await stage.publish_large()
-        assert (await stage.read()).head == 40
+        assert (await stage.read()).head == 32
 
     holds(run_scenario(script))
