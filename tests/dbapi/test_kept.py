@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 import vdb
@@ -166,3 +168,57 @@ def test_without_receipts_and_in_memory_nothing_is_read_twice(tmp_path: Path) ->
     with vdb.open_crud(":memory:", MIGRATIONS, receipts=True) as database, database.connect() as connection:
         assert len(connection.execute("SELECT * FROM patients").fetchall()) == 2
         assert len(reads(database)) == 1
+
+
+def test_a_write_that_waited_for_another_one_is_not_too_late(clinic: vdb.SqlDatabase) -> None:
+    lease = clinic.local.crud._lease
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            with clinic.connect(isolation_level=None) as connection:
+                connection.execute("BEGIN")
+                connection.execute("INSERT INTO wards VALUES (?)", (f"w-{number}",))
+                connection.execute("COMMIT")
+        except BaseException as error:
+            failed.append(error)
+
+    with clinic.connect(isolation_level=None) as first:
+        first.execute("BEGIN IMMEDIATE")
+        first.execute("INSERT INTO wards VALUES ('w-0')")
+        threads = [threading.Thread(target=write, args=(number,)) for number in (1, 2)]
+        for thread in threads:
+            thread.start()
+
+        async def wait_for_both() -> None:
+            while len(lease._waiting) < 2:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+
+        clinic.local.call(wait_for_both)
+        assert first.execute("SELECT count(*) FROM patients").fetchall() == [(2,)]  # a receipt, with writers in line
+        with clinic.connect() as reader:
+            assert reader.execute("SELECT count(*) FROM wards").fetchall() == [(0,)]
+        first.execute("COMMIT")
+        for thread in threads:
+            thread.join()
+        assert failed == []
+        found = first.execute("SELECT name FROM wards ORDER BY name").fetchall()
+        assert found == [("w-0",), ("w-1",), ("w-2",)]
+
+
+def test_what_reads_nothing_begins_no_snapshot(clinic: vdb.SqlDatabase) -> None:
+    with clinic.connect(isolation_level=None) as one, clinic.connect(isolation_level=None) as other:
+        for begin in ("BEGIN", "SAVEPOINT s"):
+            one.execute(begin)
+            assert one.execute("SELECT 1").fetchall() == [(1,)]
+            other.execute("INSERT INTO wards VALUES ('A')")
+            one.execute("INSERT INTO wards VALUES ('B')")
+            one.execute("COMMIT")
+        assert one.execute("SELECT count(*) FROM wards").fetchall() == [(4,)]
+        one.execute("BEGIN")
+        assert one.execute("SELECT count(*) FROM wards").fetchall() == [(4,)]
+        other.execute("INSERT INTO wards VALUES ('A')")
+        with pytest.raises(vdb.dbapi.OperationalError, match="database is locked"):
+            one.execute("INSERT INTO wards VALUES ('B')")  # it can't write onto what it hasn't seen
+        other.execute("INSERT INTO wards VALUES ('A')")  # nor does it stand in the way of others
+        one.execute("ROLLBACK")

@@ -174,7 +174,7 @@ class LocalBackend:
         return history(self._local, table, key)
 
     def explain(self, sql: str) -> Explanation:
-        run_inline(self._governor.admit(sql, rows=False))
+        run_inline(self._governor.admit(sql, rows=False, runs=False))
         return explain(self.session.db, self.session.classifier, sql, Subjects(self.session.db).columns())
 
     def diff(self, first: Moment, second: Moment) -> Sequence[TableDiff]:

@@ -42,12 +42,13 @@ class Governor:
         if keeper is not None:
             session.keeper = keeper
 
-    async def admit(self, sql: str, *, rows: bool = True, names: bool = True) -> Admission:
-        """What runs for a statement. `rows`: what it returns leaves. `names`: its receipt names subjects."""
+    async def admit(self, sql: str, *, rows: bool = True, names: bool = True, runs: bool = True) -> Admission:
+        """What runs for a statement. `rows`: what it returns leaves. `names`: its receipt names subjects. `runs`: it
+        isn't just looked at."""
         if self._warden is None:
             return Admission(sql=sql, statement=sql)
         self._session.settings[_KEPT] = self._warden.keeper.key  # the connection may have shown another credential
-        admission = await self._warden.admit(sql, names=names)
+        admission = await self._warden.admit(sql, names=names, runs=runs)
         if not admission.receipt:
             return admission
         kind = admission.kind

@@ -141,8 +141,7 @@ class SqlSession:
         if not self._leased:
             await self._bridge.off_loop(lambda: self._raw(ending))
         else:
-            batch = await self._bridge.off_loop(self._close_transaction)
-            await self._log(batch, ending)
+            await self._log(await self._bridge.off_loop(self._close_transaction), ending)
         self._reset()
 
     async def rollback(self, statement: str = "ROLLBACK") -> None:
@@ -165,7 +164,7 @@ class SqlSession:
         if kind in _WRITES:
             if not self.in_transaction:
                 return await self._autocommit(sql, parameters, verdict, many=many)
-            await self._take_lease()
+            await self.take_lease()
             return await self._guarded(lambda: self._write(sql, parameters, verdict, many=many))
         if kind is StatementKind.COMMIT:
             await self.commit(sql)
@@ -187,7 +186,7 @@ class SqlSession:
         if verdict.begin_mode in ("", "deferred") or self.in_transaction:
             await self._bridge.off_loop(lambda: self._raw(sql))
             return
-        await self._take_lease()
+        await self.take_lease()
         try:
             await self._bridge.off_loop(lambda: self._raw(sql))
         except BaseException:
@@ -212,7 +211,8 @@ class SqlSession:
         self.settings[verdict.name] = sql
         return result
 
-    async def _take_lease(self) -> None:
+    async def take_lease(self) -> None:
+        """Become the only writer, before anything is read: an older snapshot couldn't write. DatabaseLocked."""
         if not self._leased and not self._take_free_lease():
             await self._bridge.on_loop(lambda: self._host.acquire(self, self.lock_timeout))
             self._leased = True
@@ -291,7 +291,7 @@ class SqlSession:
             others = found
             self._leased = True
         else:
-            await self._take_lease()
+            await self.take_lease()
         batch = Batch()
         try:
             result, failure = await self._bridge.off_loop(

@@ -333,8 +333,10 @@ class _Trust:
 
 def _registered(db: Connection) -> list[str]:
     """Functions that aren't SQLite's own, or that stand in for one of its own."""
-    rows = db.execute("SELECT DISTINCT name FROM pragma_function_list WHERE NOT builtin").fetchall()
-    return [name.decode() if isinstance(name, bytes) else name for (name,) in rows]  # the owner may want text as bytes
+    # The PRAGMA itself, as a SELECT from it would begin the transaction's snapshot.
+    names = (row[0] for row in db.execute("PRAGMA function_list").fetchall() if not row[1])
+    texts = (name.decode() if isinstance(name, bytes) else name for name in names)  # the owner may want text as bytes
+    return list(dict.fromkeys(texts))
 
 
 def _check_actions(recorded: tuple[Action, ...], words: tuple[str, ...]) -> None:

@@ -11,6 +11,8 @@ Rules
 - Under a filter nothing makes objects that read for others: views of the session's own are read through the filter,
   triggers aren't made.
 - The migrations of a program are asked for as a whole.
+- Reading the schema begins the transaction's snapshot, which can't write once others have. So before a write it is read
+  under the lease; and before the transaction, for statements that read nothing themselves.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ from vdb.wire.sql import subject_name
 
 CACHE_SIZE = 256
 _ASKED = (StatementKind.READ, StatementKind.WRITE, StatementKind.TEMP, StatementKind.SCHEMA, StatementKind.EXPLAIN)
+_WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
+_BEGINS = (StatementKind.BEGIN, StatementKind.SAVEPOINT)
 _OBJECTS = "SELECT +type, +name, +sql FROM main.sqlite_master"
 _TEMP_OBJECTS = "SELECT +type, +name, +sql FROM temp.sqlite_master"
 
@@ -107,18 +111,22 @@ class Warden:
 
     # Before ----------------------------------------------------------------------------------------------------
 
-    async def admit(self, sql: str, *, names: bool = True) -> Admission:
-        """What runs for a statement. AccessDenied, SqlRefused, or what SQLite says of it.
+    async def admit(self, sql: str, *, names: bool = True, runs: bool = True) -> Admission:
+        """What runs for a statement. AccessDenied, SqlRefused, DatabaseLocked, or what SQLite says of it.
 
-        `names`: subjects are named behind its rows, where they can be.
+        `names`: subjects are named behind its rows, where they can be. `runs`: it isn't just looked at.
         """
         if not self.keeper.is_governed and not self.keeper.gives_receipts:
             return Admission(sql=sql, statement=sql)
         verdict = await self._session.verdict(sql)
+        if verdict.kind in _BEGINS and not self._session.in_transaction:
+            await self._bridge.off_loop(self._look_ahead)
         if verdict.kind not in _ASKED:
             if verdict.name in TELLING_PRAGMAS:
                 await self.ask(self._read_action)
             return Admission(sql=sql, statement=sql)
+        if runs and verdict.kind in _WRITES and self._session.in_transaction:
+            await self._session.take_lease()
         known = await self._bridge.off_loop(lambda: self._known(sql))
         if verdict.kind in (StatementKind.TEMP, StatementKind.SCHEMA):
             self._generation = None  # it may change what names mean
@@ -198,13 +206,22 @@ class Warden:
 
     # In SQLite ---------------------------------------------------------------------------------------------------
 
-    def _known(self, sql: str) -> _Known:
+    def _renew(self) -> None:
+        """Forget what is known of another schema."""
         generation = self._session.generation
         if generation != self._generation:
             self._generation = generation
             self._objects = None
             self._texts, self._others = {}, {}
             self._subjects.forget()
+
+    def _look_ahead(self) -> None:
+        self._renew()
+        with self._session.classifier.trusting():
+            self._schema()
+
+    def _known(self, sql: str) -> _Known:
+        self._renew()
         known = self._texts.get(sql)
         if known is None:
             with self._session.classifier.trusting():

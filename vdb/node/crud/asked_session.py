@@ -67,7 +67,7 @@ class AskedSession(ServerSession):
 
         async def work() -> Explanation:
             check_text(sql)
-            await self._governor.admit(sql, rows=False)
+            await self._governor.admit(sql, rows=False, runs=False)
             return await self._bridge.off_loop(lambda: explain(db, classifier, sql, Subjects(db).columns()))
 
         return await self._ask(call, work, place)
