@@ -91,6 +91,29 @@ async def test_a_file_under_an_earlier_key_opens_and_is_brought_along(start, mon
         assert await rows(node) == 1
 
 
+async def test_rows_built_beside_hide_no_file_that_is_behind(start, monkeypatch) -> None:
+    monkeypatch.setattr(file_rotation, "LOOK_SECONDS", 1000.0)
+    async with start(keys=BEFORE, projections=(BEDS,)) as node:
+        await write(node, 1)
+        assert await rows(node) == 1
+        await node.service.keys.rotate("", 0, begin=True)
+        await node.service.rebuild_projection(1, "beds", hold=True)
+        with trio.fail_after(30):
+            while (await building_state(node)) == "building":  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        assert node.file_rotation.behind == 1, "the rows in use are under the key before"
+        await node.service.switch_projection(1, "beds", back=False)
+        assert node.file_rotation.behind == 1, "so are those that are kept for the way back"
+        await node.service._projections.renew_one(T1, "beds")
+        assert node.file_rotation.behind == 0
+        assert await rows(node) == 1
+
+
+async def building_state(node: Node) -> str:
+    (status,) = await node.service._projections.status()
+    return "" if status.building is None else status.building.state
+
+
 async def test_a_database_is_copied_under_its_new_key(start) -> None:
     async with start(keys=BEFORE) as node:
         databases = node.service.databases

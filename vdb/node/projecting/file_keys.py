@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import trio
 
-from vdb.errors import NotPrimary, NotReady, PrimaryLost, error_for_refusal
+from vdb.errors import InvalidArgument, NotPrimary, NotReady, PrimaryLost, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyRow, KeyScope
 from vdb.kernel.reply import Refusal
-from vdb.marks import mark
 from vdb.node.preparing.request import PlainKey
 from vdb.node.replication.group import Group
 from vdb.types import DataClass, TenantId
@@ -27,8 +26,9 @@ class FileKeys:
         self._home = home
         self._names: dict[bytes, tuple[TenantId, str]] = {}
         """Whose a key is, of those that were given out. A key says so by itself alone to who has it already."""
-        self._used: dict[tuple[TenantId, str], bytes] = {}
-        """The newest key that a name had when a file of it was opened under its newest key last, or an earlier one."""
+        self._used: dict[str, tuple[tuple[TenantId, str], bytes]] = {}
+        """By path: whose the file is, and the key that opened it last. One name may have several files: rows in use,
+        rows that are built beside them, rows that were in use before."""
 
     async def key_for(self, tenant: TenantId, name: str) -> bytes:
         """The key of a tenant's file, put into the key store, through the log, if it is new.
@@ -45,8 +45,7 @@ class FileKeys:
             if isinstance(reply, Refusal):
                 raise error_for_refusal(reply.code, reply.message)
             if not self._rows(tenant, name):
-                # An erasure behind it has destroyed it already, or the group was just opened anew: ask for another.
-                mark("files.key_gone_at_once")
+                raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
         key = self._home.keyring.key(rows[0].dek_id)
         self._names[key] = tenant, name
         return key
@@ -57,21 +56,30 @@ class FileKeys:
         found = [self._home.keyring.key(row.dek_id) for row in self._rows(tenant, name)]
         return [key, *(earlier for earlier in found if earlier != key)]
 
-    def note_use(self, key: bytes, path: str, *, is_newest: bool) -> None:
-        """A file of the name was opened, under the key that was given out for it or an earlier one."""
-        owner = self._names[key]
+    def note_use(self, key: bytes, path: str, *, opened_by: bytes) -> None:
+        """A file was opened by `opened_by`: the key that was given out for its name, `key`, or an earlier one."""
         # A copy of an earlier state is made and gone again: the name's own files are those of its folder.
         if path.count("/") == _FILE_DEPTH:
-            self._used[owner] = key if is_newest else b""
+            self._used[path] = self._names[key], opened_by
+
+    def note_gone(self, path: str) -> None:
+        """The file was removed, or set aside."""
+        self._used.pop(path, None)
+
+    def note_renamed(self, old: str, new: str) -> None:
+        """The file is another one's from now on, in whose place it is."""
+        used = self._used.pop(old, None)
+        if used is not None:
+            self._used[new] = used
 
     def behind(self) -> list[tuple[TenantId, str]]:
-        """Names whose file here is under another key than their newest one, in the order in which they were opened."""
-        found: list[tuple[TenantId, str]] = []
-        for (tenant, name), key in self._used.items():
-            rows = self._rows(tenant, name)
+        """Names of which a file here is under another key than their newest one, in the order of their opening."""
+        found: dict[tuple[TenantId, str], None] = {}
+        for owner, key in self._used.values():
+            rows = self._rows(*owner)
             if rows and self._home.keyring.key(rows[0].dek_id) != key:
-                found.append((tenant, name))
-        return found
+                found[owner] = None
+        return list(found)
 
     def _rows(self, tenant: TenantId, name: str) -> list[KeyRow]:
         """The rows of a file's keys that are committed and weren't destroyed, the newest first."""

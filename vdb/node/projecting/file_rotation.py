@@ -20,6 +20,8 @@ from vdb.types import TenantId
 LOOK_SECONDS = 2.0
 """Between two looks at whether a rotation has put keys for files."""
 RETRY_SECONDS = 30.0
+RETRY_SECONDS_MAX = 3600.0
+"""Each failure doubles the wait up to this: a projection that a handler holds up is read from its start each time."""
 
 Renew = Callable[[TenantId, str], Awaitable[None]]
 
@@ -32,6 +34,8 @@ class FileRotation:
         self._at_work = False
         self._later: dict[tuple[TenantId, str], float] = {}
         """When a file that couldn't be made anew is tried again."""
+        self._waits: dict[tuple[TenantId, str], float] = {}
+        """How long it waits then, if it fails once more. Seconds."""
 
     @property
     def settled(self) -> bool:
@@ -58,8 +62,11 @@ class FileRotation:
         except VerityError as error:
             mark("files.rotation_failed")
             log.warning("file.not_rotated", tenant=tenant, name=name, reason=str(error))
-            self._later[tenant, name] = trio.current_time() + RETRY_SECONDS
+            wait = self._waits.get((tenant, name), RETRY_SECONDS)
+            self._waits[tenant, name] = min(2 * wait, RETRY_SECONDS_MAX)
+            self._later[tenant, name] = trio.current_time() + wait
         else:
+            self._waits.pop((tenant, name), None)
             mark("files.rotated")
             log.info("file.rotated", tenant=tenant, name=name)
         finally:

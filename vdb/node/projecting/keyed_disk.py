@@ -28,9 +28,21 @@ class KeyedDisk:
                 continue
             if tried != key:
                 mark("files.opened_under_an_earlier_key")
-            self._keys.note_use(key, path, is_newest=tried == key)
+            self._keys.note_use(key, path, opened_by=tried)
             return found
         raise WrongKey(f"{path} opens under none of the keys that it had")
+
+    async def rename(self, old: str, new: str) -> None:
+        await self._disk.rename(old, new)
+        self._keys.note_renamed(old, new)
+
+    async def remove(self, path: str) -> None:
+        await self._disk.remove(path)
+        self._keys.note_gone(path)
+
+    async def set_database_aside(self, path: str) -> None:
+        await self._disk.set_database_aside(path)
+        self._keys.note_gone(path)
 
     # What is the same --------------------------------------------------------------------------------------------
 
@@ -46,20 +58,11 @@ class KeyedDisk:
     async def make_directory(self, path: str) -> None:
         await self._disk.make_directory(path)
 
-    async def rename(self, old: str, new: str) -> None:
-        await self._disk.rename(old, new)
-
-    async def remove(self, path: str) -> None:
-        await self._disk.remove(path)
-
     async def sync_directory(self, path: str) -> None:
         await self._disk.sync_directory(path)
 
     async def lock(self) -> None:
         await self._disk.lock()
-
-    async def set_database_aside(self, path: str) -> None:
-        await self._disk.set_database_aside(path)
 
     async def close(self) -> None:
         await self._disk.close()
