@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import trio
 
-from vdb.errors import InvalidArgument, NotPrimary, NotReady, PrimaryLost, error_for_refusal
+from vdb.errors import NotPrimary, NotReady, PrimaryLost, error_for_refusal
 from vdb.kernel.command import INTERNAL, KeyRow, KeyScope
 from vdb.kernel.reply import Refusal
+from vdb.marks import mark
 from vdb.node.preparing.request import PlainKey
 from vdb.node.replication.group import Group
 from vdb.types import DataClass, TenantId
@@ -45,7 +46,8 @@ class FileKeys:
             if isinstance(reply, Refusal):
                 raise error_for_refusal(reply.code, reply.message)
             if not self._rows(tenant, name):
-                raise InvalidArgument(f"projection '{name}' of tenant {tenant} has no key")
+                # An erasure behind it has destroyed it already, or the group was just opened anew: ask for another.
+                mark("files.key_gone_at_once")
         key = self._home.keyring.key(rows[0].dek_id)
         self._names[key] = tenant, name
         return key
