@@ -11,7 +11,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vdb.errors import DamagedData, DiskFailed, FileMissing, ForeignData, NewerFormat
+from vdb.errors import DamagedData, DiskFailed, FileMissing, ForeignData, NewerFormat, OlderFormat
 from vdb.limits import SUPERBLOCK_COPIES, Limits
 from vdb.storage.superblock import Superblock, SuperblockState
 from vdb.storage.superblock_layout import COPY_SIZE, TAIL_SIZE_MAX, decode_copy, encode_copy, state_checksum
@@ -132,7 +132,16 @@ async def test_a_newer_format_is_refused(new_disk: Any) -> None:
     await Superblock.format(disk, "g", first_state())
     for copy in range(SUPERBLOCK_COPIES):
         disk.data(PATH)[copy * COPY_SIZE + 9] = 7
-    with pytest.raises(NewerFormat, match="g/superblock has format version 7; this program reads versions up to 1"):
+    with pytest.raises(NewerFormat, match="g/superblock has format version 7; this program reads versions up to 2"):
+        await Superblock.open(disk, "g")
+
+
+async def test_an_older_format_is_refused(new_disk: Any) -> None:
+    disk = new_disk()
+    await Superblock.format(disk, "g", first_state())
+    for copy in range(SUPERBLOCK_COPIES):
+        disk.data(PATH)[copy * COPY_SIZE + 9] = 1
+    with pytest.raises(OlderFormat, match="g/superblock has format version 1; this program reads 2: export the data"):
         await Superblock.open(disk, "g")
 
 

@@ -25,7 +25,7 @@ from typing import Any
 import attrs
 import trio
 
-from vdb.errors import DamagedData, DiskFailed, ForeignData, NewerFormat
+from vdb.errors import DamagedData, DiskFailed, ForeignData, NewerFormat, OlderFormat
 from vdb.limits import SUPERBLOCK_COPIES, SUPERBLOCK_OPEN_QUORUM, SUPERBLOCK_WRITE_QUORUM
 from vdb.marks import mark
 from vdb.ports import Disk, File
@@ -85,7 +85,8 @@ class Superblock:
         """Read, judge and repair the copies.
 
         FileMissing: never formatted. DamagedData: no two copies can be read and vouch for each other. ForeignData:
-        another program's file. NewerFormat: a later version of VerityDB wrote it. DiskFailed: a copy can't be repaired.
+        another program's file. NewerFormat, OlderFormat: another version of VerityDB wrote it. DiskFailed: a copy
+        can't be repaired.
         """
         path = f"{directory}/{FILE_NAME}"
         file = await disk.open(path)
@@ -198,11 +199,16 @@ def _chained(states: list[SuperblockState]) -> list[SuperblockState]:
     return found
 
 
-def _refusal(path: str, copies: list[bytes]) -> DamagedData | ForeignData | NewerFormat:
+def _refusal(path: str, copies: list[bytes]) -> DamagedData | ForeignData | NewerFormat | OlderFormat:
     prefixes = [read_prefix(data) for data in copies]
-    newer = Counter(version for magic, version in prefixes if magic == MAGIC and version > FORMAT_VERSION)
-    for version, count in newer.items():
-        if count >= SUPERBLOCK_OPEN_QUORUM:
+    others = Counter(version for magic, version in prefixes if magic == MAGIC and version != FORMAT_VERSION)
+    for version, count in others.items():
+        if count >= SUPERBLOCK_OPEN_QUORUM and 0 < version < FORMAT_VERSION:
+            return OlderFormat(
+                f"{path} has format version {version}; this program reads {FORMAT_VERSION}: export the data with the "
+                "VerityDB that wrote it, and import them into a new data directory"
+            )
+        if count >= SUPERBLOCK_OPEN_QUORUM and version > FORMAT_VERSION:
             return NewerFormat(
                 f"{path} has format version {version}; this program reads versions up to {FORMAT_VERSION}: "
                 "use the newer VerityDB that wrote it"

@@ -38,7 +38,8 @@ from vdb.vsr.tail import tail_size
 
 COPY_SIZE = 16 * 1024
 MAGIC = b"VDBSUPER"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: each prepare holds the audit entries of what it writes; a log without them isn't read."""
 GROUP_BYTES_MAX = 64
 LIMIT_FIELDS = (
     "message_size_max",
