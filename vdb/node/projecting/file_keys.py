@@ -52,6 +52,15 @@ class FileKeys:
         self._names[key] = tenant, name
         return key
 
+    @property
+    def head(self) -> int:
+        """The last op of the log that is here, committed or not."""
+        return self._home.replica.op
+
+    def is_known(self, head: int) -> bool:
+        """Whether all keys up to this op of the log are known, as far as it still stands there."""
+        return self._home.replica.commit_number >= min(head, self._home.replica.op)
+
     def with_earlier(self, key: bytes) -> list[bytes]:
         """A key that was given out, and those that its name had before and that weren't destroyed; newest first."""
         tenant, name = self._names[key]

@@ -1,14 +1,18 @@
 """The node's disk, to those who open encrypted files: one opens under an earlier key as well.
 
 A file's key is exchanged by building or copying it into a new file. Until that is done on this node, after a crash too,
-there are files under the key before, which open as they did.
+there are files under the key before, which open as they did. And after a start a file may be under a key that the node
+doesn't know yet: it stands in the log, and the node waits to hear how far that is committed before it calls the file
+damaged.
 """
 
 from __future__ import annotations
 
+import trio
+
 from vdb.errors import WrongKey
 from vdb.marks import mark
-from vdb.node.projecting.file_keys import FileKeys
+from vdb.node.projecting.file_keys import KEY_RETRY_SECONDS, FileKeys
 from vdb.ports import Database, Disk, File
 
 
@@ -21,6 +25,19 @@ class KeyedDisk:
 
     async def open_database(self, path: str, key: bytes) -> Database:
         """`key`: what `FileKeys.key_for` gave. WrongKey when no key that the file's name had opens it."""
+        head = self._keys.head
+        while True:
+            # In this order: a key that comes while the file is looked at is tried the next time.
+            is_known = self._keys.is_known(head)
+            found = await self._open_under_any(path, key)
+            if found is not None:
+                return found
+            if is_known:
+                raise WrongKey(f"{path} opens under none of the keys that it had")
+            mark("files.key_not_known_yet")
+            await trio.sleep(KEY_RETRY_SECONDS)
+
+    async def _open_under_any(self, path: str, key: bytes) -> Database | None:
         for tried in self._keys.with_earlier(key):
             try:
                 found = await self._disk.open_database(path, tried)
@@ -30,7 +47,7 @@ class KeyedDisk:
                 mark("files.opened_under_an_earlier_key")
             self._keys.note_use(key, path, opened_by=tried)
             return found
-        raise WrongKey(f"{path} opens under none of the keys that it had")
+        return None
 
     async def rename(self, old: str, new: str) -> None:
         await self._disk.rename(old, new)
