@@ -42,7 +42,7 @@ def test_an_interrupt_ends_the_search_with_what_it_has() -> None:
     with Workers(1) as workers:
         shrunk = Shrinker(job=Job(seed=SEED, overrides={}, bug=BUG), workers=workers, tell=interrupt).search()
     assert not shrunk.finished
-    assert shrunk.after.requests < shrunk.before.requests
+    assert shrunk.after.events < shrunk.before.events
 
 
 def test_a_run_that_holds_and_one_that_fails_otherwise_are_refused() -> None:

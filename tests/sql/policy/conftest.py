@@ -151,8 +151,15 @@ class BareSession:
         self.attribution = NOBODY
         self.generation = 0
 
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self.db.in_transaction)
+
     async def verdict(self, sql: str) -> Verdict:
         return self.classifier.verdict(sql)
+
+    async def take_lease(self) -> None:
+        """Nobody else writes."""
 
 
 class Clinic:
