@@ -53,7 +53,7 @@ def open_export(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
     def read(name: str) -> bytes:
         try:
             return archive.read(name)
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
             raise Fault(f"the archive is damaged: {error}", name) from None
 
     return names, read

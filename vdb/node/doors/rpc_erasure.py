@@ -76,7 +76,7 @@ def _hold_calls(guard: Guard) -> dict[str, Handler]:
 
         async def run() -> None:
             await guard.release_hold(tenant, group, hold, reason)
-            call.respond(_nothing)
+            call.respond()
 
         call.start_soon(run)
 
@@ -107,7 +107,7 @@ def _retention_calls(guard: Guard) -> dict[str, Handler]:
             if number >= len(_DATA_CLASSES):
                 raise InvalidArgument(f"a data class lies between 0 and {len(_DATA_CLASSES) - 1}; found {number}")
             await guard.put_retention(tenant, group, stream, _DATA_CLASSES[number], days)
-            call.respond(_nothing)
+            call.respond()
 
         call.start_soon(run)
 
@@ -140,10 +140,6 @@ def _retention_calls(guard: Guard) -> dict[str, Handler]:
         call.start_soon(run)
 
     return {"putRetention": put_retention, "listRetention": list_retention, "prune": prune}
-
-
-def _nothing(_results: Any) -> None:
-    """There is nothing to say beside that it is done."""
 
 
 def _fill_erasure(builder: Any, info: ErasureInfo) -> None:

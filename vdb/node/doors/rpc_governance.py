@@ -66,7 +66,7 @@ def _grant_calls(guard: Guard) -> dict[str, Handler]:
 
         async def run() -> None:
             await guard.review_grant(tenant, group, grant, verdict, remark)
-            call.respond(_nothing)
+            call.respond()
 
         call.start_soon(run)
 
@@ -95,7 +95,7 @@ def _consent_calls(guard: Guard) -> dict[str, Handler]:
 
         async def run() -> None:
             await guard.put_consent(tenant, group, subject, purposes, until, withdraw=withdraw)
-            call.respond(_nothing)
+            call.respond()
 
         call.start_soon(run)
 
@@ -120,15 +120,11 @@ def _consent_calls(guard: Guard) -> dict[str, Handler]:
 
         async def run() -> None:
             await guard.attest(tenant, stream, expert, statement, document)
-            call.respond(_nothing)
+            call.respond()
 
         call.start_soon(run)
 
     return {"putConsent": put_consent, "listConsents": list_consents, "attest": attest}
-
-
-def _nothing(_results: Any) -> None:
-    """There is nothing to say beside that it is done."""
 
 
 def _fill_policy(results: Any, found: PolicyInfo) -> None:
