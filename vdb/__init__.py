@@ -25,16 +25,7 @@ if TYPE_CHECKING:
     from vdb.client.member import Member
     from vdb.client.projection_line import ParkedEvent, RowDifference, RowDifferences
     from vdb.client.stream_events import StreamEvents
-    from vdb.client.values import (
-        Event,
-        EventRun,
-        NodeStatus,
-        ProjectionStatus,
-        Published,
-        Rows,
-        StreamAppend,
-        StreamInfo,
-    )
+    from vdb.client.values import Event, EventRun, Published, Rows, StreamAppend, StreamInfo
     from vdb.consumers import ConsumerInfo
     from vdb.crypto.root import RootKeys
     from vdb.dbapi.database import SqlDatabase, open_crud
@@ -61,6 +52,7 @@ if TYPE_CHECKING:
     from vdb.projections.projection import Projection, ProjectionHandler, after_commit, handles
     from vdb.projections.tables import Column, ColumnType, Table
     from vdb.projections.timeline import Entry, Timeline
+    from vdb.status import NodeStatus, ProjectionStatus
     from vdb.types import Consistency, DataClass, Durability, GroupId, Placement, Position, Region
     from vdb.world.network import TlsConfig
 
@@ -146,16 +138,7 @@ _HOMES = {
     "vdb.client.member": ("Member",),
     "vdb.client.projection_line": ("ParkedEvent", "RowDifference", "RowDifferences"),
     "vdb.client.stream_events": ("StreamEvents",),
-    "vdb.client.values": (
-        "Event",
-        "EventRun",
-        "NodeStatus",
-        "ProjectionStatus",
-        "Published",
-        "Rows",
-        "StreamAppend",
-        "StreamInfo",
-    ),
+    "vdb.client.values": ("Event", "EventRun", "Published", "Rows", "StreamAppend", "StreamInfo"),
     "vdb.consumers": ("ConsumerInfo",),
     "vdb.crypto.root": ("RootKeys",),
     "vdb.dbapi.database": ("SqlDatabase", "open_crud"),
@@ -197,6 +180,7 @@ _HOMES = {
         "Entry",
         "Timeline",
     ),
+    "vdb.status": ("NodeStatus", "ProjectionStatus"),
     "vdb.types": ("Consistency", "DataClass", "Durability", "GroupId", "Placement", "Position", "Region"),
     "vdb.world.network": ("TlsConfig",),
 }

@@ -18,7 +18,6 @@ from vdb.crypto.root import RootKeys
 from vdb.embedded.database import EMBEDDED_LIMITS
 from vdb.kernel.command import INTERNAL
 from vdb.node.config import NodeConfig
-from vdb.node.gate.answers import ProjectionStatus
 from vdb.node.gate.node_service import NodeService
 from vdb.node.node import Node
 from vdb.node.preparing.request import PlainAppend, PlainRun
@@ -26,6 +25,7 @@ from vdb.projections.config import ProjectionConfig
 from vdb.projections.latest import LatestById
 from vdb.projections.store import close_sqlcipher, open_sqlcipher
 from vdb.projections.tables import ColumnType
+from vdb.status import ProjectionStatus
 from vdb.types import DataClass, Region
 from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, encode_batch, encode_envelope
 from vdb.world import make_world

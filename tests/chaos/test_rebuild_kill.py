@@ -13,8 +13,8 @@ import pytest
 import trio
 
 import vdb
-from vdb.client.values import ProjectionStatus
 from vdb.errors import VerityError
+from vdb.status import ProjectionStatus
 
 STREAM = "chaos-beds"
 BATCH = 500

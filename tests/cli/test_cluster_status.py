@@ -11,7 +11,7 @@ from attrs import evolve
 from vdb.cli.cluster_status import print_cluster
 from vdb.cli.status import cluster_as_json
 from vdb.client.admin import NodeReport
-from vdb.client.values import GroupStatus, MemberStatus, NodeStatus
+from vdb.status import GroupStatus, MemberStatus, NodeStatus
 
 
 def member(node: int, **changes: Any) -> MemberStatus:

@@ -10,7 +10,7 @@ import pytest
 
 import vdb
 from vdb.cli.projection_status import age_text, building_text, print_group_alarms, print_projections
-from vdb.client.values import GroupStatus, ProjectionBuilding, ProjectionStatus
+from vdb.status import GroupStatus, ProjectionBuilding, ProjectionStatus
 from vdb.types import GroupId, Position
 from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, encode_envelope
 

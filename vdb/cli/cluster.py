@@ -18,9 +18,9 @@ from vdb.cli.config_file import ConfigFile, read_config_file
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_note, print_text
 from vdb.client.admin import ClusterAdmin
-from vdb.client.values import NodeStatus
 from vdb.errors import ConfigError, InvalidArgument, LearnerBehind, Timeout, Unreachable
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX
+from vdb.status import NodeStatus
 from vdb.types import GLOBAL_GROUP, Region
 from vdb.world.address import is_loopback, join_address, split_address
 

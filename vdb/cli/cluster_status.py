@@ -9,7 +9,7 @@ from attrs import frozen
 
 from vdb.cli.output import print_table, print_text
 from vdb.client.admin import NodeReport
-from vdb.client.values import GroupStatus, MemberStatus, NodeStatus
+from vdb.status import GroupStatus, MemberStatus, NodeStatus
 from vdb.types import GLOBAL_GROUP
 
 _NODE_COLUMNS = ("node", "address", "version", "up", "remarks")

@@ -27,8 +27,8 @@ from vdb.cli.output import (
 from vdb.cli.projection_status import age_text, building_text
 from vdb.client.client import Client
 from vdb.client.projection_line import Cells, RowDifference
-from vdb.client.values import ProjectionBuilding, ProjectionStatus
 from vdb.errors import UnknownProjection
+from vdb.status import ProjectionBuilding, ProjectionStatus
 
 Flag = Annotated[bool, Parameter(negative="")]
 

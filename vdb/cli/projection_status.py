@@ -11,7 +11,7 @@ from typing import Any
 from attrs import asdict
 
 from vdb.cli.output import print_table, print_text, visible
-from vdb.client.values import GroupStatus, ProjectionBuilding, ProjectionStatus
+from vdb.status import GroupStatus, ProjectionBuilding, ProjectionStatus
 
 _COLUMNS = ("projection", "tenant", "version", "state", "lag", "age", "last event", "position")
 _SECONDS = ((86_400, "d"), (3_600, "h"), (60, "min"))

@@ -14,7 +14,6 @@ from vdb.cli.local_options import LocalOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text
 from vdb.cli.projection_status import age_text
 from vdb.errors import ConfigError, InvalidArgument, UnknownProjection
-from vdb.node.gate.answers import ProjectionStatus
 from vdb.node.gate.caller import EMBEDDED
 from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
@@ -23,6 +22,7 @@ from vdb.projections.config import ProjectionConfig, for_tenant
 from vdb.projections.replaying import Replayed
 from vdb.selection import EventFilter, EventStart, StartKind
 from vdb.sql.moment import parse_moment
+from vdb.status import ProjectionStatus
 from vdb.types import Position
 
 _LOOK_SECONDS = 0.05
@@ -110,7 +110,15 @@ async def run_to_end(options: LocalOptions) -> int:
         print_table(
             ("projection", "tenant", "version", "generation", "position", "parked", "error"),
             [
-                (one.name, one.tenant, one.version, one.generation, one.position, one.parked, _error(one) or "-")
+                (
+                    one.name,
+                    one.tenant,
+                    one.version,
+                    one.generation,
+                    " ".join(map(str, one.position)),
+                    one.parked,
+                    _error(one) or "-",
+                )
                 for one in found
             ],
         )
@@ -154,6 +162,10 @@ async def _wait_until_open(node: Node) -> None:
 def _is_busy(status: ProjectionStatus) -> bool:
     building = status.building is not None and status.building.state == "building"
     return building or status.state in ("opening", "held up") or (status.state == "following" and status.lag > 0)
+
+
+def _places(status: ProjectionStatus) -> str:
+    return " ".join(map(str, status.position))
 
 
 def _error(status: ProjectionStatus) -> str:
@@ -251,7 +263,7 @@ def _as_json(status: ProjectionStatus) -> dict[str, Any]:
         "tenant": status.tenant,
         "version": status.version,
         "generation": status.generation,
-        "position": status.position.split(),
+        "position": [str(position) for position in status.position],
         "lag": status.lag,
         "parked": status.parked,
         "skipped": status.skipped,

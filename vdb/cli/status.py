@@ -12,7 +12,7 @@ from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_table, print_text
 from vdb.cli.projection_status import print_group_alarms, print_projections, projection_as_json
 from vdb.client.admin import NodeReport
-from vdb.client.values import GroupStatus, NodeStatus
+from vdb.status import GroupStatus, NodeStatus
 from vdb.version import VERSION
 
 

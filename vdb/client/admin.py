@@ -18,8 +18,8 @@ from attrs import frozen
 
 from vdb.client import rpc_codec
 from vdb.client.router import Router
-from vdb.client.values import NodeStatus
 from vdb.errors import Timeout, VerityError
+from vdb.status import NodeStatus
 from vdb.types import GroupId
 
 STATUS_SECONDS_MAX = 3.0

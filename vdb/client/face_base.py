@@ -10,10 +10,11 @@ from __future__ import annotations
 from vdb.client.gateway import Gateway
 from vdb.client.snapshots import Snapshots
 from vdb.client.stamps import Stamps
-from vdb.client.values import NodeStatus, check_number, check_text
+from vdb.client.values import check_number, check_text
 from vdb.errors import InvalidArgument
 from vdb.events.registry import REGISTRY, EventRegistry
 from vdb.limits import STREAM_NAME_BYTES_MAX
+from vdb.status import NodeStatus
 from vdb.types import (
     GLOBAL_GROUP,
     U64_MAX,

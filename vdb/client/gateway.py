@@ -17,8 +17,9 @@ from vdb.client.governance_line import GovernanceLine
 from vdb.client.key_line import KeyLine
 from vdb.client.projection_line import ProjectionLine
 from vdb.client.sql_line import SqlDatabase, SqlSource
-from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.client.values import Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.selection import EventFilter, EventStart, Selected
+from vdb.status import NodeStatus
 from vdb.types import DataClass, GroupId, ReadLevel
 
 

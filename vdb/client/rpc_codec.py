@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vdb.client.values import (
-    GroupStatus,
-    MemberStatus,
-    NodeStatus,
-    ProjectionBuilding,
-    ProjectionStatus,
-    Published,
-    ReadPage,
-    ReadRun,
-    Rows,
-    SqlValue,
-    StreamAppend,
-    StreamInfo,
-    parse_positions,
-)
+from vdb.client.values import Published, ReadPage, ReadRun, Rows, SqlValue, StreamAppend, StreamInfo, parse_positions
 from vdb.kernel.command import Expected, ExpectedKind, Origin
+from vdb.status import GroupStatus, MemberStatus, NodeStatus, ProjectionBuilding, ProjectionStatus
 from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel
 
 

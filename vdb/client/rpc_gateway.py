@@ -30,13 +30,14 @@ from vdb.client.rpc_projections import RpcProjections
 from vdb.client.rpc_sql import RpcSql, RpcSqlSource
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.tasks import LastingTasks
-from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.client.values import Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.client.writer import Writer
 from vdb.errors import CrossGroup, NotPrimary, StreamExists, Timeout, UnknownStream, UnknownTenant
 from vdb.kernel.command import CLIENT_ID_SIZE, Origin
 from vdb.ports import Entropy
 from vdb.selection import EventFilter, EventStart, Selected
 from vdb.sql.names import STREAM_PREFIX
+from vdb.status import NodeStatus
 from vdb.types import Consistency, DataClass, GroupId, Position, ReadLevel
 
 _PLACES_MAX = 100_000

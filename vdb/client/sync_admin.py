@@ -6,7 +6,7 @@ from functools import partial
 
 from vdb.client.admin import ClusterAdmin, NodeReport
 from vdb.client.sync_sql import Run
-from vdb.client.values import NodeStatus
+from vdb.status import NodeStatus
 from vdb.types import GroupId
 
 

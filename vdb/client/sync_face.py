@@ -16,7 +16,8 @@ from vdb.client.sync_governance_face import SyncGovernanceFace
 from vdb.client.sync_key_face import SyncKeyFace
 from vdb.client.sync_projection_face import SyncProjectionFace
 from vdb.client.sync_read_face import SyncReadFace
-from vdb.client.values import NodeStatus, StreamInfo
+from vdb.client.values import StreamInfo
+from vdb.status import NodeStatus
 from vdb.types import Consistency, DataClass, Position, Region
 
 

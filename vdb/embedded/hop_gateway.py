@@ -7,7 +7,7 @@ from functools import partial
 
 from vdb.client.gateway import Gateway
 from vdb.client.sql_line import SqlDatabase
-from vdb.client.values import NodeStatus, Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
+from vdb.client.values import Published, ReadPage, Rows, StreamAppend, StreamInfo, Where
 from vdb.embedded.local_audit import HopAudit
 from vdb.embedded.local_consumers import HopConsumers
 from vdb.embedded.local_erasure import HopErasure
@@ -18,6 +18,7 @@ from vdb.embedded.local_projections import HopProjections
 from vdb.embedded.local_sql import HopSource
 from vdb.embedded.loop_thread import LoopThread
 from vdb.selection import EventFilter, EventStart, Selected
+from vdb.status import NodeStatus
 from vdb.types import DataClass, GroupId, ReadLevel
 
 

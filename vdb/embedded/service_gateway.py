@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from typing import cast
 
 import trio
-from attrs import asdict
 
 from vdb.client.sql_line import SqlDatabase
 from vdb.client.values import (
-    GroupStatus,
-    MemberStatus,
-    NodeStatus,
-    ProjectionBuilding,
-    ProjectionStatus,
     Published,
     ReadPage,
     ReadRun,
@@ -41,6 +35,7 @@ from vdb.node.gate.guard import Guard
 from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.projections.source import OpenedRun
 from vdb.selection import EventFilter, EventStart, Selected
+from vdb.status import NodeStatus
 from vdb.types import DataClass, GroupId, Position, ReadLevel
 from vdb.wire.event import decode_batch, encode_batch
 
@@ -162,7 +157,7 @@ class ServiceGateway:
         return _stream_info(await self._guard.get_stream(tenant, name, level=level))
 
     async def status(self, *, timeout: float) -> NodeStatus:
-        return _node_status(await self._guard.status())
+        return await self._guard.status()
 
     async def rows(
         self,
@@ -250,63 +245,4 @@ def _stream_info(stream: answers.StreamInfo) -> StreamInfo:
         placement=stream.placement,
         next_offset=stream.next_offset,
         created_at=stream.created_at,
-    )
-
-
-def _node_status(status: answers.NodeStatus) -> NodeStatus:
-    return NodeStatus(
-        node=status.node,
-        region=status.region,
-        version=status.version,
-        groups=tuple(
-            GroupStatus(
-                group=group.group,
-                status=group.status,
-                view=group.view,
-                op=group.op,
-                commit=group.commit,
-                checkpoint_op=group.checkpoint_op,
-                next_position=group.next_position,
-                tenants=group.tenants,
-                streams=group.streams,
-                sessions=group.sessions,
-                scrubbed_at=group.scrubbed_at,
-                scrub_faults=group.scrub_faults,
-                primary=group.primary,
-                primary_address=group.primary_address,
-                epoch=group.epoch,
-                members=tuple(MemberStatus(**asdict(member)) for member in group.members),
-                serving=group.serving,
-                disk_full=group.disk_full,
-                still_us=group.still_us,
-                policy_serial=group.policy_serial,
-                unreviewed_grants=group.unreviewed_grants,
-            )
-            for group in status.groups
-        ),
-        projections=tuple(
-            ProjectionStatus(
-                tenant=projection.tenant,
-                name=projection.name,
-                position=parse_positions(projection.position),
-                lag=projection.lag,
-                error=projection.error,
-                version=projection.version,
-                generation=projection.generation,
-                state=projection.state,
-                age_us=projection.age_us,
-                head_age_us=projection.head_age_us,
-                parked=projection.parked,
-                skipped=projection.skipped,
-                previous=projection.previous,
-                file_seconds=projection.file_seconds,
-                building=None if projection.building is None else ProjectionBuilding(**asdict(projection.building)),
-            )
-            for projection in status.projections
-        ),
-        uptime_seconds=status.uptime_seconds,
-        number=status.number,
-        cluster=status.cluster,
-        disk_id=status.disk_id,
-        clock_synchronised=status.clock_synchronised,
     )

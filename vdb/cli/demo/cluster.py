@@ -20,9 +20,9 @@ from vdb.cli.demo.process import NodeProcess
 from vdb.cli.demo.story import Story, command_name
 from vdb.client.client import Client
 from vdb.client.connect import connect
-from vdb.client.values import GroupStatus
 from vdb.errors import Timeout, VerityError
 from vdb.node.node import first_cause
+from vdb.status import GroupStatus
 from vdb.types import Position
 
 REGION = "ap-southeast-2"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vdb.node.gate.answers import GroupStatus, MemberStatus, NodeStatus, ProjectionStatus
+from vdb.status import GroupStatus, MemberStatus, NodeStatus, ProjectionStatus
 
 _NEVER = -1
 
@@ -22,7 +22,7 @@ def fill_status(results: Any, status: NodeStatus) -> None:
 
 
 def _fill_projection(builder: Any, found: ProjectionStatus) -> None:
-    builder.tenant, builder.name, builder.position = found.tenant, found.name, found.position
+    builder.tenant, builder.name, builder.position = found.tenant, found.name, " ".join(map(str, found.position))
     builder.lag, builder.error = found.lag, found.error
     builder.version, builder.generation, builder.state = found.version, found.generation, found.state
     builder.ageMicros, builder.previous = found.age_us, found.previous

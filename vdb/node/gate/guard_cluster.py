@@ -13,9 +13,10 @@ from vdb.evidence.note import VerifierKey
 from vdb.evidence.proof import LogProof
 from vdb.kernel.command import MemberRow
 from vdb.node.evidence.proving import SignedHead, family_of
-from vdb.node.gate.answers import GroupHolders, NodeStatus
+from vdb.node.gate.answers import GroupHolders
 from vdb.node.gate.guard_base import CLASSES, GuardBase
 from vdb.policy.words import Action
+from vdb.status import NodeStatus
 from vdb.types import GLOBAL_GROUP, DataClass
 
 _HEADS = (Action.AUDIT, Action.READ, Action.STATUS)

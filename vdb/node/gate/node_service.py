@@ -18,7 +18,7 @@ from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.erasure.erasing import Erasing
 from vdb.node.evidence.proving import Prover
-from vdb.node.gate.answers import GroupHolders, GroupStatus, NodeStatus, RowDifferences, RowsResult
+from vdb.node.gate.answers import GroupHolders, RowDifferences, RowsResult
 from vdb.node.gate.permits import Permits
 from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.service import LINEARIZABLE, Service, answered
@@ -34,6 +34,7 @@ from vdb.projections.parking import ParkedEvent
 from vdb.projections.replaying import Replayed
 from vdb.projections.rows import LIMIT_DEFAULT
 from vdb.projections.values import SqlValue
+from vdb.status import GroupStatus, NodeStatus
 from vdb.types import GroupId, Position, Region, check_tenant_id
 
 

@@ -22,9 +22,10 @@ from vdb.errors import InvalidArgument, LearnerBehind, NotReady
 from vdb.kernel.command import MemberRow
 from vdb.limits import REPLICAS_MAX
 from vdb.node.config import MemberConfig, NodeConfig
-from vdb.node.gate.answers import GroupHolders, MemberStatus
+from vdb.node.gate.answers import GroupHolders
 from vdb.node.preparing.request import PlainReconfigure
 from vdb.node.replication.group import Group
+from vdb.status import MemberStatus
 from vdb.types import GLOBAL_GROUP, GroupId, Region
 
 SILENT_US_MAX = 2_000_000

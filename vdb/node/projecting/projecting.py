@@ -14,7 +14,7 @@ import trio
 
 from vdb.errors import UnknownProjection
 from vdb.node import log
-from vdb.node.gate.answers import BuildingStatus, ProjectionStatus, RowDifferences, RowsResult
+from vdb.node.gate.answers import RowDifferences, RowsResult
 from vdb.node.gate.reader import GroupReader
 from vdb.node.projecting.ages import Ages
 from vdb.node.projecting.file_keys import FileKeys
@@ -31,6 +31,7 @@ from vdb.projections.projector import Projector
 from vdb.projections.replaying import Replayed
 from vdb.projections.serving import ProjectorStatus
 from vdb.projections.values import SqlValue
+from vdb.status import ProjectionBuilding, ProjectionStatus
 from vdb.types import GLOBAL_GROUP, GroupId, Position, TenantId
 
 OPENING_MAX = 4
@@ -223,7 +224,7 @@ class ProjectionManager:
         return ProjectionStatus(
             tenant=projector.tenant,
             name=projector.name,
-            position=position_text(positions),
+            position=positions_of(positions),
             age_us=age_us,
             head_age_us=await self._ages.of_last(projector.tenant, look=look),
             **_generation_fields(found),
@@ -244,7 +245,7 @@ def _generation_fields(found: ProjectorStatus) -> dict[str, Any]:
         "file_seconds": found.still_seconds,
         "building": None
         if building is None
-        else BuildingStatus(
+        else ProjectionBuilding(
             generation=building.generation,
             version=building.version,
             done=building.progress.done,
@@ -259,4 +260,8 @@ def _generation_fields(found: ProjectorStatus) -> dict[str, Any]:
 
 def position_text(positions: Mapping[GroupId, int]) -> str:
     """Positions of several groups as they travel: `group:number`, separated by spaces."""
-    return " ".join(str(Position(group, number)) for group, number in sorted(positions.items()))
+    return " ".join(map(str, positions_of(positions)))
+
+
+def positions_of(positions: Mapping[GroupId, int]) -> tuple[Position, ...]:
+    return tuple(Position(group, number) for group, number in sorted(positions.items()))
