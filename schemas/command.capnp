@@ -246,6 +246,7 @@ struct EraseSubject {
   by @4 :Text;
   sealed @5 :Data;         # what the certificate will say, and may not be said in clear
   members @6 :Data;        # a byte each: numbers of the nodes that hold the keys
+  judged @7 :UInt64;       # one above the serial of the tenant's holds and rules by which it was judged; 0: not said
 }
 
 struct AckErasure {
@@ -278,10 +279,21 @@ struct PutRetention {
 }
 
 struct Prune {
-  # Of no version yet.
   # Whole segments of the tenant's log go: every record in them is expired or shredded, and nothing holds them.
   tenant @0 :UInt64;
-  segments @1 :List(UInt64);  # the position at which each begins
+  segments @1 :List(PrunedSegment);
+  changes @2 :UInt64;      # how often the tenant's holds and rules had changed when this was judged
+  by @3 :Text;
+}
+
+struct PrunedSegment {
+  # A closed segment, and the stub that takes its place.
+  segment @0 :UInt32;
+  firstPosition @1 :UInt64;
+  nextPosition @2 :UInt64; # one above its last event's
+  length @3 :UInt64;       # bytes of the segment
+  stubLength @4 :UInt64;
+  stubCrc @5 :UInt32;
 }
 
 struct Attest {

@@ -743,8 +743,9 @@ interface VerityDb {
   listRetention @67 (tenant :UInt64, group :Text) -> (rules :List(Retention));
 
   prune @68 (tenant :UInt64, group :Text, dryRun :Bool) -> (segments :UInt64, bytes :UInt64, report :Text);
-  # Erases what has expired: keys of periods that ended longer ago than their rule keeps. Sealed bytes stay, so far:
-  # segments and bytes are 0. report: JSON; how many keys, how many are left, and the erasure.
+  # Erases what has expired: keys of periods that ended longer ago than their rule keeps, and the sealed bytes of whole
+  # segments in which every record is expired or erased and on no hold. segments, bytes: that are gone by it, or would
+  # be. report: JSON; keys, how many of what are left for the next call, what holds keep back, and the erasure.
 
   attest @69 (tenant :UInt64, stream :Text, expert :Text, statement :Text, documentDigest :Data) -> ();
   # An expert's determination (45 CFR 164.514(b)(1)), by which a de-identified stream may hold free text.
@@ -759,4 +760,9 @@ interface VerityDb {
          -> (leaves :List(Data), next :UInt64, size :UInt64);
   # Leaves of a tree in order: each record's header, which says class, region and time, and the SHA-256 of its sealed body.
   # Who has them all has the root, and knows of every record where it may lie. next: the leaf to go on from.
+
+  speakFor @73 (person :Text) -> ();
+  # On whose behalf the calls are made that follow on this connection; empty: on nobody's. It gives no rights, stands in
+  # the audit log beside the principal, and is refused where the policy doesn't let the principal name others. Calls that
+  # came before keep whom they were made for. While what was said isn't accepted, no call is.
 }
