@@ -19,11 +19,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from sim.bugs.catalogue import BUGS, find_bug
-from sim.bugs.hunt import Hunt, hunt_all
+from sim.bugs.hunt import SEEDS_MAX, Hunt, hunt_all
+from sim.bugs.record import Record
+from sim.bugs.report import hunts_json, print_bugs, print_hunt
 from sim.corpus import BadStory, Story, replay_story, stories
 from sim.overrides import BadOverride, parse_overrides
 from sim.report import (
-    print_bugs,
     print_failure,
     print_result,
     print_shrunk,
@@ -74,7 +75,16 @@ def _parser() -> argparse.ArgumentParser:
     corpus = commands.add_parser("corpus", help="replay the seeds that once found a bug")
     corpus.set_defaults(command=_corpus)
     bugs = commands.add_parser("bugs", help="plant known bugs and look for each")
-    bugs.add_argument("--only", action="append", metavar="ID", choices=[bug.id for bug in BUGS])
+    bugs.add_argument(
+        "--only", action="append", metavar="ID", choices=[bug.id for bug in BUGS], help="this one; may come again"
+    )
+    bugs.add_argument(
+        "--seeds", type=_positive, default=SEEDS_MAX, help="give a bug up after so many (default %(default)s)"
+    )
+    bugs.add_argument(
+        "--record", type=Path, metavar="FILE",
+        help="write a line for each bug as its hunt ends; what the file says of this commit isn't hunted again",
+    )  # fmt: skip
     bugs.set_defaults(command=_bugs)
     for command in (replay, smaller, many, corpus, bugs):
         command.add_argument("--json", action="store_true", help="print one JSON object last")
@@ -224,34 +234,28 @@ def _judge(story: Story, result: Result | None, error: str, console: Console) ->
 
 def _bugs(options: argparse.Namespace, console: Console) -> int:
     chosen = [bug for bug in BUGS if not options.only or bug.id in options.only]
+    try:
+        record = Record.read(options.record)
+    except ValueError as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+        return 2
+    known = len(record.hunts)
+    if known:
+        console.print(f"{known} hunts of this commit stand in {options.record}", markup=False)
     with _progress() as progress:
-        task = progress.add_task("bugs", total=len(chosen))
+        todo = [bug for bug in chosen if bug.id not in record.hunts]
+        task = progress.add_task("bugs", total=len(todo))
 
-        def on_result(_hunted: Hunt) -> None:
+        def on_result(hunted: Hunt) -> None:
+            record.add(hunted)
             progress.advance(task)
+            print_hunt(console, hunted)
 
-        hunts = hunt_all(chosen, workers=options.jobs, on_result=on_result)
-    rows = [
-        (bug.id, bug.what, hunted.seeds if hunted.found else None, hunted.invariant, " ".join(bug.expected))
-        for bug, hunted in zip(chosen, hunts, strict=True)
-    ]
-    print_bugs(console, rows)
-    for hunted in [hunted for hunted in hunts if hunted.found][:1]:
-        command = replay_command(hunted.seed, bug=hunted.id)
-        console.print(f"look at one: {command} --html run.html", markup=False, highlight=False)
-    for hunted in hunts:
-        if not hunted.found:
-            console.print(f"{hunted.id} wasn't found; others that fired: {hunted.others[:3]}", markup=False)
+        hunt_all(todo, workers=options.jobs, on_result=on_result, seeds_max=options.seeds)
+    hunts = [record.hunts[bug.id] for bug in chosen]
+    print_bugs(console, chosen, hunts)
     if options.json:
-        _print_json(
-            {
-                "ok": all(hunted.found for hunted in hunts),
-                "bugs": [
-                    {"id": hunted.id, "found": hunted.found, "seeds": hunted.seeds, "invariant": hunted.invariant}
-                    for hunted in hunts
-                ],
-            }
-        )
+        _print_json(hunts_json(hunts))
     return 0 if all(hunted.found for hunted in hunts) else 1
 
 

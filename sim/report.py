@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import asdict
@@ -134,11 +134,3 @@ def print_sweep(console: Console, found: Sweep) -> None:
         console.print(f"[red]this sweep doesn't count: {complaint}[/]")
     verdict = "[green]all hold[/]" if found.ok else "[red]FAILED[/]"
     console.print(f"{len(found.results) + len(found.errors)} seeds, {len(found.failing)} failing: {verdict}")
-
-
-def print_bugs(console: Console, rows: Sequence[tuple[str, str, int | None, str, str]]) -> None:
-    """Rows of (id, what, seeds needed or None, invariant that fired, invariants expected)."""
-    table = Table("id", "planted bug", "seeds", "invariant", "expected")
-    for bug, what, seeds, invariant, expected in rows:
-        table.add_row(bug, what, str(seeds) if seeds is not None else "[red]not found[/]", invariant, expected)
-    console.print(table)

@@ -27,13 +27,15 @@ class Hunt:
     """Invariants that fired without having been named beforehand: they don't count."""
 
 
-def hunt(bug_id: str) -> Hunt:
-    """Run seeds 1, 2, ... with the bug planted. A seed counts only if it passes without the bug."""
+def hunt(wanted: tuple[str, int]) -> Hunt:
+    """Run seeds 1, 2, ... with the bug of this id planted, at most so many. A seed counts only if it passes without
+    the bug."""
     from sim.run import run_seed
 
+    bug_id, seeds_max = wanted
     bug = next(bug for bug in BUGS if bug.id == bug_id)
     others: list[str] = []
-    for seed in range(1, SEEDS_MAX + 1):
+    for seed in range(1, seeds_max + 1):
         violation = run_seed(seed, bug=bug).violation
         if violation is None:
             continue
@@ -42,17 +44,18 @@ def hunt(bug_id: str) -> Hunt:
         elif run_seed(seed, overrides=bug.overrides).ok:
             return Hunt(id=bug.id, found=True, seeds=seed, seed=seed, invariant=violation.invariant,
                         message=violation.message, others=tuple(others))  # fmt: skip
-    return Hunt(id=bug.id, found=False, seeds=SEEDS_MAX, seed=0, invariant="", message="", others=tuple(others))
+    return Hunt(id=bug.id, found=False, seeds=seeds_max, seed=0, invariant="", message="", others=tuple(others))
 
 
-def hunt_all(bugs: Sequence[Bug], *, workers: int, on_result: Callable[[Hunt], None]) -> list[Hunt]:
-    """Hunt all bugs, in parallel; results in the order of the catalogue."""
-    found: dict[str, Hunt] = {}
-    ids = [bug.id for bug in bugs]
-    for done in run_all(hunt, ids, workers=workers, cpu_seconds_max=SEEDS_MAX * CPU_SECONDS_MAX):
-        hunted = done.result or Hunt(
-            id=done.job, found=False, seeds=0, seed=0, invariant="", message=done.error, others=(done.error,)
+def hunt_all(
+    bugs: Sequence[Bug], *, workers: int, on_result: Callable[[Hunt], None], seeds_max: int = SEEDS_MAX
+) -> None:
+    """Hunt all bugs, in parallel. `on_result` is called as each hunt ends."""
+    jobs = [(bug.id, seeds_max) for bug in bugs]
+    for done in run_all(hunt, jobs, workers=workers, cpu_seconds_max=seeds_max * CPU_SECONDS_MAX):
+        on_result(
+            done.result
+            or Hunt(
+                id=done.job[0], found=False, seeds=0, seed=0, invariant="", message=done.error, others=(done.error,)
+            )
         )
-        found[done.job] = hunted
-        on_result(hunted)
-    return [found[bug.id] for bug in bugs]
