@@ -7,7 +7,6 @@ import json
 import runpy
 import subprocess
 import sys
-import zipfile
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from vdb.cli.archiving import pack
 from vdb.crypto.signing import SigningKey
 from vdb.errors import EvidenceInvalid
 from vdb.evidence.note import sign_note
@@ -78,9 +78,7 @@ def test_it_runs_where_there_is_no_veritydb_and_says_what_holds(complete: Any, t
 
 def test_it_takes_an_archive_and_says_whose_word_it_is(selection: Any, tmp_path: Path) -> None:
     folder = written(tmp_path / "export", selection.files)
-    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
-        for name, data in selection.files.items():
-            archive.writestr(name, data)
+    pack(folder, tmp_path / "export.zip")
     ran = run(str(folder / "verify.py"), str(tmp_path / "export.zip"))
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "complete     no: this is a selection" in ran.stdout

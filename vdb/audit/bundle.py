@@ -36,6 +36,7 @@ from vdb.version import VERSION
 _BODY_LENGTH = Struct(">I")
 
 _MEDIA = {
+    "audit.ndjson": "application/fhir+ndjson",
     "json": "application/json",
     "ndjson": "application/x-ndjson",
     "csv": "text/csv",
@@ -76,6 +77,8 @@ class ExportAbout:
     requested_by: str
     purpose: str
     region: str
+    data_class: str = "PHI"
+    """As each record's header has it: what the global group's log tells is NonPHI."""
     first: int
     """The range of leaves that was looked through."""
     end: int
@@ -184,7 +187,7 @@ class ExportWriter:
             "disclosure_basis": about.disclosure_basis,
             "recipient": about.recipient,
             "region": about.region,
-            "class": "PHI",
+            "class": about.data_class,
             "range": {"first": str(about.first), "end": str(about.end)},
             "complete": about.complete,
             "filter": about.filter,
@@ -196,7 +199,7 @@ class ExportWriter:
                     "path": name,
                     "sha256": file.digest.hexdigest(),
                     "bytes": str(file.size),
-                    "media": _MEDIA.get(name.rpartition(".")[2], "application/octet-stream"),
+                    "media": _MEDIA.get(name) or _MEDIA.get(name.rpartition(".")[2], "application/octet-stream"),
                 }
                 for name, file in sorted(self._files.items())
             ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +11,17 @@ from cyclopts import Parameter
 from vdb.audit.bundle import ExportAbout
 from vdb.audit.fhir import PATIENTS_MAX, Place
 from vdb.audit.search import AuditSearch
+from vdb.cli.archiving import pack
 from vdb.cli.audit_common import cosigned_head, micros_of, now_micros, witness_keys
 from vdb.cli.files import write_file
 from vdb.cli.options import TENANT, TenantOptions
-from vdb.cli.output import EXIT_OK, print_json, print_note, print_text
+from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_text
 from vdb.client.audit_export import Exported, export_log
 from vdb.client.audit_scan import FaceAudit, prove_record
 from vdb.errors import ConfigError
 from vdb.evidence.note import VerifierKey
-from vdb.verifier.bundle import Export
+from vdb.types import GLOBAL_GROUP, DataClass
+from vdb.verifier.bundle import DATA_CLASSES, Export
 from vdb.verifier.faults import Fault
 from vdb.verifier.main import open_export, told
 from vdb.verifier.notes import key_from_vkey, read_policy
@@ -115,21 +116,22 @@ async def export(
     keys, key = witness_keys(witness_key or ()), read_signing_key(sign_key)
     VerifierKey(signer, key.public)
     async with options.tenant_client() as client:
-        status = await client.status()
+        name = group or (await client.status()).region
         place = Place(
-            region=group or status.region,
+            region=name,
             organization=organization,
             address=options.address,
             patients_max=patients_max,
         )
-        audit = FaceAudit(client, group or status.region)
+        audit = FaceAudit(client, name)
         head, _ = await cosigned_head(audit, witness or (), keys, options)
-        policy = await client.policy(group or status.region)
+        policy = await client.policy(name)
         about = ExportAbout(
             created=now_micros(),
-            requested_by=signer,
+            requested_by=(await client.whoami()).principal or signer,
             purpose=purpose,
-            region=group or status.region,
+            region=name,
+            data_class=DATA_CLASSES[DataClass.NON_PHI if name == GLOBAL_GROUP else DataClass.PHI],
             first=first,
             end=head.checkpoint.size if end is None else end,
             complete=search.is_empty,
@@ -159,7 +161,7 @@ async def export(
                     "description": description or f"audit log, records {about.first} to {about.end}",
                     "manifest": done.digest.hex(),
                 },
-                group or status.region,
+                name,
             )
             _put(partial, out)
         finally:
@@ -195,17 +197,19 @@ def verify_export(
     try:
         log_keys, exporters = list(map(key_from_vkey, key or ())), list(map(key_from_vkey, exporter_key or ()))
         policy = None if trust is None else read_policy(trust.read_bytes())
-        names, read = open_export(export)
-    except (OSError, zipfile.BadZipFile, Fault) as error:
-        raise ConfigError(f"there is nothing to verify: {error}") from None
+    except (OSError, Fault) as error:
+        raise ConfigError(f"there is nothing to verify with: {error}") from None
     try:
+        names, read = open_export(export)
         found = Export(names, read).verify(log_keys, exporters, policy)
     except Fault as fault:
         if json:
             print_json({"holds": False, "file": fault.file, "reason": fault.what})
         else:
             print_text(f"{export}: it doesn't hold: {fault}")
-        return 1
+        return EXIT_FAILED
+    except OSError as error:
+        raise ConfigError(f"there is nothing to verify: {error}") from None
     if json:
         print_json({"holds": True, **vars(found), "root": found.root.hex()})
     else:
@@ -328,10 +332,8 @@ def _put(partial: Path, out: Path) -> None:
         partial.rename(out)
         return
     beside = out.with_name(f"{out.name}.new")
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(partial.rglob("*")):
-            if file.is_file():
-                archive.write(file, file.relative_to(partial).as_posix())
+    beside.unlink(missing_ok=True)
+    pack(partial, beside)
     beside.rename(out)
 
 

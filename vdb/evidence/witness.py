@@ -39,8 +39,9 @@ class Status(IntEnum):
     """None of a key of the log."""
     UNKNOWN_LOG = 404
     OTHER_TREE = 409
-    """The witness knows another one: in the answer stands its size."""
+    """The witness knows one of another size, which stands in the answer."""
     INCONSISTENT = 422
+    """The proof doesn't hold, or the witness knows another tree of this size."""
 
 
 @frozen
@@ -102,8 +103,12 @@ def judge(request: AddCheckpoint, log_keys: Sequence[VerifierKey], held: Checkpo
     if request.old > new.size:
         return Verdict(Status.MALFORMED, f"the old size {request.old} is above the checkpoint's {new.size}")
     size, root = (0, EMPTY_ROOT) if held is None else (held.size, held.root)
-    if request.old != size or (size == new.size and root != new.root):
+    if request.old != size:
         return Verdict(Status.OTHER_TREE, f"{size}\n")
+    if size == new.size and root != new.root:
+        return Verdict(
+            Status.INCONSISTENT, f"this witness has cosigned another tree of {size} leaves: two histories exist"
+        )
     if not verify_consistency(size, root, new.size, new.root, request.path):
         return Verdict(Status.INCONSISTENT, f"the tree of {new.size} leaves doesn't begin with the one of {size}")
     return Verdict(Status.COSIGNED, cosign=new)

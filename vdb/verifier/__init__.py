@@ -11,6 +11,7 @@ what its verifier expects can't part.
 - `records`    sealed records, and the entries in them
 - `fhir`       entries as FHIR AuditEvents
 - `disclosures` entries as an accounting of disclosures
+- `archive`     an export in one file, read strictly
 - `bundle`     what an export must hold
 - `main`       the command
 

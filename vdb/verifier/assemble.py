@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-_PARTS = ("faults", "canonical", "trees", "notes", "records", "fhir", "disclosures", "bundle", "main")
+_PARTS = ("faults", "canonical", "trees", "notes", "records", "fhir", "disclosures", "archive", "bundle", "main")
 
 _HEAD = '''#!/usr/bin/env python3
 """Verify an export of a VerityDB audit log: python3 verify.py [EXPORT] [--key VKEY]

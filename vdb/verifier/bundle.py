@@ -37,6 +37,8 @@ from vdb.verifier.trees import GrowingTree, hash_at, hash_of_leaf, tile_names
 
 EXPORT_FORMAT = "veritydb-export/v1"
 WITHHELD, SHREDDED = "withheld", "shredded"
+DATA_CLASSES = {0: "NonPHI", 1: "PHI", 2: "Deidentified"}
+"""By their numbers in a record's header."""
 
 _UNSIGNED = ("manifest.json", "manifest.note")
 _PLACE = ("region", "organization", "address", "patients_max")
@@ -207,6 +209,8 @@ class Export:
         with _within("leaves.bin"):
             for index, leaf in zip(indexes, leaves, strict=True):
                 header = read_leaf_data(leaf)
+                if DATA_CLASSES.get(header.data_class) != self.manifest["class"]:
+                    raise Fault(f"leaf {index} is of another data class than the manifest says")
                 if header.region != self.manifest["region"]:
                     raise Fault(f"leaf {index} is of region {header.region!r}: the manifest says another")
 

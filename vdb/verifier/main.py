@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from vdb.verifier.archive import Archive
 from vdb.verifier.bundle import Export, Verified
 from vdb.verifier.faults import Fault
 from vdb.verifier.notes import key_from_vkey, read_policy
@@ -27,36 +27,29 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         log_keys, exporter_keys = list(map(key_from_vkey, given.key)), list(map(key_from_vkey, given.exporter_key))
         trust = read_policy(Path(given.trust).read_bytes()) if given.trust else None
-        names, read = open_export(Path(given.export))
-    except (OSError, zipfile.BadZipFile, Fault) as error:
-        sys.stderr.write(f"there is nothing to check: {error}\n")
+    except (OSError, Fault) as error:
+        sys.stderr.write(f"there is nothing to check with: {error}\n")
         return 2
     try:
+        names, read = open_export(Path(given.export))
         found = Export(names, read).verify(log_keys, exporter_keys, trust)
     except Fault as fault:
         sys.stdout.write(f"FAILED  {fault}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"there is nothing to check: {error}\n")
+        return 2
     sys.stdout.write(told(found, vouched=bool(log_keys or trust), exporter_vouched=bool(exporter_keys)))
     return 0
 
 
 def open_export(path: Path) -> tuple[list[str], Callable[[str], bytes]]:
-    """The names of an export's files, and how to read one. OSError, BadZipFile."""
+    """The names of an export's files, and how to read one. OSError; Fault for what is no archive of an export."""
     if path.is_dir():
         names = [one.relative_to(path).as_posix() for one in sorted(path.rglob("*")) if one.is_file()]
         return [name for name in names if "__pycache__" not in name], lambda name: (path / name).read_bytes()
-    archive = zipfile.ZipFile(path)
-    names = [one for one in archive.namelist() if not one.endswith("/")]
-    if len(dict.fromkeys(names)) != len(names):
-        raise Fault("a file stands twice in the archive", path.name)
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(name)
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError) as error:
-            raise Fault(f"the archive is damaged: {error}", name) from None
-
-    return names, read
+    archive = Archive(path)
+    return archive.names, archive.read
 
 
 def told(found: Verified, *, vouched: bool, exporter_vouched: bool) -> str:

@@ -20,6 +20,7 @@ from vdb.verifier.faults import Fault, exact_base64
 TYPE_ED25519 = 1
 TYPE_COSIGNATURE = 4
 
+SIGNATURES_MAX = 100
 _DASH = "\N{EM DASH} "
 _VKEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)")
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -78,7 +79,10 @@ def read_note(data: bytes, keys: list[PublicKey]) -> SignedText:
         raise Fault("a signed note has no control characters but newlines")
     signers: list[PublicKey] = []
     times: dict[str, int] = {}
-    for number, line in enumerate(content[split + 2 : -1].split("\n"), 1):
+    lines = content[split + 2 : -1].split("\n")
+    if len(lines) > SIGNATURES_MAX:
+        raise Fault(f"a signed note has at most {SIGNATURES_MAX} signatures; found {len(lines)}")
+    for number, line in enumerate(lines, 1):
         words = line.removeprefix(_DASH).split(" ")
         if not line.startswith(_DASH) or len(words) != 2:
             raise Fault(f"signature {number} doesn't read '{_DASH}NAME BASE64'")
