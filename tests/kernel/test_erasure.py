@@ -12,7 +12,7 @@ from vdb.kernel.effect import DestroyKeys
 from vdb.kernel.erasure import erasures_of, is_erased, pending_nodes, unacknowledged
 from vdb.kernel.erasure_command import AckErasure, EraseSubject, PutHold, PutRetention, ReleaseHold
 from vdb.kernel.erasure_rows import DestroyedKey, Erasure, numbered_key, unpack_erasure
-from vdb.kernel.holds import holds_of, live_hold, retention_of
+from vdb.kernel.holds import holds_of, judgement_serial, live_hold, retention_of
 from vdb.kernel.reply import KeyPut, Numbered, Reconfigured, Refusal
 from vdb.kernel.state import State
 from vdb.kernel.tables import KEYS
@@ -185,3 +185,29 @@ def test_rows_come_back_as_they_were() -> None:
     )
     assert unpack_erasure(numbered_key(TENANT, 7), erasure.pack()) == erasure
     assert erasure.token == TOKEN
+
+
+def test_what_was_judged_before_the_last_hold_or_rule_is_refused(primary: Any) -> None:
+    row = started(primary)
+    assert judgement_serial(primary.state, TENANT) == 0
+    rule = PutRetention(tenant=TENANT, lookup=b"l" * 32, data_class=DataClass.PHI, days=10, sealed=b"notes*")
+    changes = [
+        PutHold(tenant=TENANT, subject=b"", sealed=b"streams"),
+        rule,
+        evolve(rule, days=20),
+        evolve(rule, days=0),
+    ]
+    for number, change in enumerate(changes, 1):
+        assert isinstance(primary.apply(change)[1], Numbered)
+        assert judgement_serial(primary.state, TENANT) == number
+        stale = evolve(erasing(row.dek_id), judged=number)
+        assert code_of(primary.apply(stale)[1]) is RefusalCode.POLICY_CHANGED
+    primary.apply(ReleaseHold(tenant=TENANT, hold=1, sealed=b"over"))
+    assert judgement_serial(primary.state, TENANT) == len(changes), "a release permits only"
+    assert primary.apply(evolve(erasing(row.dek_id), judged=1 + len(changes)))[1] == Numbered(1)
+
+
+def test_an_erasure_that_does_not_say_how_it_was_judged_is_of_an_earlier_log(primary: Any) -> None:
+    row = started(primary)
+    primary.apply(PutHold(tenant=TENANT, subject=b"", sealed=b"streams"))
+    assert primary.apply(erasing(row.dek_id))[1] == Numbered(1)

@@ -8,6 +8,7 @@ Rules
 - Without a subject it is the end of a retention: keys of streams and subjects go whose period is over. Which of them
   have expired, and that nothing holds them, the primary judges.
 - A hold on the subject stands against it. Holds of streams, and retention, the primary judges: names are sealed here.
+  The command says by which of them it was judged; if one was placed or changed meanwhile, it is refused.
 - An erased subject stays erased: no key is put for it any more, so nothing is appended about it.
 - An erasure is pending until every node that is a member has acknowledged: those of the present configuration, or the
   ones that it names itself while the founding configuration holds. Who is no member any more isn't waited for.
@@ -38,7 +39,7 @@ from vdb.kernel.erasure_rows import (
     unpack_ack,
     unpack_erasure,
 )
-from vdb.kernel.holds import live_hold
+from vdb.kernel.holds import judgement_serial, live_hold
 from vdb.kernel.member_rows import FOUNDING, unpack_membership
 from vdb.kernel.reply import Numbered, Refusal, Reply
 from vdb.kernel.rows import CREATED_AT, LOOKUP_SIZE, pack_destroyed_key
@@ -98,6 +99,8 @@ def check_erase(state: View, command: EraseSubject) -> Refusal | None:
     hold = live_hold(state, command.tenant, command.subject) if command.subject else 0
     if hold:
         return Refusal(RefusalCode.ON_HOLD, f"hold {hold} stands against the erasure: release it first")
+    if not was_judged(state, command):
+        return Refusal(RefusalCode.POLICY_CHANGED, "a hold or a rule of retention came while the erasure was judged")
     rows = [state.key(dek_id) for dek_id in command.dek_ids]
     for dek_id, row in zip(command.dek_ids, rows, strict=True):
         may_go = row is not None and rows[0] is not None and row.tenant == command.tenant and not row.is_destroyed
@@ -111,6 +114,11 @@ def check_erase(state: View, command: EraseSubject) -> Refusal | None:
         if not may_go:
             return Refusal(RefusalCode.INVALID_ARGUMENT, f"key {dek_id.hex()} isn't one that this erasure destroys")
     return None
+
+
+def was_judged(state: View, command: EraseSubject) -> bool:
+    """Whether the primary has judged it by the holds and rules that there are now."""
+    return command.judged in (0, 1 + judgement_serial(state, command.tenant))
 
 
 def _wrong_shape(command: EraseSubject) -> str | None:

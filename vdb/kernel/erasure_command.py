@@ -27,6 +27,9 @@ class EraseSubject:
     members: tuple[int, ...]
     """Numbers of the nodes that hold the keys, and each have to overwrite what they hold."""
     sealed: bytes = field(default=b"", repr=False)
+    judged: int = 0
+    """One above the serial of the tenant's holds and rules of retention by which the primary has judged that nothing
+    stands against it; 0: of a log from before that was said."""
 
 
 @frozen(kw_only=True)

@@ -5,6 +5,8 @@ Rules
 - At most one hold on a subject is looked up by the erasure: the last one that was placed and holds; others of the same
   subject are found by their numbers. So a row by the subject's lookup counts those that hold.
 - A rule of retention is known by the lookup of the name or pattern that it is for; another one takes its place.
+- Names of streams are sealed here, so the primary judges what holds of streams and rules stand against. How often any
+  was placed or changed is counted: what was judged before the last of them is to be judged again.
 """
 
 from __future__ import annotations
@@ -101,7 +103,13 @@ def put_retention(draft: Draft, command: PutRetention) -> Reply:
         draft.put(RETENTION, key, rule.pack())
     elif key in draft.rows[RETENTION]:
         draft.remove(RETENTION, key)
+    draft.put(RETENTION, counter_key(tenant), U64.pack(1 + _rule_changes(draft, tenant)))
     return Numbered(0)
+
+
+def judgement_serial(state: View, tenant: TenantId) -> int:
+    """How often a hold was placed or a rule of retention changed. A hold's release isn't counted: it only permits."""
+    return _last_hold(state, tenant) + _rule_changes(state, tenant)
 
 
 def live_hold(state: View, tenant: TenantId, subject: bytes) -> int:
@@ -126,11 +134,17 @@ def retention_of(state: State, tenant: TenantId) -> tuple[Retention, ...]:
     """A tenant's rules, in the order of their lookups."""
     rows = state.rows[RETENTION]
     owner = tenant_key(tenant)
-    return tuple(unpack_retention(key, rows[key]) for key in sorted(rows) if key.startswith(owner))
+    kept = [key for key in sorted(rows) if key.startswith(owner) and key != owner]
+    return tuple(unpack_retention(key, rows[key]) for key in kept)
 
 
 def _last_hold(state: View, tenant: TenantId) -> int:
     row = state.rows[HOLDS].get(counter_key(tenant))
+    return 0 if row is None else int(U64.unpack(row)[0])
+
+
+def _rule_changes(state: View, tenant: TenantId) -> int:
+    row = state.rows[RETENTION].get(counter_key(tenant))
     return 0 if row is None else int(U64.unpack(row)[0])
 
 

@@ -29,6 +29,7 @@ def encode_erasure(builder: Any, command: ErasureCommand) -> None:
         target.by = command.by
         target.members = bytes(command.members)
         target.sealed = command.sealed
+        target.judged = command.judged
     elif isinstance(command, AckErasure):
         target = builder.init("ackErasure")
         target.erasure = command.erasure
@@ -64,6 +65,7 @@ def _decode_erase(request: Any) -> ErasureCommand:
         by=reader._get("by"),
         members=tuple(reader._get("members")),
         sealed=reader._get("sealed"),
+        judged=reader._get("judged"),
     )
 
 

@@ -2,7 +2,8 @@
 
 Rules
 - An erasure is judged by the group's primary: holds on the subject (again at apply), holds of streams that the subject
-  has data in, and retention that isn't over for them. Whatever stands against it is said; nothing is done then.
+  has data in, and retention that isn't over for them. Whatever stands against it is said; nothing is done then. If a
+  hold or a rule comes meanwhile, or something is written about the subject, it is judged again.
 - From its commit on, nothing of the subject is readable and nothing is written about it. It is pending until each
   member's disk is rid of the keys (`vdb.node.erasure.eraser`); then there is a certificate.
 - A retention is both: events aren't erased before it is over, and expire after.
@@ -13,16 +14,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from attrs import evolve
+
 from vdb.audit.entry import AuditEntry
 from vdb.crypto.root import RootKeys
-from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo, fits_pattern
-from vdb.errors import InvalidArgument, OnHold, SubjectErased, UnknownTenant, error_for_refusal
+from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo
+from vdb.errors import (
+    InvalidArgument,
+    NotReady,
+    OnHold,
+    PolicyChanged,
+    SubjectErased,
+    UnknownTenant,
+    error_for_refusal,
+)
 from vdb.kernel.command import INTERNAL, KeyScope
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, acks_of, erasures_of, is_erased, owing_nodes, pending_nodes
 from vdb.kernel.erasure_rows import Erasure
-from vdb.kernel.holds import find_hold, holds_of, retention_of
+from vdb.kernel.holds import find_hold, holds_of, judgement_serial, retention_of
 from vdb.kernel.reply import Numbered, Refusal
 from vdb.limits import GOVERNANCE_TEXT_BYTES_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
+from vdb.marks import mark
 from vdb.node.erasure.certificate import certificate_of, sign_certificate
 from vdb.node.erasure.erasure_request import (
     ErasureRequest,
@@ -33,18 +45,21 @@ from vdb.node.erasure.erasure_request import (
     PlainRetention,
 )
 from vdb.node.erasure.expiring import Held, expired_keys
-from vdb.node.erasure.finding import FoundStream, find_records
+from vdb.node.erasure.finding import Finder, FoundStream
+from vdb.node.erasure.judging import against
 from vdb.node.erasure.sealing import HOLD_SEALS, RETENTION_SEALS, HoldText, RetentionText, open_text
+from vdb.node.erasure.watching import Watch
 from vdb.node.evidence.proving import origin_of
 from vdb.node.gate.append_checks import check_text
 from vdb.node.gate.reader import GroupReader
 from vdb.node.replication.group import Group
 from vdb.types import DataClass, GroupId, Region, TenantId, check_tenant_id
 
-DAY_US = 86_400_000_000
 SPARE_KEYS = 4
 """Keys that a subject may be given between the judgement and the erasure."""
 ERASED_TEXT = "(erased)"
+JUDGED_AGAIN = 4
+"""So often, if holds or rules come, or data of the subject, while it is judged."""
 
 
 class Erasing:
@@ -84,37 +99,61 @@ class Erasing:
         _check_words("a subject", subject, SUBJECT_BYTES_MAX)
         _check_words("the basis of an erasure", basis or ("dry run" if dry_run else ""), GOVERNANCE_TEXT_BYTES_MAX)
         reader = await self._primary(group)
+        finder = Finder(reader, checked)
+        for again in range(JUDGED_AGAIN, -1, -1):
+            with reader.group.watches.watching(checked, subject) as watch:
+                leads_from = reader.group.leads_from
+                await reader.group.wait_own_log()
+                found, request = await self._judge(reader, checked, subject, finder, watch)
+                if dry_run:
+                    return ErasureBegun(erasure=0, report=found)
+                if found["against"]:
+                    raise OnHold("; ".join(found["against"]))
+                if leads_from is None or reader.group.leads_from != leads_from:
+                    await self._primary(group)
+                    continue
+                try:
+                    number = await self._commit(reader.group, evolve(request, basis=basis, by=by), note)
+                except PolicyChanged:
+                    if not again:
+                        raise
+                    mark("erasing.judged_again")
+                else:
+                    return ErasureBegun(erasure=number, report=found)
+        raise NotReady("the group's primary changed while the erasure was judged: try again")
+
+    async def _judge(
+        self, reader: GroupReader, tenant: TenantId, subject: str, finder: Finder, watch: Watch
+    ) -> tuple[dict[str, Any], PlainErase]:
+        """What would be erased and what stands against it, and the request if nothing does."""
         found = reader.group
-        self._check_tenant(found, checked)
-        lookup = found.keyring.lookup(checked, KeyScope.SUBJECT, subject)
-        if is_erased(found.state, checked, lookup):
+        self._check_tenant(found, tenant)
+        lookup = found.keyring.lookup(tenant, KeyScope.SUBJECT, subject)
+        if is_erased(found.state, tenant, lookup):
             raise SubjectErased(SUBJECT_WAS_ERASED)
-        period = found.prepared.key_period(checked)
-        rows = [row for row in found.keyring.rows(checked, KeyScope.SUBJECT, subject, period) if not row.is_destroyed]
-        streams = await find_records(reader, checked, tuple(dict.fromkeys(row.subject_token for row in rows)))
-        against = self._against(found, checked, lookup, streams)
-        report: dict[str, Any] = {
+        period = found.prepared.key_period(tenant)
+        rows = [row for row in found.keyring.rows(tenant, KeyScope.SUBJECT, subject, period) if not row.is_destroyed]
+        streams = await finder.find(tuple(dict.fromkeys(row.subject_token for row in rows)))
+        request = PlainErase(
+            tenant=tenant,
+            subject=subject,
+            basis="",
+            by="",
+            members=found.members,
+            keys_max=len(rows) + len(found.keyring.file_rows(tenant)) + SPARE_KEYS,
+            judged=1 + judgement_serial(found.state, tenant),
+            watch=watch,
+        )
+        report = {
             "group": found.name,
-            "tenant": str(checked),
+            "tenant": str(tenant),
             "keys": len(rows),
             "streams": [_stream_report(one) for one in streams],
             "events": sum(one.events for one in streams),
-            "against": against,
+            "against": against(found, tenant, lookup, streams, self.retention_rules(found, tenant)),
             "members": [{"node": node, "address": found.address_of(node)} for node in found.members],
         }
-        if dry_run:
-            return ErasureBegun(erasure=0, report=report)
-        if against:
-            raise OnHold("; ".join(against))
-        request = PlainErase(
-            tenant=checked,
-            subject=subject,
-            basis=basis,
-            by=by,
-            members=found.members,
-            keys_max=len(rows) + len(found.keyring.file_rows(checked)) + SPARE_KEYS,
-        )
-        return ErasureBegun(erasure=await self._commit(found, request, note), report=report)
+        return report, request
 
     async def list_erasures(self, tenant: int, group: str) -> list[ErasureInfo]:
         """A tenant's erasures in a group, in order, with the certificates of those that are complete."""
@@ -145,31 +184,6 @@ class Erasing:
             pending=() if erasure.completed else pending_nodes(state, erasure),
             certificate=certificate,
         )
-
-    def _against(self, group: Group, tenant: TenantId, lookup: bytes, streams: list[FoundStream]) -> list[str]:
-        """What stands against erasing a subject with data in these streams."""
-        found: list[str] = []
-        for hold in holds_of(group.state, tenant):
-            if hold.released:
-                continue
-            if hold.subject:
-                if hold.subject == lookup:
-                    found.append(f"hold {hold.hold} is on the subject")
-                continue
-            text = open_text(group.keyring, hold.sealed, HOLD_SEALS, HoldText)
-            if text is None or any(fits_pattern(text.stream, one.stream) for one in streams):
-                found.append(f"hold {hold.hold} is on a stream that holds data of the subject")
-        now = group.time_us
-        for rule in self.retention_rules(group, tenant):
-            ends = [
-                one.last_time + rule.days * DAY_US
-                for one in streams
-                if one.data_class is rule.data_class and fits_pattern(rule.stream, one.stream)
-            ]
-            if ends and max(ends) > now:
-                days = -(-(max(ends) - now) // DAY_US)
-                found.append(f"a retention of {rule.days} days isn't over: {days} days are left")
-        return found
 
     # Holds and retention ---------------------------------------------------------------------------------------
 
@@ -255,13 +269,16 @@ class Erasing:
         reader = await self._primary(group)
         found = reader.group
         self._check_tenant(found, checked)
+        judged = 1 + judgement_serial(found.state, checked)
         keys, left = await expired_keys(
             reader, checked, self.retention_rules(found, checked), self._held(found, checked)
         )
         erasure = 0
         if keys and not dry_run:
             keys_max = len(keys) + len(found.keyring.file_rows(checked)) + SPARE_KEYS
-            request = PlainExpire(tenant=checked, dek_ids=keys, by=by, members=found.members, keys_max=keys_max)
+            request = PlainExpire(
+                tenant=checked, dek_ids=keys, by=by, members=found.members, keys_max=keys_max, judged=judged
+            )
             erasure = await self._commit(found, request, note)
         return Pruned(segments=0, bytes=0, report={"keys": len(keys), "left": left, "erasure": erasure})
 

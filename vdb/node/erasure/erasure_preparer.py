@@ -79,6 +79,7 @@ def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -
                 basis=RETENTION_BASIS,
                 by=request.by,
                 members=request.members,
+                judged=request.judged,
             )
         case _:
             assert_never(request)
@@ -86,6 +87,8 @@ def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -
 
 def _erase(preparer: Preparer, batch: Batch, request: PlainErase) -> Command:
     tenant, keyring = request.tenant, preparer.keyring
+    if request.watch is not None and request.watch.touched:
+        return Reject(code=RefusalCode.POLICY_CHANGED, message="something was written about the subject meanwhile")
     rows = keyring.rows(tenant, KeyScope.SUBJECT, request.subject, batch.view.key_period(tenant))
     live = _live(batch, ([row.dek_id for row in rows] + _files(preparer, tenant)))
     if len(live) > request.keys_max:
@@ -97,6 +100,7 @@ def _erase(preparer: Preparer, batch: Batch, request: PlainErase) -> Command:
         basis=request.basis,
         by=request.by,
         members=request.members,
+        judged=request.judged,
     )
 
 

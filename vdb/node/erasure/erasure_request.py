@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from vdb.node.erasure.watching import Watch
 from vdb.types import DataClass, TenantId
 
 SEAL_SIZE = 640
@@ -22,6 +23,9 @@ class PlainErase:
     """Nodes that hold the keys."""
     keys_max: int
     """So many keys may the subject have, at most."""
+    judged: int = 0
+    """See `vdb.kernel.erasure_command.EraseSubject`."""
+    watch: Watch | None = None
 
     @property
     def size(self) -> int:
@@ -38,6 +42,7 @@ class PlainExpire:
     members: tuple[int, ...]
     keys_max: int
     """With those of files, at most."""
+    judged: int = 0
 
     @property
     def size(self) -> int:

@@ -52,6 +52,7 @@ from vdb.node.erasure.erasure_request import (
     PlainReleaseHold,
     PlainRetention,
 )
+from vdb.node.erasure.watching import Watches
 from vdb.node.governance.governance_preparer import governance_command
 from vdb.node.governance.governance_request import (
     GovernanceRequest,
@@ -103,12 +104,13 @@ NO_STREAM = StreamId(U64_MAX)
 
 @frozen(kw_only=True)
 class Preparer:
-    """See the module's docstring. One per group; it holds no state but the keyring's cache."""
+    """See the module's docstring. One per group; it holds no state but the keyring's cache and who is watched."""
 
     region: str
     """The group's region, or 'global': what stands in the header of its records."""
     keyring: Keyring
     entropy: Entropy
+    watches: Watches = field(init=False, factory=Watches, repr=False)
     region_bytes: bytes = field(init=False, repr=False)
 
     @region_bytes.default
@@ -347,6 +349,8 @@ class Preparer:
 
     def ensure_key(self, batch: Batch, tenant: TenantId, scope: KeyScope, name: str, data_class: DataClass) -> KeyRow:
         """The key of the present period, put into the batch if it is new."""
+        if self.watches and scope is _SUBJECT:
+            self.watches.saw(tenant, name)
         period = batch.view.key_period(tenant) if scope in PERIODIC_SCOPES else FIRST_PERIOD
         row = self.keyring.row(tenant, scope, name, period)
         return row if row is not None else self._put_new_key(batch, tenant, scope, name, data_class, period)

@@ -21,6 +21,7 @@ from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.node import log
+from vdb.node.erasure.watching import Watches
 from vdb.node.observer import Observer
 from vdb.node.peers.directory import Directory
 from vdb.node.preparing.cutting import size_bound
@@ -173,6 +174,11 @@ class Group:
     @property
     def keyring(self) -> Keyring:
         return self._member.preparer.keyring
+
+    @property
+    def watches(self) -> Watches:
+        """Of subjects that somebody judges whether they may be erased."""
+        return self._member.preparer.watches
 
     @property
     def checkpointer(self) -> Checkpointer:
