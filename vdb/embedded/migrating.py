@@ -40,7 +40,7 @@ def migrate(
         governor = database.governor(session)
         if len(migrations) > len(run_inline(read_applied(session))):
             run_inline(governor.ask(Action.SCHEMA))
-        return run_inline(apply_migrations(session, migrations))
+        return run_inline(apply_migrations(session, migrations, governor.admit_migrating))
     finally:
         database.end(session)
 

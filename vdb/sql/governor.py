@@ -42,13 +42,15 @@ class Governor:
         if keeper is not None:
             session.keeper = keeper
 
-    async def admit(self, sql: str, *, rows: bool = True, names: bool = True, runs: bool = True) -> Admission:
+    async def admit(
+        self, sql: str, *, rows: bool = True, names: bool = True, runs: bool = True, whole: bool = False
+    ) -> Admission:
         """What runs for a statement. `rows`: what it returns leaves. `names`: its receipt names subjects. `runs`: it
-        isn't just looked at."""
+        isn't just looked at. `whole`: it runs as it is, or not at all."""
         if self._warden is None:
             return Admission(sql=sql, statement=sql)
         self._session.settings[_KEPT] = self._warden.keeper.key  # the connection may have shown another credential
-        admission = await self._warden.admit(sql, names=names, runs=runs)
+        admission = await self._warden.admit(sql, names=names, runs=runs, whole=whole)
         if not admission.receipt:
             return admission
         kind = admission.kind
@@ -60,6 +62,10 @@ class Governor:
         if leaves or kind is StatementKind.TEMP:
             await self.record([_before(admission)])
         return evolve(admission, receipt=False)
+
+    async def admit_migrating(self, sql: str) -> str:
+        """What runs for a statement of a migration, whose rows nobody sees: the statement itself, or nothing."""
+        return (await self.admit(sql, rows=False, names=False, whole=True)).sql
 
     async def ask_again(self, admission: Admission) -> None:
         """Before more of a statement's rows leave. AccessDenied, PolicyChanged."""

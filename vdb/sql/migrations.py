@@ -18,7 +18,7 @@ get in each other's way. The files are read by the caller.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from hashlib import sha256
@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from vdb.errors import MigrationError, SqlRefused
+from vdb.errors import AccessDenied, MigrationError, SqlRefused
 from vdb.marks import mark
 from vdb.projections.store import SeveralStatements, SqliteError
 from vdb.sql.keywords import first_keyword, parse_transaction, split_script, tokens
@@ -119,6 +119,15 @@ class MigrationSession(Executes, Protocol):
 
     @property
     def classifier(self) -> Trusting: ...
+
+
+Admit = Callable[[str], Awaitable[str]]
+"""What runs for a statement of a migration. AccessDenied, where its author may not do what it does."""
+
+
+async def admit_all(sql: str) -> str:
+    """Nobody has a say: each statement runs as it is."""
+    return sql
 
 
 class Trusting(Protocol):
@@ -245,28 +254,32 @@ async def read_applied(session: Executes) -> list[Applied]:
     return [Applied(number=number, name=name, checksum=checksum) for number, name, checksum in result.fetchall()]
 
 
-async def apply_migrations(session: MigrationSession, found: Sequence[Migration]) -> list[Migration]:
+async def apply_migrations(
+    session: MigrationSession, found: Sequence[Migration], admit: Admit = admit_all
+) -> list[Migration]:
     """Apply what isn't applied yet; what was applied now.
 
-    Each migration is a transaction: one that fails leaves nothing, and those before it stay. MigrationError names the
-    file and the line. Errors of the log (a lock, another primary, ...) pass unchanged.
+    Each migration is a transaction: one that fails leaves nothing, and those before it stay. MigrationError and
+    AccessDenied name the file and the line. Errors of the log (a lock, another primary, ...) pass unchanged.
     """
     done: list[Migration] = []
-    while (migration := await apply_next(session, found)) is not None:
+    while (migration := await apply_next(session, found, admit)) is not None:
         done.append(migration)
     return done
 
 
-async def apply_next(session: MigrationSession, found: Sequence[Migration]) -> Migration | None:
+async def apply_next(
+    session: MigrationSession, found: Sequence[Migration], admit: Admit = admit_all
+) -> Migration | None:
     """Apply the first that isn't applied yet; None if there is none. Errors as of `apply_migrations`."""
     assert not session.in_transaction, "migrations begin and end their own transactions"
     while pending := plan(await read_applied(session), found):
-        if await _apply(session, pending[0], found):
+        if await _apply(session, pending[0], found, admit):
             return pending[0]
     return None
 
 
-async def _apply(session: MigrationSession, migration: Migration, found: Sequence[Migration]) -> bool:
+async def _apply(session: MigrationSession, migration: Migration, found: Sequence[Migration], admit: Admit) -> bool:
     """Apply one; False if somebody else has meanwhile."""
     ((enforced,),) = (await session.execute("PRAGMA foreign_keys")).fetchall()
     if migration.foreign_keys_off and enforced:
@@ -278,7 +291,7 @@ async def _apply(session: MigrationSession, migration: Migration, found: Sequenc
                 mark("sql.migrated_elsewhere")
                 await session.execute("ROLLBACK")
                 return False
-            await _run(session, migration)
+            await _run(session, migration, admit)
             try:
                 await session.execute("COMMIT")
             except SqliteError as error:
@@ -292,10 +305,12 @@ async def _apply(session: MigrationSession, migration: Migration, found: Sequenc
     return True
 
 
-async def _run(session: MigrationSession, migration: Migration) -> None:
+async def _run(session: MigrationSession, migration: Migration, admit: Admit) -> None:
     for line, statement in migration.statements():
         try:
-            (await session.execute(statement)).fetchall()
+            (await session.execute(await admit(statement))).fetchall()
+        except AccessDenied as error:
+            raise AccessDenied(f"{migration.name}, line {line}: {error}") from error
         except (SqliteError, SqlRefused, SeveralStatements) as error:
             raise MigrationError(f"{migration.name}, line {line}: {error}") from error
     if migration.foreign_keys_off:

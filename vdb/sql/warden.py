@@ -8,9 +8,10 @@ Rules
 - What a statement touches is SQLite's own verdict, as long as the schema is the same.
 - A statement of which some rows aren't shown, or columns are masked, runs restricted (`restricting`) and checked
   (`checking`). What can't be is refused; nothing runs as it is.
-- Under a filter nothing makes objects that read for others: views of the session's own are read through the filter,
-  triggers aren't made.
-- The migrations of a program are asked for as a whole.
+- Under a filter nothing makes objects that read for others (`asking`); views of the session's own are read through the
+  filter.
+- Migrations are asked for as a whole, and each of their statements as any other one. None of them runs restricted: it
+  would be done by half, for everybody.
 - Reading the schema begins the transaction's snapshot, which can't write once others have. So before a write it is read
   under the lease; and before the transaction, for statements that read nothing themselves.
 """
@@ -32,21 +33,21 @@ from vdb.policy.decide import Decision
 from vdb.policy.words import Action, Mask
 from vdb.ports import Connection
 from vdb.projections.store import SqliteError
+from vdb.sql.asking import Restricting, opened_by, questions_of, restricting, shows
 from vdb.sql.checking import check, is_leaky
 from vdb.sql.conditions import Bindings, bound_condition
 from vdb.sql.generated import generated_from
 from vdb.sql.host import Bridge
 from vdb.sql.keeping import Answered, Keeper, Question, named
-from vdb.sql.keywords import leading_words
 from vdb.sql.naming import Named, with_subjects
 from vdb.sql.refusals import is_own_name
-from vdb.sql.restricting import Restriction, View, is_plain_insert, restrict
+from vdb.sql.restricting import Restriction, View, restrict
 from vdb.sql.schema_change import has_replace
 from vdb.sql.session import SqlSession
 from vdb.sql.subjects import Subjects
 from vdb.sql.tables import Table, fold, plain_cursor, read_table
 from vdb.sql.touching import TELLING_PRAGMAS, Objects, Touched, is_nobodys, names_in, touched
-from vdb.sql.verdict import StatementKind, Verdict
+from vdb.sql.verdict import StatementKind
 from vdb.wire.sql import subject_name
 
 CACHE_SIZE = 256
@@ -89,10 +90,8 @@ class _Known:
     named: Named | None
     strange: tuple[str, ...]
     """Functions of the program's that it calls."""
-
-
-_Restricting = list[tuple[str, tuple[tuple[Action, Decision], ...]]]
-"""Decisions that restrict something, and of what action, by table."""
+    opened: Mapping[str, tuple[str, ...]]
+    """Tables that it lets others read past the rules, with their columns."""
 
 
 class Warden:
@@ -111,10 +110,11 @@ class Warden:
 
     # Before ----------------------------------------------------------------------------------------------------
 
-    async def admit(self, sql: str, *, names: bool = True, runs: bool = True) -> Admission:
+    async def admit(self, sql: str, *, names: bool = True, runs: bool = True, whole: bool = False) -> Admission:
         """What runs for a statement. AccessDenied, SqlRefused, DatabaseLocked, or what SQLite says of it.
 
-        `names`: subjects are named behind its rows, where they can be. `runs`: it isn't just looked at.
+        `names`: subjects are named behind its rows, where they can be. `runs`: it isn't just looked at. `whole`: it
+        isn't restricted: where a policy would, it is denied.
         """
         if not self.keeper.is_governed and not self.keeper.gives_receipts:
             return Admission(sql=sql, statement=sql)
@@ -136,7 +136,9 @@ class Warden:
                     await self.ask(self._read_action)
                 if is_leaky(fold(table)):
                     raise SqlRefused(f"table {table} is refused: rows of other tables may be found in it")
-        questions = questions_of(sql, verdict, known.touched, self._read_action)
+        questions = questions_of(sql, verdict, known.touched, self._read_action, known.opened)
+        if whole:
+            questions = [evolve(question, plain=True) for question in questions]
         decisions = await self._ask(questions) if questions else ()
         reads = tuple(known.touched.reads)
         admission = Admission(
@@ -152,11 +154,11 @@ class Warden:
         )
         if verdict.kind is StatementKind.EXPLAIN:
             return admission
-        restricting = _restricting(questions, decisions)
+        restricted = restricting(questions, decisions)
         naming = known.named if admission.receipt and names else None
-        if not restricting and naming is None:
+        if not restricted and naming is None:
             return admission
-        return await self._bridge.off_loop(lambda: self._other(admission, known, naming, restricting))
+        return await self._bridge.off_loop(lambda: self._other(admission, known, naming, restricted))
 
     async def _ask(self, questions: Sequence[Question]) -> Sequence[Decision]:
         if not self.keeper.is_governed:
@@ -167,7 +169,7 @@ class Warden:
     async def ask_again(self, admission: Admission) -> None:
         """Before more of a statement's rows leave. AccessDenied, or PolicyChanged if others would be shown now."""
         now = await self._ask(admission.questions) if admission.questions else ()
-        if _shows(now) != _shows(admission.decisions):
+        if shows(now) != shows(admission.decisions):
             raise PolicyChanged("another policy holds since the statement was run, and shows other rows: run it again")
 
     async def ask(self, action: Action, table: str = "") -> None:
@@ -236,9 +238,17 @@ class Warden:
                 naming = None
                 views = tuple(name for name in names if name in objects.views)
                 strange = tuple(name for name in found.functions if name.lower() in mine)
+                opened = self._columns_of(opened_by(sql, names, objects))
                 if found.reads and not strange and not found.writes and not views and not found.reads_temporary:
                     naming = with_subjects(sql, tuple(found.reads), self._subjects.columns(), found.functions)
-            known = _Known(touched=found, recorded=recorded, views=views, named=naming, strange=strange)
+            known = _Known(
+                touched=found,
+                recorded=recorded,
+                views=views,
+                named=naming,
+                strange=strange,
+                opened=opened,
+            )
             if len(self._texts) >= CACHE_SIZE:
                 self._texts.clear()
             if not found.reads_temporary:
@@ -247,14 +257,15 @@ class Warden:
 
     def _tables(self) -> dict[str, tuple[str, ...]]:
         """All tables that hold somebody's rows, with their columns."""
-        found = {}
         with self._session.classifier.trusting():
-            cursor = plain_cursor(self._session.db)
-            for _, name, _ in _rows(self._session.db, f"{_OBJECTS} WHERE type = 'table'"):
-                table = None if is_nobodys(fold(name)) else read_table(cursor, name)
-                if table is not None:
-                    found[table.name] = table.readable
-        return found
+            names = [name for _, name, _ in _rows(self._session.db, f"{_OBJECTS} WHERE type = 'table'")]
+            return self._columns_of(names)
+
+    def _columns_of(self, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The columns of those among these tables that hold somebody's rows."""
+        cursor = plain_cursor(self._session.db)
+        tables = [read_table(cursor, name) for name in names if not is_nobodys(fold(name))]
+        return {table.name: table.readable for table in tables if table is not None}
 
     def _schema(self) -> Objects:
         """Read anew where there are TEMP objects: a rollback may have taken them."""
@@ -274,19 +285,19 @@ class Warden:
             )
         return found
 
-    def _other(self, admission: Admission, known: _Known, naming: Named | None, restricting: _Restricting) -> Admission:
+    def _other(self, admission: Admission, known: _Known, naming: Named | None, restricted: Restricting) -> Admission:
         """The admission with the text that runs instead."""
         bindings = self.keeper.bindings(self._session.attribution)
         key = (
             admission.statement,
             naming is not None,
             bindings,
-            *((table, action, one.rows, *one.masks.items()) for table, some in restricting for action, one in some),
+            *((table, action, one.rows, *one.masks.items()) for table, some in restricted for action, one in some),
         )
         other = self._others.get(key)
         if other is None:
             with self._session.classifier.trusting():
-                other = self._make_other(admission, known, naming, self._restrictions(restricting, bindings))
+                other = self._make_other(admission, known, naming, self._restrictions(restricted, bindings))
             if len(self._others) >= CACHE_SIZE:
                 self._others.clear()
             if not known.touched.reads_temporary:
@@ -329,11 +340,11 @@ class Warden:
         )
         return restricted.sql
 
-    def _restrictions(self, restricting: _Restricting, bindings: Bindings) -> dict[str, Restriction]:
+    def _restrictions(self, restricted: Restricting, bindings: Bindings) -> dict[str, Restriction]:
         """By folded table."""
         made: dict[str, Restriction] = {}
         cursor = plain_cursor(self._session.db)
-        for name, decisions in restricting:
+        for name, decisions in restricted:
             table = read_table(cursor, name)
             if table is None:
                 raise SqlRefused(f"{name} is no table whose rows can be filtered")
@@ -395,45 +406,6 @@ def _plain(value: Any) -> bytes:
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
-
-
-# What is asked ----------------------------------------------------------------------------------------------------
-
-
-def questions_of(sql: str, verdict: Verdict, found: Touched, read: Action) -> list[Question]:
-    """What a policy is asked of a statement."""
-    words = leading_words(sql, 3)
-    makes = words[:1] in (("CREATE",), ("ALTER",), ("DROP",))
-    schema = verdict.kind is StatementKind.SCHEMA
-    # What a trigger does, it does for whoever made it: that of a session's own isn't less.
-    asked = [Question(action=Action.SCHEMA)] if schema or (makes and "TRIGGER" in words) else []
-    asked += [Question(action=Action.SCHEMA, table=table) for table in found.shaped]
-    asked += [
-        Question(action=read, table=table, columns=columns, plain=makes) for table, columns in found.reads.items()
-    ]
-    if found.target and found.target not in found.reads and (found.changes_target or not is_plain_insert(sql)):
-        # Rows that may be changed are those that may be seen.
-        asked.append(Question(action=read, table=found.target))
-    if not schema:
-        asked += [
-            Question(action=Action.APPEND, table=table, columns=columns or (), plain=fold(table) != fold(found.target))
-            for table, columns in found.writes.items()
-        ]
-    return asked
-
-
-def _restricting(questions: Sequence[Question], decisions: Sequence[Decision]) -> _Restricting:
-    """The decisions that restrict something, by folded table."""
-    found: dict[str, list[tuple[Action, Decision]]] = {}
-    for question, decision in zip(questions, decisions, strict=False):
-        if question.table and (decision.rows or decision.masks):
-            found.setdefault(question.table, []).append((question.action, decision))
-    return [(table, tuple(some)) for table, some in found.items()]
-
-
-def _shows(decisions: Sequence[Decision]) -> list[tuple[int, str, tuple[tuple[str, Mask], ...]]]:
-    """What decisions restrict."""
-    return [(place, one.rows, tuple(one.masks.items())) for place, one in enumerate(decisions) if one.rows or one.masks]
 
 
 def _masks(table: Table, decisions: Sequence[Decision]) -> dict[str, Mask]:

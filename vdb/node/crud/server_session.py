@@ -250,7 +250,7 @@ class ServerSession:
                 raise InvalidArgument("a migration is a transaction by itself: commit or roll back the open one")
             await self._governor.ask(Action.SCHEMA)
             await self._before(call, "BEGIN IMMEDIATE")
-            applied = await apply_next(self.session, migrations)
+            applied = await apply_next(self.session, migrations, self._governor.admit_migrating)
             rows: list[Row] = [] if applied is None else [(applied.name,)]
             return self._answer(Result(description=(("name", None),), rowcount=len(rows)), rows, 0)
 
