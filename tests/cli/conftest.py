@@ -7,14 +7,17 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 import vdb
 from vdb.cli import main
@@ -200,3 +203,98 @@ def vdb_at(node: NodeProcess, run_here: RunVdb) -> RunVdb:
         return run_here(*arguments, env={"VDB_ADDRESS": node.address})
 
     return run
+
+
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], int]:
+    """The first of so many ports in a row on which nobody listens."""
+
+    def find(count: int) -> int:
+        for first in range(20_000 + (time.monotonic_ns() // 1000) % 10_000, 32_000):
+            held: list[socket.socket] = []
+            try:
+                held.extend(socket.create_server(("127.0.0.1", first + number)) for number in range(count))
+            except OSError:
+                continue
+            finally:
+                for one in held:
+                    one.close()
+            return first
+        raise AssertionError("no ports are free")
+
+    return find
+
+
+@define
+class NodesOfCluster:
+    """Nodes that are started by their files `n0.toml`, `n1.toml`, ... of one folder, and the command line."""
+
+    place: Path
+    port: int
+    """Of the clients' first; the others follow."""
+    start_node: StartNode
+    run_here: RunVdb | None = None
+    nodes: dict[int, NodeProcess] = field(factory=dict)
+
+    def address(self, *numbers: int) -> str:
+        return ",".join(f"127.0.0.1:{self.port + number}" for number in numbers)
+
+    @property
+    def tls(self) -> vdb.TlsConfig:
+        files = self.place / "tls"
+        return vdb.TlsConfig(cert=files / "client.pem", key=files / "client.key", ca=files / "ca.pem")
+
+    def vdb(self, *arguments: str, fine: bool = True) -> Ran:
+        """`fine`: it has to succeed."""
+        environment = {
+            "VDB_ADDRESS": self.address(0, 1, 2),
+            "VDB_TLS_CERT": str(self.tls.cert),
+            "VDB_TLS_KEY": str(self.tls.key),
+            "VDB_TLS_CA": str(self.tls.ca),
+        }
+        assert self.run_here is not None
+        ran = self.run_here(*arguments, env=environment)
+        assert not fine or ran.code == 0, ran.out + ran.err
+        return ran
+
+    def limit(self, *numbers: int, limits: str = SMALL_LIMITS) -> None:
+        """Small files."""
+        for number in numbers:
+            with (self.place / f"n{number}.toml").open("a") as file:
+                file.write(f"\n[limits]\n{limits}")
+
+    def start(self, *numbers: int, more: Sequence[str] = ()) -> None:
+        """`more`: arguments of `vdb start`."""
+
+        def start(number: int) -> None:
+            arguments = ["start", "--config", str(self.place / f"n{number}.toml"), *more]
+            self.nodes[number] = self.start_node(self.place, arguments=arguments)
+
+        with ThreadPoolExecutor(len(numbers)) as pool:
+            list(pool.map(start, numbers))
+
+    def end(self) -> None:
+        for number in list(self.nodes):
+            assert self.nodes.pop(number).end() == 0, number
+
+
+@pytest.fixture(scope="module")
+def nodes_of_cluster(start_node: StartNode) -> Callable[[Path, int], NodesOfCluster]:
+    """Make a `NodesOfCluster` of a folder that has the files; a test sets its `run_here`."""
+
+    def make(place: Path, port: int) -> NodesOfCluster:
+        return NodesOfCluster(place, port, start_node)
+
+    return make
+
+
+@pytest.fixture
+def cluster(
+    tmp_path: Path, start_node: StartNode, run_here: RunVdb, free_ports: Callable[[int], int]
+) -> NodesOfCluster:
+    """Three nodes with TLS, as `vdb cluster init` sets them up; none is started."""
+    port = free_ports(20)
+    made = NodesOfCluster(tmp_path / "cluster", port, start_node, run_here)
+    more = ("--port", str(port), "--peer-port", str(port + 10))
+    assert run_here("cluster", "init", "--dir", str(made.place), *more).code == 0
+    return made

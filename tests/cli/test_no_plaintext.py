@@ -14,17 +14,13 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
-import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pytest
 from attrs import define, field
 
 PATIENTS = 1000
@@ -32,7 +28,8 @@ ROWS = 150
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{8,}")
 _NAMES = ("Aroha", "Bartholomew", "Celestine", "Dimitrios", "Eleonora", "Ferdinand", "Guinevere", "Hinewai")
 _FAMILIES = ("Abernathy", "Blackwood", "Castellano", "Delacroix", "Eriksson", "Featherstone", "Grigoriev")
-LIMITS = "\n[limits]\nmessage-size-max = 262144\nwal-slots = 96\ncheckpoint-interval = 64\n"
+LIMITS = "message-size-max = 262144\nwal-slots = 96\ncheckpoint-interval = 64\n"
+LOGGED = ("--log-format", "json")
 
 
 @define
@@ -120,65 +117,11 @@ def plant_sample(folder: Path, planted: Planted) -> None:
                     planted.plant(one)
 
 
-def free_ports(count: int) -> int:
-    for first in range(20_000 + (time.monotonic_ns() // 1000) % 10_000, 32_000):
-        held: list[socket.socket] = []
-        try:
-            held.extend(socket.create_server(("127.0.0.1", first + number)) for number in range(count))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return first
-    raise AssertionError("no ports are free")
-
-
-@define
-class Cluster:
-    place: Path
-    port: int
-    start_node: Callable[..., Any]
-    run_here: Callable[..., Any]
-    nodes: dict[int, Any] = field(factory=dict)
-
-    def vdb(self, *arguments: str, fine: bool = True) -> Any:
-        tls = self.place / "tls"
-        environment = {
-            "VDB_ADDRESS": ",".join(f"127.0.0.1:{self.port + number}" for number in range(3)),
-            "VDB_TLS_CERT": str(tls / "client.pem"),
-            "VDB_TLS_KEY": str(tls / "client.key"),
-            "VDB_TLS_CA": str(tls / "ca.pem"),
-        }
-        ran = self.run_here(*arguments, env=environment)
-        assert not fine or ran.code == 0, ran.out + ran.err
-        return ran
-
-    def start(self, *numbers: int) -> None:
-        def start(number: int) -> None:
-            arguments = ["start", "--config", str(self.place / f"n{number}.toml"), "--log-format", "json"]
-            self.nodes[number] = self.start_node(self.place, arguments=arguments)
-
-        with ThreadPoolExecutor(len(numbers)) as pool:
-            list(pool.map(start, numbers))
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, start_node: Callable[..., Any], run_here: Callable[..., Any]) -> Cluster:
-    port = free_ports(20)
-    made = Cluster(tmp_path / "cluster", port, start_node, run_here)
-    more = ("--port", str(port), "--peer-port", str(port + 10))
-    assert run_here("cluster", "init", "--dir", str(made.place), *more).code == 0
-    for number in range(3):
-        with (made.place / f"n{number}.toml").open("a") as file:
-            file.write(LIMITS)
-    return made
-
-
-def test_nothing_that_was_planted_is_in_any_file(cluster: Cluster, tmp_path: Path) -> None:
+def test_nothing_that_was_planted_is_in_any_file(cluster: Any, tmp_path: Path) -> None:
     planted, export = Planted(), tmp_path / "export"
     write_fhir(export, planted)
-    cluster.start(0, 1, 2)
+    cluster.limit(0, 1, 2, limits=LIMITS)
+    cluster.start(0, 1, 2, more=LOGGED)
     cluster.vdb("import", "fhir", str(export))
     sample = os.environ.get("VDB_FHIR_SAMPLE")
     if sample:
@@ -189,7 +132,7 @@ def test_nothing_that_was_planted_is_in_any_file(cluster: Cluster, tmp_path: Pat
     for _ in range(2):
         cluster.vdb("key", "rotate")
     cluster.nodes[0].end(signal.SIGKILL)
-    cluster.start(0)
+    cluster.start(0, more=LOGGED)
     cluster.vdb("status")
     for node in cluster.nodes.values():
         assert node.end() == 0
@@ -209,7 +152,7 @@ def test_nothing_that_was_planted_is_in_any_file(cluster: Cluster, tmp_path: Pat
     sys.stdout.write(f"{len(planted.texts)} texts are in none of {searched} files, {size / 1e6:.0f} MB\n")
 
 
-def use_sql(cluster: Cluster, tmp_path: Path, planted: Planted) -> None:
+def use_sql(cluster: Any, tmp_path: Path, planted: Planted) -> None:
     """Rows, and statements that hold names: some fail, some ask for what was."""
     migrations = tmp_path / "migrations"
     migrations.mkdir()
@@ -234,7 +177,7 @@ def use_sql(cluster: Cluster, tmp_path: Path, planted: Planted) -> None:
         cluster.vdb("sql", "--database", "clinic", statement, "--actor", record, "--purpose", note, fine=False)
 
 
-def use_events(cluster: Cluster, planted: Planted) -> None:
+def use_events(cluster: Any, planted: Planted) -> None:
     """Events whose payloads, subjects and ids are planted; requests about what isn't there."""
     cluster.vdb("stream", "create", "--stream", "letters")
     for number in range(20):

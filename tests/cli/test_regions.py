@@ -5,21 +5,15 @@ n0 and n1 are in eu-central-1, n2 in us-east-1; n0 and n2 hold the global group.
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
 
 from vdb.cli.cluster_files import ClusterFiles, Place
 from vdb.client.connect import SyncClient, connect_sync
 from vdb.client.values import StreamAppend
 from vdb.errors import CrossGroup, InvalidArgument, PlacementViolation, StreamExists, UnknownStream
-from vdb.world.network import TlsConfig
 
 EU, US = "eu-central-1", "us-east-1"
 LIMITS = """
@@ -34,67 +28,20 @@ RECORD_SAMPLE = 260
 """Bytes of a record that hold its header, its salt and a part of its sealed body: no two records share them."""
 
 
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row on which nobody listens."""
-    for first in range(20_000 + (time.monotonic_ns() // 1000) % 10_000, 32_000):
-        held: list[socket.socket] = []
-        try:
-            held.extend(socket.create_server(("127.0.0.1", first + number)) for number in range(count))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return first
-    raise AssertionError("no ports are free")
+def client_of(regions: Any, *numbers: int, **settings: Any) -> SyncClient:
+    return connect_sync(regions.address(*numbers), tls=regions.tls, connect_for=30.0, **settings)
 
 
-@define
-class Regions:
-    place: Path
-    port: int
-    start_node: Callable[..., Any]
-    run_here: Callable[..., Any]
-    nodes: dict[int, Any] = field(factory=dict)
-
-    def address(self, *numbers: int) -> str:
-        return ",".join(f"127.0.0.1:{self.port + number}" for number in numbers)
-
-    def client(self, *numbers: int, **settings: Any) -> SyncClient:
-        tls = self.place / "tls"
-        config = TlsConfig(cert=tls / "client.pem", key=tls / "client.key", ca=tls / "ca.pem")
-        return connect_sync(self.address(*numbers), tls=config, connect_for=30.0, **settings)
-
-    def vdb(self, *arguments: str) -> Any:
-        tls = self.place / "tls"
-        environment = {
-            "VDB_ADDRESS": self.address(0),
-            "VDB_TLS_CERT": str(tls / "client.pem"),
-            "VDB_TLS_KEY": str(tls / "client.key"),
-            "VDB_TLS_CA": str(tls / "ca.pem"),
-        }
-        return self.run_here(*arguments, env=environment)
-
-    def start(self, *numbers: int) -> None:
-        def start(number: int) -> None:
-            arguments = ["start", "--config", str(self.place / f"n{number}.toml")]
-            self.nodes[number] = self.start_node(self.place, arguments=arguments)
-
-        with ThreadPoolExecutor(len(numbers)) as pool:
-            list(pool.map(start, numbers))
-
-    def stop(self) -> None:
-        for number in list(self.nodes):
-            assert self.nodes.pop(number).end() == 0
-
-    def files(self, number: int) -> dict[str, bytes]:
-        """All that a node has on its disk, by path."""
-        root = self.place / f"data-n{number}"
-        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+def files_of(regions: Any, number: int) -> dict[str, bytes]:
+    """All that a node has on its disk, by path."""
+    root = regions.place / f"data-n{number}"
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
-def regions(tmp_path_factory: pytest.TempPathFactory, start_node: Callable[..., Any]) -> Iterator[Regions]:
+def regions(
+    tmp_path_factory: pytest.TempPathFactory, nodes_of_cluster: Callable[..., Any], free_ports: Callable[[int], int]
+) -> Iterator[Any]:
     place, port = tmp_path_factory.mktemp("regions"), free_ports(6)
     files = ClusterFiles(directory=place, cluster=bytes(range(16)), region=EU, tls=True, extra=LIMITS)
     files.write_all(
@@ -110,9 +57,9 @@ def regions(tmp_path_factory: pytest.TempPathFactory, start_node: Callable[..., 
             for number in range(3)
         ]
     )
-    made = Regions(place, port, start_node, lambda *_arguments, **_more: None)
+    made = nodes_of_cluster(place, port)
     made.start(0, 1, 2)
-    with made.client(0) as client:
+    with client_of(made, 0) as client:
         client.create_stream("eu/charts", placement=EU)
         client.create_stream("us/charts", placement=US)
         client.create_stream("terms", "non-phi", "global")
@@ -121,12 +68,12 @@ def regions(tmp_path_factory: pytest.TempPathFactory, start_node: Callable[..., 
             client.publish("us/charts", b"canary of the us %d" % number)
             client.publish("terms", b"term %d" % number)
     yield made
-    made.stop()
+    made.end()
 
 
-def test_a_client_of_any_node_reaches_all_regions(regions: Regions) -> None:
+def test_a_client_of_any_node_reaches_all_regions(regions: Any) -> None:
     for number in range(3):
-        with regions.client(number) as client:
+        with client_of(regions, number) as client:
             assert client.read("us/charts")[0].payload == b"canary of the us 0"
             assert len(client.read("eu/charts")) == len(client.read("terms")) == 20
             placed = {stream.name: stream.placement for stream in client.list_streams()}
@@ -136,8 +83,8 @@ def test_a_client_of_any_node_reaches_all_regions(regions: Regions) -> None:
             assert client.read("us/charts", 19, at_least=at)[-1].payload == b"from node %d" % number
 
 
-def test_a_client_may_be_bound_to_its_region(regions: Regions) -> None:
-    with regions.client(0, region=US) as client:
+def test_a_client_may_be_bound_to_its_region(regions: Any) -> None:
+    with client_of(regions, 0, region=US) as client:
         assert [stream.name for stream in client.list_streams()] == ["us/charts", "terms"]
         with pytest.raises(UnknownStream, match="has no stream 'eu/charts'"):
             client.read("eu/charts")
@@ -145,8 +92,8 @@ def test_a_client_may_be_bound_to_its_region(regions: Regions) -> None:
             client.create_stream("eu/more", placement=EU)
 
 
-def test_what_no_region_may_take_is_refused(regions: Regions) -> None:
-    with regions.client(2) as client:
+def test_what_no_region_may_take_is_refused(regions: Any) -> None:
+    with client_of(regions, 2) as client:
         with pytest.raises(
             PlacementViolation, match="no node holds a group 'mars-1': expected one of eu-central-1, us"
         ):
@@ -157,8 +104,8 @@ def test_what_no_region_may_take_is_refused(regions: Regions) -> None:
             client.append([StreamAppend(stream=name, runs=()) for name in ("eu/charts", "us/charts")])
 
 
-def test_a_node_of_another_region_becomes_no_member(regions: Regions) -> None:
-    with regions.client(0) as client:
+def test_a_node_of_another_region_becomes_no_member(regions: Any) -> None:
+    with client_of(regions, 0) as client:
         american = client.cluster.status_of(regions.address(2))
         assert [group.group for group in american.groups] == [US, "global"]
         where = {"peer_address": f"127.0.0.1:{regions.port + 5}", "address": regions.address(2)}
@@ -168,7 +115,7 @@ def test_a_node_of_another_region_becomes_no_member(regions: Regions) -> None:
             client.cluster.add(EU, 2, name="n2", disk_id=american.disk_id, **where)
 
 
-def test_status_names_the_regions(regions: Regions, run_here: Callable[..., Any]) -> None:
+def test_status_names_the_regions(regions: Any, run_here: Callable[..., Any]) -> None:
     regions.run_here = run_here
     said = regions.vdb("status").out
     assert "of 2 regions, 3 of 3 nodes answer" in said
@@ -182,10 +129,10 @@ def test_status_names_the_regions(regions: Regions, run_here: Callable[..., Any]
     }
 
 
-def test_nothing_of_a_region_lies_on_the_disk_of_another(regions: Regions) -> None:
+def test_nothing_of_a_region_lies_on_the_disk_of_another(regions: Any) -> None:
     """Neither in clear nor sealed."""
-    regions.stop()
-    disks = {number: regions.files(number) for number in range(3)}
+    regions.end()
+    disks = {number: files_of(regions, number) for number in range(3)}
     regions.start(0, 1, 2)
     for number, own in ((0, EU), (1, EU), (2, US)):
         other = US if own == EU else EU
@@ -213,7 +160,7 @@ def sealed_records(disk: dict[str, bytes], region: str) -> list[bytes]:
     return list(found)
 
 
-def test_every_record_is_proved_to_lie_in_its_region(regions: Regions, run_here: Callable[..., Any]) -> None:
+def test_every_record_is_proved_to_lie_in_its_region(regions: Any, run_here: Callable[..., Any]) -> None:
     regions.run_here = run_here
     ran = regions.vdb("placement", "prove", "--json")
     assert ran.code == 0, ran.err
@@ -229,11 +176,13 @@ def test_every_record_is_proved_to_lie_in_its_region(regions: Regions, run_here:
     told = regions.vdb("placement", "prove", *keys)
     assert told.code == 0
     assert told.out.rstrip().endswith("each record lies in the region it is sealed for")
-    ran = regions.vdb("placement", "prove", "--group", EU, "--key", trees[US, "data"]["key"])
+    ran = regions.vdb("placement", "prove", "--group", EU, "--key", trees[US, "data"]["key"], fine=False)
     assert (ran.code, "isn't signed by a key that is trusted" in ran.err) == (1, True)
 
 
-def test_a_node_joins_its_region_alone(regions: Regions, run_here: Callable[..., Any]) -> None:
+def test_a_node_joins_its_region_alone(
+    regions: Any, run_here: Callable[..., Any], free_ports: Callable[[int], int]
+) -> None:
     regions.run_here = run_here
     (regions.place / "root-us-east-1-only.key").unlink(missing_ok=True)
     port = free_ports(2)
@@ -254,5 +203,5 @@ def test_a_node_joins_its_region_alone(regions: Regions, run_here: Callable[...,
     assert sorted(nodes) == [0, 1, 2, 3]
     (group,) = nodes[3]["groups"]
     assert [(member["node"], member["learner"]) for member in group["members"]] == [(2, False), (3, False)]
-    with regions.client(2) as client:
+    with client_of(regions, 2) as client:
         assert client.publish("us/charts", b"canary of the us again").position.group == US
