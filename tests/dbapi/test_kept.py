@@ -13,7 +13,7 @@ import pytest
 import vdb
 import vdb.dbapi
 from vdb.audit.entry import AuditEntry, Kind, decode_entry
-from vdb.errors import AccessDenied, AuditUnavailable
+from vdb.errors import AccessDenied, AuditUnavailable, PolicyChanged
 from vdb.types import GroupId, TenantId
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -132,6 +132,22 @@ def test_a_policy_holds_for_the_program_too(clinic: vdb.SqlDatabase) -> None:
         connection.execute("SELECT * FROM patients")
     denied = [entry for entry in entries(clinic) if entry.kind is Kind.DENY]
     assert len(denied) >= 8
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+def test_the_first_policy_ends_cursors_that_are_open(tmp_path: Path, receipts: bool) -> None:
+    many = ",".join(f"('p-{number}', 'Cyd', '', 'B')" for number in range(3, 700))
+    files = {**MIGRATIONS, "0002_more.sql": f"INSERT INTO patients VALUES {many}"}
+    with vdb.open_crud(tmp_path / "data", files, KEY, receipts=receipts) as clinic, clinic.connect() as connection:
+        cursors = [connection.execute("SELECT name, ssn FROM patients ORDER BY rowid") for _ in range(4)]
+        for cursor in cursors:
+            assert cursor.fetchone() == ("Ada", "123-45-6789")
+        clinic.local.call(lambda: clinic.local.node.guard.apply_policy(POLICY, 0))
+        fetches = (lambda one: one.fetchone(), lambda one: one.fetchmany(2), lambda one: one.fetchall(), list)
+        for cursor, fetch in zip(cursors, fetches, strict=True):
+            with pytest.raises(vdb.dbapi.OperationalError, match="run it again") as caught:
+                fetch(cursor)
+            assert isinstance(caught.value.__cause__, PolicyChanged)
 
 
 def test_rows_stay_where_they_cant_be_written_down(clinic: vdb.SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

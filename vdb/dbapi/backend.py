@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from vdb.changes import Attribution
-from vdb.dbapi.telling import ToldRows, told_result
+from vdb.dbapi.telling import ToldRows, UntoldRows, told_result
 from vdb.embedded.crud import LocalDatabase
 from vdb.embedded.past import diff, history, restore
 from vdb.ports import Connection
@@ -144,7 +144,9 @@ class LocalBackend:
     def read(self, admission: Admission, parameters: Any) -> Any:
         """Run a read that was admitted; what rows are fetched from."""
         cursor = self._db.execute(admission.sql, parameters)
-        return ToldRows(cursor, admission, self._governor, self._db) if admission.receipt else cursor
+        if admission.receipt or admission.governed:
+            return ToldRows(cursor, admission, self._governor, self._db)
+        return UntoldRows(cursor, admission, self._governor) if self.is_kept else cursor
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> Result:
         admission = run_inline(self._governor.admit(sql, rows=False))

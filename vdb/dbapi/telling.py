@@ -1,4 +1,4 @@
-"""Rows of a read of which the audit log is told: some at a time, each of them once their receipt is committed."""
+"""Rows of a read that leave as long as the policy says so, once their receipt is committed: some at a time."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ class ToldRows:
 
     def fetchmany(self, count: int) -> list[Row]:
         """Up to `count` rows; none at the end."""
+        self._governor.check_still(self._admission)
         while len(self._rows) < count and self._more:
             self._read()
         return [self._rows.popleft() for _ in range(min(count, len(self._rows)))]
 
     def fetchall(self) -> list[Row]:
         """All rows that are left."""
+        self._governor.check_still(self._admission)
         while self._more:
             self._read()
         found = list(self._rows)
@@ -59,6 +61,37 @@ class ToldRows:
         told = run_inline(self._governor.told(self._admission, self._result, rows, names=names))
         self._more = len(rows) == SQL_ROWS_PER_CHUNK
         self._rows += told
+
+
+class UntoldRows:
+    """What a cursor fetches from where nobody has a say, and nobody is told, yet: PolicyChanged once a policy holds."""
+
+    rowcount = -1
+    lastrowid = None
+
+    def __init__(self, cursor: Any, admission: Admission, governor: Governor) -> None:
+        self._cursor = cursor
+        self._admission = admission
+        self._governor = governor
+        self.description = cursor.description
+
+    def fetchone(self) -> Row | None:
+        """The next row, or None."""
+        self._governor.check_still(self._admission)
+        row: Row | None = self._cursor.fetchone()
+        return row
+
+    def fetchmany(self, count: int) -> list[Row]:
+        """Up to `count` rows; none at the end."""
+        self._governor.check_still(self._admission)
+        rows: list[Row] = self._cursor.fetchmany(count)
+        return rows
+
+    def fetchall(self) -> list[Row]:
+        """All rows that are left."""
+        self._governor.check_still(self._admission)
+        rows: list[Row] = self._cursor.fetchall()
+        return rows
 
 
 def told_result(result: Result, admission: Admission, governor: Governor) -> Result:

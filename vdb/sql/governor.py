@@ -72,6 +72,11 @@ class Governor:
         if self._warden is not None:
             await self._warden.ask_again(admission)
 
+    def check_still(self, admission: Admission) -> None:
+        """PolicyChanged where a first policy holds since. In any thread."""
+        if self._warden is not None:
+            self._warden.check_still(admission)
+
     def receipt(
         self, admission: Admission, result: Result, rows: list[Row], *, names: bool = True
     ) -> tuple[list[Row], list[Answered]]:

@@ -77,6 +77,8 @@ class Admission:
     returns_rows: bool = False
     receipt: bool = False
     """Whether what it gives must be told before it leaves."""
+    governed: bool = False
+    """Whether a policy has been asked."""
 
 
 @frozen(kw_only=True)
@@ -116,7 +118,8 @@ class Warden:
         `names`: subjects are named behind its rows, where they can be. `runs`: it isn't just looked at. `whole`: it
         isn't restricted: where a policy would, it is denied.
         """
-        if not self.keeper.is_governed and not self.keeper.gives_receipts:
+        governed = self.keeper.is_governed
+        if not governed and not self.keeper.gives_receipts:
             return Admission(sql=sql, statement=sql)
         verdict = await self._session.verdict(sql)
         if verdict.kind in _BEGINS and not self._session.in_transaction:
@@ -124,7 +127,7 @@ class Warden:
         if verdict.kind not in _ASKED:
             if verdict.name in TELLING_PRAGMAS:
                 await self.ask(self._read_action)
-            return Admission(sql=sql, statement=sql)
+            return Admission(sql=sql, statement=sql, governed=governed)
         if runs and verdict.kind in _WRITES and self._session.in_transaction:
             await self._session.take_lease()
         known = await self._bridge.off_loop(lambda: self._known(sql))
@@ -150,6 +153,7 @@ class Warden:
             tables=reads,
             questions=tuple(questions),
             decisions=tuple(decisions),
+            governed=governed,
             receipt=bool(reads) and self.keeper.gives_receipts and verdict.kind is not StatementKind.EXPLAIN,
         )
         if verdict.kind is StatementKind.EXPLAIN:
@@ -168,9 +172,16 @@ class Warden:
 
     async def ask_again(self, admission: Admission) -> None:
         """Before more of a statement's rows leave. AccessDenied, or PolicyChanged if others would be shown now."""
+        self.check_still(admission)
         now = await self._ask(admission.questions) if admission.questions else ()
         if shows(now) != shows(admission.decisions):
             raise PolicyChanged("another policy holds since the statement was run, and shows other rows: run it again")
+
+    def check_still(self, admission: Admission) -> None:
+        """PolicyChanged where there is a policy now, and the statement was run without one. In any thread."""
+        if self.keeper.is_governed and not admission.governed:
+            mark("sql.first_policy_met")
+            raise PolicyChanged("a policy holds that didn't when the statement was run: run it again")
 
     async def ask(self, action: Action, table: str = "") -> None:
         """AccessDenied unless this may be done to all rows and columns of a table, or of the whole database."""

@@ -15,6 +15,7 @@ from vdb.changes import Attribution
 from vdb.errors import AccessDenied, AuditUnavailable, InvalidArgument, PolicyChanged, SqlRefused, VerityError
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.gate.caller import Caller, Credential
+from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.policy.decide import Principal
@@ -306,6 +307,24 @@ async def test_a_policy_that_is_applied_holds_for_the_rows_that_are_left(governe
             await session.fetch(mine.cursor, 1)
         with pytest.raises(AccessDenied):
             await other.fetch(hers.cursor, 1)
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+async def test_the_first_policy_holds_for_the_rows_that_are_left(governed: Any, receipts: bool) -> None:
+    async with governed("") as node, entered(node, "root") as session, entered(node, "cho") as other:
+        node.service.permits.settings = GateSettings(receipts=receipts)
+        mine = await run(session, "SELECT name FROM patients ORDER BY id", max_rows=1)
+        hers = await run(other, "SELECT * FROM patients ORDER BY id", max_rows=1)
+        await guard(node, "root").apply_policy(POLICY, 0)
+        group = node.service.groups[REGION]
+        with trio.fail_after(5):
+            await group.wait_until(lambda: node.service.permits.book.policy(REGION) is not None)
+        for one, cursor in ((session, mine.cursor), (other, hers.cursor)):
+            with pytest.raises(PolicyChanged, match="run it again"):
+                await one.fetch(cursor, 1)
+        assert len((await run(session, "SELECT name FROM patients")).rows) == 2
+        with pytest.raises(AccessDenied):
+            await run(other, "SELECT * FROM patients")
 
 
 async def test_a_condition_that_is_none_is_no_policy(governed: Any) -> None:
