@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vdb.errors import ConfigError
 from vdb.policy.cases import run_cases, unused_rules
-from vdb.policy.decide import DEFAULT, AccessRequest, Consent, Decision, Grant, Principal, decide
+from vdb.policy.decide import DEFAULT, ON_BEHALF, AccessRequest, Consent, Decision, Grant, Principal, decide
 from vdb.policy.file import canonical, parse_policy
 from vdb.policy.words import Action, Mask
 from vdb.types import DataClass
@@ -286,3 +286,25 @@ def test_a_wrong_file_says_what_is_wrong(find: str, put: str, says: str) -> None
     assert find in POLICY
     with pytest.raises(ConfigError, match=says):
         parse_policy(POLICY.replace(find, put, 1))
+
+
+def test_who_names_others_is_one_whom_the_policy_lets() -> None:
+    usual, _ = parse_policy(POLICY)
+    lists_ada, _ = parse_policy(POLICY + '[on-behalf]\nprincipals = ["ad*"]\n')
+    by_role, _ = parse_policy(POLICY + '[on-behalf]\nroles = ["admin"]\n')
+    has_services, _ = parse_policy(POLICY.replace("admin = [", 'service = ["clinician"]\nadmin = ["service", '))
+    nobody, _ = parse_policy(POLICY + "[on-behalf]\n")
+    for policy, may in ((usual, False), (lists_ada, True), (by_role, True), (has_services, True), (nobody, False)):
+        assert policy.may_name_others("ada", 1) is may
+        assert not policy.may_name_others(LEE, 1)
+        asked = ask("ada", mfa=True, on_behalf_of="dr.kim")
+        assert (decide(policy, asked).rule == ON_BEHALF) is not may
+        assert decide(policy, evolve(asked, on_behalf_of="")).rule != ON_BEHALF
+    with pytest.raises(ConfigError, match="on-behalf '' names the role 'portal'"):
+        parse_policy(POLICY + '[on-behalf]\nroles = ["portal"]\n')
+
+
+def test_a_policy_that_says_nothing_of_others_has_its_version() -> None:
+    policy, _ = parse_policy(POLICY)
+    assert b"on_behalf" not in canonical(policy)
+    assert b"on_behalf" in canonical(parse_policy(POLICY + "[on-behalf]\n")[0])

@@ -9,6 +9,7 @@ from vdb.client.face_base import LINEARIZABLE, FaceBase, data_class_of, placemen
 from vdb.client.sql_line import LOCK_TIMEOUT, SqlDatabase
 from vdb.client.sql_session import RemoteSession
 from vdb.client.values import check_text
+from vdb.events.event_context import current_context
 from vdb.sql.moment import AnyMoment, moment_text, parse_moment
 from vdb.types import Consistency, DataClass, Position, Region
 
@@ -69,7 +70,9 @@ class DatabaseFace(FaceBase):
         return RemoteSession(
             self._gateway.sql_source(self.tenant, database, lock_timeout=lock_timeout, idle_timeout=idle_timeout),
             name=database,
-            attribution=Attribution(actor=actor, purpose=purpose, metadata=dict(metadata or {})),
+            attribution=Attribution(
+                actor=actor or current_context().actor, purpose=purpose, metadata=dict(metadata or {})
+            ),
             level=read_level(consistency, at_least),
             timeout=self._seconds(timeout),
             as_of="" if as_of is None else moment_text(parse_moment(as_of)),

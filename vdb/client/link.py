@@ -1,4 +1,7 @@
-"""One live RPC connection, and the watch over its answers.
+"""One live RPC connection, for whom its calls are made, and the watch over its answers.
+
+A call is made for the person whom `vdb.context(actor=...)` names around it: the node is told before the call where
+that is another one than for the call before.
 
 A half-open connection never says that it is lost: an answer that is overdue ends the link. One that is merely late is
 reported, so that a client of several nodes can look whether another of them has taken over.
@@ -14,6 +17,7 @@ from typing import Any
 import anyio
 
 from vdb.errors import ConnectionLost, VerityError
+from vdb.events.event_context import current_context
 from vdb.marks import mark
 from vdb.rpc.client import OnDone, RpcClient
 from vdb.rpc.questions import Question
@@ -29,6 +33,9 @@ SIGN_SECONDS = 1.0
 """How often a node that is at a long call is asked for a sign of life."""
 
 _WATCH_SECONDS = 1.0
+
+_FOR_NOBODY = ("authenticate", "openSession", "regions", "speakFor", "status", "sqlClose", "sqlCloseCursor")
+"""Calls of the client's own: for whom they are made isn't asked."""
 
 
 class Link:
@@ -53,6 +60,8 @@ class Link:
         self._deadlines: dict[int, float] = {}
         """By serial number: when the answer to a call is overdue, in the loop's time."""
         self._serial = 0
+        self._person = ""
+        """For whom the node takes the calls to be made that come next."""
         self.lost = anyio.Event()
 
     @property
@@ -63,12 +72,21 @@ class Link:
         return not self.lost.is_set()
 
     def start(
-        self, method: str, build: Callable[[Any], None] | None, on_done: OnDone, *, wait_seconds: float = 0.0
+        self,
+        method: str,
+        build: Callable[[Any], None] | None,
+        on_done: OnDone,
+        *,
+        wait_seconds: float = 0.0,
+        person: str | None = None,
     ) -> Question:
         """Queue a call behind those started before. `on_done` gets the results or the error, and must not block.
 
+        `person`: for whom it is made; None: for whom the context names.
         Raises what says that nothing was sent: ConnectionLost, Overloaded, InvalidArgument.
         """
+        if method not in _FOR_NOBODY:
+            self._speak_for(current_context().actor if person is None else person)
         self._serial += 1
         serial = self._serial
 
@@ -85,6 +103,12 @@ class Link:
             raise
         self._deadlines[serial] = anyio.current_time() + wait_seconds + ANSWER_SECONDS_MAX
         return question
+
+    def _speak_for(self, person: str) -> None:
+        """Say for whom the next call is made. What the node doesn't accept, it says to that call as well."""
+        if person != self._person:
+            self.start("speakFor", lambda params: setattr(params, "person", person), lambda _results, _error: None)
+            self._person = person
 
     async def call(self, method: str, build: Callable[[Any], None] | None = None, *, wait_seconds: float = 0.0) -> Any:
         """The results of one call. ConnectionLost when the link breaks or the answer is overdue."""

@@ -2,6 +2,7 @@
 
 Whoever is cancelled inside of a client's block may still have something to say to a node on the way out, such as what a
 member of a consumer group has settled. So each task is shielded, and the client ends all of them when its block ends.
+They act for nobody: whom the context named that happened to start one counts no more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+
+from vdb.events.event_context import context
 
 
 class LastingTasks:
@@ -54,7 +57,7 @@ class LastingTasks:
     def _scope(self) -> Iterator[None]:
         self._serial += 1
         serial = self._serial
-        with anyio.CancelScope(shield=True) as scope:
+        with context(actor=""), anyio.CancelScope(shield=True) as scope:
             self._scopes[serial] = scope
             if self._ended:
                 scope.cancel()

@@ -38,6 +38,7 @@ from vdb.errors import (
     Unreachable,
     VerityError,
 )
+from vdb.events.event_context import current_context
 from vdb.kernel.command import Origin
 from vdb.ports import Entropy
 from vdb.types import GroupId
@@ -53,6 +54,8 @@ class WriteRequest(Generic[T]):
     build: Callable[[Any, Origin], None]
     """Fills the call's parameters; called once for each sending."""
     parse: Callable[[Any], T]
+    person: str = field(factory=lambda: current_context().actor)
+    """For whom it is made: whoever sends it may do so for another one."""
     done: anyio.Event = field(factory=anyio.Event)
     result: T | None = None
     error: VerityError | None = None
@@ -199,7 +202,7 @@ class Writer:
 
         entry.sent = request.sent = True
         try:
-            link.start(request.method, lambda params: request.build(params, origin), on_done)
+            link.start(request.method, lambda params: request.build(params, origin), on_done, person=request.person)
         except VerityError as error:
             self._on_done(link, session, entry, None, error)
 

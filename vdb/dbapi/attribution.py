@@ -4,8 +4,9 @@
     with vdb.dbapi.attributed(actor="dr-lee", purpose="treatment"):
         connection.execute(...)
 
-What `attributed` says goes before what the connection says, name by name; metadata are joined. It follows the context:
-tasks and threads that a framework starts with a copy of it have it too.
+What `attributed` says goes before what the connection says, name by name; metadata are joined. Where neither says who,
+`vdb.context(actor=...)` does. It follows the context: tasks and threads that a framework starts with a copy of it have
+it too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextvars import ContextVar
 from attrs import frozen
 
 from vdb.changes import NOBODY, Attribution
+from vdb.events.event_context import current_context
 
 
 @frozen(kw_only=True)
@@ -43,7 +45,9 @@ def attributed(
 
 def current(own: Attribution) -> Attribution:
     """What counts now for a connection whose own say this is."""
-    said = _said.get()
+    said, around = _said.get(), current_context().actor
+    if around and not own.actor:
+        own = Attribution(actor=around, purpose=own.purpose, metadata=own.metadata)
     if not said:
         return own
     actor, purpose, metadata = own.actor, own.purpose, dict(own.metadata)

@@ -2,6 +2,7 @@
 
 Rules
 - `submit` hands an asynchronous function to the loop; its future gets the result. Cancelling the future cancels it.
+- What `vdb.context` says around a call, holds in the loop for that call as well.
 - When the loop ends, every future that waits gets NodeStopped with the reason, and so does every later call.
 - A forked child has the memory but not the thread: every use there raises ForkedHandle.
 """
@@ -20,6 +21,7 @@ import anyio
 import trio
 
 from vdb.errors import ForkedHandle, NodeStopped
+from vdb.events.event_context import EventContext, current_context, within_context
 from vdb.node.node import first_cause
 
 T = TypeVar("T")
@@ -75,7 +77,7 @@ class LoopThread:
         future.add_done_callback(lambda _: self._forget(serial))
         assert self._token is not None
         with suppress(trio.RunFinishedError):  # then `_end` fails the future
-            self._token.run_sync_soon(self._spawn, function, future)
+            self._token.run_sync_soon(self._spawn, function, future, current_context())
         return future
 
     def post(self, function: Callable[[], None]) -> None:
@@ -132,10 +134,11 @@ class LoopThread:
                 await self._main(self._ready.set_result)
                 raise NodeStopped("its main function returned")
 
-    def _spawn(self, function: Callable[[], Awaitable[Any]], future: Future[Any]) -> None:
+    def _spawn(self, function: Callable[[], Awaitable[Any]], future: Future[Any], said: EventContext) -> None:
         assert self._nursery is not None
         try:
-            self._nursery.start_soon(self._answer, function, future)
+            with within_context(said):
+                self._nursery.start_soon(self._answer, function, future)
         except RuntimeError:
             future.set_exception(NodeStopped("the node is stopping"))
 

@@ -4,6 +4,7 @@
         await db.append("patient-7", [PatientAdmitted(...)])
 
 It goes with the task or the thread (a context variable), contexts nest, and an inner one keeps what it doesn't name.
+The actor is also on whose behalf all else is asked within it, reads too: the audit log names them beside the principal.
 """
 
 from __future__ import annotations
@@ -88,7 +89,14 @@ def context(
         found = evolve(found, correlation_id=id_bytes(correlation_id, "a correlation id"))
     if causation_id is not None:
         found = evolve(found, causation_id=id_bytes(causation_id, "a causation id"))
-    token = _current.set(found)
+    with within_context(found):
+        yield
+
+
+@contextmanager
+def within_context(said: EventContext) -> Iterator[None]:
+    """What was said elsewhere, such as in another thread, holds here."""
+    token = _current.set(said)
     try:
         yield
     finally:

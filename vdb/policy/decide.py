@@ -7,6 +7,7 @@ Rules
   in the order from the narrow to the wide.
 - A rule whose only unmet condition is consent, a second factor or the broken glass says so in the denial: the person
   sees what would help.
+- Who names somebody else for whom they ask has to be one whom the policy lets do so, and has their own rights alone.
 - Every decision names the rule and the policy's version. Deciding the same again gives the same.
 """
 
@@ -22,6 +23,8 @@ from vdb.types import DataClass
 
 DEFAULT = "default"
 """The rule's name in a decision that no rule made: denied."""
+ON_BEHALF = "on-behalf"
+"""The rule's name where the principal may not name others."""
 
 
 @frozen(kw_only=True)
@@ -74,6 +77,8 @@ class AccessRequest:
     """Names as `table.column`, or plain."""
     subject: str = field(default="", repr=False)
     purpose: str = ""
+    on_behalf_of: str = field(default="", repr=False)
+    """Somebody else whom the principal has named."""
     time: int = 0
     """Microseconds UTC."""
 
@@ -100,6 +105,10 @@ def decide(
     roles = policy.roles_of(request.principal.name, request.tenant)
     if request.principal.development and request.data_class is DataClass.PHI:
         return _denied(policy, DEFAULT, "a credential of development mode never reaches PHI")
+    if request.on_behalf_of and not policy.may_name_others(request.principal.name, request.tenant):
+        who = request.principal.name
+        reason = f"{who} may not ask on behalf of others: expected the role 'service', or one that [on-behalf] names"
+        return _denied(policy, ON_BEHALF, reason)
     fitting = [rule for rule in policy.rules if _concerns(rule, request, roles)]
     for rule in fitting:
         if rule.effect is Effect.DENY and _touches(rule, request):

@@ -34,6 +34,10 @@ roles = ["clinician"]
 minutes = 60
 reviewers = ["admin"]
 
+[on-behalf]                            # who may name the person for whom they ask; without: who has the role "service"
+principals = ["spiffe://clinic.example/app/*"]
+roles = []
+
 [[case]]                               # what the policy must answer (`vdb.policy.cases`)
 name = "a clinician reads for treatment"
 principal = "spiffe://clinic.example/provider/lee"
@@ -58,7 +62,7 @@ from attrs import asdict, evolve
 from vdb.errors import ConfigError
 from vdb.policy.cases import Case
 from vdb.policy.decide import AccessRequest, Consent, Grant, Principal
-from vdb.policy.model import Binding, BreakGlass, Policy, Role, Rule
+from vdb.policy.model import Binding, BreakGlass, OnBehalf, Policy, Role, Rule
 from vdb.policy.words import Action, Effect, Mask
 from vdb.types import DataClass
 
@@ -101,6 +105,11 @@ class _BreakGlass(_Strict, kw_only=True, frozen=True):
     reviewers: tuple[str, ...] = ()
 
 
+class _OnBehalf(_Strict, kw_only=True, frozen=True):
+    principals: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
 class _Case(_Strict, kw_only=True, frozen=True):
     name: str
     principal: str
@@ -112,6 +121,7 @@ class _Case(_Strict, kw_only=True, frozen=True):
     columns: tuple[str, ...] = ()
     subject: str = ""
     purpose: str = ""
+    on_behalf_of: str = ""
     mfa: bool = False
     development: bool = False
     broke_glass: bool = False
@@ -126,6 +136,7 @@ class _File(_Strict, kw_only=True, frozen=True):
     binding: tuple[_Binding, ...] = ()
     rule: tuple[_Rule, ...] = ()
     break_glass: _BreakGlass = _BreakGlass()
+    on_behalf: _OnBehalf | None = None
     case: tuple[_Case, ...] = ()
 
 
@@ -143,6 +154,7 @@ def parse_policy(text: str) -> tuple[Policy, tuple[Case, ...]]:
         bindings=tuple(Binding(**msgspec.structs.asdict(binding)) for binding in found.binding),
         rules=tuple(_rule(rule) for rule in found.rule),
         break_glass=BreakGlass(**msgspec.structs.asdict(found.break_glass)),
+        on_behalf=OnBehalf() if found.on_behalf is None else OnBehalf(**msgspec.structs.asdict(found.on_behalf)),
     )
     return evolve(policy, version=version_of(policy)), tuple(_case(case) for case in found.case)
 
@@ -150,6 +162,8 @@ def parse_policy(text: str) -> tuple[Policy, tuple[Case, ...]]:
 def canonical(policy: Policy) -> bytes:
     """The form on which the version stands: JSON, keys sorted, rules in their order, which counts."""
     content = asdict(policy, filter=lambda attribute, _: attribute.name not in ("version", "_closure"))
+    if policy.on_behalf == OnBehalf():
+        del content["on_behalf"]  # a policy that says nothing of it has the version that it always had
     return msgspec.json.encode(content, order="deterministic")
 
 
@@ -181,6 +195,7 @@ def _case(found: _Case) -> Case:
             columns=found.columns,
             subject=found.subject,
             purpose=found.purpose,
+            on_behalf_of=found.on_behalf_of,
             time=_CASE_TIME,
         ),
         grants=(grant,) if found.broke_glass else (),

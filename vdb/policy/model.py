@@ -120,6 +120,25 @@ class BreakGlass:
             raise ConfigError("break-glass names roles but no reviewers: expected who is told and reviews")
 
 
+SERVICE_ROLE = "service"
+
+
+@frozen(kw_only=True)
+class OnBehalf:
+    """Who may name another person for whom they ask: applications, whose users the database doesn't know.
+
+    A person's own credential names nobody else, unless the policy says so: what they do is theirs.
+    """
+
+    principals: tuple[str, ...] = ()
+    """Patterns."""
+    roles: tuple[str, ...] = (SERVICE_ROLE,)
+
+    def __attrs_post_init__(self) -> None:
+        for pattern in self.principals:
+            check_pattern(pattern, "on-behalf")
+
+
 @frozen(kw_only=True)
 class Policy:
     name: str
@@ -127,6 +146,7 @@ class Policy:
     bindings: tuple[Binding, ...]
     rules: tuple[Rule, ...]
     break_glass: BreakGlass = BreakGlass()
+    on_behalf: OnBehalf = OnBehalf()
     version: str = ""
     """`sha256:` and 64 hex digits of its canonical form; empty until it has one."""
     _closure: Mapping[str, frozenset[str]] = field(init=False, repr=False, eq=False)
@@ -141,6 +161,8 @@ class Policy:
         named += [("rule", rule.name, rule.roles) for rule in self.rules]
         named += [("a binding of", ", ".join(binding.principals), binding.roles) for binding in self.bindings]
         named += [("break-glass", "", (*self.break_glass.roles, *self.break_glass.reviewers))]
+        if self.on_behalf != OnBehalf():
+            named.append(("on-behalf", "", self.on_behalf.roles))
         for kind, name, roles in named:
             for role in roles:
                 if role not in known:
@@ -155,6 +177,12 @@ class Policy:
                 for role in binding.roles:
                     found |= self._closure[role]
         return found
+
+    def may_name_others(self, principal: str, tenant: int) -> bool:
+        """Whether a principal may say that it asks on somebody else's behalf."""
+        if fits(self.on_behalf.principals, principal):
+            return True
+        return not self.roles_of(principal, tenant).isdisjoint(self.on_behalf.roles)
 
 
 def _closed(name: str, known: Mapping[str, tuple[str, ...]]) -> frozenset[str]:

@@ -32,6 +32,9 @@ analyst = []
 clerk = []
 admin = []
 
+[on-behalf]
+principals = ["lee"]
+
 [[binding]]
 principals = ["lee"]
 roles = ["clinician"]

@@ -74,8 +74,11 @@ class RpcFace:
     def dispatch(self, call: IncomingCall) -> None:
         """Take one call. Its parameters are read before this returns."""
         try:
-            self._guard.enter(call.method.name)
-            self._handlers[call.method.name](call)
+            entered = self._guard.enter(call.method.name)
+            try:
+                self._handlers[call.method.name](call)
+            finally:
+                self._guard.leave(entered)
         except (DefiniteError, WireError) as error:
             call.fail(error)
 

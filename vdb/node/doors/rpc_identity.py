@@ -31,4 +31,8 @@ def identity_calls(guard: Guard) -> dict[str, Handler]:
 
         call.start_soon(run)
 
-    return {"authenticate": authenticate}
+    def speak_for(call: IncomingCall) -> None:
+        guard.speak_for(str(call.params.person))
+        call.respond()
+
+    return {"authenticate": authenticate, "speakFor": speak_for}

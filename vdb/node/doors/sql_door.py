@@ -18,6 +18,7 @@ from vdb.node.crud.databases import DatabaseInfo
 from vdb.node.doors.rpc_face import RpcFace
 from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import read_origin
+from vdb.node.gate.permit import Permit
 from vdb.node.gate.writes import Failure
 from vdb.rpc.server import IncomingCall
 from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
@@ -25,6 +26,13 @@ from vdb.sql.crossing import attribution_from, diff_into, explanation_into, vers
 from vdb.sql.moment import Moment, parse_moment
 from vdb.wire.api import read_level
 from vdb.wire.sql_api import parameters_from, rows_into, value_from
+
+
+class _Unnamed(Exception):
+    """A call is made for somebody whom the caller may not name."""
+
+    def __init__(self, permit: Permit) -> None:
+        self.permit = permit
 
 
 class SqlDoor:
@@ -44,10 +52,19 @@ class SqlDoor:
             self._face.dispatch(call)
             return
         try:
-            self._guard.enter(call.method.name)
-            handler(self, call)
+            entered = self._guard.enter(call.method.name)
+            try:
+                handler(self, call)
+            finally:
+                self._guard.leave(entered)
+        except _Unnamed as refused:
+            call.start_soon(self._deny, refused.permit)
         except (DefiniteError, WireError) as error:
             call.fail(error)
+
+    async def _deny(self, permit: Permit) -> None:
+        """AccessDenied, once that is in the audit log."""
+        await self._guard.checked(permit)
 
     async def close(self) -> None:
         """The connection is over: end its sessions."""
@@ -150,19 +167,19 @@ class SqlDoor:
 
     def _execute(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         statement, max_rows = _read_statement(params.statement), params.maxRows
         self._run(call, session, lambda place: session.execute(sql_call, statement, max_rows, place=place))
 
     def _execute_many(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         text, sets = str(params.text), [parameters_from(one) for one in params.parameters]
         self._run(call, session, lambda place: session.executemany(sql_call, text, sets, place=place))
 
     def _batch(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         statements, max_rows = [_read_statement(one) for one in params.statements], params.maxRows
         place = session.line_up()
 
@@ -193,23 +210,23 @@ class SqlDoor:
         _start(call, session, run)
 
     def _commit(self, call: IncomingCall) -> None:
-        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        session, sql_call = self._asked(call.params.call)
         self._run(call, session, lambda place: session.commit(sql_call, place=place))
 
     def _migrate(self, call: IncomingCall) -> None:
-        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        session, sql_call = self._asked(call.params.call)
         files = {str(file.name): str(file.text) for file in call.params.files}
         self._run(call, session, lambda place: session.migrate(sql_call, files, place=place))
 
     def _rollback(self, call: IncomingCall) -> None:
-        session, sql_call = self._session(call.params.call.session), _read_call(call.params.call)
+        session, sql_call = self._asked(call.params.call)
         self._run(call, session, lambda place: session.rollback(sql_call, place=place))
 
     # What is asked ---------------------------------------------------------------------------------------------
 
     def _history(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         table, key = str(params.table), [value_from(one) for one in params.key]
         skip, to_offset, place = params.skip, params.toOffset, session.line_up()
 
@@ -221,7 +238,7 @@ class SqlDoor:
 
     def _explain(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         text, place = str(params.text), session.line_up()
 
         async def run() -> None:
@@ -232,7 +249,7 @@ class SqlDoor:
 
     def _diff(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         first, second, skip = _moment(params.first), _moment(params.second), params.skip
         place = session.line_up()
 
@@ -244,7 +261,7 @@ class SqlDoor:
 
     def _restore(self, call: IncomingCall) -> None:
         params = call.params
-        session, sql_call = self._session(params.call.session), _read_call(params.call)
+        session, sql_call = self._asked(params.call)
         name, moment = str(params.name), _moment(params.moment)
         place = session.line_up()
 
@@ -264,6 +281,14 @@ class SqlDoor:
             call.respond()
 
         call.start_soon(run)
+
+    def _asked(self, reader: Any) -> tuple[AskedSession, SqlCall]:
+        """A call's session, and the call, if the caller may name whom it is made for."""
+        session, call = self._session(reader.session), _read_call(reader)
+        permit = self._sessions.naming(session.database.tenant, session.database.name, call.attribution)
+        if permit is not None:
+            raise _Unnamed(permit)
+        return session, call
 
     def _session(self, number: int) -> AskedSession:
         session = self._open.get(number)

@@ -68,6 +68,7 @@ DOORS: Mapping[str, tuple[Action, ...]] = {
     "proveConsistency": (Action.AUDIT, Action.READ, Action.STATUS),
     "leaves": (Action.AUDIT,),
     "authenticate": (),
+    "speakFor": (),
     "auditEntries": (Action.AUDIT,),
     "applyPolicy": (Action.POLICY,),
     "getPolicy": (),

@@ -1,19 +1,24 @@
 """What all parts of the guard need: who asks, what is asked for, and the way to a permit.
 
 A guard belongs to one connection, or to one handle of the program that has opened the node.
+
+A call of a connection is made by whoever it was when the call came, whatever the connection shows meanwhile: `enter`
+pins that for the call and for the tasks that it starts. Whether the credential still counts is asked each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar, Token
 from itertools import product
 from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
 from vdb.audit.entry import AuditEntry, Kind
-from vdb.errors import AccessDenied, NotAuthenticated, VerityError
-from vdb.node.gate.caller import Caller
+from vdb.errors import AccessDenied, InvalidArgument, NotAuthenticated, VerityError
+from vdb.events.event_context import current_context
+from vdb.node.gate.caller import Caller, check_person
 from vdb.node.gate.doors import DOORS, UNGUARDED
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.permits import Permits, denied
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CLASSES = (DataClass.PHI, DataClass.DEIDENTIFIED, DataClass.NON_PHI)
 """The strictest first."""
+_PINNED: ContextVar[tuple[object, Caller | None]] = ContextVar("vdb.caller", default=(None, None))
+"""A guard, and who makes the call that it has let in."""
+Entered = Token[tuple[object, Caller | None]]
 
 
 @frozen
@@ -48,6 +56,10 @@ class GuardBase:
         self.permits: Permits = service.permits
         self._caller = caller
         self._visit = visit
+        self._speaking = caller
+        """Who asks on a connection, with the person whom it has named."""
+        self._not_accepted = ""
+        """Why what it has named isn't."""
 
     @property
     def groups(self) -> Sequence[GroupId]:
@@ -58,8 +70,21 @@ class GuardBase:
 
     @property
     def caller(self) -> Caller:
-        """NotAuthenticated where nobody has shown who asks, or the credential has run out."""
-        caller = self._caller
+        """Who asks, and for whom. NotAuthenticated where nobody has shown who asks, or the credential has run out."""
+        guard, pinned = _PINNED.get()
+        if guard is self:
+            return self._counting(pinned)
+        caller = self.principal
+        person = current_context().actor if self._visit is None else ""
+        return caller.speaking_for(check_person(person)) if person else caller
+
+    @property
+    def principal(self) -> Caller:
+        """Who asks, for nobody else: for doors whose calls say themselves whom they are made for. NotAuthenticated."""
+        return self._counting(self._caller)
+
+    def _counting(self, caller: Caller | None) -> Caller:
+        """Whether the credential counts now."""
         if caller is None:
             raise NotAuthenticated("nobody has shown who asks" if self._visit is None else self._visit.nobody)
         if self._visit is not None:
@@ -70,7 +95,18 @@ class GuardBase:
 
     def become(self, caller: Caller | None) -> None:
         """From now on this one asks."""
-        self._caller = caller
+        self._caller = self._speaking = caller
+        self._not_accepted = ""
+
+    def speak_for(self, person: str) -> None:
+        """For whom the calls are made that follow on this connection; empty: for nobody else. InvalidArgument, also for
+        each call that follows."""
+        self._not_accepted = ""
+        try:
+            self._speaking = self.principal.speaking_for(check_person(person))
+        except InvalidArgument as error:
+            self._not_accepted = str(error)
+            raise
 
     async def sign_in(self, token: str, purpose: str, reason: str) -> Caller:
         """Who asks on this connection from now on, and what for. NotAuthenticated, InvalidArgument.
@@ -96,14 +132,24 @@ class GuardBase:
         """Why the connection is to be closed; empty: it isn't."""
         return "" if self._visit is None else self._visit.ended(self._caller)
 
-    def enter(self, door: str) -> None:
-        """Whether this door may be tried at all. NotAuthenticated; AccessDenied for one that isn't in the table."""
+    def enter(self, door: str) -> Entered:
+        """Let a call in, and pin who makes it until `leave`, and for its tasks.
+
+        NotAuthenticated; AccessDenied for a door that isn't in the table.
+        """
         if door not in DOORS:
             raise AccessDenied(f"'{door}' isn't among the doors that are guarded")
         if door not in UNGUARDED:
-            caller = self.caller
+            caller = self.principal
             if self._visit is not None:
                 self._visit.check(caller, touch=True)
+            if self._not_accepted and door != "speakFor":
+                raise InvalidArgument(self._not_accepted)
+        return _PINNED.set((self, self._speaking))
+
+    def leave(self, entered: Entered) -> None:
+        """The call is dispatched."""
+        _PINNED.reset(entered)
 
     # Permits ---------------------------------------------------------------------------------------------------
 
@@ -136,6 +182,7 @@ class GuardBase:
             columns=tuple(columns),
             subject=subject,
             purpose=caller.purpose,
+            on_behalf_of=caller.claims,
         )
         return self.permits.decide(caller, request, self._group_name(group), door, plain=plain)
 

@@ -125,6 +125,8 @@ class GovernanceGuard(GuardBase):
         reason = f"{door} is for {words}; found {', '.join(sorted(roles)) or 'none'}"
         if who.development:
             reason = "a credential of development mode never reaches PHI"
+        elif caller.claims and not policy.may_name_others(who.name, tenant):
+            allowed, reason = False, f"{who.name} may not ask on behalf of others"
         request = AccessRequest(
             principal=who,
             action=action,

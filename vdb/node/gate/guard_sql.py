@@ -19,6 +19,7 @@ from vdb.node.gate.permit import Permit
 from vdb.node.gate.service import LINEARIZABLE, answered
 from vdb.node.gate.sql_keeper import SqlKeeper
 from vdb.node.gate.writes import Failure, OnCreate
+from vdb.policy.decide import AccessRequest
 from vdb.policy.words import Action
 from vdb.sql.answers import SqlOutcome
 from vdb.sql.moment import Moment
@@ -95,6 +96,9 @@ class GuardedSessions:
     ) -> AskedSession:
         """`NodeSessions.open`, for whoever may do anything with the database."""
         await self.permit_database(_ANY if moment is None else (Action.TIME_TRAVEL,), tenant, name, "sqlOpen")
+        unnamed = self.naming(tenant, name, attribution)
+        if unnamed is not None:
+            await self._guard.checked(unnamed)
         keeper = SqlKeeper(self._guard, tenant, name, self._guard.place(tenant, STREAM_PREFIX + name))
         session = await self._inner.open(
             tenant,
@@ -108,6 +112,25 @@ class GuardedSessions:
         )
         keeper.position = lambda: str(session.database.position)
         return session
+
+    def naming(self, tenant: int, name: str, attribution: Attribution | None) -> Permit | None:
+        """A denied permit, where the caller may not name whom a transaction is made for."""
+        guard = self._guard
+        caller = guard.principal.speaking_for(attribution.actor if attribution is not None else "")
+        place = guard.place(tenant, STREAM_PREFIX + name)
+        policy = guard.permits.book.policy(place.group)
+        if policy is None or not caller.claims or policy.may_name_others(caller.principal.name, tenant):
+            return None
+        request = AccessRequest(
+            principal=caller.principal,
+            action=Action.APPEND,
+            tenant=tenant,
+            data_class=place.data_class or DataClass.PHI,
+            stream=name,
+            purpose=caller.purpose,
+            on_behalf_of=caller.claims,
+        )
+        return guard.permits.decide(caller, request, place.group, "sql")
 
     async def outcome(self, tenant: int, name: str, transaction: bytes, since_offset: int) -> SqlOutcome:
         """`NodeSessions.outcome`."""

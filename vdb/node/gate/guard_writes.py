@@ -42,7 +42,7 @@ class WritesGuard(GuardBase):
     """See the module's docstring."""
 
     def _forget(self) -> None:
-        self._known: dict[tuple[int, str], _Known] = {}
+        self._known: dict[tuple[int, str, str], _Known] = {}
 
     # Writes ----------------------------------------------------------------------------------------------------
 
@@ -130,9 +130,9 @@ class WritesGuard(GuardBase):
 
     def _append_permit(self, tenant: int, append: PlainAppend, door: str) -> tuple[Permit, AuditEntry]:
         """A permit, and what the log is to be told of an append with it."""
-        known = self._known.get((tenant, append.stream))
+        person = self.caller.on_behalf_of
+        known = self._known.get((tenant, append.stream, person))
         if known is not None and known.policy is self.permits.book.policy(known.permit.group):
-            _ = self.caller
             return known.permit, known.note
         place = self.place(tenant, append.stream)
         varying = self.permits.is_varying(place.group, Action.APPEND)
@@ -152,7 +152,7 @@ class WritesGuard(GuardBase):
         if self._is_settled(tenant, append.stream, place) and not varying:
             if len(self._known) >= KNOWN_MAX:
                 self._known.clear()
-            self._known[tenant, append.stream] = _Known(self.permits.book.policy(place.group), permit, note)
+            self._known[tenant, append.stream, person] = _Known(self.permits.book.policy(place.group), permit, note)
         return permit, note
 
     def _is_settled(self, tenant: int, stream: str, place: Place) -> bool:

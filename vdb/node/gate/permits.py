@@ -37,7 +37,7 @@ DECISIONS_MAX = 20_000
 FAILURES_EVERY_SECONDS = 1.0
 """At most so often are failed attempts to sign in written down."""
 
-_Key = tuple[str, bool, bool, Action, int, DataClass, str, str]
+_Key = tuple[str, bool, bool, Action, int, DataClass, str, str, bool]
 
 
 class _Decisions:
@@ -140,6 +140,7 @@ class Permits:
             request.data_class,
             request.stream,
             request.purpose,
+            bool(request.on_behalf_of),
         )
         found = known.found.get(key)
         if found is None:

@@ -52,7 +52,7 @@ class SqlKeeper:
 
     @property
     def key(self) -> str:
-        caller = self._guard.caller
+        caller = self._guard.principal
         return "\0".join((caller.principal.name, caller.credential.value, caller.client, caller.purpose, caller.reason))
 
     def bindings(self, attribution: Attribution) -> Bindings:
@@ -107,12 +107,10 @@ class SqlKeeper:
 
     def _caller(self, attribution: Attribution) -> Caller:
         """Who asks, for whom, and for what: a session may say so with each of its transactions."""
-        caller = self._guard.caller
+        caller = self._guard.principal
         purpose = attribution.purpose if attribution.purpose in PURPOSES else caller.purpose
-        actor = attribution.actor or caller.on_behalf_of
-        if (purpose, actor) == (caller.purpose, caller.on_behalf_of):
-            return caller
-        return evolve(caller, purpose=purpose, on_behalf_of=actor)
+        found = caller if purpose == caller.purpose else evolve(caller, purpose=purpose)
+        return found.speaking_for(attribution.actor) if attribution.actor else found
 
     def _request(self, caller: Caller, question: Question) -> AccessRequest:
         table = question.table
@@ -125,6 +123,7 @@ class SqlKeeper:
             tables=(table,) if table else (),
             columns=tuple(f"{table}.{column}" for column in question.columns),
             purpose=caller.purpose,
+            on_behalf_of=caller.claims,
         )
 
     def _permit(self, caller: Caller, action: Action, tables: tuple[str, ...], decisions: Sequence[Decision]) -> Permit:
