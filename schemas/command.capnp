@@ -282,7 +282,7 @@ struct Prune {
   # Whole segments of the tenant's log go: every record in them is expired or shredded, and nothing holds them.
   tenant @0 :UInt64;
   segments @1 :List(PrunedSegment);
-  changes @2 :UInt64;      # how often the tenant's holds and rules had changed when this was judged
+  judged @2 :UInt64;       # serial of the holds and rules of retention by which this was judged
   by @3 :Text;
 }
 

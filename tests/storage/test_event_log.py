@@ -15,8 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from vdb.errors import DamagedData, DiskFailed, DiskFull, ForeignData, NewerFormat
 from vdb.kernel.effect import AppendRecord
 from vdb.limits import Limits
-from vdb.storage import event_log, tenant_log
+from vdb.storage import event_log
 from vdb.storage.event_log import EventLog, Frame
+from vdb.storage.log_rows import tenant_key
 from vdb.storage.tables import StorageTable
 from vdb.types import StreamId, TenantId
 
@@ -241,7 +242,7 @@ async def test_a_checkpoint_covers_what_was_there_when_it_began(new_disk: Any) -
     plan = log.begin_checkpoint()
     log.append(model.next(1, 1, 1, 50))
     more = await log.write_checkpoint(plan)
-    assert list(more[StorageTable.EVENT_LOGS]) == [tenant_log.tenant_key(2)]
+    assert list(more[StorageTable.EVENT_LOGS]) == [tenant_key(2)]
     rows[StorageTable.EVENT_LOGS].update(more[StorageTable.EVENT_LOGS])
     reopened = await open_log(disk.crash(), rows)
     assert model.cut(6)

@@ -18,6 +18,7 @@ Header, big-endian; also the additional authenticated data of the seal:
     leaf_hash = SHA256(0x00 || header || SHA256(body))
     chain_n   = SHA256(0x02 || chain_{n-1} || leaf_hash_n), chain_0 = 32 zero bytes
     record    = header || u32 length || event ids, 16 bytes each || body        what a Run and a segment frame hold
+    pruned    = header || u32 length, top bit set || event ids || SHA256(body)  what is left in a pruned segment
 
 Rules
 - One salt is used once: it gives each record a key of its own, so the nonce can be zero. A random nonce under a shared
@@ -66,6 +67,9 @@ _TAIL = struct.Struct(">32s16sIQ")
 _REGION_LENGTH_AT = _HEAD.size - 1
 _HEADER_SIZE_MIN = _HEAD.size + _TAIL.size
 _IDS_LENGTH = struct.Struct(">I")
+_PRUNED = 1 << 31
+"""In the length of the event ids: the body is gone, and its SHA-256 stands in its place."""
+_DIGEST_SIZE = 32
 
 _COMMIT_AT = SALT_SIZE
 _NONCE_AT = _COMMIT_AT + 32
@@ -156,6 +160,19 @@ class SealedRecord:
     event_ids: memoryview = field(repr=False)
     """16 bytes an event, or empty."""
     body: memoryview = field(repr=False)
+    """Empty where it was pruned."""
+    pruned_digest: bytes = field(default=b"", repr=False)
+    """SHA-256 of a body that was pruned."""
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether the body is gone, and its hash alone is left."""
+        return bool(self.pruned_digest)
+
+    @property
+    def leaf_data(self) -> bytes:
+        """What the record's leaf in the tenant's Merkle tree hashes."""
+        return bytes(self.header_bytes) + (self.pruned_digest or sha256(self.body).digest())
 
 
 def decode_header(data: Buffer) -> RecordHeader:
@@ -287,10 +304,20 @@ def encode_record(header_bytes: bytes, event_ids: bytes, body: Buffer) -> bytes:
     return b"".join((header_bytes, _IDS_LENGTH.pack(len(event_ids)), event_ids, body))
 
 
+def prune_record(record: Buffer) -> bytes:
+    """What stays of an encoded record when its body goes: its leaf, its event ids, and where it stood."""
+    view = memoryview(record)
+    ids_at, body_at, pruned = _bounds(view)
+    if pruned:
+        return bytes(view)
+    length = _IDS_LENGTH.pack((body_at - ids_at) | _PRUNED)
+    return b"".join((view[: ids_at - _IDS_LENGTH.size], length, view[ids_at:body_at], sha256(view[body_at:]).digest()))
+
+
 def decode_record(buffer: Buffer) -> SealedRecord:
     """The parts of an encoded record, without copying ids and body; RecordTampered when it is malformed."""
     view = memoryview(buffer)
-    ids_at, body_at = _bounds(view)
+    ids_at, body_at, pruned = _bounds(view)
     header_bytes = view[: ids_at - _IDS_LENGTH.size]
     header = decode_header(header_bytes)
     ids = view[ids_at:body_at]
@@ -298,6 +325,11 @@ def decode_record(buffer: Buffer) -> SealedRecord:
         raise RecordTampered(
             f"a record of {header.count} events holds none or {EVENT_ID_SIZE * header.count} bytes of event ids; "
             f"found {len(ids)}"
+        )
+    if pruned:
+        digest = bytes(view[body_at:])
+        return SealedRecord(
+            header=header, header_bytes=header_bytes, event_ids=ids, body=view[len(view) :], pruned_digest=digest
         )
     return SealedRecord(header=header, header_bytes=header_bytes, event_ids=ids, body=view[body_at:])
 
@@ -338,21 +370,25 @@ def sealed_for(
 
 
 def record_leaf(record: Buffer) -> bytes:
-    """The leaf hash of an encoded record; RecordTampered when it is malformed."""
+    """The leaf hash of an encoded record, pruned or whole; RecordTampered when it is malformed."""
     view = memoryview(record)
-    ids_at, body_at = _bounds(view)
-    return leaf_hash(view[: ids_at - _IDS_LENGTH.size], view[body_at:])
+    ids_at, body_at, pruned = _bounds(view)
+    header_bytes, rest = view[: ids_at - _IDS_LENGTH.size], view[body_at:]
+    return sha256(b"".join((b"\0", header_bytes, rest))).digest() if pruned else leaf_hash(header_bytes, rest)
 
 
-def _bounds(view: memoryview) -> tuple[int, int]:
-    """Where the event ids and the body of an encoded record start."""
+def _bounds(view: memoryview) -> tuple[int, int, bool]:
+    """Where the event ids and the body of an encoded record start, and whether its hash stands in the body's place."""
     ids_at = header_size(view) + _IDS_LENGTH.size
     if len(view) < ids_at:
         raise RecordTampered(f"a record is cut short: expected {ids_at} bytes or more, found {len(view)}")
     (ids_size,) = _IDS_LENGTH.unpack_from(view, ids_at - _IDS_LENGTH.size)
-    body_at = ids_at + ids_size
-    if len(view) < body_at + BODY_OVERHEAD:
+    pruned = bool(ids_size & _PRUNED)
+    body_at = ids_at + (ids_size & ~_PRUNED)
+    if pruned and len(view) != body_at + _DIGEST_SIZE:
+        raise RecordTampered(f"a pruned record has {body_at + _DIGEST_SIZE} bytes; found {len(view)}")
+    if not pruned and len(view) < body_at + BODY_OVERHEAD:
         raise RecordTampered(
             f"a record is cut short: expected {body_at + BODY_OVERHEAD} bytes or more, found {len(view)}"
         )
-    return ids_at, body_at
+    return ids_at, body_at, pruned

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 from vdb.kernel.command import KeyRow
+from vdb.kernel.erasure_command import PrunedSegment
 from vdb.types import StreamId, TenantId
 from vdb.values import fast_frozen
 
@@ -66,4 +67,14 @@ class DestroyKeys:
     dek_ids: tuple[bytes, ...]
 
 
-Effect = AppendRecord | WakeProjection | StoreKey | DestroyKeys | EvictSession | ChangeMembers | WakeConsumer
+@frozen
+class PruneSegments:
+    """The sealed bytes of these segments are to go from the disk; their stubs take their place."""
+
+    tenant: TenantId
+    segments: tuple[PrunedSegment, ...]
+
+
+Effect = (
+    AppendRecord | WakeProjection | StoreKey | DestroyKeys | PruneSegments | EvictSession | ChangeMembers | WakeConsumer
+)

@@ -10,11 +10,13 @@ from vdb.kernel.erasure_command import (
     AckErasure,
     EraseSubject,
     ErasureCommand,
+    Prune,
     PutHold,
     PutRetention,
     ReleaseHold,
 )
 from vdb.kernel.holds import put_hold, put_retention, release_hold
+from vdb.kernel.pruning import prune
 from vdb.kernel.reply import Reply
 
 
@@ -30,5 +32,7 @@ def erase(draft: Draft, command: ErasureCommand) -> Reply:
             return release_hold(draft, command)
         case PutRetention():
             return put_retention(draft, command)
+        case Prune():
+            return prune(draft, command)
         case _:
             assert_never(command)

@@ -1,4 +1,4 @@
-"""Commands by which data end: erasures and their acknowledgements, legal holds, retention.
+"""Commands by which data end: erasures and their acknowledgements, legal holds, retention, pruning.
 
 A subject is named by the lookup of its name (32 bytes): nobody finds the name without the tenant's key. What may not be
 said in clear is sealed by the primary, under the tenant's catalogue key.
@@ -78,4 +78,30 @@ class PutRetention:
     """The name or pattern."""
 
 
-ErasureCommand = EraseSubject | AckErasure | PutHold | ReleaseHold | PutRetention
+@frozen(kw_only=True)
+class PrunedSegment:
+    """A closed segment of a tenant's event log, and the stub that takes its place."""
+
+    segment: int
+    first_position: int
+    next_position: int
+    """One above its last event's."""
+    length: int
+    """Bytes of the segment."""
+    stub_length: int
+    stub_crc: int
+
+
+@frozen(kw_only=True)
+class Prune:
+    """The sealed bytes of whole segments go: what is in them has expired or can't be opened."""
+
+    tenant: TenantId
+    segments: tuple[PrunedSegment, ...]
+    judged: int
+    """Serial of the tenant's holds and rules of retention by which the primary has judged that."""
+    by: str
+    """The principal who asked."""
+
+
+ErasureCommand = EraseSubject | AckErasure | PutHold | ReleaseHold | PutRetention | Prune

@@ -32,6 +32,7 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | HOLDS        | tenant u64, hold u64         | a legal hold                                            |
 | RETENTION    | tenant u64, lookup 32        | how long events of some streams are kept                |
 | ATTESTATIONS | tenant u64, stream u64       | an expert's word that a stream is de-identified         |
+| PRUNED       | tenant u64, segment u32      | a segment that was pruned (`vdb.kernel.pruning`)        |
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Table(IntEnum):
     HOLDS = 22
     RETENTION = 23
     ATTESTATIONS = 24
+    PRUNED = 25
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
@@ -96,6 +98,7 @@ ERASURES: Final = Table.ERASURES
 HOLDS: Final = Table.HOLDS
 RETENTION: Final = Table.RETENTION
 ATTESTATIONS: Final = Table.ATTESTATIONS
+PRUNED: Final = Table.PRUNED
 
 ROW_TABLES: tuple[Table, ...] = (
     TENANTS,
@@ -122,6 +125,7 @@ ROW_TABLES: tuple[Table, ...] = (
     HOLDS,
     RETENTION,
     ATTESTATIONS,
+    PRUNED,
 )
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 
@@ -149,6 +153,8 @@ transaction_key = U64.pack
 member_key = struct.Struct(">B").pack
 part_key = _PART.pack
 """(transaction, number of the record among the transaction's records)"""
+pruned_key = _PART.pack
+"""(tenant, segment)"""
 stream_key = _TWO_U64.pack
 """(tenant, stream)"""
 

@@ -8,34 +8,29 @@ Rules
 - Past TAIL_BYTES_MAX of waiting records, `run` writes them early, without a sync. What a crash leaves of that is cut.
 - No file is opened until its tenant is touched. Files and indexes in memory are bounded, whatever the tenants.
 - One writer at a time: a checkpoint and an early write exclude each other.
+- Segments that an op prunes become stubs with the next checkpoint (`vdb.storage.pruning`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import trio
 from attrs import define, field
 
 from vdb.errors import DamagedData, DiskFailed, DiskFull, VerityError
-from vdb.kernel.effect import AppendRecord
+from vdb.kernel.effect import AppendRecord, PruneSegments
+from vdb.kernel.erasure_command import PrunedSegment
 from vdb.limits import Limits
 from vdb.marks import mark
 from vdb.ports import Disk
+from vdb.storage.log_rows import ClosedSegment, Cursor, Stretch, decode_segment_key, segment_key, tenant_key
+from vdb.storage.pruning import Removals, make_stub, plan_stub
 from vdb.storage.repair import REPAIR_RETRY_SECONDS, REPAIRS_MAX, Repair
 from vdb.storage.segment import Frame
 from vdb.storage.tables import StorageTable
-from vdb.storage.tenant_log import (
-    ClosedSegment,
-    Cursor,
-    LogFiles,
-    Stretch,
-    TenantLog,
-    decode_segment_key,
-    segment_key,
-    tenant_key,
-)
+from vdb.storage.tenant_log import LogFiles, TenantLog
 from vdb.storage.tenant_reader import place_of, read_log, read_stream
 from vdb.types import StreamId, TenantId
 
@@ -58,6 +53,8 @@ class LogCheckpoint:
     waiting: dict[int, tuple[TenantLog, int]] = field(repr=False)
     """By tenant; shrinks while the checkpoint is written."""
     rows: Rows = field(repr=False)
+    pruned: dict[int, list[PrunedSegment]] = field(factory=dict)
+    """By tenant: segments that become stubs."""
 
 
 class EventLog:
@@ -70,6 +67,9 @@ class EventLog:
         self._logs: dict[int, TenantLog] = {}
         self._dirty: dict[int, TenantLog] = {}
         self._warm: OrderedDict[int, TenantLog] = OrderedDict()
+        self._removals = Removals(shared.disk, shared.files)
+        self._pruned: dict[int, list[PrunedSegment]] = {}
+        """By tenant, since the last checkpoint began."""
         self._writer = trio.Lock()
         self._checkpoint: LogCheckpoint | None = None
         self._wake = trio.Event()
@@ -97,7 +97,10 @@ class EventLog:
         for key, row in sorted(tables.get(StorageTable.SEGMENTS, {}).items()):
             tenant, number = decode_segment_key(key)
             closed.setdefault(tenant, []).append(ClosedSegment.decode(number, row))
-        return cls(shared, cursors, closed)
+        opened = cls(shared, cursors, closed)
+        for tenant, segments in closed.items():
+            opened._remove(tenant, segments)
+        return opened
 
     @property
     def tail_bytes(self) -> int:
@@ -127,16 +130,49 @@ class EventLog:
         DamagedData names file and byte of a frame that the disk has damaged.
         """
         log = self._log(tenant)
-        frames = await self._read(lambda: read_stream(log, stream, from_offset, max_bytes))
+        frames = await self._read(log, lambda: read_stream(log, stream, from_offset, max_bytes))
         self._keep_warm(log)
         return frames
 
     async def read_log(self, tenant: TenantId, from_position: int, max_bytes: int) -> list[Frame]:
         """Records of all the tenant's streams in commit order, from the one that holds `from_position` or the next."""
         log = self._log(tenant)
-        frames = await self._read(lambda: read_log(log, from_position, max_bytes))
+        frames = await self._read(log, lambda: read_log(log, from_position, max_bytes))
         self._keep_warm(log)
         return frames
+
+    def prune(self, effect: PruneSegments) -> None:
+        """An op has pruned these segments: the next checkpoint names their stubs. No IO, no suspension."""
+        log = self._log(effect.tenant)
+        self._pruned.setdefault(effect.tenant, []).extend(effect.segments)
+        self._logs[effect.tenant] = self._dirty[effect.tenant] = log
+
+    async def plan_prune(self, tenant: TenantId, segment: int, may_go: Callable[[Frame], bool]) -> PrunedSegment | None:
+        """What an op says that prunes a segment that `durable_segments` names; None where a record of it must stay."""
+        log = self._look(tenant)
+        closed = log.find_closed(segment)
+        assert closed is not None
+        return None if closed.pruned else await plan_stub(log, closed, may_go)
+
+    def durable_segments(self, tenant: TenantId) -> list[int]:
+        """Numbers of the whole segments that are closed, in the durable checkpoint."""
+        log = self._look(tenant)
+        durable = Cursor.decode(self._cursors[tenant]).segment if tenant in self._cursors else 0
+        return [one.segment for one in log.closed if one.segment < durable and not one.pruned]
+
+    @property
+    def removing(self) -> bool:
+        """Whether anything is left of segments that stubs have taken the place of."""
+        return self._removals.busy
+
+    def expected_stub(self, tenant: int, segment: int) -> Stretch | None:
+        """What the stub must be that the checkpoint under way will name."""
+        plan = self._checkpoint
+        for one in plan.pruned.get(tenant, []) if plan is not None else []:
+            if one.segment == segment:
+                path = self._look(tenant).path(segment, pruned=True)
+                return Stretch(segment, path, one.stub_length, one.stub_crc, True)
+        return None
 
     async def place_of(self, tenant: TenantId, position: int) -> str:
         """Where the record at this position is stored: its file and its first byte there, for people."""
@@ -146,13 +182,21 @@ class EventLog:
         """From now on damage is mended from other replicas before a read fails because of it."""
         self._shared.repair = repair
 
-    async def _read(self, read: Callable[[], Awaitable[list[Frame]]]) -> list[Frame]:
-        """Try again as long as repair mends another file: a read crosses several segments."""
+    async def _read(self, log: TenantLog, read: Callable[[], Awaitable[list[Frame]]]) -> list[Frame]:
+        """Try again as long as repair mends another file, a read crosses several segments, and where a stub has taken a
+        segment's place meanwhile."""
         mended: dict[str, None] = {}
         while True:
+            prunings = log.prunings
             try:
-                return await read()
+                frames = await read()
+                if log.prunings == prunings:
+                    return frames
+                mark("event_log.pruned_under_a_reader")
             except DamagedData as error:
+                if log.prunings != prunings:
+                    mark("event_log.removed_under_a_reader")
+                    continue
                 repair = self._shared.repair
                 if repair is None or not error.path or error.path in mended or not await repair(error.path):
                     raise _as_it_came(error) from error
@@ -165,8 +209,9 @@ class EventLog:
         plan = LogCheckpoint(
             {tenant: (log, log.records) for tenant, log in sorted(self._dirty.items())},
             {StorageTable.EVENT_LOGS: {}, StorageTable.SEGMENTS: {}},
+            self._pruned,
         )
-        self._dirty = {}
+        self._dirty, self._pruned = {}, {}
         self._checkpoint = plan
         return plan
 
@@ -186,6 +231,20 @@ class EventLog:
         for key, row in rows[StorageTable.EVENT_LOGS].items():
             assert row is not None
             self._cursors[int.from_bytes(key, "big")] = row
+        for key, row in rows[StorageTable.SEGMENTS].items():
+            assert row is not None
+            tenant, number = decode_segment_key(key)
+            closed = ClosedSegment.decode(number, row)
+            if closed.pruned:
+                self._log(tenant).replace_closed(closed)
+                self._remove(tenant, [closed])
+
+    def _remove(self, tenant: int, segments: Sequence[ClosedSegment]) -> None:
+        """Let the files go whose place stubs have taken."""
+        log = self._look(tenant)
+        for closed in segments:
+            if closed.pruned:
+                self._removals.add(log.directory, closed.segment)
 
     def durable_tenants(self) -> list[int]:
         """The tenants that the durable checkpoint knows, sorted."""
@@ -205,14 +264,19 @@ class EventLog:
 
     async def find_damage(self, tenant: int, stretch: Stretch) -> int:
         """The byte offset of a stretch's first damaged frame; 0 when the frames are sound."""
-        return await self._look(tenant).find_damage(stretch.segment, stretch.length)
+        return await self._look(tenant).find_damage(stretch)
+
+    def is_current(self, tenant: int, stretch: Stretch) -> bool:
+        """Whether its file is still the segment's: no stub has taken its place."""
+        found = self._look(tenant).find_closed(stretch.segment)
+        return found is None or found.pruned == stretch.pruned
 
     async def mend_index(self, tenant: int, stretch: Stretch) -> str:
         """Make the index file of a sound segment again, if it is damaged; its path, or nothing if it needn't be."""
         log = self._look(tenant)
         if stretch.segment >= log.cursor.segment or not await log.mend_index(stretch.segment):
             return ""
-        return log.index_path(stretch.segment)
+        return log.index_path(stretch.segment, pruned=stretch.pruned)
 
     async def read_raw(self, stretch: Stretch, start: int, size: int) -> bytes:
         """Bytes of a segment's file, unchecked."""
@@ -220,10 +284,16 @@ class EventLog:
             return await file.read_at(start, size)
 
     async def run(self) -> None:
-        """Write waiting records early when they outgrow TAIL_BYTES_MAX. Runs until cancelled; DiskFailed ends it.
+        """Write waiting records early when they outgrow TAIL_BYTES_MAX, and remove what was pruned. Runs until
+        cancelled; DiskFailed ends it.
 
         While the disk is full the records stay in memory; the next append or checkpoint tries again.
         """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._removals.run)
+            await self._run()
+
+    async def _run(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
@@ -289,6 +359,9 @@ class EventLog:
         for closed in log.newly_closed:
             plan.rows[StorageTable.SEGMENTS][segment_key(log.tenant, closed.segment)] = closed.encode()
         log.newly_closed = []
+        for pruned in plan.pruned.get(log.tenant, []):
+            stub = await make_stub(log, pruned)
+            plan.rows[StorageTable.SEGMENTS][segment_key(log.tenant, pruned.segment)] = stub.encode()
         del plan.waiting[log.tenant]
 
     async def _write(self, log: TenantLog, upto: int) -> None:

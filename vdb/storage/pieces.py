@@ -9,9 +9,9 @@ from attrs import frozen
 
 from vdb.errors import DiskFailed, FileMissing
 from vdb.ports import Disk
+from vdb.storage.log_rows import ClosedSegment, Cursor, decode_segment_key
 from vdb.storage.sync_source import segment_path
 from vdb.storage.tables import StorageTable
-from vdb.storage.tenant_log import ClosedSegment, Cursor, decode_segment_key
 
 STEP_SIZE = 256 * 1024
 
@@ -31,7 +31,7 @@ def named_segments(rows: Mapping[int, Mapping[bytes, bytes]]) -> list[Piece]:
     for key, row in sorted(rows.get(StorageTable.SEGMENTS, {}).items()):
         tenant, number = decode_segment_key(key)
         closed = ClosedSegment.decode(number, row)
-        pieces.append(Piece(segment_path(tenant, number), closed.length, closed.crc))
+        pieces.append(Piece(segment_path(tenant, number, pruned=closed.pruned), closed.length, closed.crc))
     for key, row in sorted(rows.get(StorageTable.EVENT_LOGS, {}).items()):
         cursor = Cursor.decode(row)
         if cursor.length:

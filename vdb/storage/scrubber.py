@@ -9,7 +9,7 @@ each of them checks its own bytes. What the disk can't read is a fault like anot
 disk fails to write does.
 
 Files change while a pass goes on. A step judges only bytes that can't change any more: a segment below the
-cursor it was asked for with, a file of a checkpoint that is still named afterwards.
+cursor it was asked for with, unless it was pruned meanwhile, a file of a checkpoint that is still named afterwards.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from vdb.marks import mark
 from vdb.ports import Disk
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
+from vdb.storage.log_rows import Stretch
 from vdb.storage.repair import Repair
 from vdb.storage.superblock import Superblock
 from vdb.storage.superblock_layout import COPY_SIZE
-from vdb.storage.tenant_log import Stretch
 from vdb.storage.wal import Journal
 from vdb.vsr.header import PrepareHeader
 
@@ -188,11 +188,17 @@ class Scrubber:
 
     async def _scrub_segment(self, tenant: int, stretch: Stretch) -> None:
         crc = 0
-        for at in range(0, stretch.length, STEP_SIZE):
-            size = min(STEP_SIZE, stretch.length - at)
-            data = await self._event_log.read_raw(stretch, at, size)
-            crc = crc32(data, crc)
-            await self._rest(size)
+        try:
+            for at in range(0, stretch.length, STEP_SIZE):
+                size = min(STEP_SIZE, stretch.length - at)
+                crc = crc32(await self._event_log.read_raw(stretch, at, size), crc)
+                await self._rest(size)
+        except StorageError:
+            if self._event_log.is_current(tenant, stretch):
+                raise
+        if not self._event_log.is_current(tenant, stretch):
+            mark("scrubber.pruned_meanwhile")
+            return
         if crc != stretch.crc:
             offset = await self._event_log.find_damage(tenant, stretch)
             message = f"{stretch.path}: byte {offset}: the segment is damaged"

@@ -20,6 +20,9 @@ One frame:
 A segment is closed by the first frame that takes it to `limits.segment_size` or beyond, so segments are a pure
 function of the committed ops. A crash may leave bytes behind the length that the last checkpoint recorded: they are cut
 before the first write, and written again by the replay of the WAL. Bytes below that length were synced.
+
+What takes a pruned segment's place is its stub, `<segment>.stub` (`vdb.storage.stub`): the same with the magic
+"VDBSTUBS", and payloads of which only leaf and place are left.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from vdb.kernel.effect import AppendRecord
 from vdb.types import StreamId
 
 MAGIC = b"VDBSEGMT"
+STUB_MAGIC = b"VDBSTUBS"
 FORMAT_VERSION = 1
 HEADER_SIZE = 64
 FRAME_PREFIX_SIZE = 12
@@ -59,24 +63,25 @@ class Frame:
     record: memoryview = field(repr=False)
 
 
-def file_name(segment: int) -> str:
-    return f"{segment:06}.seg"
+def file_name(segment: int, *, pruned: bool = False) -> str:
+    return f"{segment:06}.stub" if pruned else f"{segment:06}.seg"
 
 
-def encode_header(*, segment: int, tenant: int, group_hash: bytes) -> bytes:
-    return _HEADER.pack(MAGIC, FORMAT_VERSION, 0, segment, tenant, group_hash, bytes(8))
+def encode_header(*, segment: int, tenant: int, group_hash: bytes, pruned: bool = False) -> bytes:
+    magic = STUB_MAGIC if pruned else MAGIC
+    return _HEADER.pack(magic, FORMAT_VERSION, 0, segment, tenant, group_hash, bytes(8))
 
 
-def check_header(path: str, data: bytes, *, segment: int, tenant: int, group_hash: bytes) -> None:
-    """Refuse a file that isn't this segment: ForeignData, NewerFormat or DamagedData."""
-    expected = encode_header(segment=segment, tenant=tenant, group_hash=group_hash)
+def check_header(path: str, data: bytes, *, segment: int, tenant: int, group_hash: bytes, pruned: bool = False) -> None:
+    """Refuse a file that isn't this segment, or its stub: ForeignData, NewerFormat or DamagedData."""
+    expected = encode_header(segment=segment, tenant=tenant, group_hash=group_hash, pruned=pruned)
     if data[:HEADER_SIZE] == expected:
         return
     magic, version = data[:8], int.from_bytes(data[8:10], "big")
-    if magic == MAGIC and version > FORMAT_VERSION:
+    if magic == expected[:8] and version > FORMAT_VERSION:
         raise NewerFormat(f"{path} has format version {version}; this program reads versions up to {FORMAT_VERSION}")
-    if magic != MAGIC and magic.strip(b"\0"):
-        raise ForeignData(f"{path}: expected a VerityDB segment starting with {MAGIC!r}, found {magic!r}")
+    if magic != expected[:8] and magic.strip(b"\0"):
+        raise ForeignData(f"{path}: expected a VerityDB segment starting with {expected[:8]!r}, found {magic!r}")
     raise DamagedData(f"{path}: byte 0: the header isn't that of segment {segment} of tenant {tenant}", path=path)
 
 
@@ -99,9 +104,14 @@ def frame_size(effect: AppendRecord) -> int:
 
 
 def encode_frame(effect: AppendRecord) -> bytes:
-    prefix = _PREFIX.pack(effect.first_position, len(effect.record))
-    crc = crc32(effect.record, crc32(prefix))
-    return b"".join((prefix, effect.record, _CRC.pack(crc)))
+    return frame_bytes(effect.first_position, effect.record)
+
+
+def frame_bytes(position: int, record: bytes) -> bytes:
+    """A frame with this payload."""
+    prefix = _PREFIX.pack(position, len(record))
+    crc = crc32(record, crc32(prefix))
+    return b"".join((prefix, record, _CRC.pack(crc)))
 
 
 def decode_frames(path: str, data: bytes | memoryview, start: int, tenant: int) -> Iterator[tuple[int, Frame]]:

@@ -1,6 +1,6 @@
 """Where the frames of a segment lie: by position, and by (stream, offset).
 
-The index of a closed segment is a file beside it, `<segment>.idx`, big-endian:
+The index of a closed segment is a file beside it, `<segment>.idx`, that of a stub `<segment>.stub.idx`, big-endian:
 
     0    magic "VDBINDEX"   8
     8    format version     2
@@ -36,8 +36,8 @@ _SLICE = 4096
 """Entries between two chances for other tasks to run."""
 
 
-def file_name(segment: int) -> str:
-    return f"{segment:06}.idx"
+def file_name(segment: int, *, pruned: bool = False) -> str:
+    return f"{segment:06}.stub.idx" if pruned else f"{segment:06}.idx"
 
 
 class FrameIndex:

@@ -15,6 +15,7 @@ Rules
   `install` is a matter of renaming, which a crash may interrupt anywhere and the next start finishes: files first,
   directories synced, superblock last. Segments of the group's own checkpoint stay a prefix of what replaces them, so
   until the superblock is written that checkpoint is whole as well.
+- A segment that was pruned comes as its stub: the group's own one stays beside it until the group is opened.
 - WAL, view and log_view aren't touched: what this replica promised, it keeps.
 """
 
@@ -207,9 +208,11 @@ async def clear(disk: Disk, directory: str) -> None:
         await disk.remove(f"{folder}/{TARGET}")
         await disk.sync_directory(folder)
     logs = [f"{folder}/log/{name}" for name in await disk.list(f"{folder}/log")]
-    for parent in (f"{folder}/checkpoints", *logs):
+    for name in await disk.list(f"{folder}/checkpoints"):
+        await remove_traceless(disk, f"{folder}/checkpoints/{name}", overwrite=name.startswith(KEYS))
+    for parent in logs:
         for name in await disk.list(parent):
-            await remove_traceless(disk, f"{parent}/{name}", overwrite=name.startswith(KEYS))
+            await remove_traceless(disk, f"{parent}/{name}", overwrite=True)
 
 
 async def _move(disk: Disk, directory: str, moves: tuple[str, ...]) -> None:

@@ -1,8 +1,8 @@
 """What other replicas may copy of a group: files of durable checkpoints, and segments as far as one covers them.
 
 Paths are relative to the group's directory, and no others are read: `checkpoints/<name>` of the durable checkpoint or
-of one that is pinned, `log/t_<tenant>/<segment>.seg` up to its length in the durable checkpoint. Both are a function of
-the committed ops, so a chunk is the same from whichever replica it comes.
+of one that is pinned, `log/t_<tenant>/<segment>.seg`, or `.stub` of one that was pruned, up to its length in the
+durable checkpoint. Both are a function of the committed ops, so a chunk is the same from whichever replica it comes.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from vdb.storage.event_log import EventLog
 from vdb.vsr.message import FileEntry
 
 CHECKPOINTS = "checkpoints"
-_SEGMENT = re.compile(r"log/t_(0|[1-9][0-9]{0,19})/([0-9]{6,10})\.seg")
+_SEGMENT = re.compile(r"log/t_(0|[1-9][0-9]{0,19})/([0-9]{6,10})\.(seg|stub)")
 _CHECKPOINT_FILE = re.compile(rf"{CHECKPOINTS}/((?:checkpoint|state|keys)-[0-9a-f]{{16}})")
 
 
-def segment_path(tenant: int, number: int) -> str:
-    return f"log/t_{tenant}/{segment.file_name(number)}"
+def segment_path(tenant: int, number: int, *, pruned: bool = False) -> str:
+    return f"log/t_{tenant}/{segment.file_name(number, pruned=pruned)}"
 
 
 def checkpoint_file_name(path: str) -> str | None:
@@ -32,10 +32,11 @@ def checkpoint_file_name(path: str) -> str | None:
     return found[1] if found is not None else None
 
 
-def parse_segment(path: str) -> tuple[int, int] | None:
-    """(tenant, segment) of a segment's path; None for any other path."""
+def parse_segment(path: str) -> tuple[int, int, bool] | None:
+    """(tenant, segment, whether it is a stub) of a segment's path; None for any other path."""
     found = _SEGMENT.fullmatch(path)
-    return (int(found[1]), int(found[2])) if found is not None else None
+    place = (int(found[1]), int(found[2]), found[3] == "stub") if found is not None else None
+    return place if place is not None and path == segment_path(*place[:2], pruned=place[2]) else None
 
 
 class SyncSource:
@@ -75,10 +76,11 @@ class SyncSource:
                 if named.name == name:
                     return named.size
         place = parse_segment(path)
-        if place is None or path != segment_path(*place):
+        if place is None:
             return 0
-        for stretch in self._event_log.durable_stretches(place[0]):
-            if stretch.segment == place[1]:
+        tenant, number, pruned = place
+        for stretch in self._event_log.durable_stretches(tenant):
+            if (stretch.segment, stretch.pruned) == (number, pruned):
                 return stretch.length
         return 0
 

@@ -11,24 +11,25 @@ Rules
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from zlib import crc32
 
 import attrs
 import trio
-from attrs import field, frozen
+from attrs import field
 
 from vdb.errors import DamagedData, DiskFailed, DiskFull, FileMissing, ForeignData, NewerFormat
 from vdb.kernel.effect import AppendRecord
 from vdb.marks import mark
 from vdb.ports import Disk, File
 from vdb.storage import segment, segment_index
+from vdb.storage.log_rows import ClosedSegment, Cursor, Stretch
 from vdb.storage.open_files import OpenFiles
 from vdb.storage.repair import Repair
+from vdb.storage.segment import Frame
 from vdb.storage.segment_index import ClosedIndex, FrameIndex
 
 WRITE_SIZE = 512 * 1024
@@ -36,93 +37,6 @@ WRITE_SIZE = 512 * 1024
 SCAN_SIZE = 512 * 1024
 INDEX_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of the index files of closed segments that are kept in memory."""
-
-_CURSOR = struct.Struct(">IQIQQQ")
-_CLOSED = struct.Struct(">QQQIQ")
-_TENANT_KEY = struct.Struct(">Q")
-_SEGMENT_KEY = struct.Struct(">QI")
-
-
-@frozen(kw_only=True)
-class Cursor:
-    """A row of EVENT_LOGS: the open segment and how far it goes. `length` 0: its file doesn't exist yet."""
-
-    segment: int = 1
-    length: int = 0
-    crc: int = 0
-    """CRC-32 of the open segment's first `length` bytes."""
-    first_position: int = 0
-    """Of the open segment's first record; 0 while it has none."""
-    next_position: int = 0
-    """One above the last event's position."""
-    records: int = 0
-    """Records of the tenant in all segments."""
-
-    def encode(self) -> bytes:
-        return _CURSOR.pack(self.segment, self.length, self.crc, self.first_position, self.next_position, self.records)
-
-    @classmethod
-    def decode(cls, data: bytes) -> Cursor:
-        number, length, crc, first_position, next_position, records = _CURSOR.unpack(data)
-        return cls(
-            segment=number,
-            length=length,
-            crc=crc,
-            first_position=first_position,
-            next_position=next_position,
-            records=records,
-        )
-
-
-@frozen(kw_only=True)
-class ClosedSegment:
-    """A row of SEGMENTS. `records` counts the tenant's records up to this segment's end."""
-
-    segment: int
-    first_position: int
-    next_position: int
-    length: int
-    crc: int
-    records: int
-
-    def encode(self) -> bytes:
-        return _CLOSED.pack(self.first_position, self.next_position, self.length, self.crc, self.records)
-
-    @classmethod
-    def decode(cls, number: int, data: bytes) -> ClosedSegment:
-        first_position, next_position, length, crc, records = _CLOSED.unpack(data)
-        return cls(
-            segment=number,
-            first_position=first_position,
-            next_position=next_position,
-            length=length,
-            crc=crc,
-            records=records,
-        )
-
-
-@frozen
-class Stretch:
-    """The first `length` bytes of a segment's file, and their CRC-32."""
-
-    segment: int
-    path: str
-    length: int
-    crc: int
-
-
-def tenant_key(tenant: int) -> bytes:
-    return _TENANT_KEY.pack(tenant)
-
-
-def segment_key(tenant: int, number: int) -> bytes:
-    return _SEGMENT_KEY.pack(tenant, number)
-
-
-def decode_segment_key(key: bytes) -> tuple[int, int]:
-    """(tenant, segment)."""
-    tenant, number = _SEGMENT_KEY.unpack(key)
-    return tenant, number
 
 
 class LogFiles:
@@ -155,6 +69,12 @@ class LogFiles:
             _key, oldest = self._indexes.popitem(last=False)
             self._index_bytes -= oldest.size
 
+    def forget_index(self, key: tuple[int, int]) -> None:
+        """It is of a file that is no more."""
+        dropped = self._indexes.pop(key, None)
+        if dropped is not None:
+            self._index_bytes -= dropped.size
+
 
 @attrs.define(kw_only=True, eq=False)
 class TenantLog:
@@ -174,13 +94,15 @@ class TenantLog:
     """Segments written since the last checkpoint."""
     names_unsynced: bool = False
     newly_closed: list[ClosedSegment] = field(factory=list, repr=False)
+    prunings: int = 0
+    """How often stubs have taken the place of segments: a read during which that happens begins again."""
 
     @property
     def directory(self) -> str:
         return f"{self.shared.directory}/t_{self.tenant}"
 
-    def path(self, number: int) -> str:
-        return f"{self.directory}/{segment.file_name(number)}"
+    def path(self, number: int, *, pruned: bool = False) -> str:
+        return f"{self.directory}/{segment.file_name(number, pruned=pruned)}"
 
     @property
     def next_position(self) -> int:
@@ -234,7 +156,7 @@ class TenantLog:
         if self.index is not None:
             return self.index
         cursor = self.cursor
-        index = await self.scan(cursor.segment, cursor.length)
+        index = await self._scan(self.open_stretch(cursor))
         if self.cursor is cursor:
             self.index = index
         return index
@@ -244,28 +166,35 @@ class TenantLog:
         key = (self.tenant, closed.segment)
         found = self.shared.cached_index(key)
         if found is None:
-            found = self._decode_index(await self._read_index(closed.segment), closed)
+            found = self._decode_index(await self._read_index(closed), closed)
             if found is None:
                 mark("event_log.index_rebuilt")
                 found = await self._rebuild_index(closed)
-            self.shared.cache_index(key, found)
+            if self.find_closed(closed.segment) is closed:
+                self.shared.cache_index(key, found)
         return found
 
-    async def scan(self, number: int, length: int) -> FrameIndex:
-        """Read a segment from its start, checking each frame. DamagedData names the file and the byte."""
-        index = FrameIndex(segment.HEADER_SIZE)
-        if length > 0:
-            await self._scan_into(index, number, length)
-        return index
-
-    async def find_damage(self, number: int, length: int) -> int:
+    async def find_damage(self, stretch: Stretch) -> int:
         """The byte offset of the first frame that doesn't fit its checksum; 0 when all frames do."""
         index = FrameIndex(segment.HEADER_SIZE)
         try:
-            await self._scan_into(index, number, length)
+            await self._scan_into(index, stretch)
         except (DamagedData, ForeignData, NewerFormat):
             return index.end
         return 0
+
+    def find_closed(self, number: int) -> ClosedSegment | None:
+        """As it is now."""
+        at = bisect_left(self.closed, number, key=lambda closed: closed.segment)
+        return self.closed[at] if at < len(self.closed) and self.closed[at].segment == number else None
+
+    def replace_closed(self, closed: ClosedSegment) -> None:
+        """A stub has taken the segment's place."""
+        at = bisect_left(self.closed, closed.segment, key=lambda entry: entry.segment)
+        assert self.closed[at].segment == closed.segment
+        self.closed[at] = closed
+        self.prunings += 1
+        self.shared.forget_index((self.tenant, closed.segment))
 
     def stretches(self) -> list[Stretch]:
         """What the log has on disk now, in order; its bytes never change."""
@@ -274,31 +203,60 @@ class TenantLog:
     def stretches_at(self, cursor: Cursor) -> list[Stretch]:
         """What the log had on disk when this was its cursor."""
         closed = self.closed[: bisect_left(self.closed, cursor.segment, key=lambda entry: entry.segment)]
-        found = [Stretch(entry.segment, self.path(entry.segment), entry.length, entry.crc) for entry in closed]
+        found = [self.stretch_of(entry) for entry in closed]
         if cursor.length:
-            found.append(Stretch(cursor.segment, self.path(cursor.segment), cursor.length, cursor.crc))
+            found.append(self.open_stretch(cursor))
         return found
 
-    async def _scan_into(self, index: FrameIndex, number: int, length: int) -> None:
-        path = self.path(number)
-        async with self._use(number) as file:
-            await self._check_header(file, number)
-            size = SCAN_SIZE
-            while index.end < length:
-                start = index.end
-                data = await self._read(file, path, start, min(size, length - start))
-                for _at, frame in segment.decode_frames(path, data, start, self.tenant):
-                    frame_size = segment.FRAME_OVERHEAD + len(frame.record)
-                    index.add(position=frame.position, stream=frame.stream, offset=frame.offset, size=frame_size)
-                if index.end == start and len(data) < size:
-                    raise segment.damaged_frame(path, start)
-                size = SCAN_SIZE if index.end > start else 2 * size
-                await trio.lowlevel.checkpoint()
+    def stretch_of(self, closed: ClosedSegment) -> Stretch:
+        path = self.path(closed.segment, pruned=closed.pruned)
+        return Stretch(closed.segment, path, closed.length, closed.crc, closed.pruned)
 
-    async def read_range(self, number: int, start: int, size: int) -> bytes:
+    def open_stretch(self, cursor: Cursor) -> Stretch:
+        """Of the segment that was open when this was the log's cursor."""
+        return Stretch(cursor.segment, self.path(cursor.segment), cursor.length, cursor.crc)
+
+    async def _scan(self, stretch: Stretch) -> FrameIndex:
+        """Read a segment from its start, checking each frame. DamagedData names the file and the byte."""
+        index = FrameIndex(segment.HEADER_SIZE)
+        if stretch.length > 0:
+            await self._scan_into(index, stretch)
+        return index
+
+    async def _scan_into(self, index: FrameIndex, stretch: Stretch) -> None:
+        def add(frame: Frame) -> None:
+            size = segment.FRAME_OVERHEAD + len(frame.record)
+            index.add(position=frame.position, stream=frame.stream, offset=frame.offset, size=size)
+
+        at = 0
+        while at < stretch.length:
+            at = await self.visit_frames(stretch, at, add)
+
+    async def visit_frames(self, stretch: Stretch, start: int, visit: Callable[[Frame], object]) -> int:
+        """Call for each of the frames from this byte on, as many as one read takes, checked; where the next one begins.
+
+        0 is the start of the file, with its header. DamagedData names file and byte of the first frame that is damaged.
+        """
+        async with self._use(stretch.path) as file:
+            if start == 0:
+                await self._check_header(file, stretch)
+                start = segment.HEADER_SIZE
+            size, end = SCAN_SIZE, start
+            while end == start < stretch.length:
+                data = await self._read(file, stretch.path, start, min(size, stretch.length - start))
+                for at, frame in segment.decode_frames(stretch.path, data, start, self.tenant):
+                    visit(frame)
+                    end = at + segment.FRAME_OVERHEAD + len(frame.record)
+                if end == start and len(data) < size:
+                    raise segment.damaged_frame(stretch.path, start)
+                size *= 2
+        await trio.lowlevel.checkpoint()
+        return end
+
+    async def read_range(self, stretch: Stretch, start: int, size: int) -> bytes:
         """Bytes of a segment; FileMissing becomes DamagedData, because the checkpoint names the file."""
-        async with self._use(number) as file:
-            return await self._read(file, self.path(number), start, size)
+        async with self._use(stretch.path) as file:
+            return await self._read(file, stretch.path, start, size)
 
     async def _read(self, file: File, path: str, start: int, size: int) -> bytes:
         """What the disk can't read is damage, if another replica can mend it; else it is DiskFailed."""
@@ -312,26 +270,25 @@ class TenantLog:
 
     async def mend_index(self, number: int) -> bool:
         """Make the index file of a closed segment again if it is there and isn't sound; whether it did."""
-        entry = self.closed[bisect_left(self.closed, number, key=lambda closed: closed.segment)]
-        assert entry.segment == number
-        data = await self._read_index(number)
+        entry = self.find_closed(number)
+        assert entry is not None
+        data = await self._read_index(entry)
         if not data or self._decode_index(data, entry) is not None:
             return False
         mark("event_log.index_mended")
         await self._rebuild_index(entry)
         return True
 
-    def index_path(self, number: int) -> str:
-        return f"{self.directory}/{segment_index.file_name(number)}"
+    def index_path(self, number: int, *, pruned: bool = False) -> str:
+        return f"{self.directory}/{segment_index.file_name(number, pruned=pruned)}"
 
     def forget_index(self) -> None:
         """Drop what a scan can make again."""
         self.index = None
 
     @asynccontextmanager
-    async def _use(self, number: int) -> AsyncIterator[File]:
+    async def _use(self, path: str) -> AsyncIterator[File]:
         """A segment's file; its absence is damage, because the checkpoint names it."""
-        path = self.path(number)
         try:
             async with self.shared.files.use(path) as file:
                 yield file
@@ -341,21 +298,21 @@ class TenantLog:
     def _header(self) -> bytes:
         return segment.encode_header(segment=self.cursor.segment, tenant=self.tenant, group_hash=self.shared.group_hash)
 
-    async def _check_header(self, file: File, number: int) -> None:
+    async def _check_header(self, file: File, stretch: Stretch) -> None:
         """A file that isn't this segment is damage, if another replica can mend it."""
-        path = self.path(number)
         try:
             segment.check_header(
-                path,
-                await self._read(file, path, 0, segment.HEADER_SIZE),
-                segment=number,
+                stretch.path,
+                await self._read(file, stretch.path, 0, segment.HEADER_SIZE),
+                segment=stretch.segment,
                 tenant=self.tenant,
                 group_hash=self.shared.group_hash,
+                pruned=stretch.pruned,
             )
         except (ForeignData, NewerFormat) as error:
             if self.shared.repair is None:
                 raise
-            raise DamagedData(str(error), path=path) from error
+            raise DamagedData(str(error), path=stretch.path) from error
 
     async def _cut_once(self) -> None:
         """Before the first write to a segment: cut what a crash left behind the cursor, or make the file."""
@@ -365,13 +322,13 @@ class TenantLog:
         if self.cursor.length == 0:
             await self.shared.disk.make_directory(self.directory)
             self.names_unsynced = True
-        used = self._use(self.cursor.segment) if self.cursor.length else self.shared.files.use(path, create=True)
+        used = self._use(path) if self.cursor.length else self.shared.files.use(path, create=True)
         async with used as file:
             size = await file.size()
             if size < self.cursor.length:
                 raise DamagedData(f"{path}: expected at least {self.cursor.length} bytes, found {size}", path=path)
             if self.cursor.length:
-                await self._check_header(file, self.cursor.segment)
+                await self._check_header(file, self.open_stretch(self.cursor))
             if size > self.cursor.length:
                 mark("event_log.cut")
                 await file.truncate(self.cursor.length)
@@ -443,15 +400,15 @@ class TenantLog:
 
     async def _write_index(self, index: FrameIndex, closed: ClosedSegment) -> bytes:
         data = await index.encode(segment=closed.segment, tenant=self.tenant, group_hash=self.shared.group_hash)
-        path = self.index_path(closed.segment)
+        path = self.index_path(closed.segment, pruned=closed.pruned)
         with suppress(DiskFull):
             async with self.shared.files.use(path, create=True) as file:
                 await file.truncate(0)
                 await file.write_at(0, data)
         return data
 
-    async def _read_index(self, number: int) -> bytes:
-        path = self.index_path(number)
+    async def _read_index(self, closed: ClosedSegment) -> bytes:
+        path = self.index_path(closed.segment, pruned=closed.pruned)
         try:
             async with self.shared.files.use(path) as file:
                 return await file.read_at(0, await file.size())
@@ -468,7 +425,7 @@ class TenantLog:
         )
 
     async def _rebuild_index(self, closed: ClosedSegment) -> ClosedIndex:
-        data = await self._write_index(await self.scan(closed.segment, closed.length), closed)
+        data = await self._write_index(await self._scan(self.stretch_of(closed)), closed)
         found = self._decode_index(data, closed)
         assert found is not None
         return found

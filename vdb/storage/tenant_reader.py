@@ -1,8 +1,9 @@
 """Reads of one tenant's event log: by position over all streams, and by offset within one.
 
 A read takes one moment's view of the log (the tail, the cursor, the closed segments), and only then touches files: what
-lies below the cursor never changes. Every frame is checked against its CRC and against what the index says of it;
-DamagedData names file and byte, and nothing of such a read is served.
+lies below the cursor never changes, but for a stub that takes a segment's place (`TenantLog.prunings`: who reads
+meanwhile reads again). Every frame is checked against its CRC and against what the index says of it; DamagedData names
+file and byte, and nothing of such a read is served.
 
 Large reads fetch whole stretches of a segment in one call and hand out memoryviews over it.
 """
@@ -10,15 +11,16 @@ Large reads fetch whole stretches of a segment in one call and hand out memoryvi
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from attrs import field, frozen
 
 from vdb.kernel.effect import AppendRecord
+from vdb.storage.log_rows import ClosedSegment, Cursor, Stretch
 from vdb.storage.segment import FRAME_OVERHEAD, Frame, damaged_frame, decode_frames, frame_of_effect
 from vdb.storage.segment_index import ClosedIndex, FrameIndex
-from vdb.storage.tenant_log import ClosedSegment, Cursor, TenantLog
+from vdb.storage.tenant_log import TenantLog
 
 GAP_MAX = 16 * 1024
 """Bytes between two frames of a stream up to which both are fetched in one read."""
@@ -33,6 +35,11 @@ class _View:
     closed: tuple[ClosedSegment, ...]
     cursor: Cursor
     tail: list[Frame] = field(repr=False)
+
+    def stretches(self, log: TenantLog, start: int = 0) -> list[Stretch]:
+        """Those of closed segments from this one on, and of the open one."""
+        found = [log.stretch_of(closed) for closed in self.closed[start:]]
+        return [*found, log.open_stretch(self.cursor)] if self.cursor.length else found
 
 
 @frozen
@@ -77,11 +84,8 @@ async def read_log(log: TenantLog, from_position: int, max_bytes: int) -> list[F
     view = _View(closed=tuple(log.closed), cursor=log.cursor, tail=_take(log.tail, max_bytes))
     frames: list[Frame] = []
     start = bisect_right(view.closed, from_position, key=lambda closed: closed.next_position)
-    stretches = [(closed.segment, closed.length) for closed in view.closed[start:]]
-    if view.cursor.length:
-        stretches.append((view.cursor.segment, view.cursor.length))
-    for number, length in stretches:
-        found, whole = await _read_stretch(log, number, length, from_position, max_bytes)
+    for stretch in view.stretches(log, start):
+        found, whole = await _read_stretch(log, stretch, from_position, max_bytes)
         if not _fill(frames, found, max_bytes) or not whole:
             return frames
     _fill(frames, view.tail, max_bytes)
@@ -93,34 +97,34 @@ async def place_of(log: TenantLog, position: int) -> str:
     if log.tail and position >= log.tail[0].first_position:
         return "not in a file yet"
     at = bisect_right(log.closed, position, key=lambda closed: closed.next_position)
-    number = log.closed[at].segment if at < len(log.closed) else log.cursor.segment
-    index = await _index_of(log, number)
-    return f"{log.path(number)}: byte {index.start_of(index.frame_at(position))}"
+    stretch = log.stretch_of(log.closed[at]) if at < len(log.closed) else log.open_stretch(log.cursor)
+    index = await _index_of(log, stretch.segment)
+    return f"{stretch.path}: byte {index.start_of(index.frame_at(position))}"
 
 
 async def _index_of(log: TenantLog, number: int) -> FrameIndex | ClosedIndex:
     """The index of a segment that was open or closed when the read began; it may have grown or closed since."""
     if log.cursor.segment == number:
         return await log.open_index()
-    closed = log.closed[bisect_left(log.closed, number, key=lambda closed: closed.segment)]
-    assert closed.segment == number
+    closed = log.find_closed(number)
+    assert closed is not None
     return await log.closed_index(closed)
 
 
 async def _read_stretch(
-    log: TenantLog, number: int, length: int, from_position: int, max_bytes: int
+    log: TenantLog, stretch: Stretch, from_position: int, max_bytes: int
 ) -> tuple[list[Frame], bool]:
-    """Frames of a segment's first `length` bytes, from `from_position`, in one read; and whether it reached the end.
+    """Frames of a stretch from `from_position`, in one read; and whether it reached the end.
 
     The frame that starts at or before the position may end before it; so the read covers the next one too.
     """
-    path = log.path(number)
-    index = await _index_of(log, number)
+    path, length = stretch.path, stretch.length
+    index = await _index_of(log, stretch.segment)
     first = index.frame_at(from_position)
     start = index.start_of(first)
     needed = min(index.start_of(min(first + 2, len(index))), length)
     end = min(max(start + max_bytes, needed), length)
-    data = await log.read_range(number, start, end - start)
+    data = await log.read_range(stretch, start, end - start)
     frames: list[Frame] = []
     at = start
     for at, frame in decode_frames(path, data, start, log.tenant):
@@ -142,8 +146,8 @@ async def read_stream(log: TenantLog, stream: int, from_offset: int, max_bytes: 
         return _drop_before(_take(waiting[first - 1 :], max_bytes), from_offset)
     view = _View(closed=tuple(log.closed), cursor=log.cursor, tail=_take(waiting, max_bytes))
     frames: list[Frame] = []
-    for number, places in await _find_places(log, view, stream, from_offset, max_bytes):
-        found = _drop_before(await _read_places(log, number, stream, places), from_offset)
+    for stretch, places in await _find_places(log, view, stream, from_offset, max_bytes):
+        found = _drop_before(await _read_places(log, stretch, stream, places), from_offset)
         if not _goes_on(frames, found) or not _fill(frames, found, max_bytes):
             return frames
     if _goes_on(frames, view.tail):
@@ -166,18 +170,16 @@ def _drop_before(frames: list[Frame], from_offset: int) -> list[Frame]:
 
 async def _find_places(
     log: TenantLog, view: _View, stream: int, from_offset: int, max_bytes: int
-) -> list[tuple[int, list[_Place]]]:
+) -> list[tuple[Stretch, list[_Place]]]:
     """Where the stream's frames lie, by segment in order, from the last one that starts at or before `from_offset`.
 
     Goes down from the newest segment, so that reading near a stream's head looks at few of them. What lies above a
     full answer is dropped on the way.
     """
-    segments = [(closed.segment, closed.length) for closed in view.closed]
-    if view.cursor.length:
-        segments.append((view.cursor.segment, view.cursor.length))
-    found: list[tuple[int, list[_Place]]] = []
-    for number, length in reversed(segments):
-        index = await _index_of(log, number)
+    found: list[tuple[Stretch, list[_Place]]] = []
+    for stretch in reversed(view.stretches(log)):
+        length = stretch.length
+        index = await _index_of(log, stretch.segment)
         if isinstance(index, ClosedIndex):
             places = _places_in_closed(index, stream, from_offset, length, max_bytes)
         else:
@@ -187,7 +189,7 @@ async def _find_places(
             continue
         if sum(place.end - place.start for place in places) >= max_bytes:
             found.clear()
-        found.append((number, places))
+        found.append((stretch, places))
         if places[0].offset <= from_offset:
             break
     return found[::-1]
@@ -225,16 +227,16 @@ def _places_in_closed(index: ClosedIndex, stream: int, from_offset: int, length:
     return places
 
 
-async def _read_places(log: TenantLog, number: int, stream: int, places: list[_Place]) -> list[Frame]:
+async def _read_places(log: TenantLog, stretch: Stretch, stream: int, places: list[_Place]) -> list[Frame]:
     """Fetch and check these frames; neighbours in one read."""
-    path = log.path(number)
+    path = stretch.path
     frames: list[Frame] = []
     done = 0
     while done < len(places):
         start, last = places[done].start, done
         while last + 1 < len(places) and _near(start, places[last], places[last + 1]):
             last += 1
-        data = memoryview(await log.read_range(number, start, places[last].end - start))
+        data = memoryview(await log.read_range(stretch, start, places[last].end - start))
         for place in places[done : last + 1]:
             part = data[place.start - start : place.end - start]
             _at, frame = next(decode_frames(path, part, place.start, log.tenant), (0, None))

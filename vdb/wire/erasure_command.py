@@ -10,6 +10,8 @@ from vdb.kernel.erasure_command import (
     AckErasure,
     EraseSubject,
     ErasureCommand,
+    Prune,
+    PrunedSegment,
     PutHold,
     PutRetention,
     ReleaseHold,
@@ -50,6 +52,14 @@ def encode_erasure(builder: Any, command: ErasureCommand) -> None:
         target.dataClass = command.data_class.value
         target.days = command.days
         target.sealed = command.sealed
+    elif isinstance(command, Prune):
+        target = builder.init("prune")
+        for one, segment in zip(target.init("segments", len(command.segments)), command.segments, strict=True):
+            one.segment, one.length = segment.segment, segment.length
+            one.firstPosition, one.nextPosition = segment.first_position, segment.next_position
+            one.stubLength, one.stubCrc = segment.stub_length, segment.stub_crc
+        target.judged = command.judged
+        target.by = command.by
     else:
         assert_never(command)
     target.tenant = command.tenant
@@ -104,8 +114,25 @@ def _decode_retention(request: Any) -> ErasureCommand:
     )
 
 
-def _decode_prune(_request: Any) -> ErasureCommand:
-    raise WireError("a prepare removes segments: this version removes none")
+def _decode_prune(request: Any) -> ErasureCommand:
+    reader = request._get("prune")
+    return Prune(
+        tenant=TenantId(reader._get("tenant")),
+        segments=tuple(_decode_segment(one) for one in reader._get("segments")),
+        judged=reader._get("judged"),
+        by=reader._get("by"),
+    )
+
+
+def _decode_segment(reader: Any) -> PrunedSegment:
+    return PrunedSegment(
+        segment=reader._get("segment"),
+        first_position=reader._get("firstPosition"),
+        next_position=reader._get("nextPosition"),
+        length=reader._get("length"),
+        stub_length=reader._get("stubLength"),
+        stub_crc=reader._get("stubCrc"),
+    )
 
 
 ERASURE_DECODERS: dict[str, Callable[[Any], ErasureCommand]] = {

@@ -8,7 +8,7 @@ What is found, and how
 
 Rules
 - Nothing is believed because it was right once: the leaves are those of the stored bytes.
-- A record whose key is gone can't be opened. It is counted, and its leaf still counts.
+- A record whose key is gone can't be opened, nor one that was pruned. It is counted, and its leaf still counts.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class LogAudit:
     size: int
     """Bytes of sealed records."""
     unopened: int
-    """Records whose key is gone."""
+    """Records whose key is gone, or whose sealed bytes were pruned."""
     root: bytes
     """Of the tree of what is stored."""
     findings: tuple[Finding, ...]
@@ -133,6 +133,9 @@ async def _audit(reader: GroupReader, log: TenantId, frame: Frame, count: _Count
     count.size += len(frame.record)
     try:
         record = checked_record(frame, tenant=log, group=group.name)
+        if record.is_pruned:
+            count.unopened += 1
+            return
         opened = open_body(record.header_bytes, group.keyring.key(record.header.dek_id), record.body)
         if is_audit_log(log):
             _check_entries(opened, frame.count)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from hashlib import sha256
 
 import trio
 from attrs import frozen
@@ -99,8 +98,7 @@ class Prover:
         record = decode_record(frame.record)
         head = self._sign(group, state, Family.DATA)
         path = inclusion_proof(leaves.hash_at, index, state.record_count)
-        leaf_data = bytes(record.header_bytes) + sha256(record.body).digest()
-        return LogProof(index, path, head.note, leaf_data), head.verifier
+        return LogProof(index, path, head.note, record.leaf_data), head.verifier
 
     async def leaf_data(
         self, tenant: int, group: str, from_index: int, maximum: int, family: Family = Family.DATA
@@ -117,8 +115,7 @@ class Prover:
         log, read_max = reader.group.storage.event_log, reader.group.limits.read_bytes_max
         while from_index + len(found) < end:
             for frame in await log.read_log(number, leaves.position_of(from_index + len(found)), read_max):
-                record = decode_record(frame.record)
-                found.append(bytes(record.header_bytes) + sha256(record.body).digest())
+                found.append(decode_record(frame.record).leaf_data)
             await trio.lowlevel.checkpoint()
         return found[: max(0, end - from_index)], size
 

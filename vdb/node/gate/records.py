@@ -19,14 +19,14 @@ from vdb.wire.event import ERASED_SCHEMA, decode_batch, encode_batch
 def open_frame(
     frame: Frame, *, tenant: TenantId, group: GroupId, stream_name: str, keyring: Keyring, ids_only: bool = False
 ) -> OpenedRun:
-    """The events of one frame; of one whose key was destroyed, as many that say no more than that.
+    """The events of one frame; of one whose key was destroyed, or that was pruned, as many that say no more than that.
 
     RecordTampered, KeyUnavailable and DamagedData name no payload.
     """
     sealed = checked_record(frame, tenant=tenant, group=group)
     header = sealed.header
     batch, schema_id = b"", header.schema_id
-    if keyring.is_destroyed(header.dek_id):
+    if sealed.is_pruned or keyring.is_destroyed(header.dek_id):
         batch, schema_id = encode_batch([b""] * header.count), ERASED_SCHEMA
     elif not ids_only:
         batch = open_body(sealed.header_bytes, keyring.key(header.dek_id), sealed.body)

@@ -56,15 +56,19 @@ class Checkpointer:
         self._plan: CheckpointPlan | None = None
         self._wake = trio.Event()
         self._written = storage.superblock.state.checkpoint_op, storage.head.timestamp
-        self.clean_until = storage.head.timestamp
-        """Microseconds UTC: the durable checkpoint holds all requests up to then, and there is no file of an older one
-        on this disk."""
+        self._clean_until = storage.head.timestamp
         self.disk_full = False
 
     @property
     def busy(self) -> bool:
         """Whether a checkpoint is being written: the op that would begin the next one has to wait."""
         return self._plan is not None
+
+    @property
+    def clean_until(self) -> int:
+        """Microseconds UTC: the durable checkpoint holds all requests up to then, and there is no file of an older one
+        on this disk, nor a segment that was pruned. 0 while such files are being removed."""
+        return 0 if self._storage.event_log.removing else self._clean_until
 
     @property
     def written_until(self) -> int:
@@ -91,7 +95,7 @@ class Checkpointer:
             op, timestamp = self._written
             await self._storage.checkpoints.prune(op)
             if all(pinned == op for pinned in self._storage.checkpoints.pinned):
-                self.clean_until = timestamp
+                self._clean_until = timestamp
 
     async def _write(self, plan: CheckpointPlan) -> None:
         storage = self._storage

@@ -26,6 +26,7 @@ from vdb.kernel.effect import (
     DestroyKeys,
     Effect,
     EvictSession,
+    PruneSegments,
     StoreKey,
     WakeConsumer,
     WakeProjection,
@@ -175,6 +176,9 @@ class Executor:
                 mark("executor.keys_destroyed")
                 for dek_id in effect.dek_ids:
                     self._sinks.keyring.destroy(dek_id)
+            case PruneSegments():
+                mark("executor.segments_pruned")
+                self._sinks.event_log.prune(effect)
             case WakeConsumer():
                 self._sinks.signals.notify_consumer(effect.tenant, effect.lookup)
             case EvictSession():

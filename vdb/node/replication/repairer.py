@@ -2,9 +2,9 @@
 
 Rules
 - What a file must be is said by this replica's own durable checkpoint: SHA-256 of a checkpoint's file, length and
-  CRC-32 of a segment. All of the file is fetched and checked against that before a byte is written, so a source that
-  is wrong does no harm; then only what differs is written, and synced. What is compared is what lies on the medium:
-  the sync that failed in an earlier life may have been that of a repair.
+  CRC-32 of a segment, or of a stub that the next one will name. All of the file is fetched and checked against that
+  before a byte is written, so a source that is wrong does no harm; then only what differs is written, and synced. What
+  is compared is what lies on the medium: the sync that failed in an earlier life may have been that of a repair.
 - Sources take turns: each has the same bytes, if it has the file at all.
 - One file at a time.
 """
@@ -84,9 +84,14 @@ class Repairer:
                 return Expected(named.size, named.digest, True)
         place = parse_segment(relative)
         if place is not None:
-            for stretch in self._storage.event_log.durable_stretches(place[0]):
-                if stretch.segment == place[1]:
-                    return Expected(stretch.length, stretch.crc, False)
+            tenant, number, pruned = place
+            event_log = self._storage.event_log
+            for stretch in event_log.durable_stretches(tenant):
+                if (stretch.segment, stretch.pruned) == (number, pruned):
+                    return Expected(stretch.length, stretch.crc, pruned)
+            stub = event_log.expected_stub(tenant, number) if pruned else None
+            if stub is not None:
+                return Expected(stub.length, stub.crc, True)
         return None
 
     async def _mend(self, source: int, path: str, relative: str, expected: Expected) -> bool:
@@ -95,7 +100,7 @@ class Repairer:
             await file.sync()
             await file.drop_cache()
             patches = await self._compare(source, file, relative, expected)
-            if patches is None:
+            if patches is None or self._expected(relative) != expected:
                 return False
             for patch in patches:
                 await file.write_at(patch.offset, patch.data)

@@ -70,7 +70,7 @@ def standing(storage: GroupStorage) -> Standing:
     def segments() -> dict[str, Piece]:
         event_log = storage.event_log
         found = [
-            Piece(segment_path(tenant, stretch.segment), stretch.length, stretch.crc)
+            Piece(segment_path(tenant, stretch.segment, pruned=stretch.pruned), stretch.length, stretch.crc)
             for tenant in event_log.durable_tenants()
             for stretch in event_log.durable_stretches(tenant)
         ]
