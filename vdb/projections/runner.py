@@ -45,6 +45,7 @@ from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
 from vdb.projections.running import KeyFor, Live, ProjectionStatus, database_path, nothing_is_live
 from vdb.projections.source import EventSource, OpenedRun
 from vdb.projections.values import SqlValue
+from vdb.rare import rare
 from vdb.types import GroupId, Position, TenantId
 
 AHEAD_MAX = 50_000
@@ -313,7 +314,8 @@ class ProjectionRunner:
 
     async def _step(self, group: GroupId) -> bool:
         """Apply the next batch of a group; False when there is none."""
-        runs, next_position = await self._source.read_log(self.tenant, group, self._read[group], self._batch_events)
+        events = 1 if rare("projection.one_event") else self._batch_events
+        runs, next_position = await self._source.read_log(self.tenant, group, self._read[group], events)
         if runs:
             await self._apply(group, runs, next_position)
         elif next_position - self._committed[group] >= AHEAD_MAX:

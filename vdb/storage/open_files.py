@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from vdb.ports import Disk, File
+from vdb.rare import rare
 
 
 class OpenFiles:
@@ -35,7 +36,8 @@ class OpenFiles:
             yield file
         finally:
             self._give_back(path)
-        while len(self._idle) > self._bound:
+        bound = 0 if rare("open_files.closed") else self._bound
+        while len(self._idle) > bound:
             _path, oldest = self._idle.popitem(last=False)
             await oldest.close()
 

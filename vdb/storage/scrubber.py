@@ -25,6 +25,7 @@ from vdb.errors import DamagedData, DiskFull, StorageError
 from vdb.limits import SECTOR_SIZE, SUPERBLOCK_COPIES
 from vdb.marks import mark
 from vdb.ports import Disk
+from vdb.rare import rare
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
 from vdb.storage.log_rows import Stretch
@@ -92,7 +93,8 @@ class Scrubber:
             begun = trio.current_time()
             self._seconds_per_byte = self._period_seconds / max(self._bytes_at_rest(), 1)
             await self._pass()
-            await trio.sleep_until(begun + self._period_seconds)
+            if not rare("scrubber.again"):
+                await trio.sleep_until(begun + self._period_seconds)
 
     async def scrub_once(self) -> tuple[ScrubFault, ...]:
         """One pass without pauses; what it found."""

@@ -29,6 +29,7 @@ from vdb.node.consumers.consumer_window import LogWindow
 from vdb.node.gate.service import WAIT_US_MAX, Service
 from vdb.node.preparing.cutting import REQUEST_OVERHEAD
 from vdb.node.replication.group import Group
+from vdb.rare import rare
 from vdb.selection import EventRecord
 from vdb.types import GroupId, TenantId
 
@@ -64,7 +65,7 @@ class ConsumerFetching(ConsumerGate):
         """
         if len(member) != MEMBER_ID_SIZE:
             raise InvalidArgument(f"a member's id has {MEMBER_ID_SIZE} bytes; found {len(member)}")
-        count_max = max(1, min(maximum, DELIVERIES_PER_FETCH_MAX))
+        count_max = 1 if rare("consumer.one_delivery") else max(1, min(maximum, DELIVERIES_PER_FETCH_MAX))
         deadline = trio.current_time() + min(wait_us, WAIT_US_MAX) / 1e6
         if held is not None:
             # A primary that was deposed and hasn't heard of it would tell what was settled elsewhere meanwhile.

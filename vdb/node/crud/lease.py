@@ -15,6 +15,7 @@ from attrs import define, field
 
 from vdb.errors import DatabaseLocked
 from vdb.marks import mark
+from vdb.rare import rare
 from vdb.sql.host import OneShot
 
 BATCH_MAX = 64
@@ -127,7 +128,7 @@ class Lease:
         for other in list(self._waiting):
             if other.one_shot is None or other.one_shot.settings != settings:
                 continue
-            if len(waiter.others) == BATCH_MAX:
+            if len(waiter.others) == BATCH_MAX or rare("lease.small_batch"):
                 break
             mark("sql.batched")
             self._waiting.remove(other)

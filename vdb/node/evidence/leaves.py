@@ -21,6 +21,7 @@ from vdb.crypto.record import record_leaf
 from vdb.evidence.merkle import HASH_SIZE, node_hash
 from vdb.evidence.tiles import TILE_WIDTH
 from vdb.node.replication.group import Group
+from vdb.rare import rare
 from vdb.types import TenantId
 
 TENANTS_KEPT = 16
@@ -98,6 +99,8 @@ class LeavesCache:
         self._kept: OrderedDict[TenantId, TreeLeaves] = OrderedDict()
 
     def of(self, tenant: TenantId) -> TreeLeaves:
+        if rare("leaves.forgotten"):
+            self._kept.clear()
         found = self._kept.get(tenant)
         if found is None:
             found = self._kept[tenant] = TreeLeaves(self._group, tenant)

@@ -23,6 +23,7 @@ from vdb.node.gate.answers import StreamInfo
 from vdb.node.gate.records import checked_record, cut_run, open_frame
 from vdb.node.replication.group import Group
 from vdb.projections.source import OpenedRun
+from vdb.rare import rare
 from vdb.storage.event_log import Frame
 from vdb.types import DataClass, StreamId, TenantId
 
@@ -131,7 +132,7 @@ class GroupReader:
         if from_offset == stream.next_offset or max_events == 0:
             return []
         # One record holds the one event: who fetched as many as an answer may have would spend its time on the others.
-        max_bytes = self.group.limits.read_bytes_max if max_events > 1 else 1
+        max_bytes = self.group.limits.read_bytes_max if max_events > 1 and not rare("reader.short") else 1
         frames = await self.group.storage.event_log.read_stream(tenant, stream.stream, from_offset, max_bytes)
         check_offsets(frames, from_offset)
         runs: list[OpenedRun] = []
@@ -177,7 +178,8 @@ class GroupReader:
         return await self._open_wanted(tenant, frames, from_position, max_events, head, wants)
 
     async def _read_frames(self, tenant: TenantId, from_position: int) -> list[Frame]:
-        frames = await self.group.storage.event_log.read_log(tenant, from_position, self.group.limits.read_bytes_max)
+        max_bytes = 1 if rare("reader.short_log") else self.group.limits.read_bytes_max
+        frames = await self.group.storage.event_log.read_log(tenant, from_position, max_bytes)
         check_positions(frames, from_position)
         return frames
 

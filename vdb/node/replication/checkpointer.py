@@ -17,6 +17,7 @@ from vdb.errors import DiskFull
 from vdb.marks import mark
 from vdb.node.observer import Observer
 from vdb.node.replication.group_storage import CheckpointHead, GroupStorage
+from vdb.rare import rare
 from vdb.storage.event_log import LogCheckpoint
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
@@ -102,6 +103,8 @@ class Checkpointer:
         log_rows = await self._until_there_is_room(lambda: storage.event_log.write_checkpoint(plan.log))
         changed = {**plan.changed, **plan.head.rows(), **log_rows}
         checkpoint_id = await self._until_there_is_room(lambda: storage.checkpoints.write(plan.op, changed))
+        if rare("checkpointer.dawdles"):
+            await trio.sleep(RETRY_SECONDS)
         state = await storage.superblock.update(
             checkpoint_op=plan.op,
             checkpoint_id=checkpoint_id,

@@ -14,10 +14,12 @@ from attrs import define, field
 
 from vdb.limits import Limits
 from vdb.marks import mark
+from vdb.rare import rare
 from vdb.vsr.message import Chunk, RequestChunk
 
 CHUNK_SECONDS = 1.0
 CHUNK_SIZE_MAX = 256 * 1024
+SMALL_CHUNK = 500
 FRAME_ROOM = 4096
 """Bytes of a message that are no chunk."""
 IN_FLIGHT_MAX = 4
@@ -76,12 +78,13 @@ class Chunks:
 
         Each chunk is asked of one source, and of the others in turn when it fails; none at all when all of them fail.
         """
-        starts = list(range(start, end, self.chunk_size))[:IN_FLIGHT_MAX]
+        step = min(SMALL_CHUNK, self.chunk_size) if rare("chunks.small") else self.chunk_size
+        starts = list(range(start, end, step))[:IN_FLIGHT_MAX]
         found: list[bytes | None] = [None] * len(starts)
 
         async def one(index: int) -> None:
             offset = starts[index]
-            size = min(self.chunk_size, end - offset)
+            size = min(step, end - offset)
             for turn in range(len(sources)):
                 source = sources[(index + turn) % len(sources)]
                 found[index] = await self.fetch(source, checkpoint_op, path, offset, size)

@@ -36,6 +36,7 @@ from vdb.node.replication.prepare_sender import PrepareSender
 from vdb.node.replication.proposer import Proposer
 from vdb.node.signals import Progress, Signals
 from vdb.ports import World
+from vdb.rare import rare
 from vdb.storage.scrubber import Scrubber, ScrubFault
 from vdb.storage.superblock import SuperblockState
 from vdb.types import GroupId
@@ -361,6 +362,8 @@ class Member:
             if not self.is_alone:
                 self._accept_help()
                 self.driver.feed(Tick())
+                if rare("member.abdicates", share=0.005):
+                    self.driver.feed(Abdicate())
                 if self.replica.tick % CLOCK_CHECK_TICKS == 0:
                     self._check_clock()
 

@@ -44,6 +44,7 @@ from vdb.node.replication.bodies import Bodies
 from vdb.node.replication.executor import Executor, execute
 from vdb.node.replication.pipeline import Pipeline
 from vdb.ports import Clock
+from vdb.rare import rare
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
@@ -285,6 +286,8 @@ class Proposer:
                 self._begin_sending(batch, pending)
                 break
             self._preparer.add(batch, pending)
+            if rare("proposer.small_batch"):
+                break
         return batch
 
     def _propose_reconfiguration(self, pending: Pending, request: PlainReconfigure) -> bool:
