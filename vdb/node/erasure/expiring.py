@@ -1,4 +1,4 @@
-"""Which keys have sealed nothing but what has expired.
+"""What has expired: keys that have sealed nothing else, and records.
 
 Rules
 - A stream's key of a period has expired once the days of the rule for the stream have passed since the period's end. Of
@@ -7,6 +7,7 @@ Rules
   passed, and only where each stream of the tenant has a rule.
 - A SQL database's rows don't expire: they are what they are until a statement changes them. Where a tenant has one, no
   subject's key does.
+- A record has expired once the days of the rule for its stream have passed since it was written.
 - What is on hold doesn't expire.
 """
 
@@ -18,7 +19,7 @@ import trio
 from attrs import field, frozen
 
 from vdb.erasures import RetentionInfo, fits_pattern
-from vdb.kernel.command import KeyScope
+from vdb.kernel.command import KeyRow, KeyScope
 from vdb.kernel.rows import unpack_key
 from vdb.kernel.tables import KEYS, tenant_key
 from vdb.limits import ERASED_KEYS_MAX
@@ -42,23 +43,37 @@ class Held:
     subjects: tuple[bytes, ...] = field(repr=False)
     patterns: tuple[str, ...] = field(repr=False)
 
+    def holds_stream(self, name: str) -> bool:
+        return any(fits_pattern(pattern, name) for pattern in self.patterns)
+
+
+@frozen(kw_only=True)
+class Expired:
+    """Keys that have expired, as many as one erasure destroys."""
+
+    keys: tuple[bytes, ...]
+    left: int
+    """So many more there are."""
+    held: int
+    """So many a hold keeps back."""
+
 
 async def expired_keys(
-    reader: GroupReader, tenant: TenantId, rules: Sequence[RetentionInfo], held: Held
-) -> tuple[tuple[bytes, ...], int]:
-    """Ids of keys that have expired, as many as one erasure destroys, and how many more there are."""
-    streams = [one for one in await _streams(reader, tenant) if one.name not in (DEEDS, DEEDS_OF_GLOBAL)]
-    days = {one.name: _days(one, rules) for one in streams}
-    free = {one.name: not any(fits_pattern(pattern, one.name) for pattern in held.patterns) for one in streams}
-    found = _of_streams(reader, tenant, [one for one in streams if free[one.name]], days)
-    whole = streams and all(free.values()) and not any(one.name.startswith(STREAM_PREFIX) for one in streams)
-    if whole and all(days.values()):
-        found += await _of_subjects(reader, tenant, max(days.values()), held)
-    return tuple(found[:KEYS_AT_ONCE]), max(0, len(found) - KEYS_AT_ONCE)
+    reader: GroupReader, tenant: TenantId, streams: Sequence[StreamInfo], rules: Sequence[RetentionInfo], held: Held
+) -> Expired:
+    """Keys of these streams, which are all of the tenant's (`streams_of`), and of its subjects."""
+    days = {one.name: days_of(one, rules) for one in streams}
+    kept = [one for one in streams if held.holds_stream(one.name)]
+    found = _of_streams(reader, tenant, [one for one in streams if one not in kept], days)
+    on_hold = _of_streams(reader, tenant, kept, days)
+    if streams and not any(one.name.startswith(STREAM_PREFIX) for one in streams) and all(days.values()):
+        for row in await _of_subjects(reader, tenant, max(days.values())):
+            (on_hold if kept or row.lookup in held.subjects else found).append(row.dek_id)
+    return Expired(keys=tuple(found[:KEYS_AT_ONCE]), left=max(0, len(found) - KEYS_AT_ONCE), held=len(on_hold))
 
 
-def _days(stream: StreamInfo, rules: Sequence[RetentionInfo]) -> int:
-    """How long it is kept; 0: for good."""
+def days_of(stream: StreamInfo, rules: Sequence[RetentionInfo]) -> int:
+    """How long what is in it is kept; 0: for good."""
     fitting = [
         rule for rule in rules if rule.data_class is stream.data_class and fits_pattern(rule.stream, stream.name)
     ]
@@ -89,28 +104,31 @@ def _of_streams(
     return found
 
 
-async def _of_subjects(reader: GroupReader, tenant: TenantId, days: int, held: Held) -> list[bytes]:
+async def _of_subjects(reader: GroupReader, tenant: TenantId, days: int) -> list[KeyRow]:
     ended = _ended(reader, tenant, days)
+    rows = await subject_rows(reader, tenant) if ended else []
+    return [row for row in rows if row.period in ended and not row.is_destroyed]
+
+
+async def subject_rows(reader: GroupReader, tenant: TenantId) -> list[KeyRow]:
+    """Rows of all keys of a tenant's subjects, by their ids, destroyed ones too."""
     owner = tenant_key(tenant)
-    found: list[bytes] = []
-    if not ended:
-        return found
+    found: list[KeyRow] = []
     for number, (dek_id, packed) in enumerate(reader.group.state.rows[KEYS].items()):
         if number % _STEP == _STEP - 1:
             await trio.lowlevel.checkpoint()
-        if not packed.startswith(owner):
-            continue
-        row = unpack_key(dek_id, packed)
-        expired = row.scope is KeyScope.SUBJECT and row.period in ended and not row.is_destroyed
-        if expired and row.lookup not in held.subjects:
-            found.append(dek_id)
-    return sorted(found)
+        if packed.startswith(owner):
+            row = unpack_key(dek_id, packed)
+            if row.scope is KeyScope.SUBJECT:
+                found.append(row)
+    return sorted(found, key=lambda row: row.dek_id)
 
 
-async def _streams(reader: GroupReader, tenant: TenantId) -> list[StreamInfo]:
+async def streams_of(reader: GroupReader, tenant: TenantId) -> list[StreamInfo]:
+    """A tenant's streams, but for the node's own."""
     found: list[StreamInfo] = []
     more = True
     while more:
         infos, more = await reader.list_streams(tenant, len(found), _LISTED)
         found += infos
-    return found
+    return [one for one in found if one.name not in (DEEDS, DEEDS_OF_GLOBAL)]
