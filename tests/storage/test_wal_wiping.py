@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vdb.limits import Limits
 from vdb.storage.wal import Journal
+from vdb.storage.wal_layout import prepare_offset
 from vdb.vsr.header import ZERO_CHECKSUM, Prepare, PrepareHeader
 
 GROUP = b"g" * 32
@@ -33,8 +36,29 @@ def prepare_of(op: int, parent: bytes, body: bytes) -> Prepare:
     return Prepare(header, body)
 
 
-async def opened(disk: Any, checkpoint_op: int) -> Journal:
-    return await Journal.open(disk, "g", limits=LIMITS, group_hash=GROUP, with_peers=False, checkpoint_op=checkpoint_op)
+def log_of(length: int, *, keyed: int) -> list[Prepare]:
+    log, parent = list[Prepare](), ZERO_CHECKSUM
+    for op in range(1, length + 1):
+        log.append(prepare_of(op, parent, b"." * 5000 + (KEY + WRAPPED if op == keyed else b"")))
+        parent = log[-1].header.checksum
+    return log
+
+
+async def written(journal: Journal, log: list[Prepare]) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        for prepare in log:
+            done = trio.Event()
+            journal.release(max(0, prepare.header.op - 12))
+            journal.submit(prepare, lambda _header, done=done: done.set())
+            await done.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def opened(disk: Any, checkpoint_op: int, *, with_peers: bool = False) -> Journal:
+    return await Journal.open(
+        disk, "g", limits=LIMITS, group_hash=GROUP, with_peers=with_peers, checkpoint_op=checkpoint_op
+    )
 
 
 async def raw(disk: Any) -> bytes:
@@ -94,3 +118,98 @@ async def test_a_slot_that_was_never_used_isnt_written(new_disk: Any) -> None:
         assert await journal.wipe((KEY,)) == 0
         nursery.cancel_scope.cancel()
     assert disk.written == written
+
+
+@pytest.mark.parametrize("behind", [0, 3])
+async def test_a_damaged_slot_keeps_nothing_of_a_key(new_disk: Any, behind: int) -> None:
+    """Its prepare rotted, perhaps in the very id of the key: it holds nothing that is to be kept, and stays damaged."""
+    disk = new_disk()
+    await Journal.format(disk, "g", LIMITS, GROUP)
+    log, journal = log_of(12, keyed=5), await opened(disk, 0, with_peers=True)
+    await written(journal, log)
+    await journal.close()
+    start = prepare_offset(LIMITS, 5)
+    file = await disk.open("g/wal")
+    data = await file.read_at(start, log[4].header.size)
+    place = start + bytes(data).index(KEY) + behind
+    await file.write_at(place, b"?")
+    await file.sync()
+    journal = await opened(disk, 8, with_peers=True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        await journal.wipe((KEY,))
+        nursery.cancel_scope.cancel()
+    assert WRAPPED not in await raw(disk)
+    again = await opened(disk, 8, with_peers=True)
+    assert again.recovery.faulty == journal.recovery.faulty
+    assert [entry.decision for entry in again.recovery.slots] == [entry.decision for entry in journal.recovery.slots]
+
+
+async def test_a_write_that_was_lost_leaves_nothing_of_a_key_in_its_slot(new_disk: Any) -> None:
+    """The journal takes the slot for one that is needed, while the disk holds the lap before: a key's."""
+    disk = new_disk()
+    await Journal.format(disk, "g", LIMITS, GROUP)
+    log, journal = log_of(30, keyed=5), await opened(disk, 0, with_peers=True)
+    await written(journal, log[:24])
+    file = await disk.open("g/wal")
+    start = prepare_offset(LIMITS, 5)
+    before = bytes(await file.read_at(start, LIMITS.message_size_max))
+    await written(journal, log[24:])
+    await file.write_at(start, before)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(journal.run)
+        journal.release(20)
+        await journal.wipe((KEY,))
+        assert WRAPPED not in await raw(disk)
+        assert await journal.read(25) is None
+        nursery.cancel_scope.cancel()
+    again = await opened(disk, 20, with_peers=True)
+    assert [faulty.op for faulty in again.recovery.faulty] == [25]
+
+
+async def test_what_is_cut_while_the_journal_is_wiped_is_wiped_as_well(new_disk: Any) -> None:
+    disk = new_disk()
+    await Journal.format(disk, "g", LIMITS, GROUP)
+    log, journal = log_of(12, keyed=11), await opened(disk, 0, with_peers=True)
+    await written(journal, log)
+    reads, step = list[str](), disk.step
+
+    async def step_and_cut(kind: str, path: str) -> None:
+        reads.append(kind)
+        if reads.count("read") == 10:
+            journal.truncate(10)
+        await step(kind, path)
+
+    disk.step = step_and_cut
+    async with trio.open_nursery() as nursery:
+        journal.release(8)
+        nursery.start_soon(journal.run)
+        await journal.wipe((KEY,))
+        nursery.cancel_scope.cancel()
+    disk.step = step
+    assert WRAPPED not in await raw(disk)
+
+
+@pytest.mark.parametrize("crash_after", range(1, 40))
+async def test_a_slot_that_is_being_repaired_never_looks_as_if_nothing_had_been_there(
+    new_disk: Any, crash_after: int
+) -> None:
+    disk = new_disk()
+    await Journal.format(disk, "g", LIMITS, GROUP)
+    log, journal = log_of(28, keyed=5), await opened(disk, 0, with_peers=True)
+    await written(journal, log)
+    await journal.close()
+    disk.damage("g/wal", prepare_offset(LIMITS, 3) + 300)
+    journal = await opened(disk, 20, with_peers=True)
+    assert [faulty.op for faulty in journal.recovery.faulty] == [23]
+    disk.stop_after = disk.changes + crash_after
+    with suppress(BaseExceptionGroup):
+        async with trio.open_nursery() as nursery:
+            journal.submit(log[22], lambda _header: None)
+            nursery.start_soon(journal.run)
+            await journal.wipe((KEY,))
+            nursery.cancel_scope.cancel()
+    disk = disk.crash()
+    again = await opened(disk, 20, with_peers=True)
+    found = await again.read(23)
+    assert found is not None or [faulty.op for faulty in again.recovery.faulty] == [23]

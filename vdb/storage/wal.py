@@ -48,7 +48,7 @@ from vdb.storage.wal_layout import (
     slot_for_op,
 )
 from vdb.storage.wal_opening import read_or_none, recover_rings
-from vdb.storage.wal_wiping import SLOTS_PER_STEP, Wiping
+from vdb.storage.wal_wiping import SLOTS_PER_STEP, Wiping, is_of
 from vdb.vsr.header import Prepare, PrepareHeader
 
 DISK_FULL_RETRY_SECONDS = 0.25
@@ -239,10 +239,7 @@ class Journal:
 
     async def wipe(self, keys: tuple[bytes, ...]) -> int:
         """Overwrite what older laps have left in the slots, and every prepare below the released checkpoint that holds
-        one of these byte strings. Returns how many bytes it were, once all is synced. The writer must run.
-
-        Slots that recovery found damaged are left to be repaired first.
-        """
+        one of these byte strings. Returns how many bytes it were, once all is synced. The writer must run."""
         assert self._wiping is None, "the journal is being wiped"
         wiping = self._wiping = Wiping(keys)
         self._wake.set()
@@ -409,8 +406,8 @@ class Journal:
         """Look at the next slots; the writer's next turn isn't kept waiting for all of them."""
         try:
             for slot in range(wiping.next_slot, min(wiping.next_slot + SLOTS_PER_STEP, self._limits.wal_slots)):
-                if slot not in self._damaged and slot not in self._cuts:
-                    await self._wipe_slot(wiping, slot)
+                if not await self._wipe_slot(wiping, slot):
+                    break
                 wiping.next_slot = slot + 1
             await self._file.sync()
         except DiskFull:
@@ -422,18 +419,21 @@ class Journal:
                 self._wiping = None
             wiping.done.set()
 
-    async def _wipe_slot(self, wiping: Wiping, slot: int) -> None:
-        start, size = prepare_offset(self._limits, slot), self._limits.message_size_max
-        data = await read_or_none(self._file, start, size) or b""
+    async def _wipe_slot(self, wiping: Wiping, slot: int) -> bool:
+        """False: what is to be written there, or cleared, comes first. It may be what a faulty slot is repaired by."""
+        start = prepare_offset(self._limits, slot)
+        data = await read_or_none(self._file, start, self._limits.message_size_max) or b""
         header = self._headers[slot]
-        if any(pending.prepare.header is header for pending in self._waiting):
-            header = None  # what is on the disk is of the lap before
+        if slot in self._cuts or any(pending.prepare.header is header for pending in self._waiting):
+            mark("wal.wiping_waits")
+            return False
         needed = header is not None and header.op > self._released
+        if slot in self._damaged or (needed and header is not None and data and not is_of(data, header)):
+            mark("wal.damage_wiped")
+            return await self._overwrite(wiping, slot, data, wiping.kept_of_damaged(data))
         kept = wiping.kept_of(data, header, needed=needed)
         sector = encode_reserved(self._group_hash, slot)
-        if not kept and data[: len(sector)] == sector and self._headers[slot] is None:
-            kept = len(sector)
-        if not kept:
+        if not kept and (header is not None or data[: len(sector)] != sector):
             mark("wal.slot_wiped")
             if header is not None:
                 self._headers[slot] = self._durable[slot] = None
@@ -442,11 +442,15 @@ class Journal:
             await self._write_header_sector(slot // HEADERS_PER_SECTOR)
             await self._file.sync()
             await self._file.write_at(start, sector)
-            kept = len(sector)
-        end = sector_up(len(data.rstrip(b"\0"))) if data else size
+        return await self._overwrite(wiping, slot, data, kept or len(sector))
+
+    async def _overwrite(self, wiping: Wiping, slot: int, data: bytes, kept: int) -> bool:
+        """With zeros, behind what stays; all of it where the disk couldn't read it."""
+        end = sector_up(len(data.rstrip(b"\0"))) if data else self._limits.message_size_max
         if end > kept:
-            await self._file.write_at(start + kept, bytes(end - kept))
+            await self._file.write_at(prepare_offset(self._limits, slot) + kept, bytes(end - kept))
             wiping.overwritten += end - kept
+        return True
 
     def _cut_damaged(self, wanted: Callable[[int], bool]) -> None:
         """Slots that were damaged at open and that no op needs any more are cleared, so that they raise no doubt."""

@@ -10,6 +10,9 @@ Rules
 - One below it goes when any of the erased keys' ids stands in it, or when it can't be read any more; others stay, since
   a member that is behind may want them.
 - Behind what stays all is zeros up to the slot's end.
+- A damaged slot stays damaged until somebody repairs it, and keeps what is whole and has nothing of the keys. All else
+  becomes zeros there, which no prepare is: recovery decides as before. So it is where a write was lost, and the slot of
+  a needed prepare holds the lap before.
 """
 
 from __future__ import annotations
@@ -42,7 +45,19 @@ class Wiping:
         extent = sector_up(header.size + WAL_EVIDENCE_SIZE)
         if needed:
             return extent
-        prepare, _ = decode_slot(data)
-        if prepare is None or prepare.header.checksum != header.checksum:
+        if not is_of(data, header):
             return 0
         return 0 if any(key in data[:extent] for key in self.keys) else extent
+
+    def kept_of_damaged(self, data: bytes) -> int:
+        """The same of a slot that doesn't hold what belongs there."""
+        prepare, _ = decode_slot(data)
+        if prepare is None:
+            return 0
+        return self.kept_of(data, prepare.header, needed=False)
+
+
+def is_of(data: bytes, header: PrepareHeader) -> bool:
+    """Whether a slot holds the prepare of this header, whole."""
+    prepare, _ = decode_slot(data)
+    return prepare is not None and prepare.header.checksum == header.checksum
