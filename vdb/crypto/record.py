@@ -175,6 +175,11 @@ class SealedRecord:
         return bytes(self.header_bytes) + (self.pruned_digest or sha256(self.body).digest())
 
 
+def record_start(tenant: int) -> bytes:
+    """What each encoded record of a tenant begins with."""
+    return MAGIC + bytes((VERSION, ALGORITHM)) + tenant.to_bytes(_ID_SIZE, "big")
+
+
 def decode_header(data: Buffer) -> RecordHeader:
     """The header in exactly these bytes; RecordTampered when they aren't one."""
     view = memoryview(data)

@@ -91,9 +91,13 @@ def _out_of_place(state: View, command: Prune) -> str | None:
     for one in command.segments:
         if one.next_position > head:
             return f"segment {one.segment} ends at position {one.next_position}, the tenant's log at {head}"
-        if pruned_key(command.tenant, one.segment) in state.rows[PRUNED]:
+        if is_pruned(state, command.tenant, one.segment):
             return f"segment {one.segment} was pruned before"
     return None
+
+
+def is_pruned(state: View, tenant: TenantId, segment: int) -> bool:
+    return pruned_key(tenant, segment) in state.rows[PRUNED]
 
 
 def pruned_of(state: State, tenant: TenantId) -> tuple[PrunedRow, ...]:

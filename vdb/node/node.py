@@ -23,6 +23,7 @@ from vdb.node.doors.accept import serve_connections
 from vdb.node.erasure.cleaning import FileCleaner
 from vdb.node.erasure.eraser import Eraser
 from vdb.node.erasure.erasing import Erasing
+from vdb.node.erasure.retaining import Retaining
 from vdb.node.evidence.proving import Prover
 from vdb.node.gate.node_service import NodeService
 from vdb.node.gate.permits import Permits
@@ -135,6 +136,7 @@ class Node:
                         root_keys=self.config.root_keys,
                         disk_id=lambda: file.identity.disk,
                     ),
+                    retaining=Retaining(readers, self.config.region),
                     keys=KeyRotation(
                         readers,
                         self.config.region,

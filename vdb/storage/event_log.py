@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import trio
 from attrs import define, field
@@ -43,6 +44,7 @@ WRITERS = 8
 WARM_TENANTS_MAX = 256
 """Tenants whose open segment's index is kept in memory between checkpoints."""
 
+T = TypeVar("T")
 Rows = dict[int, dict[bytes, bytes | None]]
 
 
@@ -152,7 +154,7 @@ class EventLog:
         log = self._look(tenant)
         closed = log.find_closed(segment)
         assert closed is not None
-        return None if closed.pruned else await plan_stub(log, closed, may_go)
+        return None if closed.pruned else await self._read(log, lambda: plan_stub(log, closed, may_go))
 
     def durable_segments(self, tenant: TenantId) -> list[int]:
         """Numbers of the whole segments that are closed, in the durable checkpoint."""
@@ -182,16 +184,16 @@ class EventLog:
         """From now on damage is mended from other replicas before a read fails because of it."""
         self._shared.repair = repair
 
-    async def _read(self, log: TenantLog, read: Callable[[], Awaitable[list[Frame]]]) -> list[Frame]:
+    async def _read(self, log: TenantLog, read: Callable[[], Awaitable[T]]) -> T:
         """Try again as long as repair mends another file, a read crosses several segments, and where a stub has taken a
         segment's place meanwhile."""
         mended: dict[str, None] = {}
         while True:
             prunings = log.prunings
             try:
-                frames = await read()
+                found = await read()
                 if log.prunings == prunings:
-                    return frames
+                    return found
                 mark("event_log.pruned_under_a_reader")
             except DamagedData as error:
                 if log.prunings != prunings:

@@ -20,11 +20,13 @@ from typing import Any, Protocol
 
 import trio
 
+from vdb.crypto.record import record_start
 from vdb.crypto.signing import SigningKey, verify_signature
 from vdb.errors import DefiniteError, PrimaryLost, RefusalCode
 from vdb.kernel.command import INTERNAL
 from vdb.kernel.erasure import find_erasure, unacknowledged
 from vdb.kernel.erasure_rows import Erasure
+from vdb.kernel.pruning import pruned_of
 from vdb.kernel.tables import ERASURES
 from vdb.marks import mark
 from vdb.node import log
@@ -104,7 +106,7 @@ class Eraser:
         for clean in self._cleaners:
             rebuilt |= await clean(group.name, tenants)
         keys = tuple(key.dek_id for erasure in owed for key in erasure.keys)
-        overwritten = await self._wipe(group, keys)
+        overwritten = await self._wipe(group, keys + _pruned(group, owed))
         for erasure in owed:
             await self._acknowledge(group, erasure, rebuilt, overwritten)
 
@@ -244,6 +246,12 @@ class Eraser:
         rotation, roots = group.state.rotation(), group.keyring.roots
         root = roots.founding if rotation is None else group.keyring.root(rotation.root_key_id)
         return root.signing_key(disk_id)
+
+
+def _pruned(group: Group, owed: Sequence[Erasure]) -> tuple[bytes, ...]:
+    """What prepares hold that have records of tenants with pruned segments: their keys may live on."""
+    tenants = [one.tenant for one in owed if not any(one.subject) and pruned_of(group.state, one.tenant)]
+    return tuple(record_start(tenant) for tenant in tenants)
 
 
 def _read(statement: bytes) -> dict[str, Any]:

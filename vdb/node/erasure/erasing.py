@@ -1,4 +1,4 @@
-"""The gate of what ends data: erasures, legal holds, retention.
+"""The gate of what ends data: erasures and legal holds. Of retention, `vdb.node.erasure.retaining`.
 
 Rules
 - An erasure is judged by the group's primary: holds on the subject (again at apply), holds of streams that the subject
@@ -6,7 +6,7 @@ Rules
   hold or a rule comes meanwhile, or something is written about the subject, it is judged again.
 - From its commit on, nothing of the subject is readable and nothing is written about it. It is pending until each
   member's disk is rid of the keys (`vdb.node.erasure.eraser`); then there is a certificate.
-- A retention is both: events aren't erased before it is over, and expire after.
+- A retention stands against an erasure until it is over.
 """
 
 from __future__ import annotations
@@ -18,42 +18,37 @@ from attrs import evolve
 
 from vdb.audit.entry import AuditEntry
 from vdb.crypto.root import RootKeys
-from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo
+from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo
 from vdb.errors import (
     InvalidArgument,
     NotReady,
     OnHold,
     PolicyChanged,
     SubjectErased,
-    UnknownTenant,
-    error_for_refusal,
 )
-from vdb.kernel.command import INTERNAL, KeyScope
+from vdb.kernel.command import KeyScope
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, acks_of, erasures_of, is_erased, owing_nodes, pending_nodes
 from vdb.kernel.erasure_rows import Erasure
-from vdb.kernel.holds import find_hold, holds_of, judgement_serial, retention_of
-from vdb.kernel.reply import Numbered, Refusal
+from vdb.kernel.holds import find_hold, holds_of, judgement_serial
 from vdb.limits import GOVERNANCE_TEXT_BYTES_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
 from vdb.marks import mark
 from vdb.node.erasure.certificate import certificate_of, sign_certificate
+from vdb.node.erasure.endings import Endings, check_words
 from vdb.node.erasure.erasure_request import (
-    ErasureRequest,
     PlainErase,
-    PlainExpire,
     PlainHold,
     PlainReleaseHold,
-    PlainRetention,
 )
-from vdb.node.erasure.expiring import Held, expired_keys
 from vdb.node.erasure.finding import Finder, FoundStream
 from vdb.node.erasure.judging import against
-from vdb.node.erasure.sealing import HOLD_SEALS, RETENTION_SEALS, HoldText, RetentionText, open_text
+from vdb.node.erasure.retaining import retention_rules
+from vdb.node.erasure.sealing import HOLD_SEALS, HoldText, open_text
 from vdb.node.erasure.watching import Watch
 from vdb.node.evidence.proving import origin_of
 from vdb.node.gate.append_checks import check_text
 from vdb.node.gate.reader import GroupReader
 from vdb.node.replication.group import Group
-from vdb.types import DataClass, GroupId, Region, TenantId, check_tenant_id
+from vdb.types import GroupId, Region, TenantId, check_tenant_id
 
 SPARE_KEYS = 4
 """Keys that a subject may be given between the judgement and the erasure."""
@@ -62,7 +57,7 @@ JUDGED_AGAIN = 4
 """So often, if holds or rules come, or data of the subject, while it is judged."""
 
 
-class Erasing:
+class Erasing(Endings):
     """See the module's docstring. One per node."""
 
     def __init__(
@@ -73,8 +68,7 @@ class Erasing:
         root_keys: RootKeys,
         disk_id: Callable[[], bytes],
     ) -> None:
-        self._readers = readers
-        self._region = region
+        super().__init__(readers, region)
         self._root_keys = root_keys
         self._disk_id = disk_id
 
@@ -96,8 +90,8 @@ class Erasing:
         A dry run changes nothing, and says in its report what stands against the erasure instead of raising.
         """
         checked = check_tenant_id(tenant)
-        _check_words("a subject", subject, SUBJECT_BYTES_MAX)
-        _check_words("the basis of an erasure", basis or ("dry run" if dry_run else ""), GOVERNANCE_TEXT_BYTES_MAX)
+        check_words("a subject", subject, SUBJECT_BYTES_MAX)
+        check_words("the basis of an erasure", basis or ("dry run" if dry_run else ""), GOVERNANCE_TEXT_BYTES_MAX)
         reader = await self._primary(group)
         finder = Finder(reader, checked)
         for again in range(JUDGED_AGAIN, -1, -1):
@@ -150,7 +144,7 @@ class Erasing:
             "keys": len(rows),
             "streams": [_stream_report(one) for one in streams],
             "events": sum(one.events for one in streams),
-            "against": against(found, tenant, lookup, streams, self.retention_rules(found, tenant)),
+            "against": against(found, tenant, lookup, streams, retention_rules(found, tenant)),
             "members": [{"node": node, "address": found.address_of(node)} for node in found.members],
         }
         return report, request
@@ -185,7 +179,7 @@ class Erasing:
             certificate=certificate,
         )
 
-    # Holds and retention ---------------------------------------------------------------------------------------
+    # Holds ---------------------------------------------------------------------------------------
 
     async def put_hold(
         self, tenant: int, group: str, subject: str, stream: str, reason: str, note: AuditEntry | None = None
@@ -195,7 +189,7 @@ class Erasing:
             raise InvalidArgument("a hold is on a subject or on streams: expected one of them, found both")
         check_text("a subject", subject, SUBJECT_BYTES_MAX)
         check_text("a stream's name", stream, STREAM_NAME_BYTES_MAX)
-        _check_words("a reason", reason, GOVERNANCE_TEXT_BYTES_MAX)
+        check_words("a reason", reason, GOVERNANCE_TEXT_BYTES_MAX)
         found = (await self._primary(group)).group
         request = PlainHold(tenant=check_tenant_id(tenant), subject=subject, stream=stream, reason=reason)
         return await self._commit(found, request, note)
@@ -204,7 +198,7 @@ class Erasing:
         self, tenant: int, group: str, hold: int, reason: str, note: AuditEntry | None = None
     ) -> None:
         """InvalidArgument where there is no such hold, or it was released."""
-        _check_words("a reason", reason, GOVERNANCE_TEXT_BYTES_MAX)
+        check_words("a reason", reason, GOVERNANCE_TEXT_BYTES_MAX)
         found = (await self._primary(group)).group
         await self._commit(found, PlainReleaseHold(tenant=check_tenant_id(tenant), hold=hold, reason=reason), note)
 
@@ -235,88 +229,6 @@ class Erasing:
         text = None if row is None else open_text(found.keyring, row.sealed, HOLD_SEALS, HoldText)
         return "" if text is None else text.subject
 
-    async def put_retention(
-        self, tenant: int, group: str, stream: str, data_class: DataClass, days: int, note: AuditEntry | None = None
-    ) -> None:
-        """How many days the events of a stream (or PREFIX*) are kept; 0: no rule for it any more."""
-        _check_words("a stream's name", stream, STREAM_NAME_BYTES_MAX)
-        found = (await self._primary(group)).group
-        request = PlainRetention(tenant=check_tenant_id(tenant), stream=stream, data_class=data_class, days=days)
-        await self._commit(found, request, note)
-
-    async def list_retention(self, tenant: int, group: str) -> list[RetentionInfo]:
-        """A tenant's rules, by stream."""
-        found = (await self._primary(group)).group
-        return self.retention_rules(found, check_tenant_id(tenant))
-
-    def retention_rules(self, group: Group, tenant: TenantId) -> list[RetentionInfo]:
-        rules: list[RetentionInfo] = []
-        for row in retention_of(group.state, tenant):
-            text = open_text(group.keyring, row.sealed, RETENTION_SEALS, RetentionText)
-            assert text is not None, "a rule is sealed under the catalogue's key, which nobody destroys"
-            rules.append(RetentionInfo(stream=text.stream, data_class=row.data_class, days=row.days))
-        return sorted(rules, key=lambda rule: rule.stream)
-
-    async def prune(
-        self, tenant: int, group: str, *, dry_run: bool, by: str = "", note: AuditEntry | None = None
-    ) -> Pruned:
-        """Destroy the keys of what has expired: it is then erased like a subject is, with a certificate.
-
-        Keys end with their period (`vdb key rotate`): what was sealed in one that is over has expired once its rule's
-        days have passed since the period's end. Sealed bytes, leaves and proofs stay.
-        """
-        checked = check_tenant_id(tenant)
-        reader = await self._primary(group)
-        found = reader.group
-        self._check_tenant(found, checked)
-        judged = 1 + judgement_serial(found.state, checked)
-        keys, left = await expired_keys(
-            reader, checked, self.retention_rules(found, checked), self._held(found, checked)
-        )
-        erasure = 0
-        if keys and not dry_run:
-            keys_max = len(keys) + len(found.keyring.file_rows(checked)) + SPARE_KEYS
-            request = PlainExpire(
-                tenant=checked, dek_ids=keys, by=by, members=found.members, keys_max=keys_max, judged=judged
-            )
-            erasure = await self._commit(found, request, note)
-        return Pruned(segments=0, bytes=0, report={"keys": len(keys), "left": left, "erasure": erasure})
-
-    def _held(self, group: Group, tenant: TenantId) -> Held:
-        """What is on hold."""
-        live = [hold for hold in holds_of(group.state, tenant) if not hold.released]
-        texts = [
-            open_text(group.keyring, hold.sealed, HOLD_SEALS, HoldText) or HoldText(subject="", stream="", reason="")
-            for hold in live
-            if not hold.subject
-        ]
-        subjects = tuple(hold.subject for hold in live if hold.subject)
-        return Held(subjects=subjects, patterns=tuple(text.stream for text in texts))
-
-    # The way to the log ----------------------------------------------------------------------------------------
-
-    async def _commit(self, group: Group, request: ErasureRequest, note: AuditEntry | None) -> int:
-        reply = await group.execute(request, INTERNAL, note=note)
-        if isinstance(reply, Refusal):
-            raise error_for_refusal(reply.code, reply.message)
-        assert isinstance(reply, Numbered)
-        return reply.number
-
-    async def _primary(self, group: str) -> GroupReader:
-        reader = self._reader(group)
-        await reader.group.confirm()
-        return reader
-
-    def _reader(self, name: str) -> GroupReader:
-        reader = self._readers.get(GroupId(name or self._region.name))
-        if reader is None:
-            raise InvalidArgument(f"this node has no group '{name}': expected one of {', '.join(self._readers)}")
-        return reader
-
-    def _check_tenant(self, group: Group, tenant: TenantId) -> None:
-        if not group.state.has_tenant(tenant) or group.keyring.row(tenant, KeyScope.TENANT) is None:
-            raise UnknownTenant(f"tenant {tenant} has no stream in {group.name}")
-
 
 def _stream_report(one: FoundStream) -> dict[str, Any]:
     return {
@@ -327,9 +239,3 @@ def _stream_report(one: FoundStream) -> dict[str, Any]:
         "first": str(one.first),
         "last": str(one.last),
     }
-
-
-def _check_words(what: str, text: str, bytes_max: int) -> None:
-    if not text.strip():
-        raise InvalidArgument(f"{what} is needed; found none")
-    check_text(what, text, bytes_max)

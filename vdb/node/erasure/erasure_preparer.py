@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final, assert_never
 from vdb.errors import RefusalCode
 from vdb.kernel.command import Command, KeyScope, Reject
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, is_erased
-from vdb.kernel.erasure_command import AckErasure, EraseSubject, PutHold, PutRetention, ReleaseHold
+from vdb.kernel.erasure_command import AckErasure, EraseSubject, Prune, PutHold, PutRetention, ReleaseHold
 from vdb.node.erasure.erasure_request import (
     ErasureRequest,
     PlainAck,
     PlainErase,
     PlainExpire,
     PlainHold,
+    PlainPrune,
     PlainReleaseHold,
     PlainRetention,
 )
@@ -81,6 +82,8 @@ def erasure_command(preparer: Preparer, batch: Batch, request: ErasureRequest) -
                 members=request.members,
                 judged=request.judged,
             )
+        case PlainPrune():
+            return Prune(tenant=request.tenant, segments=request.segments, judged=request.judged, by=request.by)
         case _:
             assert_never(request)
 

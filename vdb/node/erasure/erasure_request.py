@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
+from vdb.kernel.erasure_command import PrunedSegment
 from vdb.node.erasure.watching import Watch
 from vdb.types import DataClass, TenantId
 
@@ -11,6 +12,8 @@ SEAL_SIZE = 640
 """Bytes that a sealed text may take beside itself: header, seal, framing, and a new key's row."""
 KEY_SIZE = 32
 """Of a destroyed key's id, with its framing."""
+PRUNED_SIZE = 64
+"""Of what is said of a pruned segment, with its framing."""
 
 
 @frozen(kw_only=True)
@@ -101,5 +104,18 @@ class PlainRetention:
         return SEAL_SIZE + 6 * len(self.stream)
 
 
-ErasureRequest = PlainErase | PlainExpire | PlainAck | PlainHold | PlainReleaseHold | PlainRetention
+@frozen(kw_only=True)
+class PlainPrune:
+    tenant: TenantId
+    segments: tuple[PrunedSegment, ...]
+    judged: int
+    """See `vdb.kernel.erasure_command.Prune`."""
+    by: str
+
+    @property
+    def size(self) -> int:
+        return PRUNED_SIZE * len(self.segments) + 4 * len(self.by) + SEAL_SIZE
+
+
+ErasureRequest = PlainErase | PlainExpire | PlainAck | PlainHold | PlainReleaseHold | PlainRetention | PlainPrune
 """`size`: bytes in a prepare's body beyond those of any request."""

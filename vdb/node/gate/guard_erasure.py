@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from vdb.audit.entry import ALL_SUBJECTS, Kind, Outcome
+from vdb.audit.entry import ALL_SUBJECTS, AuditEntry, Kind, Outcome
 from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo
 from vdb.errors import OnHold
 from vdb.node.gate.guard_base import GuardBase
@@ -81,21 +81,29 @@ class ErasureGuard(GuardBase):
         return found
 
     async def put_retention(self, tenant: int, group: str, stream: str, data_class: DataClass, days: int) -> None:
-        """`Erasing.put_retention`."""
+        """`Retaining.put_retention`."""
         permit = await self.permit(
             Action.ERASE, tenant, data_class, group=group, stream=_RETENTION, door="putRetention"
         )
         note = permit.entry(Kind.RETENTION, detail={"stream": stream, "days": str(days)})
-        await self.service.erasing.put_retention(tenant, group, stream, data_class, days, note)
+        await self.service.retaining.put_retention(tenant, group, stream, data_class, days, note)
 
     async def list_retention(self, tenant: int, group: str) -> list[RetentionInfo]:
-        """`Erasing.list_retention`."""
+        """`Retaining.list_retention`."""
         await self.permit_any(_LISTING, tenant, group=group, stream=_RETENTION, door="listRetention")
-        return await self.service.erasing.list_retention(tenant, group)
+        return await self.service.retaining.list_retention(tenant, group)
 
     async def prune(self, tenant: int, group: str, *, dry_run: bool) -> Pruned:
-        """`Erasing.prune`."""
+        """`Retaining.prune`. Each of its ops has an entry; where there was nothing to do, or it was a dry run, that."""
         permit = await self.permit(Action.ERASE, tenant, DataClass.PHI, group=group, stream=_RETENTION, door="prune")
-        note = None if dry_run else permit.entry(Kind.RETENTION, detail={"applies": "true"})
+
+        def note(detail: dict[str, str]) -> AuditEntry:
+            return permit.entry(Kind.RETENTION, detail={"applies": "true", **detail})
+
         by = self.caller.principal.name
-        return await self.service.erasing.prune(tenant, group, dry_run=dry_run, by=by, note=note)
+        found = await self.service.retaining.prune(tenant, group, dry_run=dry_run, by=by, note=note)
+        if dry_run:
+            await self.acted(permit, Kind.RETENTION, detail={"dry-run": "true"})
+        elif not found.segments and not found.report["erasure"]:
+            await self.acted(permit, Kind.RETENTION, detail={"applies": "true", "expires": "nothing"})
+        return found

@@ -17,6 +17,7 @@ from vdb.node.consumers.consuming import Consumers
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.crud.sessions import NodeSessions
 from vdb.node.erasure.erasing import Erasing
+from vdb.node.erasure.retaining import Retaining
 from vdb.node.evidence.proving import Prover
 from vdb.node.gate.answers import GroupHolders, RowDifferences, RowsResult
 from vdb.node.gate.permits import Permits
@@ -54,6 +55,7 @@ class NodeService(Service):
         permits: Permits,
         governance: Governance,
         erasing: Erasing,
+        retaining: Retaining,
         keys: KeyRotation,
         clock: Clock,
         name: str,
@@ -64,6 +66,8 @@ class NodeService(Service):
         """What its guards ask."""
         self.erasing = erasing
         """How data end."""
+        self.retaining = retaining
+        """How long they are kept, and the end of what has expired."""
         self.keys = keys
         """Rotation of keys."""
         self.governance = governance
