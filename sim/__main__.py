@@ -12,6 +12,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve
 from rich.console import Console
@@ -66,12 +67,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in (replay, smaller):
         command.add_argument("seed", type=_number)
         command.add_argument("--bug", default="", metavar="ID", choices=[bug.id for bug in BUGS], help="plant a bug")
-        command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change an option")
-        command.add_argument("--overrides", default="", metavar="JSON", help="change options, as shrink prints them")
     many = commands.add_parser("sweep", help="run many seeds over all cores")
     many.add_argument("--from", dest="first", type=_number, help="the first seed; drawn when not given")
     many.add_argument("--count", type=_positive, default=DEFAULT_COUNT, help="how many seeds (default %(default)s)")
     many.set_defaults(command=_sweep)
+    for command in (replay, smaller, many):
+        command.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="change an option")
+        command.add_argument("--overrides", default="", metavar="JSON", help="change options, as shrink prints them")
     corpus = commands.add_parser("corpus", help="replay the seeds that once found a bug")
     corpus.set_defaults(command=_corpus)
     bugs = commands.add_parser("bugs", help="plant known bugs and look for each")
@@ -119,11 +121,18 @@ def _progress() -> Progress:
     )  # fmt: skip
 
 
-def _replay(options: argparse.Namespace, console: Console) -> int:
+def _overrides(options: argparse.Namespace, seed: int, console: Console) -> dict[str, Any] | None:
+    """The changes of options that were asked for, tried on this seed's; None where they don't fit, which is told."""
     try:
-        overrides = parse_overrides(options.seed, options.set, options.overrides)
+        return parse_overrides(seed, options.set, options.overrides)
     except BadOverride as error:
         console.print(f"[red]{escape(str(error))}[/]")
+        return None
+
+
+def _replay(options: argparse.Namespace, console: Console) -> int:
+    overrides = _overrides(options, options.seed, console)
+    if overrides is None:
         return 2
     if options.html and not options.html.parent.is_dir():
         console.print(f"there is no folder {options.html.parent} for the page", markup=False)
@@ -158,10 +167,8 @@ def _replay(options: argparse.Namespace, console: Console) -> int:
 
 
 def _shrink(options: argparse.Namespace, console: Console) -> int:
-    try:
-        overrides = parse_overrides(options.seed, options.set, options.overrides)
-    except BadOverride as error:
-        console.print(f"[red]{escape(str(error))}[/]")
+    overrides = _overrides(options, options.seed, console)
+    if overrides is None:
         return 2
     job = Job(seed=options.seed, overrides=overrides, bug=options.bug)
     with _progress() as progress, Workers(options.jobs) as workers:
@@ -186,6 +193,9 @@ def _shrink(options: argparse.Namespace, console: Console) -> int:
 
 def _sweep(options: argparse.Namespace, console: Console) -> int:
     first = options.first if options.first is not None else secrets.randbelow(10**9)
+    overrides = _overrides(options, first, console)
+    if overrides is None:
+        return 2
     console.print(f"sweep of {options.count} seeds from {first} in {options.jobs} processes")
     failing = 0
     with _progress() as progress:
@@ -196,8 +206,9 @@ def _sweep(options: argparse.Namespace, console: Console) -> int:
             failing += not result.ok
             progress.update(task, advance=1, description=f"seeds, {failing} failing" if failing else "seeds")
 
-        found = sweep(range(first, first + options.count), workers=options.jobs, on_result=on_result)
-    print_sweep(console, found)
+        seeds = range(first, first + options.count)
+        found = sweep(seeds, workers=options.jobs, overrides=overrides, on_result=on_result)
+    print_sweep(console, found, overrides=overrides)
     if options.json:
         _print_json(found.as_json(first))
     return 0 if found.ok else 1

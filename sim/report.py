@@ -110,7 +110,7 @@ def _far_from_the_end(lane: str) -> tuple[int, str]:
     return (0 if is_client(lane) else 1 if lane[1:].isdigit() else 2), lane
 
 
-def print_sweep(console: Console, found: Sweep) -> None:
+def print_sweep(console: Console, found: Sweep, *, overrides: Mapping[str, Any] | None = None) -> None:
     """Counts of faults, the distribution, marks not reached, complaints, and the first failure in full."""
     table = Table("fault", "fired", "seeds")
     for kind, count in sorted(found.faults.items()):
@@ -126,7 +126,7 @@ def print_sweep(console: Console, found: Sweep) -> None:
         console.print(f"seed {seed} ended in the simulator itself: {error}", markup=False)
     broken = [run for run in found.results if not run.ok]
     for run in broken[:1]:
-        print_failure(console, run)
+        print_failure(console, run, overrides=overrides)
     for run in broken:
         assert run.violation is not None
         console.print(f"seed {run.seed}: {run.violation.invariant}: {run.violation.message[:150]}", markup=False)

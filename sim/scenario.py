@@ -19,8 +19,9 @@ from typing import Any
 
 import trio
 
+from sim.drawing import WORK_KINDS
 from sim.history import Call, StreamKey
-from sim.options import WORK_KINDS, Options
+from sim.options import Options
 from sim.regions import REGION
 from sim.runner import run
 from sim.simulation import Simulation
@@ -41,6 +42,7 @@ CALM: Mapping[str, Any] = {
     "events_per_run": 1, "think_us": 0, "mix": dict.fromkeys(WORK_KINDS, 1), "disturbances": (),
     "beyond_repair": False, "projection": True, "disk": DiskFaults(), "network": NetworkFaults(),
     "clock_skew_us": 0, "clock_drift_ppm": 0, "scrub_period_s": 86_400.0, "sql": False, "events": False,
+    "regions": 1, "governance": False, "erasing": False, "rotating": False,
 }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ too much idle time, or, in a sweep large enough to expect each of them, a kind o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -129,18 +130,24 @@ class Sweep:
         return out
 
 
-def run_one(seed: int) -> Result:
+def run_one(seed: int, overrides: Mapping[str, Any] | None = None) -> Result:
     """What a worker does for one seed."""
     from sim.run import run_seed
 
-    return run_seed(seed)
+    return run_seed(seed, overrides=overrides)
 
 
-def sweep(seeds: Sequence[int], *, workers: int, on_result: Callable[[Result], None] = lambda _result: None) -> Sweep:
-    """Run all seeds. `on_result` is called as each one ends."""
+def sweep(
+    seeds: Sequence[int],
+    *,
+    workers: int,
+    overrides: Mapping[str, Any] | None = None,
+    on_result: Callable[[Result], None] = lambda _result: None,
+) -> Sweep:
+    """Run all seeds, all with these options changed. `on_result` is called as each one ends."""
     results: list[Result] = []
     errors: list[tuple[int, str]] = []
-    for done in run_all(run_one, seeds, workers=workers):
+    for done in run_all(partial(run_one, overrides=overrides), seeds, workers=workers):
         if done.result is None:
             errors.append((done.job, done.error))
         else:

@@ -141,7 +141,7 @@ class EventsPart:
         if not self.options.events:
             return
         self.log.catch_up()
-        keys = file_keys(self.contents[self.home].keyring, TENANT, NAME)
+        keys = file_keys(self.contents[machine.config.region.name].keyring, TENANT, NAME)
         for path in machine.scratch.paths():
             if not keys or not GENERATION.fullmatch(path):
                 continue

@@ -38,7 +38,8 @@ LOOKS_MAX = 20
 
 @define(eq=False, kw_only=True)
 class SqlPart:
-    """Of a run without SQL it does nothing. `contents` by group; `home` is the region's, which has the files' keys."""
+    """Of a run without SQL it does nothing. `contents` by group; `home` is where the database lies,
+    unless it is global. A file's keys are those of the region of its node."""
 
     seed: int
     options: Options
@@ -141,7 +142,7 @@ class SqlPart:
         if not self.options.sql or not machine.scratch.exists(PATH):
             return
         self.log.catch_up()
-        keys = file_keys(self.contents[self.home].keyring, TENANT, DATABASE)
+        keys = file_keys(self.contents[machine.config.region.name].keyring, TENANT, DATABASE)
         if not keys:
             return
         file = machine.scratch.location(PATH)

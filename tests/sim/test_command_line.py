@@ -43,6 +43,7 @@ def test_bad_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFi
     [
         (["replay", "1", "--set", "cleints=1"], "a run has no option 'cleints'"),
         (["shrink", "1", "--overrides", "["], "--overrides takes a JSON object"),
+        (["sweep", "--from", "1", "--set", "cleints=1"], "a run has no option 'cleints'"),
         (["replay", "1", "--html", "nowhere/run.html"], "there is no folder nowhere for the page"),
     ],
 )

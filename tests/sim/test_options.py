@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.drawing import DISTURBANCES, MAIN_DISTURBANCES, PEER_DISTURBANCES, WORK_KINDS
 from sim.nemesis import Nemesis
 from sim.nemesis_links import Links
 from sim.nemesis_members import Members
-from sim.options import DISTURBANCES, MAIN_DISTURBANCES, PEER_DISTURBANCES, WORK_KINDS, Options
+from sim.options import Options
 from sim.sql.shapes import SHAPES
 from sim.workload import Actor
 
@@ -35,6 +36,24 @@ def test_a_third_of_the_seeds_has_sql() -> None:
     drawn = [Options.draw(seed) for seed in range(300)]
     assert 70 <= sum(options.sql for options in drawn) <= 130
     assert {name for options in drawn for name in options.sql_shapes} == {shape.name for shape in SHAPES}
+
+
+def test_what_goes_on_beside_sql_and_typed_streams_is_in_any_combination() -> None:
+    drawn = [Options.draw(seed) for seed in range(600)]
+    for workload in ("sql", "events"):
+        its = [options for options in drawn if getattr(options, workload)]
+        assert sum(len(options.places.names) > 1 for options in its) >= len(its) / 5
+        for beside in ("rotating", "erasing", "governance"):
+            both = [options for options in its if getattr(options, beside)]
+            assert len(both) >= len(its) / 10, (workload, beside)
+            assert any(len(options.places.names) > 1 for options in both), (workload, beside)
+    assert any(options.rotating and options.projection for options in drawn)
+    assert any(options.rotating and options.erasing and options.sql for options in drawn)
+
+
+def test_a_third_of_the_seeds_has_several_regions() -> None:
+    several = sum(len(Options.draw(seed).places.names) > 1 for seed in range(300))
+    assert 80 <= several <= 130
 
 
 def test_overrides_reach_into_tables() -> None:

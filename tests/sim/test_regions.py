@@ -51,11 +51,6 @@ def test_a_minority_of_each_group_may_be_harmed_and_fewer_lost() -> None:
     assert drawn.override({"regions": 1, "nodes": 3, "harmed": [2, 1]}).harmed_nodes == (2,)
 
 
-def test_a_share_of_the_seeds_has_several_regions() -> None:
-    several = [seed for seed in range(1, 201) if len(Options.draw(seed).places.names) > 1]
-    assert 20 <= len(several) <= 60
-
-
 @pytest.mark.parametrize(
     ("chunks", "broken"),
     [

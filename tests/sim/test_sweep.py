@@ -6,7 +6,7 @@ from typing import Any
 
 from sim.faults import FAULT_KINDS
 from sim.result import Result
-from sim.sweep import SEEDS_FOR_EVERY_KIND, Sweep
+from sim.sweep import SEEDS_FOR_EVERY_KIND, Sweep, run_one
 from sim.verdict import Violation
 
 
@@ -68,3 +68,9 @@ def test_result_json_has_the_fixed_keys() -> None:
     assert keys <= result(1).as_json().keys()
     assert "violation" not in result(1).as_json()
     assert result(1, violation=Violation("I5", "lost")).as_json()["violation"] == {"invariant": "I5", "message": "lost"}
+
+
+def test_a_seed_of_a_sweep_has_the_options_that_were_asked_for() -> None:
+    found = run_one(2, {"requests": 10, "nodes": 1, "sql": False, "events": False, "disturbances": []})
+    assert found.ok, found.violation
+    assert not found.crashes or found.faults["node.crash"] <= 1
