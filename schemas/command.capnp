@@ -229,12 +229,14 @@ struct RewrapKeys {
   rows @0 :List(KeyRow);
   rootKeyId @1 :Data;      # 16 bytes
   begins @2 :Bool;         # from here on new keys are wrapped by it; without rows
+  rotationId @3 :Data;     # 16 bytes of whoever begins it; asked for twice, it begins once. Empty: each begins another
 }
 
 struct StartPeriod {
   # New data keys from here on: what is sealed from now on has a key of this period.
   tenant @0 :UInt64;
   period @1 :UInt32;
+  rotationId @2 :Data;     # as of RewrapKeys
 }
 
 struct EraseSubject {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
+ROTATION_ID_SIZE = 16
+"""Bytes by which whoever begins a rotation names it."""
+
 
 @frozen(kw_only=True)
 class KeyStatus:

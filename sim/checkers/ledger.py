@@ -232,7 +232,7 @@ class Ledger:
             self.keys.append(request.command.row)
         elif isinstance(request.command, RewrapKeys) and isinstance(reply, KeysRewrapped):
             self.keys += request.command.rows
-        elif isinstance(request.command, StartPeriod) and isinstance(reply, PeriodStarted):
+        elif isinstance(request.command, StartPeriod) and reply == PeriodStarted(request.command.period):
             self.periods.setdefault(request.command.tenant, []).append(self._place)
         if isinstance(request.command, OpenSession):
             if isinstance(reply, SessionOpened):

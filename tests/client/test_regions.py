@@ -179,3 +179,21 @@ def test_a_node_is_left_when_its_own_group_is_led_elsewhere(over_a_wan: Any) -> 
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
     assert over_a_wan.nodes["n1"].calls.count("rotateKeys") == 1
+
+
+async def test_an_attempt_whose_answer_is_lost_is_repeated_under_its_id(over_a_wan: Any) -> None:
+    asked: list[bytes] = []
+
+    def rotate(call: Any, params: Any) -> None:
+        asked.append(bytes(params.rotationId))
+        if len(asked) == 1:
+            over_a_wan.nodes["n0"].cut()
+        else:
+            call.respond(lambda _results: None)
+
+    over_a_wan.nodes["n0"].on_rotateKeys = rotate
+    async with running(over_a_wan) as client:
+        await client.rotate_keys("global")
+        await client.rotate_keys("global", rotation_id=b"n" * 16)
+    assert len(asked[0]) == 16
+    assert asked == [asked[0], asked[0], b"n" * 16]

@@ -107,6 +107,40 @@ def test_periods_follow_one_another(primary) -> None:
     )
 
 
+def test_a_rotation_begins_once_under_an_id(primary) -> None:
+    first = RewrapKeys(root_key_id=NEW, begins=True, rotation_id=b"1" * 16)
+    primary.apply(first)
+    begun = primary.state.rotation()
+    assert begun.rotation_id == b"1" * 16
+    assert primary.apply(first) == ((), KeysRewrapped(0)), "an attempt whose answer was lost"
+    assert primary.apply(evolve(first, root_key_id=b"S" * 16)) == ((), KeysRewrapped(0))
+    assert primary.state.rotation() == begun
+    primary.apply(evolve(first, rotation_id=b"2" * 16))
+    assert primary.state.rotation().began_at == primary.clock > begun.began_at
+    primary.apply(RewrapKeys(root_key_id=NEW))
+    assert primary.state.rotation().rotation_id == b"2" * 16, "a step leaves the id"
+    for _ in range(2):
+        begin(primary)
+        assert primary.state.rotation().began_at == primary.clock, "without an id each one begins"
+    short = RewrapKeys(root_key_id=NEW, begins=True, rotation_id=b"1")
+    assert primary.apply(short)[1] == invalid("a rotation's id has 16 bytes, or none; found 1")
+
+
+def test_a_period_starts_once_under_an_id(primary) -> None:
+    for tenant in (1, 2):
+        primary.put_keys(tenant)
+        primary.create(tenant, "notes")
+    first = StartPeriod(tenant=1, period=1, rotation_id=b"1" * 16)
+    assert primary.apply(first) == ((), PeriodStarted(1))
+    assert primary.apply(evolve(first, period=2)) == ((), PeriodStarted(1)), "predicted as the next one"
+    assert primary.state.key_period(1) == 1
+    assert primary.apply(evolve(first, tenant=2)) == ((), PeriodStarted(1)), "each tenant has ids of its own"
+    assert primary.apply(StartPeriod(tenant=1, period=2, rotation_id=b"2" * 16)) == ((), PeriodStarted(2))
+    assert primary.apply(StartPeriod(tenant=1, period=3)) == ((), PeriodStarted(3))
+    short = StartPeriod(tenant=1, period=4, rotation_id=b"1")
+    assert primary.apply(short)[1] == invalid("a rotation's id has 16 bytes, or none; found 1")
+
+
 def test_periods_are_bounded(primary) -> None:
     primary.put_keys(1)
     primary.create(1, "notes")

@@ -106,8 +106,14 @@ commands = st.one_of(
     ),
     st.builds(OpenSession),
     st.builds(PutKey, row=key_rows),
-    st.builds(RewrapKeys, root_key_id=octets, begins=st.booleans(), rows=st.lists(key_rows, max_size=3).map(tuple)),
-    st.builds(StartPeriod, tenant=u64, period=u32),
+    st.builds(
+        RewrapKeys,
+        root_key_id=octets,
+        begins=st.booleans(),
+        rotation_id=octets,
+        rows=st.lists(key_rows, max_size=3).map(tuple),
+    ),
+    st.builds(StartPeriod, tenant=u64, period=u32, rotation_id=octets),
     st.builds(
         Reconfigure,
         epoch=u64,

@@ -17,8 +17,9 @@ from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text, time_text
 from vdb.client.client import Client
 from vdb.errors import ConfigError, InvalidArgument
-from vdb.keys import KeyReport
+from vdb.keys import ROTATION_ID_SIZE, KeyReport
 from vdb.types import Region
+from vdb.world.entropy import RealEntropy
 from vdb.world.key_files import add_next_key, create_key_file, create_kms_key_file, drop_other_keys
 
 app = App(name="key", help="Make root keys, rotate keys while nodes serve, and show where a rotation stands.")
@@ -112,9 +113,9 @@ async def _rotate(client: Client, group: str, step: int, *, force: bool, as_json
     reports = await client.key_status(group)
     if not force:
         _check(group, reports)
-    rewrapped, begin = 0, True
+    rewrapped, begin, rotation_id = 0, True, RealEntropy().random_bytes(ROTATION_ID_SIZE)
     while True:
-        found = await client.rotate_keys(group, begin=begin, maximum=step)
+        found = await client.rotate_keys(group, begin=begin, rotation_id=rotation_id, maximum=step)
         rewrapped, begin = rewrapped + found.rewrapped, False
         if not found.left:
             break

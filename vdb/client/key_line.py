@@ -10,7 +10,10 @@ from vdb.keys import KeyReport, RotationStep
 class KeyLine(Protocol):
     """Groups are named by a region, or 'global'."""
 
-    async def rotate(self, tenant: int, group: str, maximum: int, *, begin: bool, timeout: float) -> RotationStep: ...
+    async def rotate(
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+    ) -> RotationStep:
+        """`rotation_id`: 16 bytes under which it is begun once; empty: one that is drawn for this call."""
 
     async def statuses(self, group: str, *, timeout: float) -> list[KeyReport]:
         """Of each node that holds the group."""

@@ -57,7 +57,7 @@ class RpcGateway:
         self.evidence = RpcEvidence(router, self._group_of)
         self.audit = RpcAudit(router)
         self.governance = RpcGovernance(router, self._group_of)
-        self.keys = RpcKeys(router)
+        self.keys = RpcKeys(router, entropy)
         self.erasure = RpcErasure(router)
         self.projections = RpcProjections(router)
         self.consumers = RpcConsumers(router, entropy, tasks, self._writer, self._all_groups)

@@ -9,7 +9,8 @@ import anyio
 
 from vdb.client.router import Router
 from vdb.errors import VerityError
-from vdb.keys import KeyReport, KeyStatus, RotationStep
+from vdb.keys import ROTATION_ID_SIZE, KeyReport, KeyStatus, RotationStep
+from vdb.ports import Entropy
 from vdb.types import GroupId
 
 STATUS_SECONDS_MAX = 3.0
@@ -19,12 +20,19 @@ STATUS_SECONDS_MAX = 3.0
 class RpcKeys:
     """Implements `vdb.client.key_line.KeyLine`."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, entropy: Entropy) -> None:
         self._router = router
+        self._entropy = entropy
 
-    async def rotate(self, tenant: int, group: str, maximum: int, *, begin: bool, timeout: float) -> RotationStep:
+    async def rotate(
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+    ) -> RotationStep:
+        """The router asks again when an answer is lost: under one id nothing begins twice."""
+        own = rotation_id or self._entropy.random_bytes(ROTATION_ID_SIZE)
+
         def build(params: Any) -> None:
             params.tenant, params.group, params.max, params.begin = tenant, group, maximum, begin
+            params.rotationId = own
 
         return await self._router.ask("rotateKeys", build, _step, timeout=timeout, group=GroupId(group))
 

@@ -13,10 +13,17 @@ class SyncKeyFace(SyncBase):
     """Rotation of keys. See `AsyncFace`."""
 
     def rotate_keys(
-        self, group: Region | str = "", *, begin: bool = True, maximum: int = 0, timeout: float | None = None
+        self,
+        group: Region | str = "",
+        *,
+        begin: bool = True,
+        rotation_id: bytes = b"",
+        maximum: int = 0,
+        timeout: float | None = None,
     ) -> RotationStep:
         """One step of a rotation to the root key that is the first of those given to the nodes."""
-        return self._run(partial(self._face.rotate_keys, group, begin=begin, maximum=maximum, timeout=timeout))
+        rotate = partial(self._face.rotate_keys, group, begin=begin, rotation_id=rotation_id, maximum=maximum)
+        return self._run(partial(rotate, timeout=timeout))
 
     def start_key_period(self, group: Region | str = "", *, timeout: float | None = None) -> RotationStep:
         """New data keys for all that is sealed of the tenant from now on."""

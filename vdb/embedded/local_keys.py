@@ -21,9 +21,11 @@ class ServiceKeys:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    async def rotate(self, tenant: int, group: str, maximum: int, *, begin: bool, timeout: float) -> RotationStep:
+    async def rotate(
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+    ) -> RotationStep:
         with trio.move_on_after(timeout):
-            return await self._guard.rotate_keys(tenant, group, maximum, begin=begin)
+            return await self._guard.rotate_keys(tenant, group, maximum, begin=begin, rotation_id=rotation_id)
         raise Timeout(f"rotate_keys: no answer within {timeout:g} s")
 
     async def statuses(self, group: str, *, timeout: float) -> list[KeyReport]:
@@ -39,10 +41,11 @@ class HopKeys:
         self._inner = inner
         self._loop = loop
 
-    async def rotate(self, tenant: int, group: str, maximum: int, *, begin: bool, timeout: float) -> RotationStep:
-        return await self._loop.call_async(
-            partial(self._inner.rotate, tenant, group, maximum, begin=begin, timeout=timeout)
-        )
+    async def rotate(
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+    ) -> RotationStep:
+        rotate = partial(self._inner.rotate, tenant, group, maximum, begin=begin, rotation_id=rotation_id)
+        return await self._loop.call_async(partial(rotate, timeout=timeout))
 
     async def statuses(self, group: str, *, timeout: float) -> list[KeyReport]:
         return await self._loop.call_async(partial(self._inner.statuses, group, timeout=timeout))

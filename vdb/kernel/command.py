@@ -217,6 +217,9 @@ class RewrapKeys:
     """16 bytes: what wraps all tenants' keys from here on."""
     begins: bool = False
     """Then it has no rows."""
+    rotation_id: bytes = b""
+    """16 bytes of whoever begins it. A second attempt under the id that the last one has begins nothing; empty: it
+    does."""
     rows: tuple[KeyRow, ...] = ()
     """As they are from now on: under the root key of the rotation that has begun."""
 
@@ -228,6 +231,8 @@ class StartPeriod:
     tenant: TenantId
     period: int
     """One above the one before, as the primary predicts. The first one, before any was started, is 0."""
+    rotation_id: bytes = b""
+    """16 bytes of whoever asks for it: asked for twice, the period starts once. Empty: it starts."""
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,8 @@ Rules
   which it was put as well. So the log, its records and its proofs don't change, and neither do other keys' wraps.
 - Periods of a tenant are numbered from 0 and follow one another. A record is sealed under a key of the period that it
   is appended in (`vdb.kernel.records` asserts it): keys of a period that has ended open records, and seal none.
+- Whoever begins a rotation, or a period, gives it an id: a second attempt, after an answer that was lost, changes
+  nothing. The id of the last one is remembered.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from vdb.kernel.draft import Draft
 from vdb.kernel.effect import StoreKey
 from vdb.kernel.reply import KeysRewrapped, PeriodStarted, Refusal, Reply
 from vdb.kernel.rows import CREATED_AT, DEK_ID_SIZE, WRAPPED_SIZE, Rotation, pack_key
-from vdb.kernel.tables import KEY_PERIODS, KEYS, ROTATION, U64, tenant_key
+from vdb.kernel.tables import KEY_PERIODS, KEYS, PERIOD_ID, ROTATION, U64, tenant_key
 from vdb.kernel.view import View
+from vdb.keys import ROTATION_ID_SIZE
 from vdb.limits import KEY_PERIODS_MAX, REWRAPPED_KEYS_MAX
 
 
@@ -30,8 +33,11 @@ def rewrap_keys(draft: Draft, command: RewrapKeys) -> Reply:
     if refusal is not None:
         return refusal
     now, held = draft.last_timestamp, draft.rotation()
+    if command.begins and held is not None and command.rotation_id and held.rotation_id == command.rotation_id:
+        return KeysRewrapped(0)
+    rotation_id = command.rotation_id if command.begins or held is None else held.rotation_id
     began_at = now if command.begins or held is None else held.began_at
-    rotation = Rotation(root_key_id=command.root_key_id, began_at=began_at, changed_at=now)
+    rotation = Rotation(root_key_id=command.root_key_id, began_at=began_at, changed_at=now, rotation_id=rotation_id)
     draft.put(KEY_PERIODS, ROTATION, rotation.pack())
     for row in command.rows:
         created_at = int.from_bytes(draft.rows[KEYS][row.dek_id][CREATED_AT], "big")
@@ -44,6 +50,9 @@ def check_rewrap(state: View, command: RewrapKeys) -> Refusal | None:
     """Why these keys can't be re-wrapped; None if they can."""
     if len(command.root_key_id) != DEK_ID_SIZE:
         return _invalid(f"a root key's id has {DEK_ID_SIZE} bytes; found {len(command.root_key_id)}")
+    refusal = _check_rotation_id(command.rotation_id)
+    if refusal is not None:
+        return refusal
     if len(command.rows) > REWRAPPED_KEYS_MAX:
         return _invalid(f"at most {REWRAPPED_KEYS_MAX} keys are re-wrapped at once; found {len(command.rows)}")
     if command.begins:
@@ -77,6 +86,10 @@ def start_period(draft: Draft, command: StartPeriod) -> Reply:
     if refusal is not None:
         return refusal
     key = tenant_key(command.tenant)
+    if command.rotation_id:
+        if draft.rows[KEY_PERIODS].get(key + PERIOD_ID) == command.rotation_id:
+            return PeriodStarted(draft.key_period(command.tenant))
+        draft.put(KEY_PERIODS, key + PERIOD_ID, command.rotation_id)
     draft.put(KEY_PERIODS, key, draft.rows[KEY_PERIODS].get(key, b"") + U64.pack(draft.last_timestamp))
     return PeriodStarted(command.period)
 
@@ -85,12 +98,21 @@ def check_period(state: View, command: StartPeriod) -> Refusal | None:
     """Why this period can't start; None if it can."""
     if not state.has_tenant(command.tenant):
         return Refusal(RefusalCode.UNKNOWN_TENANT, f"tenant {command.tenant} has no stream in group {state.group}")
+    refusal = _check_rotation_id(command.rotation_id)
+    if refusal is not None:
+        return refusal
     current = state.key_period(command.tenant)
     if command.period != current + 1:
         return _invalid(f"expected period {current + 1} of tenant {command.tenant}, found {command.period}")
     if command.period > KEY_PERIODS_MAX:
         return Refusal(RefusalCode.TOO_LARGE, f"a tenant has at most {KEY_PERIODS_MAX} periods of keys")
     return None
+
+
+def _check_rotation_id(rotation_id: bytes) -> Refusal | None:
+    if len(rotation_id) in (0, ROTATION_ID_SIZE):
+        return None
+    return _invalid(f"a rotation's id has {ROTATION_ID_SIZE} bytes, or none; found {len(rotation_id)}")
 
 
 def _invalid(message: str) -> Refusal:

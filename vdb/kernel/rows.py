@@ -214,14 +214,17 @@ class Rotation:
     """Microseconds UTC: a tenant whose period began before has yet to start another one."""
     changed_at: int
     """Microseconds UTC of its last step: older copies of the rows need the root key before."""
+    rotation_id: bytes = b""
+    """What whoever began it has called it, 16 bytes; empty: nothing."""
 
     def pack(self) -> bytes:
-        return _ROTATION.pack(self.root_key_id, self.began_at, self.changed_at)
+        return _ROTATION.pack(self.root_key_id, self.began_at, self.changed_at) + self.rotation_id
 
 
 def unpack_rotation(row: bytes) -> Rotation:
-    root_key_id, began_at, changed_at = _ROTATION.unpack(row)
-    return Rotation(root_key_id=root_key_id, began_at=began_at, changed_at=changed_at)
+    root_key_id, began_at, changed_at = _ROTATION.unpack_from(row)
+    rotation_id = row[_ROTATION.size :]
+    return Rotation(root_key_id=root_key_id, began_at=began_at, changed_at=changed_at, rotation_id=rotation_id)
 
 
 @frozen(kw_only=True)

@@ -133,6 +133,8 @@ KERNEL_TABLES: tuple[Table, ...] = (Table.META, *ROW_TABLES)
 
 ROTATION = b"root"
 """Key of the one row of KEY_PERIODS that is no tenant's."""
+PERIOD_ID = b"id"
+"""Behind a tenant's key: the row of what whoever started its last period has called that."""
 
 META_NEXT_POSITION = b"next_position"
 META_LAST_TIMESTAMP = b"last_timestamp"

@@ -22,12 +22,16 @@ def encode_key_command(builder: Any, command: PutKey | RewrapKeys | StartPeriod)
         target = builder.init("rewrapKeys")
         target.rootKeyId = command.root_key_id
         target.begins = command.begins
+        if command.rotation_id:
+            target.rotationId = command.rotation_id
         for row_target, row in zip(target.init("rows", len(command.rows)), command.rows, strict=True):
             _encode_row(row_target, row)
     else:
         target = builder.init("startPeriod")
         target.tenant = command.tenant
         target.period = command.period
+        if command.rotation_id:
+            target.rotationId = command.rotation_id
 
 
 def _encode_row(builder: Any, row: KeyRow) -> None:
@@ -54,13 +58,16 @@ def _decode_rewrap(reader: Any) -> RewrapKeys:
     return RewrapKeys(
         root_key_id=rewrap._get("rootKeyId"),
         begins=rewrap._get("begins"),
+        rotation_id=rewrap._get("rotationId"),
         rows=tuple(_row(row) for row in rewrap._get("rows")),
     )
 
 
 def _decode_period(reader: Any) -> StartPeriod:
     start = reader._get("startPeriod")
-    return StartPeriod(tenant=TenantId(start._get("tenant")), period=start._get("period"))
+    return StartPeriod(
+        tenant=TenantId(start._get("tenant")), period=start._get("period"), rotation_id=start._get("rotationId")
+    )
 
 
 def _row(row: Any) -> KeyRow:

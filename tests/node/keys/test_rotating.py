@@ -107,6 +107,25 @@ async def test_the_old_root_key_is_needed_until_the_rotation_is_done(start) -> N
         assert await payloads(node, 2) == [b"before"]
 
 
+async def test_who_has_lost_an_answer_begins_no_other_rotation(start) -> None:
+    async with start(keys=BEFORE) as node:
+        await write(node, 1, b"before")
+        group, keys, own = node.groups[REGION.name], node.service.keys, b"1" * 16
+        first = await keys.rotate("", 0, begin=True, rotation_id=own)
+        began = keys.status("").began
+        again = await keys.rotate("", 0, begin=True, rotation_id=own)
+        assert (first.left, again.left, keys.status("").began) == (0, 0, began)
+        assert group.state.key_period(TenantId(1)) == 1
+        for _ in range(2):
+            step = await keys.start_period("", 1, rotation_id=b"2" * 16)
+            assert step.period == 2
+        await keys.rotate("", 0, begin=True, rotation_id=b"3" * 16)
+        assert keys.status("").began > began
+        assert group.state.key_period(TenantId(1)) == 3
+        with pytest.raises(InvalidArgument, match="a rotation's id has 16 bytes, or none; found 3"):
+            await keys.rotate("", 0, begin=True, rotation_id=b"abc")
+
+
 async def test_new_data_keys_without_another_root_key(start) -> None:
     async with start(keys=BEFORE) as node:
         group = node.groups[REGION.name]

@@ -17,9 +17,10 @@ def key_calls(guard: Guard) -> dict[str, Handler]:
     def rotate(call: IncomingCall) -> None:
         params = call.params
         tenant, group, maximum, begin = params.tenant, params.group, params.max, params.begin
+        rotation_id = bytes(params.rotationId)
 
         async def run() -> None:
-            step = await guard.rotate_keys(tenant, group, maximum, begin=begin)
+            step = await guard.rotate_keys(tenant, group, maximum, begin=begin, rotation_id=rotation_id)
 
             def build(results: Any) -> None:
                 results.rewrapped, results.left, results.period = step.rewrapped, step.left, step.period

@@ -12,16 +12,19 @@ from vdb.types import SYSTEM_TENANT, DataClass
 class KeyGuard(GuardBase):
     """See the module's docstring. Each step of a rotation goes with its entry in one prepare."""
 
-    async def rotate_keys(self, tenant: int, group: str, maximum: int, *, begin: bool) -> RotationStep:
+    async def rotate_keys(
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes = b""
+    ) -> RotationStep:
         """`KeyRotation.rotate`, or `start_period` of one tenant."""
         permit = await self.permit(
             Action.KEYS, tenant or SYSTEM_TENANT, DataClass.NON_PHI, group=group, door="rotateKeys"
         )
         keys = self.service.keys
         if tenant:
-            return await keys.start_period(group, tenant, permit.entry(Kind.KEY, detail={"period": "next"}))
+            note = permit.entry(Kind.KEY, detail={"period": "next"})
+            return await keys.start_period(group, tenant, note, rotation_id=rotation_id)
         note = permit.entry(Kind.KEY, detail={"rotation": "begin" if begin else "step"})
-        return await keys.rotate(group, maximum, begin=begin, note=note)
+        return await keys.rotate(group, maximum, begin=begin, rotation_id=rotation_id, note=note)
 
     async def key_status(self, group: str) -> KeyStatus:
         """`KeyRotation.status`. It names no key but by its id, and no tenant."""

@@ -23,9 +23,10 @@ def key_command(preparer: Preparer, batch: Batch, request: KeyRequest) -> Comman
     """The command for a request. Periods that begin with it are in the batch then: it must be the next one."""
     view = batch.view
     if isinstance(request, PlainRotation):
-        return RewrapKeys(root_key_id=request.root_key_id, begins=True)
+        return RewrapKeys(root_key_id=request.root_key_id, begins=True, rotation_id=request.rotation_id)
     if isinstance(request, PlainPeriod):
-        return StartPeriod(tenant=request.tenant, period=view.key_period(request.tenant) + 1)
+        period = view.key_period(request.tenant) + 1
+        return StartPeriod(tenant=request.tenant, period=period, rotation_id=request.rotation_id)
     return _step(preparer, batch, request)
 
 

@@ -17,6 +17,8 @@ class PlainRotation:
 
     root_key_id: bytes
     """16 bytes."""
+    rotation_id: bytes = b""
+    """16 bytes of whoever asks; under the id of the last rotation nothing begins. Empty: it does."""
     size = 0
 
 
@@ -38,6 +40,7 @@ class PlainPeriod:
     """New data keys of one tenant from now on."""
 
     tenant: TenantId
+    rotation_id: bytes = b""
     size = 0
 
 

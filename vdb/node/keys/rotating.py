@@ -94,16 +94,23 @@ class KeyRotation:
             files=0 if found.name == GLOBAL_GROUP else self._files_behind(),
         )
 
-    async def start_period(self, group: str, tenant: int, note: AuditEntry | None = None) -> RotationStep:
-        """New data keys of one tenant from now on. UnknownTenant."""
+    async def start_period(
+        self, group: str, tenant: int, note: AuditEntry | None = None, *, rotation_id: bytes = b""
+    ) -> RotationStep:
+        """New data keys of one tenant from now on: once for an id. UnknownTenant."""
         found = self._group(group)
-        reply = await self._commit(found, PlainPeriod(tenant=check_tenant_id(tenant)), note)
+        reply = await self._commit(found, PlainPeriod(tenant=check_tenant_id(tenant), rotation_id=rotation_id), note)
         assert isinstance(reply, PeriodStarted)
         root_key_id = self.status(group).root_key_id
         return RotationStep(rewrapped=0, left=0, period=reply.period, root_key_id=root_key_id)
 
-    async def rotate(self, group: str, maximum: int, *, begin: bool, note: AuditEntry | None = None) -> RotationStep:
-        """One step; `maximum` tenants at most, 0 for as many as a step holds. InvalidArgument, NotPrimary."""
+    async def rotate(
+        self, group: str, maximum: int, *, begin: bool, rotation_id: bytes = b"", note: AuditEntry | None = None
+    ) -> RotationStep:
+        """One step; `maximum` tenants at most, 0 for as many as a step holds. InvalidArgument, NotPrimary.
+
+        `begin`: another rotation begins before it, unless the last one isn't done, or was begun under this id.
+        """
         found = self._group(group)
         refusal = found.not_serving()
         if refusal is not None:
@@ -112,8 +119,11 @@ class KeyRotation:
         await found.confirm()
         target = found.keyring.roots.current.key_id
         rotation = found.state.rotation()
-        if begin and (rotation is None or rotation.root_key_id != target or not self._behind(found)):
-            await self._commit(found, PlainRotation(root_key_id=target), note)
+        again = rotation is not None and rotation_id and rotation.rotation_id == rotation_id
+        if again:
+            mark("keys.begun_already")
+        elif begin and (rotation is None or rotation.root_key_id != target or not self._behind(found)):
+            await self._commit(found, PlainRotation(root_key_id=target, rotation_id=rotation_id), note)
             log.info("keys.rotation_begun", group=found.name, root_key=target.hex())
         elif rotation is None:
             raise InvalidArgument(f"no rotation of the keys of group {found.name} has begun: expected one, found none")
