@@ -95,6 +95,13 @@ def subjects_come_back() -> tuple[Replacement, ...]:
     )
 
 
+def holds_looked_past() -> tuple[Replacement, ...]:
+    """A hold that comes while an erasure is judged is seen by the next one alone."""
+    from vdb.kernel import erasure
+
+    return (Replacement(erasure, "was_judged", lambda _was: lambda *_what: True),)
+
+
 ERASING_BUGS: tuple[Bug, ...] = (
     Bug(id="e1", what="the journal keeps what it has of destroyed keys", expected=("E3", "E4"),
         replacements=journal_that_stays, overrides=_ERASING),
@@ -108,4 +115,6 @@ ERASING_BUGS: tuple[Bug, ...] = (
         replacements=a_quorum_is_enough, overrides=_CLUSTER),
     Bug(id="e6", what="an erased subject is given a new key", expected=("E2",),
         replacements=subjects_come_back, overrides=_ERASING),
+    Bug(id="e7", what="a hold that is placed while an erasure is judged is looked past", expected=("E6",),
+        replacements=holds_looked_past, overrides=_ERASING),
 )  # fmt: skip

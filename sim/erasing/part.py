@@ -6,11 +6,13 @@
 - E3: a node that says that its disk is rid of an erasure's keys says so when no file on it holds any of them.
 - E4: an erasure that is told as complete has left its keys on no member's disk.
 - E5: an idle cluster's erasures are complete: a part of I38.
+- E6: nobody's keys are destroyed while a hold is on the stream that all of them have data in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import trio
@@ -26,8 +28,9 @@ from sim.watch import Watch
 from sim.world.entropy import draws
 from vdb.client.client import Client
 from vdb.errors import DefiniteError, SubjectErased, VerityError
+from vdb.kernel.command import KeyScope
 from vdb.kernel.erasure import erasures_of, find_erasure, pending_nodes
-from vdb.kernel.erasure_command import AckErasure, EraseSubject, ErasureCommand
+from vdb.kernel.erasure_command import AckErasure, EraseSubject, ErasureCommand, PutHold, ReleaseHold
 from vdb.kernel.reply import Numbered, Reply
 from vdb.ports import Entropy
 from vdb.types import GroupId, TenantId
@@ -41,6 +44,10 @@ WORK = {"append": 8, "read": 4, "erase": 2, "look": 2}
 RETRY_SECONDS = 60.0
 REST_SECONDS = 0.05
 READ_EVENTS = 1000
+RACE_SHARE = 1 / 2
+"""Of the erasures: those beside which somebody places a hold."""
+RACE_SECONDS = 0.02
+"""By which it may begin after the hold."""
 
 
 @define(eq=False)
@@ -76,6 +83,8 @@ class ErasingPart:
     """Subjects whose erasure was acknowledged."""
     _asked: dict[str, None] = field(factory=dict)
     """Subjects that somebody has asked to be erased."""
+    _held: dict[int, None] = field(factory=dict)
+    """Holds of the stream by which the log goes now."""
     _number: int = 0
 
     def __attrs_post_init__(self) -> None:
@@ -158,6 +167,21 @@ class ErasingPart:
 
     async def _erase(self, client: Client, random: Random) -> None:
         subject = f"erased-{random.randrange(SUBJECTS)}"
+        if random.random() >= RACE_SHARE:
+            await self._erase_one(client, subject)
+            return
+        async with trio.open_nursery() as both:
+            both.start_soon(self._tried, "hold", partial(self._hold, client))
+            await trio.sleep(random.random() * RACE_SECONDS)
+            both.start_soon(self._tried, "erase", partial(self._erase_one, client, subject))
+        for hold in await client.holds(group=self.group):
+            if hold.holds:
+                await client.release_hold(hold.hold, "closed", group=self.group)
+
+    async def _hold(self, client: Client) -> None:
+        await client.place_hold("a case", stream=STREAM, group=self.group)
+
+    async def _erase_one(self, client: Client, subject: str) -> None:
         self._asked[subject] = None
         try:
             await client.erase(subject, "asked for", group=self.group)
@@ -181,8 +205,21 @@ class ErasingPart:
             return
         if isinstance(command, EraseSubject):
             self.destroyed[group, int(command.tenant), reply.number] = command.dek_ids
+            self._check_holds(group, op, command)
         elif isinstance(command, AckErasure) and self._is_known(group, command.node):
             self._check_disks("E3", group, command.erasure, (command.node,))
+        elif isinstance(command, PutHold):
+            self._held[reply.number] = None
+        elif isinstance(command, ReleaseHold):
+            self._held.pop(command.hold, None)
+
+    def _check_holds(self, group: str, op: int, command: EraseSubject) -> None:
+        """E6. Whose keys are there has data: they are put with the first of them."""
+        rows = self.watch.watches[group].ledger.keys
+        taken = [row for row in rows if row.dek_id in command.dek_ids and row.scope is KeyScope.SUBJECT]
+        self.verdict.check(
+            "E6", not (self._held and taken), f"{group} op {op}: a subject was erased under hold {list(self._held)}"
+        )
 
     def _is_known(self, group: str, node: int) -> bool:
         """Whether the disk is the one that the node spoke of: one that was lost meanwhile isn't."""
