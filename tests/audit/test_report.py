@@ -23,9 +23,11 @@ from vdb.audit.report import (
     Report,
     Requirement,
     Row,
+    ScanFacts,
     Status,
     TreeFacts,
 )
+from vdb.verifier.canonical import canonical_json
 
 NOW = 1_795_330_440_123_000
 DAY = 86_400_000_000
@@ -45,6 +47,7 @@ GRANTS = GrantFacts(count=1, unreviewed=0, longest_seconds=3600)
 KEYS = KeyFacts(provider="aws-kms", root_key_id="ff", tenants=1, behind=0, keys=12)
 ERASURES = ErasureFacts(count=1, pending=0)
 
+SCAN = ScanFacts(records=5, regions=(("phi", "us-east-1", 5),), astray=0)
 NODE = NodeFacts(name="node-1", region="us-east-1", version="0.1.0", groups=("us-east-1",), scrubbed_at=NOW - DAY)
 
 GOOD = Facts(
@@ -61,6 +64,7 @@ GOOD = Facts(
     grants=GRANTS,
     keys=KEYS,
     erasures=ERASURES,
+    scan=SCAN,
     holds=1,
     retention_rules=2,
     nodes=(NODE,),
@@ -91,9 +95,10 @@ def row(report: Report, control: str) -> Row:
 def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_to_people() -> None:
     report = made()
     partial = [one.control for one in report.rows if one.status is Status.PARTIAL]
-    assert partial == ["21 CFR 11.10, 11.50"]
+    assert partial == ["proposed: attempts, zones", "proposed: monitoring", "21 CFR 11.10, 11.50"]
     yours = [one.control for one in report.rows if one.status is Status.OPERATOR]
-    assert yours == ["164.308(a)(7)", "164.402", "proposed: others"]
+    proposed = [f"proposed: {name}" for name in ("scans, patches", "backups", "inventory", "notice")]
+    assert yours == ["164.308(a)(7)", "164.402", *proposed]
 
 
 @pytest.mark.parametrize(
@@ -121,6 +126,12 @@ def test_what_is_as_it_should_be_is_met_and_what_a_database_can_not_do_is_left_t
         ),
         ({"nodes": ()}, "GDPR chapter V", "no node that holds the group has answered"),
         ({"audit": evolve(TREE, leaves_checked=2)}, "164.312(c)(2)", "not all records"),
+        ({"scan": None}, "164.312(a)(2)(iv)", "own headers couldn't be read"),
+        (
+            {"scan": evolve(SCAN, astray=2)},
+            "GDPR chapter V",
+            "lie where they mustn't (vdb placement",
+        ),
         ({"secured": False}, "164.312(e)(1)", "without TLS"),
         ({"erasures": evolve(ERASURES, pending=1)}, "164.310(d)(2)(i)", "not finished on all nodes: 1"),
         ({"erasures": None}, "164.310(d)(2)(i)", "couldn't be asked for"),
@@ -165,6 +176,45 @@ def test_the_log_that_tells_what_is_about_no_tenant_counts_as_well() -> None:
     assert (found.count, found.records) == (1, "system 4-4")
     apart = row(report, "proposed: apart")
     assert (apart.status, apart.evidence[0].value) == (Status.PARTIAL, "dr.lee 2")
+
+
+def test_who_comes_from_two_machines_at_a_time_is_named() -> None:
+    def coming(*seconds_and_clients: tuple[int, str]) -> tuple[AuditEntry, ...]:
+        return tuple(entry(time=NOW - DAY + 1_000_000 * s, client=client) for s, client in seconds_and_clients)
+
+    alone = coming((0, "10.0.0.7:4711"), (1, "10.0.0.7:4712 intake"), (99, "10.0.0.8:1"), (100, "a program"))
+    assert row(made(entries=[*USUAL, *alone]), "164.312(a)(2)(i)").status is Status.MET
+    shared = coming((0, "10.0.0.7:4711"), (59, "10.0.0.8:4711"), (70, "10.0.0.7:4711 intake"))
+    found = row(made(entries=[*USUAL, *shared]), "164.312(a)(2)(i)")
+    assert "principals that two machines used within a minute, as with shared logins: 1" in found.missing
+    (told,) = (one for one in found.evidence if "two machines" in one.what)
+    assert told.value == "dr.lee 2"
+
+
+def test_what_auditors_ask_for_stands_in_its_row() -> None:
+    rules = evolve(POLICY, rules=(("physicians", "allow role physician: read; of phi"),))
+    grants = evolve(
+        GRANTS, sessions=("2026-11-01 by dr.lee for 60 minutes; about Patient/1: asleep; not reviewed yet",)
+    )
+    prune = entry(Kind.RETENTION, outcome=Outcome.REFUSED, code="ON_HOLD")
+    report = made(evolve(GOOD, policy=rules, grants=grants), [*USUAL, prune])
+
+    def told(control: str) -> dict[str, str]:
+        return {one.what: f"{one.count}: {one.value}" for one in row(report, control).evidence}
+
+    assert told("164.312(a)(1)")["now holds: rule physicians"] == "None: allow role physician: read; of phi"
+    assert "asleep" in told("164.312(a)(2)(ii)")["broken in the period"]
+    assert told("164.312(b)")["of these kinds"] == "None: audit 1, read 1, retention 1, review 1, write 1"
+    assert told("164.312(b)")["by whom"] == "1: dr.lee 1"
+    assert told("164.312(a)(2)(iv)")["of class phi, sealed for us-east-1"] == "5: "
+    assert told("164.316(b)(2)(i)")["of these refused: a hold, or too early"] == "1: "
+    assert told("164.316(b)(2)(i)")["days since the oldest entry of the audit log"].startswith("1: 2026-")
+    json = report.as_json()
+    assert json["days"] == {"2026-11-21": {"audit": 1, "read": 1, "retention": 1, "review": 1, "write": 1}}
+    assert json["queries"]["denials"] == "kind deny"
+    (first,) = (one for one in json["rows"] if one["control"] == "164.312(a)(1)")
+    assert first["citation"] == "45 CFR 164.312(a)(1)"
+    assert first["settings_digest"] == sha256(canonical_json(first["settings"])).hexdigest()
 
 
 def test_samples_are_drawn_by_the_root_and_everybody_can_draw_them_again() -> None:
@@ -219,6 +269,6 @@ def test_its_digest_is_that_of_all_it_says() -> None:
     assert made().digest == made().digest
     assert made(evolve(GOOD, holds=2)).digest != made().digest
     told = made().as_json()
-    assert told["totals"] == {"met": 21, "partial": 1, "operator": 3}
+    assert told["totals"] == {"met": 21, "partial": 3, "operator": 6}
     assert all(one["requirement"] == "proposed" for one in told["rows"] if "proposed" in one["control"])
     assert {one.requirement for one in made().rows} == set(Requirement)

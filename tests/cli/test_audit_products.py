@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from vdb.crypto.signing import SigningKey
 from vdb.evidence.note import sign_note
 from vdb.verifier.assemble import verifier_source
+from vdb.verifier.canonical import canonical_json
 
 ALONE = """
 import runpy, sys
@@ -162,13 +164,23 @@ def test_a_report_shows_what_is_met_and_what_is_missing(
     assert rows["164.312(b)"]["missing"] == ["nobody has examined the log in the period: no review is recorded"]
     assert first["signed_off_in_record"] > 0
     assert first["notes"] == []
+    assert "of class phi, sealed for ap-southeast-2" in [one["what"] for one in rows["GDPR chapter V"]["evidence"]]
     assert rows["164.312(a)(2)(iii)"]["settings"]["identity.idle-minutes"] == "10.0"
     assert {one["actor"] for one in first["samples"]} == {"dev:anyone"}
 
-    second = vdb_at(*asked)
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(json.dumps(first))
+    second = vdb_at(*asked, "--against", str(earlier))
     assert (second.code, second.err) == (0, "")
+    assert f"since the report of {first['time']}" in second.out
+    assert "reviews that were recorded: 0 -> 1; sha256" in second.out
     assert "continues the head that was kept" in second.out
     assert "reviews that were recorded: 1" in second.out
+    changed = {**first, "audit_log": {**first["audit_log"], "root": "00" * 32}}
+    del changed["sha256"], changed["signed_off_in_record"]
+    earlier.write_text(json.dumps({**changed, "sha256": sha256(canonical_json(changed)).hexdigest()}))
+    other = vdb_at(*asked, "--against", str(earlier))
+    assert (other.code, "doesn't begin with the one of" in other.err) == (1, True)
     logged = vdb_at("audit", "search", "--kind", "review", "--json").objects
     assert first["sha256"] in json.dumps(logged)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vdb.cli.placement import Tally
+from vdb.client.placing import Placed
 from vdb.crypto.record import RecordHeader
 from vdb.errors import EvidenceInvalid
 from vdb.evidence.checkpoint import Checkpoint
@@ -33,8 +33,8 @@ def leaf(**fields: Any) -> bytes:
     return RecordHeader(**made).encode() + bytes(32)
 
 
-def counted(group: GroupId, *leaves: bytes) -> Tally:
-    tally = Tally(group, TenantId(1))
+def counted(group: GroupId, *leaves: bytes) -> Placed:
+    tally = Placed(group, TenantId(1))
     for one in leaves:
         tally.add(one)
     return tally

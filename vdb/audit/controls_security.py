@@ -23,22 +23,22 @@ def access_control(facts: Facts, tally: Tally) -> Row:
     free = tally.answer("without-policy")
     if free.count:
         missing.append(f"accesses of PHI that no policy decided: {free.count}")
-    open_ones = tally.answer("without-purpose")
     evidence = [
-        counted("reads of PHI that were allowed", tally.answer("phi-reads")),
-        counted("writes of PHI that were allowed", tally.answer("phi-writes")),
+        counted("reads of PHI that were allowed", tally, "phi-reads"),
+        counted("writes of PHI that were allowed", tally, "phi-writes"),
         *(
             Evidence(what=f"allowed by rule {rule or 'none'}", count=count)
             for rule, count in sorted(tally.allowed_by_rule.items())
         ),
-        counted("denials", tally.answer("denials")),
+        counted("denials", tally, "denials"),
         *(
             Evidence(what=f"of them by rule {rule or 'none'}", count=count)
             for rule, count in sorted(tally.denials_by_rule.items())
         ),
-        counted("accesses of PHI that no policy decided", free),
-        counted("accesses of PHI without a purpose of use", open_ones),
+        counted("accesses of PHI that no policy decided", tally, "without-policy"),
+        counted("accesses of PHI without a purpose of use", tally, "without-purpose"),
         *counted_in_both("changes of the policy", tally, "policy-changes"),
+        *_rules(facts),
     ]
     return row_of(
         "164.312(a)(1)",
@@ -60,6 +60,8 @@ def unique_users(_facts: Facts, tally: Tally) -> Row:
         missing.append(f"entries that name nobody: {nobody.count}")
     if development.count:
         missing.append(f"accesses of PHI with a development credential, which proves nothing: {development.count}")
+    if tally.shared:
+        missing.append(f"principals that two machines used within a minute, as with shared logins: {len(tally.shared)}")
     if embedded.count:
         missing.append(
             f"accesses of PHI by a program on the node's machine, under a name it gave itself: {embedded.count}"
@@ -72,9 +74,14 @@ def unique_users(_facts: Facts, tally: Tally) -> Row:
         "Each connection has one principal, from its certificate or its token; each entry names it.",
         evidence=[
             Evidence(what="principals that reached PHI", count=len(tally.principals), value=_names(tally.principals)),
-            counted("entries that name nobody", nobody),
-            counted("accesses of PHI with a development credential", development),
-            counted("accesses of PHI by an embedded program", embedded),
+            Evidence(
+                what="principals that two machines used within a minute",
+                count=len(tally.shared),
+                value=_names(tally.shared),
+            ),
+            counted("entries that name nobody", tally, "nobody-named"),
+            counted("accesses of PHI with a development credential", tally, "development"),
+            counted("accesses of PHI by an embedded program", tally, "embedded"),
         ],
         missing=missing,
         operator="One credential for each person: no shared logins. Disable those who leave, and keep the list.",
@@ -85,14 +92,15 @@ def emergency_access(facts: Facts, tally: Tally) -> Row:
     missing = []
     grants = facts.grants
     evidence = [
-        counted("times the glass was broken", tally.answer("glasses-broken")),
-        counted("reads and writes that only a broken glass allowed", tally.answer("emergency-access")),
+        counted("times the glass was broken", tally, "glasses-broken"),
+        counted("reads and writes that only a broken glass allowed", tally, "emergency-access"),
     ]
     if grants is None:
         missing.append("the list of broken glasses couldn't be asked for")
     else:
         evidence.append(Evidence(what="broken glasses on the list, in all", count=grants.count))
         evidence.append(Evidence(what="of them, nobody has reviewed", count=grants.unreviewed))
+        evidence += [Evidence(what="broken in the period", value=told) for told in grants.sessions]
         if grants.count:
             evidence.append(Evidence(what="the longest", value=f"{grants.longest_seconds // 60} minutes"))
         if grants.unreviewed:
@@ -142,6 +150,7 @@ def encryption_at_rest(facts: Facts, tally: Tally) -> Row:
         evidence.append(Evidence(what="tenants still under an older root key", count=keys.behind))
         if keys.behind:
             missing.append(f"tenants whose keys are still under an older root key: {keys.behind}")
+    evidence += scanned(facts, missing)
     return row_of(
         "164.312(a)(2)(iv)",
         "Encryption and decryption",
@@ -164,12 +173,14 @@ def audit_controls(facts: Facts, tally: Tally) -> Row:
         missing.append("receipts are turned off: reads aren't in the log (identity.receipts)")
     missing += unshown
     evidence = [
-        counted("entries in the period", tally.answer("entries")),
+        counted("entries in the period", tally, "entries"),
+        Evidence(what="of these kinds", value=_names(tally.kinds, len(tally.kinds))),
         Evidence(what="days with entries", count=len(tally.days)),
         *evidence,
-        counted("entries that were shortened, and say so", tally.answer("shortened")),
-        counted("reads of the audit log", tally.answer("log-reads")),
-        counted("reviews that were recorded", tally.answer("reviews")),
+        counted("entries that were shortened, and say so", tally, "shortened"),
+        counted("reads of the audit log", tally, "log-reads"),
+        counted("reviews that were recorded", tally, "reviews"),
+        Evidence(what="by whom", count=len(tally.reviewers), value=_names(tally.reviewers)),
     ]
     if not tally.answer("reviews").count:
         missing.append("nobody has examined the log in the period: no review is recorded")
@@ -259,7 +270,7 @@ def entity_authentication(_facts: Facts, tally: Tally) -> Row:
                 Evidence(what=f"accesses of PHI by {name or 'nobody'}", count=count)
                 for name, count in sorted(tally.credentials.items())
             ),
-            counted("accesses of PHI by a token without a second factor", single),
+            counted("accesses of PHI by a token without a second factor", tally, "without-second-factor"),
         ],
         missing=missing,
         operator="Run the identity provider; prove who people are before they get a credential; renew certificates.",
@@ -339,8 +350,28 @@ def _tree(tree: TreeFacts, what: str) -> tuple[list[str], list[Evidence]]:
     return missing, evidence
 
 
-def _names(principals: dict[str, int]) -> str:
+def scanned(facts: Facts, missing: list[str]) -> list[Evidence]:
+    """What all records of the tenant's data say of themselves; adds to what is missing."""
+    scan = facts.scan
+    if scan is None:
+        missing.append("the records' own headers couldn't be read, or there are none yet")
+        return []
+    if scan.astray:
+        missing.append(f"records that lie where they mustn't (vdb placement prove names them): {scan.astray}")
+    sealed = "sealed as the header says, and in the tree that is signed"
+    return [Evidence(what="records of data whose header was read", count=scan.records, value=sealed)] + [
+        Evidence(what=f"of class {name}, sealed for {region}", count=count) for name, region, count in scan.regions
+    ]
+
+
+def _rules(facts: Facts) -> list[Evidence]:
+    """Who may do what: each rule of the policy that holds."""
+    rules = () if facts.policy is None else facts.policy.rules
+    return [Evidence(what=f"now holds: rule {name}", value=words) for name, words in rules]
+
+
+def _names(counts: dict[str, int], shown_max: int = 5) -> str:
     """Who did most, and how many others there are."""
-    ranked = sorted(principals.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name or 'nobody'} {count}" for name, count in ranked[:5])
-    return shown + (f", and {len(ranked) - 5} others" if len(ranked) > 5 else "")
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{name or 'nobody'} {count}" for name, count in ranked[:shown_max])
+    return shown + (f", and {len(ranked) - shown_max} others" if len(ranked) > shown_max else "")

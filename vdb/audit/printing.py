@@ -24,7 +24,8 @@ _CLOSING = (
     "export), take the entries that it speaks of as they stand in entries.ndjson, each with a newline, and compare "
     "their SHA-256 with the one here (its first 16 digits; all of it with --json). 'met' says that the database does "
     "its part and that the evidence shows it, for the period and the log above; it says nothing about your "
-    "organisation, and is no legal advice. Citations are to the eCFR; what is proposed binds nobody yet."
+    "organisation, and is no legal advice. It names people, and patients where the glass was broken: keep it as you "
+    "keep a chart. Citations are to the eCFR; what is proposed binds nobody yet."
 )
 
 
@@ -52,6 +53,7 @@ def report_lines(report: Report, width: int = 110) -> Iterator[str]:
         f"{report.count(Status.OPERATOR)} for you alone"
     )
     yield from _open_points(report, width)
+    yield from _changes(report, width)
     source = ""
     for row in report.rows:
         if row.source != source:
@@ -73,7 +75,27 @@ def _open_points(report: Report, width: int) -> Iterator[str]:
         yield "What is missing"
     for row in open_rows:
         for one in row.missing:
-            yield from _indented(f"  {row.control:22}", one, width)
+            yield from _indented(f"  {row.control:25} ", one, width)
+
+
+def _changes(report: Report, width: int) -> Iterator[str]:
+    against = report.against
+    if against is None:
+        return
+    yield ""
+    yield from wrap(
+        f"What has changed since the report of {against.time} (sha256 {against.sha256[:_DIGEST_SHOWN]}). The audit log "
+        f"still begins with the {against.size} records that it had then: that was proven.",
+        width,
+    )
+    if not against.changes:
+        yield "  nothing"
+    control: str | None = None
+    for one in against.changes:
+        if one.control != control:
+            control = one.control
+            yield f"  {control or 'in all'}"
+        yield from _indented("    ", f"{one.what}: {one.before or 'none'} -> {one.after or 'none'}", width, hanging=6)
 
 
 def _samples(report: Report, width: int) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """What a compliance report asks an audit log: one pass over its entries, and an answer to each question.
 
+Which entries each question takes stands in `vdb.audit.asked`.
+
 Rules
 - An answer is a number, the leaves where the first and the last of the entries stand, and the SHA-256 of these entries
   as they were sealed, each with a newline behind it, in order: whoever has an export can compute it again.
@@ -10,21 +12,21 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from heapq import heappush, heappushpop
 from typing import Any
 
 from attrs import define, field, frozen
 
-from vdb.audit.entry import ALL_SUBJECTS, AuditEntry, Kind, Outcome
-
-NO_POLICY = "no-policy"
-"""The rule of what is allowed while no policy was applied."""
-
+from vdb.audit.asked import GOVERNING, QUESTIONS, reaches_phi
+from vdb.audit.entry import AuditEntry, Kind
 
 SAMPLES = 25
 """Accesses of PHI that a report shows one by one."""
+
+SHARED_WITHIN = 60_000_000
+"""Microseconds: who comes from two machines within them, is two people, or one with two machines."""
 
 
 @frozen(kw_only=True)
@@ -52,70 +54,6 @@ class Answer:
     last: int | None = None
 
 
-_LOOKING = ("listGrants",)
-"""Doors where somebody only looks what there is to review, as a report does."""
-
-
-_GOVERNING = (Kind.POLICY, Kind.KEY, Kind.ADMIN)
-
-
-def _is_phi(entry: AuditEntry) -> bool:
-    return entry.data_class == "phi"
-
-
-def _is_access(entry: AuditEntry) -> bool:
-    done = entry.kind in (Kind.READ, Kind.QUERY, Kind.WRITE, Kind.CREATE, Kind.EXPORT)
-    return done and _is_phi(entry) and entry.outcome is Outcome.OK
-
-
-def _is_by_somebody(entry: AuditEntry) -> bool:
-    """Not the node itself."""
-    return entry.credential != "node"
-
-
-def _in_emergency(entry: AuditEntry) -> bool:
-    return _is_access(entry) and (entry.grant > 0 or entry.detail.get("broke-glass") == "true")
-
-
-def _without_second_factor(entry: AuditEntry) -> bool:
-    return _is_access(entry) and entry.credential == "oidc" and not entry.mfa
-
-
-def _lacks_for_accounting(entry: AuditEntry) -> bool:
-    said = entry.detail.get("recipient") and entry.detail.get("description")
-    return entry.kind is Kind.EXPORT and entry.outcome is Outcome.OK and not said
-
-
-QUESTIONS: dict[str, Callable[[AuditEntry], bool]] = {
-    "entries": lambda entry: True,
-    "phi-reads": lambda entry: entry.kind in (Kind.READ, Kind.QUERY) and _is_access(entry),
-    "phi-writes": lambda entry: entry.kind in (Kind.WRITE, Kind.CREATE) and _is_access(entry),
-    "without-policy": lambda entry: _is_access(entry) and _is_by_somebody(entry) and entry.rule in ("", NO_POLICY),
-    "denials": lambda entry: entry.kind is Kind.DENY,
-    "nobody-named": lambda entry: not entry.actor,
-    "development": lambda entry: _is_access(entry) and entry.credential == "development",
-    "embedded": lambda entry: _is_access(entry) and entry.credential == "embedded",
-    "without-second-factor": _without_second_factor,
-    "glasses-broken": lambda entry: entry.kind is Kind.BREAK_GLASS and entry.outcome is Outcome.OK,
-    "emergency-access": _in_emergency,
-    "reviews": lambda entry: entry.kind is Kind.REVIEW and entry.door not in _LOOKING,
-    "log-reads": lambda entry: entry.kind is Kind.AUDIT,
-    "policy-changes": lambda entry: entry.kind is Kind.POLICY,
-    "consents": lambda entry: entry.kind is Kind.CONSENT,
-    "key-changes": lambda entry: entry.kind is Kind.KEY,
-    "erasures": lambda entry: entry.kind is Kind.ERASE and entry.outcome is Outcome.OK,
-    "holds": lambda entry: entry.kind is Kind.HOLD,
-    "retention": lambda entry: entry.kind is Kind.RETENTION,
-    "disclosures": lambda entry: entry.kind is Kind.EXPORT and entry.outcome is Outcome.OK,
-    "disclosures-incomplete": _lacks_for_accounting,
-    "administration": lambda entry: entry.kind is Kind.ADMIN,
-    "all-subjects": lambda entry: _is_access(entry) and ALL_SUBJECTS[0] in entry.subjects,
-    "without-purpose": lambda entry: _is_access(entry) and _is_by_somebody(entry) and not entry.purpose,
-    "attestations": lambda entry: "attests" in entry.detail,
-    "shortened": lambda entry: "cut" in entry.detail,
-}
-
-
 @define
 class _Asked:
     count: int = 0
@@ -132,8 +70,8 @@ class Tally:
         self._since = since
         self._until = until
         self._root = root
-        self._drawn: list[tuple[bytes, Sample]] = []
-        """A heap with the largest hash first: hashes are kept with their bits turned over."""
+        self._drawn: list[tuple[bytes, int, Sample]] = []
+        """A heap with the largest hash first: hashes are kept with their bits turned over, and with a number."""
         self.system: Tally | None = None
         """The same of the log that tells what is about no tenant, if that could be read."""
         self.administrators: dict[str, int] = {}
@@ -146,8 +84,14 @@ class Tally:
         self.denials_by_rule: dict[str, int] = {}
         self.credentials: dict[str, int] = {}
         """How it was proven who asks, of what was done with PHI."""
-        self.days: dict[int, int] = {}
-        """Entries by day, counted from 1970-01-01."""
+        self.days: dict[int, dict[str, int]] = {}
+        """Entries by day, counted from 1970-01-01, and by kind."""
+        self.kinds: dict[str, int] = {}
+        self.shared: dict[str, int] = {}
+        """Principals that came from another machine within SHARED_WITHIN of the last time, and how often."""
+        self._seen: dict[str, tuple[str, int]] = {}
+        self.reviewers: dict[str, int] = {}
+        """Who has reviewed something, and how often."""
         self.oldest: int | None = None
         """Time of the log's first entry, before the period too."""
         self.newest: int | None = None
@@ -160,20 +104,24 @@ class Tally:
         self.newest = entry.time
         if not self._since <= entry.time < self._until:
             return
-        day = entry.time // 86_400_000_000
-        self.days[day] = self.days.get(day, 0) + 1
-        if entry.kind in _GOVERNING:
+        day, kind = self.days.setdefault(entry.time // 86_400_000_000, {}), entry.kind.value
+        day[kind] = day.get(kind, 0) + 1
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        self._watch(entry)
+        if entry.kind in GOVERNING:
             self.administrators[entry.actor] = self.administrators.get(entry.actor, 0) + 1
-        if _is_access(entry):
+        if reaches_phi(entry):
             self._draw(leaf, raw, entry)
             self.allowed_by_rule[entry.rule] = self.allowed_by_rule.get(entry.rule, 0) + 1
             self.principals[entry.actor] = self.principals.get(entry.actor, 0) + 1
             self.credentials[entry.credential] = self.credentials.get(entry.credential, 0) + 1
         if entry.kind is Kind.DENY:
             self.denials_by_rule[entry.rule] = self.denials_by_rule.get(entry.rule, 0) + 1
-        for name, fits in QUESTIONS.items():
-            if fits(entry):
+        for name, question in QUESTIONS.items():
+            if question.fits(entry):
                 asked = self._asked[name]
+                if name == "reviews":
+                    self.reviewers[entry.actor] = self.reviewers.get(entry.actor, 0) + 1
                 asked.count += 1
                 asked.digest.update(raw + b"\n")
                 asked.first = leaf if asked.first is None else asked.first
@@ -186,7 +134,17 @@ class Tally:
 
     def samples(self) -> list[Sample]:
         """In the order of the log."""
-        return sorted((sample for _, sample in self._drawn), key=lambda one: (one.record, one.time))
+        return sorted((sample for *_, sample in self._drawn), key=lambda one: (one.record, one.time))
+
+    def _watch(self, entry: AuditEntry) -> None:
+        """From which machine each principal comes."""
+        host = _host_of(entry.client)
+        if not host or not entry.actor:
+            return
+        before, time = self._seen.get(entry.actor, (host, 0))
+        if before != host and entry.time - time < SHARED_WITHIN:
+            self.shared[entry.actor] = self.shared.get(entry.actor, 0) + 1
+        self._seen[entry.actor] = (host, entry.time)
 
     def _draw(self, leaf: int, raw: bytes, entry: AuditEntry) -> None:
         turned = bytes(byte ^ 0xFF for byte in sha256(self._root + raw).digest())
@@ -203,9 +161,9 @@ class Tally:
             rule=entry.rule,
         )
         if len(self._drawn) == SAMPLES:
-            heappushpop(self._drawn, (turned, sample))
+            heappushpop(self._drawn, (turned, self._asked["entries"].count, sample))
         else:
-            heappush(self._drawn, (turned, sample))
+            heappush(self._drawn, (turned, self._asked["entries"].count, sample))
 
     def answer(self, question: str) -> Answer:
         asked = self._asked[question]
@@ -215,3 +173,9 @@ class Tally:
             first=asked.first,
             last=asked.last,
         )
+
+
+def _host_of(client: str) -> str:
+    """The machine in an entry's `client`, which reads HOST:PORT, perhaps with a program behind it; empty for others."""
+    host, colon, port = client.partition(" ")[0].rpartition(":")
+    return host if colon and port.isdecimal() else ""

@@ -17,9 +17,12 @@ from typing import Any
 
 from attrs import asdict, field, frozen
 
+from vdb.audit.asked import QUESTIONS
 from vdb.audit.questions import Answer, Sample, Tally
 from vdb.verifier.canonical import canonical_json
 from vdb.verifier.fhir import instant_of
+
+REPORT_FORMAT = "veritydb-report/v1"
 
 
 class Status(Enum):
@@ -49,6 +52,8 @@ class Evidence:
     """SHA-256 (hex) of the entries that were counted."""
     records: str = ""
     """Between which records of the audit log they stand."""
+    query: str = ""
+    """Which entries were counted: a name in the report's `queries`."""
 
 
 @frozen(kw_only=True)
@@ -68,6 +73,18 @@ class Row:
     """Why it is only partial."""
     operator: str = ""
     """What only the clinic can do."""
+
+    @property
+    def citation(self) -> str:
+        """Where it stands."""
+        if self.requirement is Requirement.PROPOSED:
+            return "90 FR 898 (proposed)"
+        return f"45 CFR {self.control}" if self.control.startswith("164.") else self.control
+
+    @property
+    def settings_digest(self) -> str:
+        """SHA-256 (hex) of the settings, as canonical JSON; empty where there are none."""
+        return sha256(canonical_json(dict(self.settings))).hexdigest() if self.settings else ""
 
     def __attrs_post_init__(self) -> None:
         assert bool(self.missing) == (self.status is Status.PARTIAL), (
@@ -102,6 +119,8 @@ class PolicyFacts:
     version: str
     applied_at: int
     applied_by: str
+    rules: tuple[tuple[str, str], ...] = ()
+    """By name, each in words: who may do what with what. Empty where the text wasn't shown."""
 
 
 @frozen(kw_only=True)
@@ -109,6 +128,19 @@ class GrantFacts:
     count: int
     unreviewed: int
     longest_seconds: int
+    sessions: tuple[str, ...] = ()
+    """Those of the period, each in words: when, who, whose data, why, who has reviewed it and when."""
+
+
+@frozen(kw_only=True)
+class ScanFacts:
+    """What the headers of all records of the tenant's data say."""
+
+    records: int
+    regions: tuple[tuple[str, str, int], ...]
+    """(Data class, region, number of records)."""
+    astray: int
+    """Records that lie where they mustn't."""
 
 
 @frozen(kw_only=True)
@@ -154,6 +186,7 @@ class Facts:
     system: TreeFacts | None = None
     """The log of the group that tells what is about no tenant: policies, keys, members."""
     data: TreeFacts | None = None
+    scan: ScanFacts | None = None
     policy: PolicyFacts | None = None
     grants: GrantFacts | None = None
     keys: KeyFacts | None = None
@@ -169,12 +202,37 @@ class Facts:
 
 
 @frozen(kw_only=True)
+class Change:
+    """What a control says otherwise than an earlier report."""
+
+    control: str
+    what: str
+    before: str
+    after: str
+
+
+@frozen(kw_only=True)
+class Against:
+    """An earlier report of the same log."""
+
+    time: str
+    sha256: str
+    size: int
+    """Records that its audit log had: this one's begins with them, which was proven."""
+    changes: tuple[Change, ...]
+
+
+@frozen(kw_only=True)
 class Report:
     facts: Facts
     rows: tuple[Row, ...]
     samples: tuple[Sample, ...]
     """Accesses of PHI, drawn so that nobody could choose them (`vdb.audit.questions`)."""
     software: str
+    days: Mapping[str, Mapping[str, int]] = field(factory=dict)
+    """Entries of the audit log by day and kind."""
+    against: Against | None = None
+    """An earlier report, and what has changed since."""
 
     def count(self, status: Status) -> int:
         return sum(row.status is status for row in self.rows)
@@ -183,7 +241,7 @@ class Report:
         """In JSON's own types; numbers that may be large as digits."""
         facts = self.facts
         return {
-            "format": "veritydb-report/v1",
+            "format": REPORT_FORMAT,
             "time": instant_of(facts.now),
             "period": {"from": instant_of(facts.since), "to": instant_of(facts.until)},
             "tenant": str(facts.tenant),
@@ -197,8 +255,18 @@ class Report:
             "notes": list(facts.notes),
             "totals": {status.value: self.count(status) for status in Status},
             "rows": [_row_json(row) for row in self.rows],
+            "queries": {
+                name: QUESTIONS[name].words
+                for name in sorted({e.query for row in self.rows for e in row.evidence if e.query})
+            },
+            "days": {day: dict(kinds) for day, kinds in self.days.items()},
+            "against": None if self.against is None else asdict(self.against),
             "samples": [asdict(one) | {"time": instant_of(one.time)} for one in self.samples],
         }
+
+    def _queries(self) -> list[str]:
+        asked = [one.query for row in self.rows for one in row.evidence if one.query]
+        return sorted(dict.fromkeys(asked))
 
     @property
     def digest(self) -> str:
@@ -209,12 +277,14 @@ class Report:
 def _row_json(row: Row) -> dict[str, Any]:
     return {
         "control": row.control,
+        "citation": row.citation,
         "title": row.title,
         "source": row.source,
         "requirement": row.requirement.value,
         "status": row.status.value,
         "feature": row.feature,
         "settings": dict(row.settings),
+        "settings_digest": row.settings_digest,
         "evidence": [
             {key: value for key, value in asdict(one).items() if value not in (None, "")} for one in row.evidence
         ],
@@ -223,19 +293,21 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def counted(what: str, answer: Answer) -> Evidence:
+def counted(what: str, tally: Tally, query: str) -> Evidence:
     """Evidence of a question's answer."""
-    return Evidence(what=what, count=answer.count, digest=answer.digest, records=_between(answer))
+    answer = tally.answer(query)
+    return Evidence(what=what, count=answer.count, digest=answer.digest, records=_between(answer), query=query)
 
 
 def counted_in_both(what: str, tally: Tally, question: str) -> tuple[Evidence, ...]:
     """The same of the tenant's log, and of the one that tells what is about no tenant."""
-    own = counted(what, tally.answer(question))
+    own = counted(what, tally, question)
     if tally.system is None:
         return (own,)
     system = tally.system.answer(question)
     between = f"system {_between(system)}" if system.count else ""
-    return own, Evidence(what=f"{what}, system's log", count=system.count, digest=system.digest, records=between)
+    what = f"{what}, system's log"
+    return own, Evidence(what=what, count=system.count, digest=system.digest, records=between, query=question)
 
 
 def _between(answer: Answer) -> str:

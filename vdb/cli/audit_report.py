@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from vdb.audit.accounting import YEARS, Accounting, account, years_before
+from vdb.audit.comparing import compared, read_report
 from vdb.audit.compiling import compile_report
 from vdb.audit.entry import AuditEntry, Kind
 from vdb.audit.printing import report_lines
 from vdb.audit.search import TOKEN_PREFIX, AuditSearch
 from vdb.cli.audit_common import cosigned_head, micros_of, now_micros, read_settings, witness_keys
-from vdb.cli.files import write_file
+from vdb.cli.files import read_file, write_file
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, print_text, visible
 from vdb.client.audit_facts import FactFinder, ReportWanted
 from vdb.client.audit_scan import FaceAudit
 from vdb.client.client import Client
+from vdb.client.pinning import check_continues
+from vdb.errors import EvidenceInvalid, InvalidArgument
 from vdb.evidence.checkpoint import Checkpoint
 from vdb.evidence.note import parse_note
 from vdb.verifier.fhir import instant_of
@@ -42,6 +46,7 @@ async def report(
     witness: Words = None,
     witness_key: Words = None,
     for_: Annotated[str, Parameter(name="--for")] = "",
+    against: Path | None = None,
     sign_off: str | None = None,
     options: TenantOptions = TENANT,
 ) -> None:
@@ -50,6 +55,8 @@ async def report(
     It reads the whole audit log, hashes every record, and compares the root with the signed one.
 
     Example: `vdb audit report --since 2026-10-01 --pins ~/.vdb-pins --config node.toml`
+
+    Example: `vdb audit report --since 2026-10-01 --against september.json`
 
     Parameters
     ----------
@@ -70,11 +77,15 @@ async def report(
         The witness's key (vkey), one for each.
     for
         Who has asked for it.
+    against
+        An earlier report, as --json printed it: what has changed since is told by control, and that the audit log
+        still begins with the records that it had then is proven.
     sign_off
         A remark: you have gone through the report, and the log is to say so, with its SHA-256.
     """
     now = now_micros()
     settings, digest = read_settings(config)
+    earlier = None if against is None else read_report(read_file(against))
     async with options.tenant_client() as client:
         name = group or (await client.status()).region
         audit = FaceAudit(client, name)
@@ -93,6 +104,9 @@ async def report(
             pinned=pinned,
         )
         made = compile_report(*await FactFinder(client, audit, FaceAudit(client, name, system=True), wanted).find(head))
+        if earlier is not None:
+            await _check_continued(audit, earlier)
+            made = compared(made, earlier)
         leaf = None
         if sign_off is not None:
             leaf = await client.record_audit(
@@ -106,6 +120,17 @@ async def report(
         print_text(visible(line))
     if leaf is not None:
         print_note(f"that you have signed it off is in record {leaf} of the audit log")
+
+
+async def _check_continued(audit: FaceAudit, earlier: Mapping[str, Any]) -> None:
+    """EvidenceInvalid unless the audit log begins with the one that an earlier report was about."""
+    log = earlier["audit_log"]
+    then = Checkpoint(log["origin"], log["size"], bytes.fromhex(log["root"]))
+    try:
+        head, path = await audit.consistency(then.size)
+    except InvalidArgument as error:
+        raise EvidenceInvalid(f"the audit log of the earlier report isn't there any more: {error}") from None
+    check_continues(then, head.checkpoint, path)
 
 
 async def accounting(

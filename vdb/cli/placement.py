@@ -1,8 +1,6 @@
-"""`vdb placement prove`: of every record of a tenant, in every group, the region that it is sealed for.
+"""`vdb placement prove`: of every record of a tenant the region that it is sealed for, and what transfers were refused.
 
-The leaves of a tree hold their records' headers. Those that a node shows are hashed here: they are all leaves, and no
-other, if they have the root of the head that the node has signed. So nothing can be left out, and no header is another
-than the one that each record was sealed with.
+How the first is known: `vdb.client.placing`.
 """
 
 from __future__ import annotations
@@ -10,75 +8,47 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import asdict, frozen
 from cyclopts import App
 
+from vdb.audit.asked import QUESTIONS
+from vdb.audit.page import AuditRecord
 from vdb.cli.options import TENANT, TenantOptions
-from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text
+from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_table, print_text, visible
+from vdb.client.audit_scan import FaceAudit, scan
 from vdb.client.client import Client
-from vdb.crypto.record import RecordHeader, decode_header
-from vdb.errors import CryptoError, EvidenceInvalid, UnknownTenant
-from vdb.evidence.checkpoint import Checkpoint
-from vdb.evidence.merkle import HASH_SIZE, Frontier, leaf_hash
+from vdb.client.placing import read_placed
+from vdb.errors import EvidenceInvalid, UnknownTenant, VerityError
 from vdb.evidence.note import VerifierKey
-from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId, audit_log_of
+from vdb.types import GroupId, TenantId
+from vdb.verifier.fhir import instant_of
 
 app = App(name="placement", help="Proof of where each record may lie.")
 
 FAMILIES = ("data", "audit")
 STRAYS_SHOWN = 20
+REFUSED_SHOWN = 20
+
+NOT_PROVEN = (
+    "where the machines, their disks, and copies and backups of these stand",
+    "what a client of the database did with what it was answered",
+    "transfers that a client refused itself, before it sent anything: nobody else knows of them",
+    "connections between nodes of different regions that were refused: they stand in the nodes' own logs alone",
+)
 
 
 @frozen(kw_only=True)
-class Stray:
-    """A leaf that names a place where it doesn't lie, or mustn't."""
+class Refused:
+    """A transfer that was refused for its region, as an audit log has it."""
 
-    index: int
-    why: str
-
-
-@define
-class Tally:
-    """The leaves of one tree, as they are read. `add` each in order, then `check`."""
-
-    group: GroupId
-    log: TenantId
-    """Number of the tree's log: the tenant's, or that of its audit log."""
-    regions: Counter[tuple[str, str]] = field(factory=Counter)
-    """Records by class and region."""
-    strays: list[Stray] = field(factory=list)
-    _frontier: Frontier = field(factory=Frontier)
-
-    @property
-    def size(self) -> int:
-        return self._frontier.size
-
-    def add(self, leaf: bytes) -> None:
-        """EvidenceInvalid for what is no leaf."""
-        try:
-            header = decode_header(leaf[:-HASH_SIZE])
-        except CryptoError as error:
-            raise EvidenceInvalid(f"leaf {self.size} of {self.group} isn't one of a record: {error}") from None
-        self.regions[header.data_class.label, header.region] += 1
-        why = self._astray(header)
-        if why:
-            self.strays.append(Stray(index=self.size, why=why))
-        self._frontier = self._frontier.append(leaf_hash(leaf))
-
-    def _astray(self, header: RecordHeader) -> str:
-        if header.region != self.group:
-            return f"sealed for {header.region}, and lies in {self.group}"
-        if header.data_class is DataClass.PHI and self.group == GLOBAL_GROUP:
-            return "PHI, and lies in the global group"
-        return "" if header.tenant == self.log else f"of the log {header.tenant}"
-
-    def check(self, head: Checkpoint) -> None:
-        """EvidenceInvalid where these aren't the leaves of the tree that was signed for."""
-        if (self.size, self._frontier.root()) != (head.size, head.root):
-            raise EvidenceInvalid(
-                f"the {self.size} leaves that were shown aren't those of the signed head of {head.origin}: expected "
-                f"the root {head.root.hex()} of {head.size}, found {self._frontier.root().hex()}"
-            )
+    group: str
+    log: str
+    """The tenant's, or the system's."""
+    record: int
+    time: str
+    door: str
+    actor: str
+    object: str
 
 
 @app.command
@@ -86,7 +56,7 @@ async def prove(*, group: str = "", key: list[str] | None = None, options: Tenan
     """Show of every record of a tenant for which region it is sealed, and that none is left out.
 
     All leaves of each tree are fetched, and hashed here: they have to give the root that the group's primary signs. The
-    audit logs are looked through as well. Exit code 1 if a record lies where it mustn't.
+    audit logs are looked through as well, for transfers that were refused. Exit code 1 if a record lies elsewhere.
 
     Example: `vdb placement prove --key "$(cat node.vkey)"`
 
@@ -99,6 +69,8 @@ async def prove(*, group: str = "", key: list[str] | None = None, options: Tenan
     """
     keys = [VerifierKey.parse(text) for text in key or ()]
     rows: list[dict[str, Any]] = []
+    refused: list[Refused] = []
+    unread: list[str] = []
     async with options.tenant_client() as client:
         groups = [GroupId(group)] if group else list(await client.cluster.groups())
         for one in groups:
@@ -106,11 +78,31 @@ async def prove(*, group: str = "", key: list[str] | None = None, options: Tenan
                 found = await _prove_tree(client, one, family, keys)
                 if found is not None:
                     rows.append(found)
+            for system in (False, True):
+                try:
+                    refused += await _refused_in(client, one, system=system)
+                except VerityError as error:
+                    unread.append(f"{one}, {'system' if system else 'tenant'}: {error}")
     strays = sum(row["astray"] for row in rows)
     if options.json:
-        print_json({"tenant": client.tenant, "trees": rows, "astray": strays, "keys_given": bool(keys)})
+        print_json(
+            {
+                "tenant": client.tenant,
+                "trees": rows,
+                "astray": strays,
+                "keys_given": bool(keys),
+                "refused": {
+                    "count": len(refused),
+                    "by_door": dict(_by_door(refused)),
+                    "entries": [asdict(one) for one in refused],
+                    "not_read": unread,
+                },
+                "not_proven": list(NOT_PROVEN),
+            }
+        )
     else:
         _print(rows, strays)
+        _print_refused(refused, unread)
         if not keys:
             print_note("no --key was given: the heads are the nodes' own word, until you compare their keys")
     return EXIT_FAILED if strays else EXIT_OK
@@ -124,16 +116,7 @@ async def _prove_tree(client: Client, group: GroupId, family: str, keys: list[Ve
         return None
     if keys and not head.note.verified_by(keys):
         raise EvidenceInvalid(f"the head of {head.checkpoint.origin} isn't signed by a key that is trusted")
-    tenant = TenantId(client.tenant)
-    tally = Tally(group, audit_log_of(tenant) if family == "audit" else tenant)
-    while tally.size < head.checkpoint.size:
-        wanted = head.checkpoint.size - tally.size
-        leaves, _ = await client.tree_leaves(group, tally.size, wanted, family=family)
-        if not leaves:
-            break
-        for leaf in leaves:
-            tally.add(leaf)
-    tally.check(head.checkpoint)
+    tally = await read_placed(client, head, group, TenantId(client.tenant), family)
     return {
         "group": group,
         "family": family,
@@ -148,6 +131,51 @@ async def _prove_tree(client: Client, group: GroupId, family: str, keys: list[Ve
         "origin": head.checkpoint.origin,
         "key": str(head.verifier),
     }
+
+
+async def _refused_in(client: Client, group: GroupId, *, system: bool) -> list[Refused]:
+    """Of one audit log, all of whose records are read and hashed. AccessDenied."""
+    audit = FaceAudit(client, group, system=system)
+    try:
+        head = await audit.head()
+    except UnknownTenant:
+        return []
+    found: list[Refused] = []
+
+    def take(record: AuditRecord) -> None:
+        for entry in record.decoded():
+            if QUESTIONS["transfers-refused"].fits(entry):
+                found.append(
+                    Refused(
+                        group=group,
+                        log="system" if system else "tenant",
+                        record=record.index,
+                        time=instant_of(entry.time),
+                        door=entry.door,
+                        actor=entry.actor,
+                        object=entry.object,
+                    )
+                )
+
+    await scan(audit, head, take)
+    return found
+
+
+def _by_door(refused: list[Refused]) -> list[tuple[str, int]]:
+    return sorted(Counter(one.door or "unknown" for one in refused).items())
+
+
+def _print_refused(refused: list[Refused], unread: list[str]) -> None:
+    doors = ", ".join(f"{door} {count}" for door, count in _by_door(refused))
+    print_text(f"transfers that were refused: {len(refused)}{' by door: ' if doors else ''}{doors}")
+    for one in refused[-REFUSED_SHOWN:]:
+        print_text(
+            f"  {one.time} {one.door} {visible(one.object)} for {visible(one.actor) or 'nobody'}, record {one.record}"
+        )
+    for why in unread:
+        print_note(f"not looked through: the audit log of {why}")
+    for what in NOT_PROVEN:
+        print_note(f"not proven: {what}")
 
 
 def _print(rows: list[dict[str, Any]], strays: int) -> None:

@@ -5,7 +5,7 @@ What can't be asked, because it is denied, unknown there or doesn't answer, isn'
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 
 from attrs import frozen
@@ -13,11 +13,17 @@ from attrs import frozen
 from vdb.audit.entry import decode_entry
 from vdb.audit.page import AuditRecord
 from vdb.audit.questions import Tally
-from vdb.audit.report import ErasureFacts, Facts, GrantFacts, KeyFacts, NodeFacts, PolicyFacts, TreeFacts
+from vdb.audit.report import ErasureFacts, Facts, GrantFacts, KeyFacts, NodeFacts, PolicyFacts, ScanFacts, TreeFacts
 from vdb.client.audit_scan import AuditSource, scan
 from vdb.client.client import Client
 from vdb.client.evidence_line import TreeHead
+from vdb.client.placing import read_placed
 from vdb.errors import UnknownTenant, VerityError
+from vdb.policy.file import parse_policy
+from vdb.policy.held import GrantInfo
+from vdb.policy.model import Rule
+from vdb.types import GroupId, TenantId
+from vdb.verifier.fhir import instant_of
 
 T = TypeVar("T")
 _MICROS = 1_000_000
@@ -60,6 +66,7 @@ class FactFinder:
         audit = self._tree(head, leaves_checked=head.checkpoint.size, gaps=gaps, witnesses=wanted.witnesses)
         system = await self._asked("the system's log", self._system_log(tally))
         data = await self._asked("the tree of the data", self._client.tree_head(wanted.group))
+        scan = None if data is None else await self._asked("the headers of the data", self._scan(data))
         facts = Facts(
             now=wanted.now,
             since=wanted.since,
@@ -71,6 +78,7 @@ class FactFinder:
             audit=audit,
             system=system,
             data=None if data is None else self._tree(data),
+            scan=scan,
             policy=await self._policy(),
             grants=await self._grants(),
             keys=await self._keys(),
@@ -132,8 +140,18 @@ class FactFinder:
         if found is None:
             return None
         return PolicyFacts(
-            serial=found.serial, version=found.version, applied_at=found.applied_at, applied_by=found.applied_by
+            serial=found.serial,
+            version=found.version,
+            applied_at=found.applied_at,
+            applied_by=found.applied_by,
+            rules=_rules(found.text),
         )
+
+    async def _scan(self, head: TreeHead) -> ScanFacts:
+        group, tenant = GroupId(self._wanted.group), TenantId(self._client.tenant)
+        placed = await read_placed(self._client, head, group, tenant, "data")
+        regions = sorted((name, region, count) for (name, region), count in placed.regions.items())
+        return ScanFacts(records=placed.size, regions=tuple(regions), astray=len(placed.strays))
 
     async def _grants(self) -> GrantFacts | None:
         found = await self._asked("broken glasses", self._client.grants(group=self._wanted.group))
@@ -143,6 +161,7 @@ class FactFinder:
             count=len(found),
             unreviewed=sum(not one.reviewer for one in found),
             longest_seconds=max(((one.until - one.opened) // _MICROS for one in found), default=0),
+            sessions=tuple(_session(one) for one in found if self._wanted.since <= one.opened < self._wanted.until),
         )
 
     async def _keys(self) -> KeyFacts | None:
@@ -192,3 +211,39 @@ class FactFinder:
                 )
             )
         return tuple(nodes)
+
+
+def _rules(text: str) -> tuple[tuple[str, str], ...]:
+    """What a policy's text says of who may do what; nothing where the text wasn't shown."""
+    return tuple((rule.name, _in_words(rule)) for rule in parse_policy(text)[0].rules) if text else ()
+
+
+def _in_words(rule: Rule) -> str:
+    who = " ".join((*(f"role {role}" for role in rule.roles), *rule.principals)) or "everybody"
+    limits: list[tuple[str, Iterable[object]]] = [
+        ("of", (one.label for one in rule.classes)),
+        ("in", rule.streams),
+        ("tables", rule.tables),
+        ("columns", rule.columns),
+        ("masked", rule.masks),
+        ("tenants", rule.tenants),
+        ("for", rule.purposes),
+    ]
+    said = [f"{rule.effect.value} {who}: {' '.join(one.value for one in rule.actions)}"]
+    said += [f"{word} {' '.join(map(str, values))}" for word, of in limits if (values := list(of))]
+    said += [
+        word for word, holds in (("rows limited", rule.rows), ("mfa", rule.mfa), ("consent", rule.consent)) if holds
+    ]
+    return "; ".join(said)
+
+
+def _session(grant: GrantInfo) -> str:
+    reviewed = f"reviewed by {grant.reviewer} on {instant_of(grant.reviewed)[:10]}: {grant.verdict}"
+    minutes = (grant.until - grant.opened) // _MICROS // 60
+    return "; ".join(
+        (
+            f"{instant_of(grant.opened)} by {grant.principal} for {minutes} minutes",
+            f"about {grant.subject or 'everybody'}: {grant.reason}",
+            reviewed if grant.reviewer else "not reviewed yet",
+        )
+    )

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from vdb.audit.entry import Kind, Outcome, decode_entry
-from vdb.errors import AccessDenied, OnHold
+from vdb.errors import AccessDenied, OnHold, PlacementViolation
 from vdb.kernel.command import INTERNAL
 from vdb.node.gate.answers import RowDifferences
 from vdb.node.gate.caller import Caller, Credential
@@ -107,6 +107,17 @@ async def test_an_erasure_that_a_hold_stands_against_is_written_down_as_refused(
         last = found[-1]
         assert (last.kind, last.outcome, last.code) == (Kind.ERASE, Outcome.REFUSED, "ON_HOLD")
         assert (last.actor, last.subjects) == ("officer", ("Ada",))
+
+
+async def test_data_for_another_region_is_refused_and_that_is_written_down(start: Any) -> None:
+    async with start() as node:
+        officer = await filled(node)
+        with pytest.raises(PlacementViolation, match="found 'eu-west-1'"):
+            await officer.create_stream(INTERNAL, 1, "there", DataClass.PHI, "eu-west-1")
+        page = await node.service.audit.records(TenantId(1), node.config.groups[0], 0, 1000)
+        last = [decode_entry(entry) for record in page.records for entry in record.entries][-1]
+        assert (last.kind, last.outcome, last.code) == (Kind.CREATE, Outcome.REFUSED, "PLACEMENT_VIOLATION")
+        assert (last.actor, last.door, last.object) == ("officer", "createStream", "there")
 
 
 async def test_differences_show_no_column_that_a_rule_denies(start: Any) -> None:

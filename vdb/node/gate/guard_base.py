@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from attrs import frozen
 
-from vdb.audit.entry import AuditEntry, Kind
-from vdb.errors import AccessDenied, InvalidArgument, NotAuthenticated, VerityError
+from vdb.audit.entry import AuditEntry, Kind, Outcome
+from vdb.errors import AccessDenied, DefiniteError, InvalidArgument, NotAuthenticated, VerityError
 from vdb.events.event_context import current_context
 from vdb.node.gate.caller import Caller, check_person
 from vdb.node.gate.doors import DOORS, UNGUARDED
@@ -312,6 +312,21 @@ class GuardBase:
             finish()
 
         refuse(denied(permit), on_refused)
+        self.permits.soon(write_down)
+
+    def note_refused(
+        self, permit: Permit, kind: Kind, error: DefiniteError, on_answer: Callable[[Failure], None]
+    ) -> None:
+        """Answer with a refusal that no log has taken, since the call is of no session, once it is written down."""
+
+        async def write_down() -> None:
+            try:
+                await self.acted(permit, kind, outcome=Outcome.REFUSED, code=error.code.value)
+            except VerityError as failure:
+                on_answer(failure)  # type: ignore[arg-type]
+            else:
+                on_answer(error)
+
         self.permits.soon(write_down)
 
     # Places ----------------------------------------------------------------------------------------------------

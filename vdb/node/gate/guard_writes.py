@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from vdb.audit.entry import AuditEntry, Kind
-from vdb.errors import AccessDenied
-from vdb.kernel.command import Origin
+from vdb.errors import AccessDenied, PlacementViolation
+from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import StreamCreated
 from vdb.node.gate.answers import AppendResult
 from vdb.node.gate.guard_base import CLASSES, GuardBase, Place
@@ -68,8 +68,14 @@ class WritesGuard(GuardBase):
 
         note = permit.entry(Kind.CREATE) if permit.allowed else None
 
+        def answer(found: StreamCreated | Failure) -> None:
+            if isinstance(found, PlacementViolation) and origin == INTERNAL:
+                self.note_refused(permit, Kind.CREATE, found, on_answer)
+            else:
+                on_answer(found)
+
         if permit.allowed:
-            create(None, on_answer)
+            create(None, answer)
         else:
             self.refuse_write(permit, create, on_answer)
 
