@@ -17,12 +17,14 @@ from typing import Any
 
 from sim.bugs.patch import Bug, planted
 from sim.options import Options
+from sim.rare import RareBranches
 from sim.result import Result
 from sim.revision import revision
 from sim.runner import RunFailed, run
 from sim.simulation import Simulation
 from sim.verdict import Violation
 from vdb.marks import COUNTS
+from vdb.rare import drawn_by
 
 BUDGET_SECONDS = 3600.0
 """Virtual time after which a run counts as hung."""
@@ -47,7 +49,8 @@ def run_seed(
     COUNTS.clear()
     started = time.perf_counter()
     failure: Violation | None = None
-    with planted(bug):
+    branches = RareBranches(seed, options.rare)
+    with planted(bug), drawn_by(branches):
 
         async def main() -> None:
             simulations.append(Simulation(seed, options, trace_lines))
@@ -72,7 +75,7 @@ def run_seed(
         wall_seconds=time.perf_counter() - started,
         events=simulation.trace.events,
         ops_committed=simulation.watch.ops_committed,
-        faults=Counter(simulation.counts),
+        faults=Counter(simulation.counts) + branches.taken,
         checks=Counter(simulation.verdict.checks),
         marks=tuple(sorted(COUNTS)),
         violation=violation,
