@@ -19,7 +19,7 @@ from vdb.storage import checkpoint_family
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.event_log import EventLog
 from vdb.storage.pieces import has_piece, named_segments
-from vdb.storage.staging import Staging, Target, install, read_target
+from vdb.storage.staging import Staging, Target, clear_overtaken, install, read_target
 from vdb.storage.superblock import Superblock, SuperblockState
 from vdb.storage.sync_source import SyncSource
 from vdb.types import StreamId, TenantId
@@ -254,6 +254,33 @@ async def test_a_damaged_target_is_none(new_disk: Any) -> None:
     disk.damage("g/sync/target", 9)
     assert await read_target(disk, "g") is None
     assert not await install(disk, "g")
+
+
+async def test_keys_that_no_target_names_any_more_are_gone(new_disk: Any) -> None:
+    """A key in them may have been destroyed since. The rest of what is staged serves the next target."""
+    disk = new_disk()
+
+    def target(op: int, *names: str) -> Target:
+        files = tuple(FileEntry(path=f"checkpoints/{name}", size=9, checksum=bytes(32)) for name in names)
+        return Target(op=op, checkpoint_id=b"i" * 32, configuration=ALONE.pack(), files=files)
+
+    async def staged() -> list[str]:
+        return sorted(await disk.list("g/sync/checkpoints"))
+
+    staging = await Staging.open(disk, "g", group_hash=GROUP)
+    first = target(8, "keys-4", "keys-8", "state-8")
+    await staging.begin(first)
+    for entry in first.files:
+        await staging.append(entry.path, 0, b"something")
+    await clear_overtaken(disk, "g", 7)
+    staging = staging.without_target()
+    await staging.begin(target(16, "keys-8", "keys-16"))
+    assert await staged() == ["keys-8", "state-8"]
+    await clear_overtaken(disk, "g", 15)
+    assert await staged() == ["keys-8", "state-8"]
+    await clear_overtaken(disk, "g", 16)
+    assert await staged() == []
+    assert await read_target(disk, "g") is None
 
 
 async def test_what_is_not_whole_is_not_taken(new_disk: Any) -> None:

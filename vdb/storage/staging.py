@@ -10,7 +10,9 @@ Rules
   crash has torn shows when the file is whole: its checksum is that of the target, or, for a segment, the CRC-32 that
   the rows of the staged checkpoint name. A file that fails is fetched again from the start. The check asks the medium,
   not the system's cache: an earlier life may have ended because a sync of this very file failed.
-- A new target keeps what is staged: files are a function of the committed ops, and each is checked again.
+- A new target keeps what is staged: files are a function of the committed ops, and each is checked again. Files of keys
+  that it doesn't name go at once, and so does all that is staged of a checkpoint which the group's own has overtaken:
+  an erasure may have destroyed keys that are in them.
 - Once all is here, synced and checked, the target is marked ready, with the list of files to move. From then on
   `install` is a matter of renaming, which a crash may interrupt anywhere and the next start finishes: files first,
   directories synced, superblock last. Segments of the group's own checkpoint stay a prefix of what replaces them, so
@@ -81,6 +83,11 @@ class Staging:
     async def begin(self, target: Target) -> None:
         """Make this the target, durably."""
         await self._disk.make_directory(f"{self._folder}/checkpoints")
+        names = {entry.path.rpartition("/")[2]: None for entry in target.files}
+        for name in await self._disk.list(f"{self._folder}/checkpoints"):
+            if name.startswith(KEYS) and name not in names:
+                mark("staging.keys_of_another_target")
+                await remove_traceless(self._disk, f"{self._folder}/checkpoints/{name}", overwrite=True)
         await _write_target(self._disk, self._directory, target)
         self._target = target
 
@@ -199,6 +206,14 @@ async def install(disk: Disk, directory: str) -> bool:
         await superblock.close()
     await clear(disk, directory)
     return wanted
+
+
+async def clear_overtaken(disk: Disk, directory: str, checkpoint_op: int) -> None:
+    """Remove what is staged of a checkpoint no newer than the group's own, at this op, or of none that is known.
+    Called while nobody fetches."""
+    target = await read_target(disk, directory)
+    if target is None or target.op <= checkpoint_op:
+        await clear(disk, directory)
 
 
 async def clear(disk: Disk, directory: str) -> None:

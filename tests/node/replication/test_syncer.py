@@ -10,7 +10,7 @@ import trio
 from sim.runner import run
 from sim.world import SimUniverse
 from vdb.limits import Limits
-from vdb.node.replication.chunks import Chunks
+from vdb.node.replication.chunks import CHUNK_SECONDS, Chunks
 from vdb.node.replication.syncer import MANIFEST_SECONDS, Standing, Syncer
 from vdb.storage.staging import read_target
 from vdb.types import Region
@@ -24,15 +24,16 @@ FOLDER = "groups/g"
 class Bench:
     """A syncer of a group in view 4, or of one whose view doesn't count, and whom it asked."""
 
-    def __init__(self, disk: Any, *, view: Callable[[], int] | None) -> None:
+    def __init__(self, disk: Any, *, view: Callable[[], int] | None, wanted: bool = True) -> None:
         self.disk = disk
         self.asked: list[int] = []
+        self.own_op = 8
         own = Standing(
             disk=disk,
             directory=FOLDER,
             group_hash=b"g" * 32,
             replica=0,
-            checkpoint_op=lambda: 8,
+            checkpoint_op=lambda: self.own_op,
             view=view,
             segments=dict,
         )
@@ -44,7 +45,8 @@ class Bench:
             send=lambda to, _request: self.asked.append(to),
             on_ready=lambda: None,
         )
-        self.syncer.want(SyncTarget(checkpoint_op=16, sources=(1, 2)))
+        if wanted:
+            self.syncer.want(SyncTarget(checkpoint_op=16, sources=(1, 2)))
 
     async def chosen(self) -> int | None:
         """The op of the checkpoint that is being fetched."""
@@ -123,3 +125,33 @@ def test_a_group_whose_checkpoint_is_lost_takes_one_of_any_view() -> None:
         assert await bench.chosen() == 16
 
     on_bench(body, view=None)
+
+
+def test_what_is_fetched_counts_until_it_is_overtaken() -> None:
+    """Nobody may say that a destroyed key is on this disk no more while an older checkpoint is still being fetched."""
+
+    async def body(bench: Bench) -> None:
+        assert await bench.syncer.rid_of_overtaken()
+        bench.syncer.on(manifest(3))
+        await trio.sleep(MANIFEST_SECONDS)
+        assert await bench.syncer.rid_of_overtaken(), "it is newer than what the group has"
+        bench.own_op = 16
+        assert not await bench.syncer.rid_of_overtaken()
+        await trio.sleep(CHUNK_SECONDS * 10)
+        assert await bench.syncer.rid_of_overtaken()
+        assert await bench.chosen() is None
+
+    on_bench(body, view=lambda: 4)
+
+
+def test_what_an_earlier_life_staged_is_removed_when_nobody_needs_it() -> None:
+    async def body(bench: Bench) -> None:
+        bench.syncer.on(manifest(3))
+        await trio.sleep(MANIFEST_SECONDS)
+        assert await bench.chosen() == 16
+        idle = Bench(bench.disk, view=lambda: 4, wanted=False)
+        idle.own_op = 16
+        assert await idle.syncer.rid_of_overtaken()
+        assert await idle.chosen() is None
+
+    on_bench(body, view=lambda: 4)

@@ -111,7 +111,7 @@ class Eraser:
             await self._acknowledge(group, erasure, rebuilt, overwritten)
 
     async def _until_checkpointed(self, group: Group, time: int) -> None:
-        """Until no file of a checkpoint on this disk is older than this time."""
+        """Until no file of a checkpoint on this disk is older than this time, nor of one that was being fetched."""
         while (checkpointer := group.checkpointer).clean_until < time:
             if checkpointer.written_until >= time:
                 mark("eraser.waits_for_a_copy")
@@ -123,6 +123,9 @@ class Eraser:
                 await self._fill(group)
             else:
                 await trio.sleep(STEP_SECONDS)
+        while not await group.rid_of_overtaken_copies():
+            mark("eraser.waits_for_a_sync")
+            await trio.sleep(PIN_SECONDS)
 
     async def _fill(self, group: Group) -> None:
         mark("eraser.filled_the_log")

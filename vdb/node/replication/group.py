@@ -184,6 +184,10 @@ class Group:
     def checkpointer(self) -> Checkpointer:
         return self._member.checkpointer
 
+    async def rid_of_overtaken_copies(self) -> bool:
+        """Whether nothing of another member's checkpoint lies here that the own one has overtaken."""
+        return await self._member.copying.syncer.rid_of_overtaken()
+
     @property
     def members(self) -> tuple[int, ...]:
         """Numbers of the nodes that are members by the log's head, voters and learners, rising."""

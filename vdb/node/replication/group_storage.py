@@ -27,7 +27,7 @@ from vdb.ports import Disk
 from vdb.storage.checkpoint import CheckpointStore
 from vdb.storage.checkpoint_family import Tables
 from vdb.storage.event_log import EventLog
-from vdb.storage.staging import install
+from vdb.storage.staging import clear_overtaken, install
 from vdb.storage.superblock import FILE_NAME as SUPERBLOCK_FILE
 from vdb.storage.superblock import Superblock, SuperblockState
 from vdb.storage.tables import StorageTable
@@ -141,6 +141,7 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_ids
     hashed = group_hash(cluster, group)
     checkpoints = await CheckpointStore.open(disk, directory, group_hash=hashed)
     rows = await _load(checkpoints, superblock)
+    await clear_overtaken(disk, directory, durable.checkpoint_op)
     state, head = _split_rows(rows, group, durable.limits)
     missing = [needed for needed in needed_root_keys(state, durable.root_key_id) if needed not in root_key_ids]
     if missing:

@@ -27,7 +27,7 @@ from vdb.node.replication.chunks import Chunks
 from vdb.node.replication.group_storage import GroupStorage
 from vdb.ports import Disk
 from vdb.storage.pieces import Piece, has_piece, named_segments
-from vdb.storage.staging import Staging, Target, clear
+from vdb.storage.staging import Staging, Target, clear, clear_overtaken, read_target
 from vdb.storage.sync_source import checkpoint_file_name, segment_path
 from vdb.vsr.message import Manifest, RequestManifest
 from vdb.vsr.ready import SyncTarget
@@ -131,6 +131,15 @@ class Syncer:
             return
         self._offers.append(manifest)
         self._answered.set()
+
+    async def rid_of_overtaken(self) -> bool:
+        """Whether nothing is staged of a checkpoint that the group's own has overtaken. What nobody fetches any more is
+        removed; who fetches it will see soon that it isn't needed."""
+        op = self._own.checkpoint_op()
+        if not self.busy:
+            await clear_overtaken(self._own.disk, self._own.directory, op)
+        target = await read_target(self._own.disk, self._own.directory)
+        return target is None or target.op > op
 
     async def run(self) -> None:
         """Wait until a checkpoint is wanted, stage it, call `on_ready`; returns then."""
