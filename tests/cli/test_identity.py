@@ -155,6 +155,9 @@ def test_a_configuration_says_what_is_wrong(tmp_path: Path, run_here: Run) -> No
         ('[identity]\nrevoked = "nothing.toml"', "nothing.toml can't be read"),
         ('[identity.oidc]\nissuer = ""\naudience = "a"\njwks = "j"', "issuer: expected a text"),
         ('[identity.oidc]\nissuer = "i"\naudience = "a"\njwks = "j"', "can't be read"),
+        ('[identity.oidc]\nissuer = "i"\naudience = "a"\njwks = "j"\njwks-url = "https://i"', "neither jwks-url"),
+        ('[identity.oidc]\nissuer = "http://i.example"\naudience = "a"', "the issuer's address is fetched over https"),
+        ('[identity.oidc]\nissuer = "i"\naudience = "a"\njwks-url = "http://i.example/k"', "fetched over https"),
     ):
         key = tmp_path / "root.key"
         if not key.exists():

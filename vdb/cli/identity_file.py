@@ -18,6 +18,8 @@ audit-non-phi-reads = false
 issuer = "https://login.clinic.example"
 audience = "veritydb"
 jwks = "issuer.jwks.json"              # the issuer's public keys; read again when it changes
+jwks-url = "https://..."               # or where they are fetched; without either, where the issuer's description says
+ca = "issuer-ca.pem"                   # of the issuer's web server; without it, those that the system trusts
 principal-claim = "sub"
 principal-prefix = "oidc:"
 mfa-amr = ["mfa"]                      # words of `amr`, or values of `acr`, that mean a second factor
@@ -34,14 +36,20 @@ import msgspec
 from vdb.errors import ConfigError
 from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.identity.identities import IdentitySettings
+from vdb.node.identity.issuer_keys import KeysPlace
 from vdb.node.identity.oidc import OidcSettings
+from vdb.ports import Source
+from vdb.world.network import RealNetwork
 from vdb.world.watched_file import WatchedFile
+from vdb.world.web_network import WebNetwork
 
 
 class OidcSection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename="kebab"):
     issuer: str
     audience: str
-    jwks: str
+    jwks: str | None = None
+    jwks_url: str = ""
+    ca: str | None = None
     principal_claim: str = "sub"
     principal_prefix: str = "oidc:"
     mfa_amr: tuple[str, ...] = ("mfa",)
@@ -54,12 +62,20 @@ class OidcSection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, renam
         return OidcSettings(
             issuer=self.issuer,
             audience=self.audience,
-            jwks=WatchedFile(beside / self.jwks),
+            jwks=self._keys(beside),
             principal_claim=self.principal_claim,
             principal_prefix=self.principal_prefix,
             mfa_amr=self.mfa_amr,
             mfa_acr=self.mfa_acr,
         )
+
+    def _keys(self, beside: Path) -> Source | KeysPlace:
+        if self.jwks is not None:
+            if self.jwks_url or self.ca is not None:
+                raise ConfigError("[identity.oidc] jwks names a file: expected neither jwks-url nor ca")
+            return WatchedFile(beside / self.jwks)
+        web = {"https": WebNetwork(None if self.ca is None else beside / self.ca), "http": RealNetwork()}
+        return KeysPlace(issuer=self.issuer, url=self.jwks_url, web=web)
 
 
 class IdentitySection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, rename="kebab"):

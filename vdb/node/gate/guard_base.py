@@ -116,6 +116,7 @@ class GuardBase:
         visit = self._visit
         if visit is None:
             raise NotAuthenticated("this door has no credentials of its own")
+        await visit.identities.get_ready_for(token)
         try:
             caller = visit.sign_in(token, purpose, reason)
         except NotAuthenticated as error:

@@ -60,7 +60,7 @@ class Identities:
         self.settings = settings
         self._wall_us = wall_us
         self._oidc = None if settings.oidc is None else OidcTokens(settings.oidc)
-        if self._oidc is not None:
+        if self._oidc is not None and self._oidc.fetched is None:
             self._oidc.keys()
         if settings.development_secret is not None:
             settings.development_secret.read()
@@ -75,14 +75,23 @@ class Identities:
         return self._wall_us()
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Look at the list of what was revoked, and end connections whose credentials count no more, until
-        cancelled."""
-        task_status.started()
-        while True:
-            await trio.sleep(WATCH_SECONDS)
-            self.look()
-            for watch in list(self._watched):
-                watch()
+        """Look at the list of what was revoked, and end connections whose credentials count no more; keep the keys of
+        the issuer of tokens. Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            if self._oidc is not None and self._oidc.fetched is not None:
+                nursery.start_soon(self._oidc.fetched.run)
+            task_status.started()
+            while True:
+                await trio.sleep(WATCH_SECONDS)
+                self.look()
+                for watch in list(self._watched):
+                    watch()
+
+    async def get_ready_for(self, token: str) -> None:
+        """Have what this token is verified with, as far as it can be had; before `signed_in`."""
+        fetched = self._oidc.fetched if self._oidc is not None else None
+        if fetched is not None and token and not is_development_token(token):
+            await fetched.refresh_for(token)
 
     def watch(self, look: Callable[[], None]) -> Callable[[], None]:
         """Have this called again and again; what is returned ends that."""

@@ -1,7 +1,8 @@
 """OpenID Connect tokens to principals. The one door to joserfc.
 
 Rules
-- The issuer's keys come from a file (JWKS), which is read again when it changes: a node asks nobody else.
+- The issuer's keys (JWKS) come from a file, which is read again when it changes, or from the issuer
+  (`vdb.node.identity.issuer_keys`). Kinds of keys that nobody here knows, and those for encryption, are passed over.
 - Algorithms with public keys alone; `none` and shared secrets never.
 - Issuer, audience, `exp` and a subject must be there. Clocks may differ by a minute.
 - A second factor was shown when `amr` has one of the words set for it, or `acr` is one of those.
@@ -19,9 +20,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from vdb.errors import ConfigError, NotAuthenticated
+from vdb.node.identity.issuer_keys import IssuerKeys, KeysPlace
 from vdb.ports import Source
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
+KEY_TYPES = ("RSA", "EC", "OKP")
 LEEWAY_SECONDS = 60
 TOKEN_SIZE_MAX = 16 * 1024
 PRINCIPAL_SIZE_MAX = 512
@@ -32,7 +35,8 @@ SECONDS_MAX = 2**40
 class OidcSettings:
     issuer: str
     audience: str
-    jwks: Source = field(repr=False)
+    jwks: Source | KeysPlace = field(repr=False)
+    """What holds the keys, or where they are fetched."""
     principal_claim: str = "sub"
     principal_prefix: str = "oidc:"
     """Put before the claim, so that nobody's name can be mistaken for that of another kind of credential."""
@@ -52,7 +56,16 @@ class OidcTokens:
     """Reads tokens of one issuer."""
 
     def __init__(self, settings: OidcSettings) -> None:
+        """ConfigError for an address that keys can't be fetched from."""
         self.settings = settings
+        place = settings.jwks
+        self.fetched: IssuerKeys | None = None
+        """What fetches the keys, if they aren't in a file."""
+        if isinstance(place, KeysPlace):
+            self.fetched = IssuerKeys(place, self._ids)
+            self._source: Source = self.fetched
+        else:
+            self._source = place
         self._read = b""
         self._keys: KeySet | None = None
 
@@ -71,17 +84,27 @@ class OidcTokens:
 
     def keys(self) -> KeySet:
         """The issuer's. ConfigError if there are none."""
-        content = self.settings.jwks.read()
+        content = self._source.read()
         if self._keys is None or content != self._read:
-            try:
-                raw = json.loads(content)
-                keys = KeySet.import_key_set(raw)
-            except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
-                raise ConfigError(f"the keys of {self.settings.issuer} aren't a JWKS: {_plain(error)}") from None
-            if any(key.key_type == "oct" for key in keys.keys):
-                raise ConfigError(f"the keys of {self.settings.issuer} hold a shared secret: expected public keys")
-            self._read, self._keys = content, keys
+            self._read, self._keys = content, self._parsed(content)
         return self._keys
+
+    def _parsed(self, content: bytes) -> KeySet:
+        issuer = self.settings.issuer
+        try:
+            raw = json.loads(content)["keys"]
+            if any(one["kty"] == "oct" for one in raw):
+                raise ConfigError(f"the keys of {issuer} hold a shared secret: expected public keys")
+            known = [one for one in raw if one["kty"] in KEY_TYPES and one.get("use", "sig") == "sig"]
+            keys = KeySet.import_key_set({"keys": known})
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"the keys of {issuer} aren't a JWKS: {_plain(error)}") from None
+        if not known:
+            raise ConfigError(f"the keys of {issuer} are none that sign: expected one at least")
+        return keys
+
+    def _ids(self, content: bytes) -> list[str]:
+        return [key.kid for key in self._parsed(content).keys if key.kid]
 
     def _claimed(self, claims: Mapping[str, Any], now: int) -> OidcToken:
         settings, seconds = self.settings, now // 1_000_000
