@@ -693,8 +693,9 @@ interface VerityDb {
   # Who speaks on this connection from now on, and for which purpose of use. No token: whom its certificate names.
 
   auditEntries @51 (tenant :UInt64, group :Text, fromIndex :UInt64, max :UInt32, search :AuditSearch, sealed :Bool)
-               -> (records :List(AuditRecordRead), next :UInt64, size :UInt64);
-  # Records of the audit log in order, from a leaf on; next: the leaf to go on from; size: of the tree.
+               -> (records :List(AuditRecordRead), next :UInt64, size :UInt64, names :List(Text));
+  # Records of the audit log in order, from a leaf on; next: the leaf to go on from; size: of the tree. names: what
+  # entries call the subject by that is searched for.
 
   applyPolicy @52 (text :Text, expectedSerial :UInt64) -> (serial :UInt64, version :Text);
   # TOML (vdb/policy/file.py). expectedSerial: of the policy that it replaces; 0: there is none.
@@ -721,10 +722,10 @@ interface VerityDb {
 
   keyStatus @60 (group :Text)
             -> (provider :Text, rootKeyId :Data, tenants :UInt64, behind :UInt64, keys :UInt64, given :List(Data),
-                began :Int64, settled :Bool, node :Text, files :UInt32);
+                began :Int64, settled :Bool, node :Text, files :UInt32, missing :Data);
   # Of the node that is asked. given: ids of the root keys that it has, the one that a rotation would lead to first.
   # began: of the last rotation, microseconds UTC; 0: there was none. settled: its disk needs no other root key.
-  # files: encrypted files that are still under an earlier key.
+  # files: encrypted files that are still under an earlier key. missing: id of a root key that the node waits for.
 
   eraseSubject @61 (tenant :UInt64, group :Text, subject :Text, basis :Text, dryRun :Bool)
                -> (erasure :UInt64, report :Text);

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vdb.audit.entry import AuditEntry, Kind
-from vdb.audit.search import AuditSearch, subject_names
+from vdb.audit.search import AuditSearch, called, subject_names
 
 TOKEN = bytes(range(32))
 ENTRY = AuditEntry(
@@ -38,3 +38,12 @@ def test_each_condition_counts(search: AuditSearch, fits: bool) -> None:
 def test_a_subject_is_found_by_name_by_token_and_in_what_counts_for_all(subjects: tuple[str, ...], fits: bool) -> None:
     entry = AuditEntry(kind=Kind.READ, action="read", subjects=subjects)
     assert AuditSearch(subject="patient-1").fits(entry, NAMES) is fits
+
+
+def test_a_token_of_the_subject_is_called_by_its_name() -> None:
+    entry = AuditEntry(kind=Kind.READ, action="read", subjects=("patient-2", f"token:{TOKEN.hex()}", "token:00"))
+    assert called(entry, "patient-1", NAMES).subjects == ("patient-2", "patient-1", "token:00")
+    both = AuditEntry(kind=Kind.READ, action="read", subjects=("patient-1", f"token:{TOKEN.hex()}"))
+    assert called(both, "patient-1", NAMES).subjects == ("patient-1",)
+    assert called(ENTRY, "patient-1", NAMES) is ENTRY
+    assert called(entry, "", ()) is entry

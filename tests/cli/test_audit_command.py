@@ -53,6 +53,9 @@ def test_who_saw_a_chart(vdb_at: Any) -> None:
     found = vdb_at("audit", "search", "--subject", "patient-77", "--json").objects
     about = [(one["kind"], one["object"]) for one in found if one.get("object") == "charts"]
     assert about == [("write", "charts"), ("read", "charts")]
+    seen = next(one for one in found if one["kind"] == "read")
+    assert "patient-77" in seen["subjects"], "the log has a token: the search says whose it is"
+    assert [one[:6] for one in seen["subjects"] if one != "patient-77"] == ["token:"]
     searched = vdb_at("audit", "search", "--kind", "audit", "--json").objects
     assert ["patient-77"] in [one["subjects"] for one in searched]
     told = vdb_at("audit", "search", "--subject", "patient-78", "--kind", "write").out.splitlines()

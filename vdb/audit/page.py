@@ -41,3 +41,5 @@ class AuditPage:
     """The leaf to go on from."""
     size: int
     """Leaves that there are."""
+    names: tuple[str, ...] = field(default=(), repr=False)
+    """What entries call the subject by that was searched for: its name and its tokens."""

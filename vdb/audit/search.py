@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from attrs import field, frozen
+from msgspec.structs import replace
 
 from vdb.audit.entry import ALL_SUBJECTS, AuditEntry
 
@@ -48,3 +49,10 @@ _EVERYTHING = AuditSearch()
 def subject_names(subject: str, tokens: list[bytes]) -> tuple[str, ...]:
     """All that entries call a subject by: its name, and its tokens (32 bytes each)."""
     return (subject, *(TOKEN_PREFIX + token.hex() for token in tokens))
+
+
+def called(entry: AuditEntry, subject: str, names: Container[str]) -> AuditEntry:
+    """The entry with the subject's name where it has one of its tokens: nobody else can tell whose a token is."""
+    if not any(one != subject and one in names for one in entry.subjects):
+        return entry
+    return replace(entry, subjects=tuple(dict.fromkeys(subject if one in names else one for one in entry.subjects)))

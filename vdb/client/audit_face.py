@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from vdb.audit.entry import AuditEntry
 from vdb.audit.page import AuditPage
-from vdb.audit.search import AuditSearch
+from vdb.audit.search import AuditSearch, called
 from vdb.client.face_base import FaceBase
 from vdb.client.values import check_number
 from vdb.types import U64_MAX, Region
@@ -56,7 +56,8 @@ class AuditFace(FaceBase):
     ) -> AsyncIterator[AuditEntry]:
         """Entries of the audit log that fit, in order, up to where it ended when this began.
 
-        `subject`: who saw this chart; entries that count for everybody are among them. Times are microseconds UTC.
+        `subject`: who saw this chart; entries that count for everybody are among them. Where the log has a token of the
+        subject, its name stands. Times are microseconds UTC.
         """
         search = AuditSearch(subject=subject, actor=actor, kinds=tuple(kinds), from_time=since, to_time=until)
         first, end = 0, -1
@@ -66,7 +67,7 @@ class AuditFace(FaceBase):
             for record in page.records:
                 if record.index < end:
                     for entry in record.decoded():
-                        yield entry
+                        yield called(entry, subject, page.names)
             first = page.next
 
     async def record_audit(

@@ -63,4 +63,5 @@ def _page(results: Any) -> AuditPage:
         ),
         next=results.next,
         size=results.size,
+        names=tuple(results.names),
     )

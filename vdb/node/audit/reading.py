@@ -82,7 +82,7 @@ class AuditReader:
                 if len(found) == count_max or taken >= ENTRY_BYTES_MAX:
                     break
             await trio.lowlevel.checkpoint()
-        return AuditPage(records=tuple(found), next=index, size=size)
+        return AuditPage(records=tuple(found), next=index, size=size, names=names)
 
     def _names(self, reader: GroupReader, tenant: TenantId, subject: str) -> tuple[str, ...]:
         if not subject:

@@ -56,7 +56,7 @@ def _search(reader: Any) -> AuditSearch:
 
 
 def _fill(results: Any, page: AuditPage) -> None:
-    results.next, results.size = page.next, page.size
+    results.next, results.size, results.names = page.next, page.size, list(page.names)
     for target, record in zip(results.init("records", len(page.records)), page.records, strict=True):
         target.index, target.firstEntry, target.time = record.index, record.first_entry, record.time
         target.leafData, target.body, target.recordKey = record.leaf_data, record.body, record.record_key
