@@ -63,11 +63,15 @@ class RetentionInfo:
 
 @frozen(kw_only=True)
 class Pruned:
-    """What had expired and was erased, or would be."""
+    """What had expired and has ended, or would, in a dry run."""
 
     segments: int
+    """Of the log: their sealed records are gone, and their leaves are there."""
     bytes: int
+    """That are gone with them."""
     report: dict[str, Any] = field(repr=False)
+    """keys: how many were destroyed; left: how many keys and segments are left for the next call; held: the keys, the
+    segments and their bytes that holds keep back; erasure: its number, 0 if nothing was erased."""
 
 
 def fits_pattern(pattern: str, name: str) -> bool:

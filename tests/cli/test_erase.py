@@ -28,6 +28,19 @@ def test_a_subject_is_erased(start_node: Any, run_here: Any, tmp_path: Path) -> 
     assert vdb("retention", "set", "--stream", "no*", "--days", "10").code == 0
     assert vdb("retention", "list", "--json").object == {"stream": "no*", "data_class": "phi", "days": 10}
     assert vdb("erase", "--subject", "jane").code == 1
+    would = vdb("retention", "apply")
+    assert would.code == 0
+    assert "would erase what 0 keys have sealed\nwould prune 0 segments: 0 bytes of sealed records" in would.out
+    assert "this was a dry run" in would.err
+    assert vdb("retention", "apply", "--yes", "--json").object == {
+        "erased": True,
+        "keys": 0,
+        "segments": 0,
+        "bytes": 0,
+        "left": 0,
+        "held": {"keys": 0, "segments": 0, "bytes": 0},
+        "erasure": 0,
+    }
     assert vdb("retention", "set", "--stream", "no*", "--days", "0").code == 0
     text = vdb("erase", "--subject", "jane")
     assert text.code == 0

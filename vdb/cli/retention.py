@@ -1,4 +1,4 @@
-"""`vdb retention set|list|apply`: how long events are kept, and the erasure of those that have expired."""
+"""`vdb retention set|list|apply`: how long events are kept, and the end of those that have expired."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from cyclopts import App
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, print_text
 from vdb.cli.stream import DATA_CLASSES
+from vdb.erasures import Pruned
 
 app = App(name="retention", help="Say how long events of streams are kept, and list what was said.")
 
@@ -60,12 +61,13 @@ async def list_(*, group: str = "", options: TenantOptions = TENANT) -> None:
 
 @app.command(name="apply")
 async def apply_(*, yes: bool = False, group: str = "", options: TenantOptions = TENANT) -> None:
-    """Erase what has expired: keys of periods that ended longer ago than their rule keeps. Proofs still hold.
+    """Erase what has expired, and prune the segments of the log that hold nothing else. Proofs still hold.
 
     Example: `vdb retention apply --tenant 1 --yes`
 
-    A period ends when the keys are rotated (`vdb key rotate`). What is on hold doesn't expire; nor do the rows of SQL
-    databases.
+    Keys are destroyed whose period ended longer ago than their rule keeps; a period ends when the keys are rotated
+    (`vdb key rotate`). Sealed bytes go by whole segments of the log: once each record in one has expired or was erased.
+    What is on hold stays; so do rows of SQL databases, and audit logs.
 
     Parameters
     ----------
@@ -79,10 +81,19 @@ async def apply_(*, yes: bool = False, group: str = "", options: TenantOptions =
     if options.json:
         print_json({"erased": yes, **found.report})
         return
-    print_text(f"{'erased' if yes else 'would erase'} what {found.report['keys']} keys have sealed")
-    if yes and found.report["erasure"]:
-        print_text(f"erasure {found.report['erasure']}: see `vdb erase list`")
-    if found.report["left"]:
-        print_note(f"{found.report['left']} more have expired: say it again")
+    _print_done(found, yes)
+
+
+def _print_done(found: Pruned, yes: bool) -> None:
+    report = found.report
+    print_text(f"{'erased' if yes else 'would erase'} what {report['keys']} keys have sealed")
+    print_text(f"{'pruned' if yes else 'would prune'} {found.segments} segments: {found.bytes} bytes of sealed records")
+    held = report["held"]
+    if held["keys"] or held["segments"]:
+        print_note(f"on hold: {held['keys']} keys, and {held['segments']} segments with {held['bytes']} bytes")
+    if report["erasure"]:
+        print_text(f"erasure {report['erasure']}: `vdb erase list` says when each node's disk is rid of them")
+    if report["left"]:
+        print_note(f"{report['left']} more may go: say it again")
     if not yes:
         print_note("nothing was changed: this was a dry run; say --yes to erase")

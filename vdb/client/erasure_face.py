@@ -114,6 +114,6 @@ class ErasureFace(FaceBase):
     async def apply_retention(
         self, *, dry_run: bool = False, group: Region | str = "", timeout: float | None = None
     ) -> Pruned:
-        """Erase what has expired: keys of periods that ended longer ago than their rule keeps. Proofs still hold."""
+        """Erase what has expired, and prune the segments that hold nothing else. Proofs still hold."""
         name = str(group) or await self._region_of_node(timeout)
         return await self._gateway.erasure.prune(self.tenant, name, dry_run=dry_run, timeout=self._seconds(timeout))

@@ -73,5 +73,5 @@ class SyncErasureFace(SyncBase):
     def apply_retention(
         self, *, dry_run: bool = False, group: Region | str = "", timeout: float | None = None
     ) -> Pruned:
-        """Erase what has expired."""
+        """Erase what has expired, and prune the segments that hold nothing else."""
         return self._run(partial(self._face.apply_retention, dry_run=dry_run, group=group, timeout=timeout))

@@ -14,7 +14,8 @@ ERASURES has rows of four kinds, told apart by the length of their keys:
 HOLDS: tenant u64: the last hold's number. tenant u64, hold u64: placed u64, released u64 (0: it holds), subject as
 length u8 and bytes, why it was released as length u16 and sealed bytes, then the hold itself, sealed.
 
-RETENTION: tenant u64: how often its rules were changed. tenant u64, lookup 32: data class u8, days u32, set u64, then the name or pattern, sealed.
+RETENTION: tenant u64: how often its rules were changed. tenant u64, lookup 32: data class u8, days u32, set u64, then
+the name or pattern, sealed.
 
 Times are microseconds UTC.
 """

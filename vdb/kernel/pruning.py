@@ -103,10 +103,10 @@ def is_pruned(state: View, tenant: TenantId, segment: int) -> bool:
 def pruned_of(state: State, tenant: TenantId) -> tuple[PrunedRow, ...]:
     """A tenant's pruned segments, in order. The cost follows all tenants' ones."""
     owner, rows = tenant_key(tenant), state.rows[PRUNED]
-    return tuple(_unpack(key, rows[key]) for key in sorted(rows) if key.startswith(owner))
+    return tuple(unpack_pruned(key, rows[key]) for key in sorted(rows) if key.startswith(owner))
 
 
-def _unpack(key: bytes, row: bytes) -> PrunedRow:
+def unpack_pruned(key: bytes, row: bytes) -> PrunedRow:
     first, following, length, stub_length, stub_crc, time = _ROW.unpack(row)
     pruned = PrunedSegment(
         segment=int.from_bytes(key[-4:], "big"),

@@ -80,11 +80,16 @@ def days_of(stream: StreamInfo, rules: Sequence[RetentionInfo]) -> int:
     return max((rule.days for rule in fitting), default=0)
 
 
+def has_expired(time: int, days: int, now: int) -> bool:
+    """Whether the days have passed since this time; all in microseconds UTC but the days, of which 0 is for ever."""
+    return bool(days) and time + days * DAY_US <= now
+
+
 def _ended(reader: GroupReader, tenant: TenantId, days: int) -> range:
     """The periods that ended so long ago: the first ones."""
     state, now = reader.group.state, reader.group.time_us
     count = 0
-    while count < state.key_period(tenant) and state.period_began(tenant, count + 1) + days * DAY_US <= now:
+    while count < state.key_period(tenant) and has_expired(state.period_began(tenant, count + 1), days, now):
         count += 1
     return range(count)
 

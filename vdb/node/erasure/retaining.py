@@ -32,7 +32,7 @@ from vdb.limits import PRUNED_SEGMENTS_MAX, STREAM_NAME_BYTES_MAX
 from vdb.marks import mark
 from vdb.node.erasure.endings import Endings, check_words
 from vdb.node.erasure.erasure_request import PlainExpire, PlainPrune, PlainRetention
-from vdb.node.erasure.expiring import DAY_US, Expired, Held, days_of, expired_keys, streams_of, subject_rows
+from vdb.node.erasure.expiring import Expired, Held, days_of, expired_keys, has_expired, streams_of, subject_rows
 from vdb.node.erasure.sealing import HOLD_SEALS, RETENTION_SEALS, HoldText, RetentionText, open_text
 from vdb.node.gate.answers import StreamInfo
 from vdb.node.gate.reader import GroupReader
@@ -199,13 +199,13 @@ class _Judge:
         header = decode_record(frame.record).header
         days = self._days.get(frame.stream, 0)
         gone = (
-            (days and header.time + days * DAY_US <= self._now)
+            has_expired(header.time, days, self._now)
             or header.dek_id in self._ending
             or self._keyring.is_destroyed(header.dek_id)
         )
         self.is_held |= header.subject_token in self._held_tokens
         self.is_held |= self._held.get(frame.stream, self._everything_held)
-        return bool(gone)
+        return gone
 
 
 async def _judge(

@@ -49,6 +49,7 @@ from vdb.node.erasure.erasure_request import (
     PlainErase,
     PlainExpire,
     PlainHold,
+    PlainPrune,
     PlainReleaseHold,
     PlainRetention,
 )
@@ -157,7 +158,9 @@ class Preparer:
                 return governance_command(self, batch, request)
             case PlainRotation() | PlainRewrap() | PlainPeriod():
                 return key_command(self, batch, request)
-            case PlainErase() | PlainExpire() | PlainAck() | PlainHold() | PlainReleaseHold() | PlainRetention():
+            case PlainErase() | PlainExpire() | PlainAck() | PlainHold() | PlainReleaseHold():
+                return erasure_command(self, batch, request)
+            case PlainRetention() | PlainPrune():
                 return erasure_command(self, batch, request)
             case _:
                 return consumer_command(self, batch, request)
