@@ -362,7 +362,8 @@ class KeysMissing(StartError):
 
 
 class WrongKey(StartError):
-    pass
+    missing: bytes = b""
+    """The id of a root key that wasn't given, where that is what is wrong."""
 
 
 class KeyFilePermissions(StartError):

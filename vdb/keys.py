@@ -32,6 +32,8 @@ class KeyStatus:
     """Whether the node's disk needs no root key but `root_key_id`."""
     files: int = 0
     """Encrypted files on the node that are still under an earlier key."""
+    missing: bytes = b""
+    """The id of a root key that the log goes by and the node wasn't given, 16 bytes: it waits for it. Empty: none."""
 
 
 @frozen(kw_only=True)

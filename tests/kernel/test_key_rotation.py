@@ -3,7 +3,7 @@ from attrs import evolve
 
 from vdb.errors import RefusalCode
 from vdb.kernel.command import ANY, KeyScope, PutKey, RewrapKeys, StartPeriod
-from vdb.kernel.effect import StoreKey
+from vdb.kernel.effect import StoreKey, TurnToRootKey
 from vdb.kernel.reply import KeysRewrapped, PeriodStarted, Refusal
 from vdb.kernel.rows import CREATED_AT, Rotation
 from vdb.kernel.state import State
@@ -22,7 +22,7 @@ def invalid(message: str) -> Refusal:
 
 
 def begin(primary) -> None:
-    assert primary.apply(RewrapKeys(root_key_id=NEW, begins=True)) == ((), KeysRewrapped(0))
+    assert primary.apply(RewrapKeys(root_key_id=NEW, begins=True)) == ((TurnToRootKey(NEW),), KeysRewrapped(0))
 
 
 def test_a_rotation_begins_at_its_time(primary) -> None:

@@ -97,7 +97,7 @@ async def rotate(
     step
         Tenants in one step; 0 for as many as a step holds.
     force
-        Also where a node doesn't answer. One that lacks the new root key ends when it hears of it.
+        Also where a node doesn't answer. One that lacks the new root key serves nothing until it is given it.
     """
     async with options.client(1 if tenant is None else tenant) as client:
         for name in [group] if group else await _groups(client):
@@ -154,7 +154,8 @@ async def status(*, group: str = "", options: NodeOptions = NODE) -> int:
     """Show each node's keys: which root key wraps, which others it has, and how far a rotation is.
 
     Exit code 1 while a rotation isn't done, or a node still needs another root key or doesn't answer. 'files' counts
-    encrypted files that are still under an earlier key: each node makes its own anew.
+    encrypted files that are still under an earlier key: each node makes its own anew. A node that 'lacks' a root key
+    waits until it is in its key file.
 
     Example: `vdb key status`
 
@@ -201,6 +202,7 @@ def _row(group: str, report: KeyReport) -> tuple[object, ...]:
         return (group, report.address, "no answer", "", "", "", "", "", "", "")
     others = [key.hex()[:8] for key in found.given if key != found.root_key_id]
     needed = "" if found.settled else " needed"
+    lacks = [f"lacks {found.missing.hex()[:8]}"] if found.missing else []
     return (
         group,
         found.node,
@@ -211,7 +213,7 @@ def _row(group: str, report: KeyReport) -> tuple[object, ...]:
         found.keys,
         found.files or "",
         time_text(found.began) if found.began else "never",
-        (", ".join(others) or "none") + (needed if others else ""),
+        ", ".join([*lacks, (", ".join(others) or "none") + (needed if others else "")]),
     )
 
 
@@ -231,6 +233,7 @@ def _as_json(group: str, report: KeyReport) -> dict[str, object]:
         "began": found.began,
         "settled": found.settled,
         "files_behind": found.files,
+        "missing": found.missing.hex(),
     }
 
 

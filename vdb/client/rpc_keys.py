@@ -88,6 +88,7 @@ def _status_of(group: str) -> Callable[[Any], KeyStatus]:
             began=results.began,
             settled=results.settled,
             files=results.files,
+            missing=bytes(results.missing),
         )
 
     return parse

@@ -37,6 +37,13 @@ class StoreKey:
 
 
 @frozen
+class TurnToRootKey:
+    """A rotation has begun: from here on this root key wraps what is new."""
+
+    root_key_id: bytes
+
+
+@frozen
 class EvictSession:
     """A session made room for another one. Its client gets SESSION_EXPIRED from now on."""
 
@@ -76,5 +83,13 @@ class PruneSegments:
 
 
 Effect = (
-    AppendRecord | WakeProjection | StoreKey | DestroyKeys | PruneSegments | EvictSession | ChangeMembers | WakeConsumer
+    AppendRecord
+    | WakeProjection
+    | StoreKey
+    | TurnToRootKey
+    | DestroyKeys
+    | PruneSegments
+    | EvictSession
+    | ChangeMembers
+    | WakeConsumer
 )

@@ -19,7 +19,7 @@ from attrs import evolve
 from vdb.errors import RefusalCode
 from vdb.kernel.command import KeyRow, KeyScope, RewrapKeys, StartPeriod
 from vdb.kernel.draft import Draft
-from vdb.kernel.effect import StoreKey
+from vdb.kernel.effect import StoreKey, TurnToRootKey
 from vdb.kernel.reply import KeysRewrapped, PeriodStarted, Refusal, Reply
 from vdb.kernel.rows import CREATED_AT, DEK_ID_SIZE, WRAPPED_SIZE, Rotation, pack_key
 from vdb.kernel.tables import KEY_PERIODS, KEYS, PERIOD_ID, ROTATION, U64, tenant_key
@@ -39,6 +39,8 @@ def rewrap_keys(draft: Draft, command: RewrapKeys) -> Reply:
     began_at = now if command.begins or held is None else held.began_at
     rotation = Rotation(root_key_id=command.root_key_id, began_at=began_at, changed_at=now, rotation_id=rotation_id)
     draft.put(KEY_PERIODS, ROTATION, rotation.pack())
+    if command.begins:
+        draft.effects.append(TurnToRootKey(command.root_key_id))
     for row in command.rows:
         created_at = int.from_bytes(draft.rows[KEYS][row.dek_id][CREATED_AT], "big")
         draft.put(KEYS, row.dek_id, pack_key(row, created_at))

@@ -33,6 +33,7 @@ from vdb.node.governance.carrying import PolicyCarrier
 from vdb.node.governance.governing import Governance
 from vdb.node.identity.identities import Identities
 from vdb.node.keys.periods import Periods
+from vdb.node.keys.root_watch import RootWatch
 from vdb.node.keys.rotating import KeyRotation
 from vdb.node.observer import SILENT, Observer
 from vdb.node.peers.identity import Identity, IdentityFile, open_identity
@@ -95,10 +96,12 @@ class Node:
             file = await self._open_identity()
             async with trio.open_nursery() as nursery:
                 if self.config.peer_address is not None:
-                    self.neighbourhood = Neighbourhood(self.world, self.config, file)
+                    self.neighbourhood = Neighbourhood(self.world, self.config, file, identities)
                     self.peer_address = await nursery.start(self.neighbourhood.run)
                     await self.neighbourhood.wait_to_found()
                 await self._open_groups(file)
+                roots = RootWatch(self.groups, self.config.reload_keys)
+                nursery.start_soon(roots.run)
                 for group in self.groups.values():
                     await nursery.start(group.run)
                 readers = {name: GroupReader(group) for name, group in self.groups.items()}
@@ -142,7 +145,7 @@ class Node:
                         self.config.region,
                         node=self.config.name,
                         provider=self.config.root_keys.source,
-                        reload=self.config.reload_keys,
+                        refresh=roots.refresh,
                         files_behind=lambda: self.file_rotation.behind,
                     ),
                     governance=governance,
@@ -169,8 +172,9 @@ class Node:
                 nursery.start_soon(Periods(readers, self.config.key_period_days).run)
                 await nursery.start(self._service.sql.run)
                 await nursery.start(eraser.run)
-                if listener is not None:
+                if listener is not None or self.config.peer_address is not None:
                     await nursery.start(identities.run)
+                if listener is not None:
                     await nursery.start(
                         serve_connections, listener, self.config, self._service, self.world.network, identities
                     )

@@ -85,6 +85,7 @@ class Bench:
             checkpointer=self.checkpointer,  # type: ignore[arg-type]
             observer=self.watch,
             on_members=lambda _state: None,
+            is_alone=lambda: True,
         )
         self.executor = Executor(
             group=GROUP,

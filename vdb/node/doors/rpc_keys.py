@@ -41,6 +41,7 @@ def key_calls(guard: Guard) -> dict[str, Handler]:
                 results.rootKeyId, results.given = found.root_key_id, list(found.given)
                 results.tenants, results.behind, results.keys = found.tenants, found.behind, found.keys
                 results.began, results.settled, results.files = found.began, found.settled, found.files
+                results.missing = found.missing
 
             call.respond(build)
 

@@ -6,7 +6,7 @@
 
 Rules
 - The rotation leads to the root key that is the first of those which this node, the primary, was given. All other nodes
-  must have been given it before: one that lacks it ends when the log says so.
+  should have been given it before: one that lacks it applies nothing from there on, until it is given it.
 - Where a rotation stands, the state says: whoever asks for the next step goes on with it, after a crash as well, and
   from another node. Asking for a step too many is harmless.
 """
@@ -18,8 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import trio
 
 from vdb.audit.entry import AuditEntry
-from vdb.crypto.root import RootKeys
-from vdb.errors import InvalidArgument, StartError, error_for_refusal
+from vdb.errors import InvalidArgument, error_for_refusal
 from vdb.kernel.command import INTERNAL
 from vdb.kernel.reply import KeysRewrapped, PeriodStarted, Refusal, Reply
 from vdb.kernel.tables import KEYS
@@ -51,27 +50,17 @@ class KeyRotation:
         *,
         node: str,
         provider: str,
-        reload: Callable[[], Awaitable[RootKeys]] | None = None,
+        refresh: Callable[[], Awaitable[None]],
         files_behind: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`reload` asks where root keys come from once more; `files_behind` counts files under an earlier key."""
+        """`refresh` takes root keys that the node was given since it started; `files_behind` counts files under an
+        earlier key."""
+        self.refresh = refresh
         self._files_behind = files_behind
         self._readers = readers
         self._region = region
         self._node = node
         self._provider = provider
-        self._reload = reload
-
-    async def refresh(self) -> None:
-        """Take root keys that the node was given since it started. Those that it has it keeps until it ends."""
-        if self._reload is None:
-            return
-        try:
-            keys = await self._reload()
-            for name, reader in self._readers.items():
-                reader.group.keyring.give(keys.ring(name))
-        except StartError as error:
-            log.warning("keys.not_reloaded", reason=str(error))
 
     def status(self, group: str) -> KeyStatus:
         """Of this node's copy of a group; empty: its region's."""
@@ -90,7 +79,8 @@ class KeyRotation:
             behind=behind,
             keys=len(state.rows[KEYS]),
             began=0 if rotation is None else rotation.began_at,
-            settled=not behind and found.checkpointer.clean_until >= changed_at,
+            settled=not behind and not found.missing_root_key and found.checkpointer.clean_until >= changed_at,
+            missing=found.missing_root_key,
             files=0 if found.name == GLOBAL_GROUP else self._files_behind(),
         )
 

@@ -7,6 +7,8 @@ Rules
   the assertion that it was executed on the very state before it. All else is executed here, from its body.
 - Ops whose bodies are in memory are applied in the step that commits them. Where one must be read back, or a checkpoint
   is due while the last one is still being written, those behind it wait.
+- An op that asks for a root key which this node wasn't given waits for it, with those behind it. A group of one has
+  nobody who goes on meanwhile: there it raises WrongKey.
 - `state` is the state after op `applied`. Whoever waits for a commit is told after its op was applied.
 - Checkpoints begin at the same ops on all replicas, so theirs are equal byte for byte.
 """
@@ -28,6 +30,7 @@ from vdb.kernel.effect import (
     EvictSession,
     PruneSegments,
     StoreKey,
+    TurnToRootKey,
     WakeConsumer,
     WakeProjection,
 )
@@ -39,6 +42,7 @@ from vdb.node.replication.batch import Batch, Changed
 from vdb.node.replication.bodies import Bodies
 from vdb.node.replication.checkpointer import Checkpointer, CheckpointPlan
 from vdb.node.replication.group_storage import CheckpointHead
+from vdb.node.replication.holding import missing_root_key
 from vdb.node.replication.pipeline import Pipeline
 from vdb.node.signals import Progress, Signals
 from vdb.storage.event_log import EventLog
@@ -59,6 +63,8 @@ class Sinks:
     observer: Observer
     on_members: Callable[[State], None]
     """The members have changed; this is the state that says how."""
+    is_alone: Callable[[], bool]
+    """Whether the group has no other member."""
 
 
 class Executor:
@@ -84,6 +90,8 @@ class Executor:
         self.applied = applied
         self._queue: deque[PrepareHeader] = deque()
         self._wake = trio.Event()
+        self.missing_root_key = b""
+        """The id of the root key that the next op waits for, 16 bytes; empty: none is missing."""
 
     # What the member calls -------------------------------------------------------------------------------------
 
@@ -93,8 +101,8 @@ class Executor:
         self.pump()
 
     def pump(self) -> None:
-        """Apply what waits, as far as bodies are in memory and checkpoints allow."""
-        while self._queue:
+        """Apply what waits, as far as bodies are in memory, checkpoints allow, and root keys are known."""
+        while self._queue and not self._lacks_root_key():
             header = self._queue[0]
             checkpoint_due = self.is_checkpoint_op(header.op)
             if checkpoint_due and self.checkpoint_busy:
@@ -107,21 +115,37 @@ class Executor:
                     self._wake.set()
                     return
                 batch = execute(header, body, self.state, checkpoint_due=checkpoint_due)
+                if self._must_hold(batch):
+                    return
             self._queue.popleft()
             self._apply(header, batch)
+
+    def _lacks_root_key(self) -> bool:
+        """Whether the root key that was missing still is."""
+        if self.missing_root_key and self._sinks.keyring.roots.find(self.missing_root_key) is not None:
+            mark("executor.root_key_given")
+            self.missing_root_key = b""
+        return bool(self.missing_root_key)
+
+    def _must_hold(self, batch: Batch) -> bool:
+        if not self._sinks.is_alone():
+            self.missing_root_key = missing_root_key(batch.effects, self._sinks.keyring)
+        return bool(self.missing_root_key)
 
     async def run(self) -> None:
         """Read back the bodies that memory doesn't hold, one op after the other. Runs until cancelled."""
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            if not self._queue:
+            if not self._queue or self._lacks_root_key():
                 continue
             header = self._queue[0]
             body = await self._bodies.fetch(header)
             checkpoint_due = self.is_checkpoint_op(header.op)
             if self._queue and self._queue[0] is header and not (checkpoint_due and self.checkpoint_busy):
                 batch = execute(header, body, self.state, checkpoint_due=checkpoint_due)
+                if self._must_hold(batch):
+                    continue
                 self._queue.popleft()
                 self._apply(header, batch)
             self.pump()
@@ -172,6 +196,8 @@ class Executor:
                 self._sinks.signals.notify(effect.tenant)
             case StoreKey():
                 self._sinks.keyring.add(effect.row)
+            case TurnToRootKey():
+                pass  # the state says it; here it is known that the node was given the key
             case DestroyKeys():
                 mark("executor.keys_destroyed")
                 for dek_id in effect.dek_ids:

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from vdb.audit.entry import AuditEntry
 from vdb.crypto.keyring import Keyring
-from vdb.errors import DiskFull, InvalidArgument, NotPrimary, NotReady, Overloaded, PrimaryLost
+from vdb.errors import DiskFull, InvalidArgument, NotPrimary, NotReady, Overloaded, PrimaryLost, WrongKey
 from vdb.kernel.command import INTERNAL, MemberRow, Origin
 from vdb.kernel.reply import Reply
 from vdb.kernel.state import State
@@ -93,6 +93,8 @@ class Group:
         """Likewise of what they have recorded in audit logs."""
         self._named = 0
         """How often a member was named since this node was removed."""
+        self._missing_to_open = b""
+        """The root key without which a newer state can't be opened."""
         self._neighbours = neighbours if neighbours is not None else Neighbours()
         self._observer = observer
         self._settings = settings
@@ -326,6 +328,15 @@ class Group:
         return self._member.is_serving
 
     @property
+    def missing_root_key(self) -> bytes:
+        """The id of a root key without which this node applies nothing more, 16 bytes; empty: none is missing."""
+        return self._missing_to_open or self._member.missing_root_key
+
+    def go_on(self) -> None:
+        """Root keys were given: what waited for one may be applied."""
+        self._member.go_on()
+
+    @property
     def leads_from(self) -> int | None:
         """The position of the first event that this node prepares as the primary it is now; None while it isn't."""
         return self._member.proposer.leads_from if self.is_serving else None
@@ -425,7 +436,7 @@ class Group:
         durable, preparer = self.superblock.state, self._member.preparer
         self._member.end()
         await self.storage.close()
-        storage = await self._install(durable.cluster, preparer.keyring.roots.ids)
+        storage = await self._install(durable.cluster, preparer.keyring)
         log.info("group.synced", group=self.name, checkpoint_op=storage.superblock.state.checkpoint_op)
         for row in storage.state.keys():  # noqa: SIM118 - rows of the key store, not a dict's keys
             # Who waits for this state reads it at once: without its keys no name would be found.
@@ -437,13 +448,19 @@ class Group:
         for tenant in self.state.tenants():
             self.signals.notify(tenant.tenant)
 
-    async def _install(self, cluster: bytes, root_key_ids: Sequence[bytes]) -> GroupStorage:
+    async def _install(self, cluster: bytes, keyring: Keyring) -> GroupStorage:
         while True:
             try:
-                return await open_group(self.world.disk, self.name, cluster=cluster, root_key_ids=root_key_ids)
+                found = await open_group(self.world.disk, self.name, cluster=cluster, root_key_ids=keyring.roots.ids)
             except DiskFull:
                 mark("group.disk_full_at_install")
-                await trio.sleep(INSTALL_RETRY_SECONDS)
+            except WrongKey as error:
+                mark("group.installs_without_root_key")
+                self._missing_to_open = error.missing
+            else:
+                self._missing_to_open = b""
+                return found
+            await trio.sleep(INSTALL_RETRY_SECONDS)
 
     def _on_scrub_fault(self, fault: ScrubFault) -> None:
         log.warning(

@@ -146,11 +146,13 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_ids
     missing = [needed for needed in needed_root_keys(state, durable.root_key_id) if needed not in root_key_ids]
     if missing:
         await superblock.close()
-        raise WrongKey(
+        wrong = WrongKey(
             f"the root key given isn't the one that group {group!r} is under: expected key id "
             f"{' and '.join(key_id.hex() for key_id in missing)}, "
             f"found {' and '.join(key_id.hex() for key_id in root_key_ids)}"
         )
+        wrong.missing = missing[0]
+        raise wrong
     event_log = await EventLog.open(disk, directory, durable.limits, rows, group_hash=hashed)
     journal = await Journal.open(
         disk,

@@ -160,6 +160,7 @@ class Member:
                 checkpointer=self.checkpointer,
                 observer=observer,
                 on_members=outside.on_members,
+                is_alone=lambda: self.is_alone,
             ),
         )
         self.driver = Driver(
@@ -217,6 +218,11 @@ class Member:
         return len(replica.configuration.members) == 1 == len(replica.committed_configuration.members)
 
     @property
+    def missing_root_key(self) -> bytes:
+        """The id of a root key without which this node applies nothing more, 16 bytes; empty: none is missing."""
+        return self.executor.missing_root_key or self.proposer.missing_root_key
+
+    @property
     def is_serving(self) -> bool:
         """Whether requests are taken and answered here."""
         return self.takes_requests and self.proposer.ready.is_set()
@@ -246,6 +252,11 @@ class Member:
         """Nobody answers at this node's address any more."""
         if self._open:
             self.driver.feed(PeerLost(node=node))
+
+    def go_on(self) -> None:
+        """Root keys were given: what waited for one may be applied."""
+        if self._open:
+            self.executor.pump()
 
     def end(self) -> None:
         """The tasks have ended, because the group is opened anew: nothing is heard any more."""
@@ -366,6 +377,9 @@ class Member:
                     self.driver.feed(Abdicate())
                 if self.replica.tick % CLOCK_CHECK_TICKS == 0:
                     self._check_clock()
+                    if self.missing_root_key and self.replica.is_serving_primary:
+                        mark("member.leads_without_root_key")
+                        self.driver.feed(Abdicate())
 
     def _check_clock(self) -> None:
         """Somebody has to stamp requests: a primary whose clock stays wrong gives up its view."""

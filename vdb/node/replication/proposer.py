@@ -42,6 +42,7 @@ from vdb.node.preparing.sending import Sending, add_part, begin
 from vdb.node.replication.batch import Batch
 from vdb.node.replication.bodies import Bodies
 from vdb.node.replication.executor import Executor, execute
+from vdb.node.replication.holding import missing_root_key
 from vdb.node.replication.pipeline import Pipeline
 from vdb.ports import Clock
 from vdb.rare import rare
@@ -52,6 +53,9 @@ from vdb.vsr.header import PrepareHeader
 from vdb.vsr.message import Propose
 from vdb.vsr.replica import Replica
 from vdb.wire.command import encode_body
+
+ROOT_KEY_RETRY_SECONDS = 0.5
+"""Between two looks of a primary at whether the root key was given that its log asks for."""
 
 
 class Proposer:
@@ -89,6 +93,8 @@ class Proposer:
         """The view that this node leads."""
         self.leads_from: int | None = None
         """The position after the last event that another primary, or an earlier life, prepared; None: no primary."""
+        self.missing_root_key = b""
+        """The id of a root key without which this primary can't begin, 16 bytes; empty: none is missing."""
         self._sending: Sending | None = None
         """The transaction whose next part fills the next prepare."""
         self._wake = trio.Event()
@@ -152,6 +158,7 @@ class Proposer:
     def depose(self, reason: NotPrimary) -> None:
         """It isn't any more. What has committed is still answered by its commit."""
         self._view = self._prepared = self.leads_from = None
+        self.missing_root_key = b""
         self._taking_over.cancel()
         waited_for, self.ready = self.ready, trio.Event()
         waited_for.set()
@@ -189,25 +196,33 @@ class Proposer:
                     mark("proposer.deposed_in_take_over")
                     return
                 if self._executor.is_drained and self._replica.pipeline_headers() == headers:
-                    self._inherit(headers, bodies)
-                    return
+                    if self._inherit(headers, bodies):
+                        return
+                    await trio.sleep(ROOT_KEY_RETRY_SECONDS)
 
-    def _inherit(self, headers: Sequence[PrepareHeader], bodies: Sequence[bytes]) -> None:
+    def _inherit(self, headers: Sequence[PrepareHeader], bodies: Sequence[bytes]) -> bool:
+        """False where one of them asks for a root key that the node wasn't given: then nothing has happened."""
         assert not self._pipeline
-        state = self._executor.state
+        state, batches = self._executor.state, list[Batch]()
         for header, body in zip(headers, bodies, strict=True):
+            batches.append(execute(header, body, state, checkpoint_due=self._executor.is_checkpoint_op(header.op)))
+            state = batches[-1].state
+        effects = [effect for batch in batches for effect in batch.effects]
+        self.missing_root_key = missing_root_key(effects, self._preparer.keyring)
+        if self.missing_root_key:
+            return False
+        for effect in effects:
+            if isinstance(effect, StoreKey):
+                self._preparer.keyring.add(effect.row)
+        for header, batch in zip(headers, batches, strict=True):
             mark("proposer.inherited")
-            batch = execute(header, body, state, checkpoint_due=self._executor.is_checkpoint_op(header.op))
-            for effect in batch.effects:
-                if isinstance(effect, StoreKey):
-                    self._preparer.keyring.add(effect.row)
             self._pipeline.inherit(header.op, batch)
-            state = batch.state
         self._prepared = state
         self._stamped = state.last_timestamp, self._clock.monotonic_ns()
         self.leads_from = state.next_position
         self._void_what_is_open(state)
         self.ready.set()
+        return True
 
     def _void_what_is_open(self, state: State) -> None:
         """The parts of a transaction that an earlier view began can't be followed by others of this one."""
