@@ -121,6 +121,7 @@ struct PeerFrame {
     unknown @4;
     disk @5;
     region @6;
+    revoked @7;
   }
 
   struct Hello {

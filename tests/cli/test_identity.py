@@ -153,6 +153,8 @@ def test_a_configuration_says_what_is_wrong(tmp_path: Path, run_here: Run) -> No
         ("[identity]\nanonymos = true", "unknown field `anonymos`"),
         ("[identity]\nidle-minutes = -1", "expected 0 or more"),
         ('[identity]\nrevoked = "nothing.toml"', "nothing.toml can't be read"),
+        ('[identity]\ncrl = ["a.crl"]', "expected TLS to be configured"),
+        ('[identity]\ncrl-expired = "never"', "Invalid enum value 'never'"),
         ('[identity.oidc]\nissuer = ""\naudience = "a"\njwks = "j"', "issuer: expected a text"),
         ('[identity.oidc]\nissuer = "i"\naudience = "a"\njwks = "j"', "can't be read"),
         ('[identity.oidc]\nissuer = "i"\naudience = "a"\njwks = "j"\njwks-url = "https://i"', "neither jwks-url"),

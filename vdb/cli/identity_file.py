@@ -6,6 +6,8 @@ client-certificates = "required"       # or "optional": then a client without on
 trust-domains = ["clinic.example"]     # of SPIFFE ids; without it, all that the authority has signed
 certificate-mfa = []                   # principals of certificates that lie on a second factor, such as a smart card's
 revoked = "revoked.toml"               # revoked = ["serial in hex", "principal", ...]; read again when it changes
+crl = ["ca.crl.pem"]                   # lists of the authority that signs certificates; read again when they change
+crl-expired = "refuse"                 # or "allow": once a list has ended, no certificate counts, or all go on to
 development-secret = "dev.secret"      # 32 bytes at least; see `vdb identity secret` and `vdb identity token`
 idle-minutes = 15.0                    # after a pause, whoever came with a token signs in again; 0: never
 session-hours = 12.0                   # likewise after so long
@@ -84,6 +86,8 @@ class IdentitySection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, r
     trust_domains: tuple[str, ...] = ()
     certificate_mfa: tuple[str, ...] = ()
     revoked: str | None = None
+    crl: tuple[str, ...] = ()
+    crl_expired: Literal["refuse", "allow"] = "refuse"
     development_secret: str | None = None
     idle_minutes: float = 15.0
     session_hours: float = 12.0
@@ -93,8 +97,8 @@ class IdentitySection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, r
     audit_non_phi_reads: bool = False
     oidc: OidcSection | None = None
 
-    def identity(self, beside: Path) -> IdentitySettings:
-        """`beside`: the configuration file's directory."""
+    def identity(self, beside: Path, authority: Path | None = None) -> IdentitySettings:
+        """`beside`: the configuration file's directory. `authority`: the certificates of who signs others'."""
         if self.idle_minutes < 0 or self.session_hours < 0:
             raise ConfigError("[identity] idle-minutes and session-hours: expected 0 or more")
         return IdentitySettings(
@@ -102,6 +106,9 @@ class IdentitySection(msgspec.Struct, forbid_unknown_fields=True, frozen=True, r
             trust_domains=self.trust_domains,
             certificate_mfa=self.certificate_mfa,
             revoked=_file(beside, self.revoked),
+            lists=tuple(WatchedFile(beside / name) for name in self.crl),
+            authorities=None if authority is None else WatchedFile(authority),
+            lists_may_end=self.crl_expired == "allow",
             development_secret=_file(beside, self.development_secret),
             oidc=None if self.oidc is None else self.oidc.settings(beside),
             idle_seconds=self.idle_minutes * 60.0,

@@ -36,6 +36,8 @@ class RefusalReason(Enum):
     """The sender came with another disk before."""
     REGION = "region"
     """The sender says another region than this node knows it in, or its certificate does."""
+    REVOKED = "revoked"
+    """The sender's certificate counts no more."""
 
 
 _REASONS = tuple(RefusalReason)

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from sim.runner import run
 from sim.world import SimUniverse
+from vdb.node.peers.hello import Revocations
 from vdb.node.peers.peer_settings import PeerSettings
 from vdb.node.peers.peers import Peers
 from vdb.ports import World
@@ -104,6 +105,7 @@ class Cluster:
     host: Callable[[int], str]
     nursery: trio.Nursery
     universe: SimUniverse | None = None
+    revocations: Revocations | None = None
 
     async def start(
         self,
@@ -130,6 +132,7 @@ class Cluster:
             on_message=lambda group, sender, message: received.append((group, sender, message)),
             on_lost=lost.append,
             settings=settings,
+            revocations=self.revocations,
         )
         member = Member(peers, known, received, lost)
 

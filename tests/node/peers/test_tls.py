@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
 
 from vdb.node.peers.hello import node_name
 from vdb.ports import World
@@ -76,3 +77,32 @@ def test_a_certificate_without_the_nodes_name_opens_no_door(
         assert zero.known.ids == {}, "nothing is remembered of who can't prove who it is"
 
     in_named_worlds(body, {0: (node_name(CLUSTER, 0),), 1: names})
+
+
+class Revoked:
+    """A list that the test writes to."""
+
+    def __init__(self) -> None:
+        self.serials: list[str] = []
+
+    def is_revoked(self, serial: str, *, certainly: bool = False) -> bool:
+        return serial.lstrip("0") in self.serials
+
+
+def test_a_node_whose_certificate_is_revoked_is_cut_off_and_not_let_in_again(
+    in_named_worlds: InNamedWorlds, tmp_path: Path
+) -> None:
+    async def body(cluster: Any) -> None:
+        cluster.revocations = revoked = Revoked()
+        zero, one = await cluster.pair()
+        await cluster.until(lambda: zero.peers.status()[0].connected and one.peers.status()[0].connected)
+        shown = x509.load_pem_x509_certificate((tmp_path / "1.pem").read_bytes())
+        revoked.serials.append(f"{shown.serial_number:x}")
+        await cluster.until(lambda: one.peers.refusals().get(0) is not None)
+        assert "its certificate was revoked" in str(one.peers.refusals()[0])
+        await cluster.until(lambda: not zero.peers.status()[0].connected)
+        assert "its certificate was revoked" in (zero.peers.status()[0].problem or "")
+        revoked.serials.clear()
+        await cluster.until(lambda: zero.peers.status()[0].connected and one.peers.status()[0].connected)
+
+    in_named_worlds(body, {node: (node_name(CLUSTER, node),) for node in (0, 1)})

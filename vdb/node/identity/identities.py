@@ -23,7 +23,7 @@ from vdb.node.gate.caller import ANYONE, Caller, Credential
 from vdb.node.identity.certificates import principal_named_by
 from vdb.node.identity.development import is_development_token, read_development_token
 from vdb.node.identity.oidc import OidcSettings, OidcTokens
-from vdb.node.identity.revocation import Revoked, parse_revoked
+from vdb.node.identity.revocation import RevocationLists, Revoked, parse_revoked
 from vdb.policy.decide import Principal
 from vdb.policy.words import PURPOSES
 from vdb.ports import Peer, Source
@@ -44,6 +44,12 @@ class IdentitySettings:
     certificate_mfa: tuple[str, ...] = ()
     """Principals of certificates that lie on a second factor, such as a smart card's."""
     revoked: Source | None = field(default=None, repr=False)
+    lists: tuple[Source, ...] = field(default=(), repr=False)
+    """Revocation lists (CRLs) of the authorities of certificates."""
+    authorities: Source | None = field(default=None, repr=False)
+    """Those authorities' own certificates."""
+    lists_may_end: bool = False
+    """Whether a list counts beyond its end; else no certificate does."""
     development_secret: Source | None = field(default=None, repr=False)
     oidc: OidcSettings | None = None
     idle_seconds: float = 900.0
@@ -67,8 +73,9 @@ class Identities:
         self.revoked: Revoked | None = Revoked()
         """None: the list can't be read."""
         self._watched: dict[Callable[[], None], None] = {}
-        if settings.revoked is not None:
-            self.revoked = parse_revoked(settings.revoked.read())
+        self._lists = RevocationLists(settings.lists, settings.authorities, may_end=settings.lists_may_end)
+        named = Revoked() if settings.revoked is None else parse_revoked(settings.revoked.read())
+        self.revoked = self._lists.add_to(named, wall_us())
 
     def now(self) -> int:
         """Microseconds UTC."""
@@ -100,18 +107,23 @@ class Identities:
 
     def look(self) -> None:
         """Read what was revoked, if it has changed."""
-        if self.settings.revoked is None:
-            return
+        source = self.settings.revoked
         try:
-            found = parse_revoked(self.settings.revoked.read())
+            named = Revoked() if source is None else parse_revoked(source.read())
         except ConfigError as error:
             if self.revoked is not None:
                 mark("identity.revocations_unreadable")
                 log.warning("identity.revocations_unreadable", reason=str(error))
             self.revoked = None
             return
+        found = self._lists.add_to(named, self._wall_us())
         if found != self.revoked:
-            log.info("identity.revocations", serials=len(found.serials), principals=len(found.principals))
+            log.info(
+                "identity.revocations",
+                serials=len(found.serials),
+                principals=len(found.principals),
+                uncertain=found.uncertain,
+            )
             self.revoked = found
 
     def check(self, caller: Caller) -> None:
@@ -123,6 +135,15 @@ class Identities:
         if self.revoked.names(caller.principal.name, caller.serial) or self.revoked.names(caller.on_behalf_of, ""):
             mark("identity.revoked")
             raise NotAuthenticated(f"the credential of {caller.principal.name} was revoked")
+        if caller.serial and self.revoked.uncertain:
+            mark("identity.list_ended")
+            raise NotAuthenticated(f"no certificate counts on this node: {self.revoked.uncertain}")
+
+    def is_revoked(self, serial: str, *, certainly: bool = False) -> bool:
+        """Whether the certificate of another node counts no more. `certainly`: not because nobody can tell."""
+        if self.revoked is None:
+            return not certainly
+        return self.revoked.names("", serial) or (bool(self.revoked.uncertain) and not certainly)
 
     def connected(self, peer: Peer) -> Caller | None:
         """Whom a new connection's handshake names; None: nobody, until a token is shown. NotAuthenticated."""
@@ -160,7 +181,7 @@ class Identities:
     def _by_token(self, peer: Peer, connected: Caller | None, token: str) -> Caller:
         now = self._wall_us()
         program = connected.principal.name if connected is not None and peer.secured else ""
-        serial = connected.serial if connected is not None else ""
+        serial = peer.certificate.serial if peer.certificate is not None else ""
         if is_development_token(token):
             if self.settings.development_secret is None:
                 raise NotAuthenticated("this node takes no tokens of development mode")

@@ -12,7 +12,7 @@ knows of one region alone, this node's.
 Certificates: a node's carries the DNS name `n<number>.node.<cluster id in hex>.veritydb`, besides those of the hosts it
 runs on. A client's carries no such name, so it can't pass for a node. In a cluster of several regions it carries
 `<region>.region.<cluster id in hex>.veritydb` as well: who holds a certificate of one region can't take part in
-another.
+another. A certificate that was revoked ends its connections as well.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from attrs import frozen
 
 from vdb.errors import ForgottenDisk, RefusedByPeer
 from vdb.marks import mark
+from vdb.ports import Network
 from vdb.wire.peer_link import PROTOCOL_VERSION, Hello, RefusalReason
 
 
@@ -75,6 +76,7 @@ _REASONS = {
     RefusalReason.NODE: "another node is meant: peer_address and node number don't belong together",
     RefusalReason.NAME: "its certificate doesn't carry the name of its node",
     RefusalReason.UNKNOWN: "it isn't a member of the cluster",
+    RefusalReason.REVOKED: "its certificate was revoked, or the list of those that were has ended",
     RefusalReason.REGION: "it is known in another region than the one that it, or its certificate, says",
 }
 
@@ -91,13 +93,41 @@ class Regions:
     """The region of a node; empty: it isn't known, which means this node's own."""
 
 
+class Revocations(Protocol):
+    """What is known of certificates that count no more."""
+
+    def is_revoked(self, serial: str, *, certainly: bool = False) -> bool:
+        """`certainly`: not because nobody can tell."""
+
+
+class NoRevocations:
+    """Every certificate counts."""
+
+    def is_revoked(self, _serial: str, *, certainly: bool = False) -> bool:
+        return False
+
+
+async def serial_of_peer(network: Network, stream: trio.abc.Stream) -> str:
+    """The serial number of the other side's certificate, which was verified; empty without one."""
+    certificate = (await network.peer(stream)).certificate
+    return certificate.serial if certificate is not None else ""
+
+
 class HelloRules:
     """Makes this node's hellos and judges those of others."""
 
     def __init__(
-        self, *, node: int, cluster: bytes, disk_id: bytes, known: DiskIds, regions: Regions | None = None
+        self,
+        *,
+        node: int,
+        cluster: bytes,
+        disk_id: bytes,
+        known: DiskIds,
+        regions: Regions | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         self.node = node
+        self.revocations: Revocations = revocations or NoRevocations()
         self._regions = regions or Regions()
         self._cluster = cluster
         self._disk_id = disk_id
@@ -107,11 +137,16 @@ class HelloRules:
     def hello_to(self, node: int) -> Hello:
         return Hello(node=self.node, to=node, cluster=self._cluster, disk=self._disk_id, region=self._regions.own)
 
-    async def judge(self, hello: Hello, *, names: tuple[str, ...] | None, is_member: bool) -> RefusalReason | None:
+    async def judge(
+        self, hello: Hello, *, names: tuple[str, ...] | None, is_member: bool, serial: str = ""
+    ) -> RefusalReason | None:
         """Why the hello isn't accepted; None if it is. Then the sender's disk is remembered durably.
 
-        `names`: DNS names of the sender's certificate; None without TLS.
+        `names`: DNS names of the sender's certificate; None without TLS. `serial`: the certificate's, in hex.
         """
+        if serial and self.revocations.is_revoked(serial):
+            mark("hello.revoked")
+            return RefusalReason.REVOKED
         reason = self._judge_claims(hello, names, is_member)
         if reason is not None:
             return reason

@@ -24,7 +24,7 @@ from vdb.marks import mark
 from vdb.node import log
 from vdb.node.config import NodeConfig
 from vdb.node.peers.directory import Directory
-from vdb.node.peers.hello import Regions
+from vdb.node.peers.hello import Regions, Revocations
 from vdb.node.peers.identity import IdentityFile
 from vdb.node.peers.peers import Peers
 from vdb.node.replication.group import Group, Neighbours
@@ -48,7 +48,9 @@ class Hearer(Protocol):
 class Neighbourhood:
     """One for a node that has an address for other nodes. `run` it once."""
 
-    def __init__(self, world: World, config: NodeConfig, file: IdentityFile) -> None:
+    def __init__(
+        self, world: World, config: NodeConfig, file: IdentityFile, revocations: Revocations | None = None
+    ) -> None:
         identity = file.identity
         self._file = file
         self._config = config
@@ -74,6 +76,7 @@ class Neighbourhood:
             on_lost=self._on_lost,
             settings=config.peers,
             regions=Regions(own=config.region.name, several=len(config.regions) > 1, of=self.region_of),
+            revocations=revocations,
         )
 
     async def run(self, task_status: trio.TaskStatus[str | None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -18,7 +18,7 @@ from vdb.errors import ProtocolError, RefusedByPeer
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.doors.accepting import Accepting
-from vdb.node.peers.hello import HelloRules, refusal_of, refused_by
+from vdb.node.peers.hello import HelloRules, refusal_of, refused_by, serial_of_peer
 from vdb.node.peers.peer_link import STREAM_ERRORS, receive_frame
 from vdb.node.peers.peer_settings import PeerSettings
 from vdb.ports import Listener, World
@@ -39,6 +39,8 @@ class Incoming:
 
     number: int
     scope: trio.CancelScope
+    serial: str = ""
+    """Of the certificate."""
     silent_rounds: int = 0
     answer_due: bool = False
     """Something may be said again."""
@@ -90,6 +92,9 @@ class PeerDoor:
             if connection.silent_rounds > self._settings.silent_rounds_max + _EXTRA_ROUNDS:
                 mark("peers.incoming_silent")
                 connection.scope.cancel()
+            elif connection.serial and self._rules.revocations.is_revoked(connection.serial, certainly=True):
+                mark("peers.incoming_revoked")
+                connection.scope.cancel()
 
     def close(self, number: int) -> None:
         """End the connection of a node, if it has one."""
@@ -123,14 +128,14 @@ class PeerDoor:
 
     async def _talk(self, stream: trio.abc.Stream, scope: trio.CancelScope) -> None:
         splitter = new_splitter(HELLO_SIZE_MAX)
-        number: int | None = None
+        connection: Incoming | None = None
         with trio.move_on_after(self._settings.hello_timeout_s):
-            number = await self._receive_hello(stream, splitter)
-        if number is None:
+            connection = await self._receive_hello(stream, splitter, scope)
+        if connection is None:
             return
+        number = connection.number
         self._strangers.pop(scope, None)
         splitter.size_max = FRAME_SIZE_MAX
-        connection = Incoming(number, scope)
         self.close(number)
         self._incoming[number] = connection
         self._refused.pop(number, None)
@@ -141,17 +146,23 @@ class PeerDoor:
             if self._incoming.get(number) is connection:
                 del self._incoming[number]
 
-    async def _receive_hello(self, stream: trio.abc.Stream, splitter: FrameSplitter) -> int | None:
-        """The number of the node that was let in; None if it was refused."""
+    async def _receive_hello(
+        self, stream: trio.abc.Stream, splitter: FrameSplitter, scope: trio.CancelScope
+    ) -> Incoming | None:
+        """The connection of the node that was let in; None if it was refused."""
         hello = await receive_frame(stream, splitter, self._settings.read_size)
         if not isinstance(hello, Hello):
             raise ProtocolError("a connection doesn't begin with a hello")
+        serial = await serial_of_peer(self._world.network, stream)
         reason = await self._rules.judge(
-            hello, names=self._world.network.peer_names(stream), is_member=self._is_member(hello.node)
+            hello,
+            names=self._world.network.peer_names(stream),
+            is_member=self._is_member(hello.node),
+            serial=serial,
         )
         if reason is None:
             await stream.send_all(encode_link_frame(self._rules.hello_to(hello.node)))
-            return hello.node
+            return Incoming(hello.node, scope, serial=serial)
         self._report_refusal(hello.node, str(refusal_of(hello.node, self._rules.node, reason)))
         await stream.send_all(encode_link_frame(Refusal(reason)))
         return None

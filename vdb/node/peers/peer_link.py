@@ -20,7 +20,7 @@ from attrs import frozen
 from vdb.errors import ConnectionLost, ProtocolError, RefusedByPeer, StartError
 from vdb.marks import mark
 from vdb.node import log
-from vdb.node.peers.hello import HelloRules, refusal_of, refused_by
+from vdb.node.peers.hello import HelloRules, refusal_of, refused_by, serial_of_peer
 from vdb.node.peers.peer_settings import PeerSettings
 from vdb.ports import World
 from vdb.wire.framing import FrameSplitter
@@ -78,6 +78,8 @@ class PeerLink:
         """There was a connection, and nobody was told yet that the other node is gone."""
         self._probe_due = False
         self._silent_rounds = 0
+        self._serial = ""
+        """Of the other side's certificate."""
         self._session: trio.CancelScope | None = None
 
     def send(self, frame: bytes) -> None:
@@ -105,6 +107,11 @@ class PeerLink:
         if self._silent_rounds > self._settings.silent_rounds_max:
             mark("peers.half_open")
             self._lose("nothing was heard of it")
+            self._session.cancel()
+            return
+        if self._serial and self._rules.revocations.is_revoked(self._serial, certainly=True):
+            mark("peers.revoked")
+            self._lose("its certificate was revoked")
             self._session.cancel()
             return
         self._probe_due = True
@@ -165,7 +172,11 @@ class PeerLink:
                     return False
                 if not isinstance(answer, Hello) or answer.node != self.number:
                     raise ProtocolError(f"node {self.number} doesn't answer at {self.address}")
-                reason = await self._rules.judge(answer, names=self._world.network.peer_names(stream), is_member=True)
+                network = self._world.network
+                self._serial = await serial_of_peer(network, stream)
+                reason = await self._rules.judge(
+                    answer, names=network.peer_names(stream), is_member=True, serial=self._serial
+                )
                 if reason is not None:
                     self._lose(str(refusal_of(self.number, self._rules.node, reason)))
                     await stream.send_all(encode_link_frame(Refusal(reason)))

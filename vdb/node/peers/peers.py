@@ -18,7 +18,7 @@ from attrs import frozen
 
 from vdb.errors import ForgottenDisk, RefusedByPeer
 from vdb.marks import mark
-from vdb.node.peers.hello import DiskIds, HelloRules, Regions
+from vdb.node.peers.hello import DiskIds, HelloRules, Regions, Revocations
 from vdb.node.peers.peer_door import OnMessage, PeerDoor
 from vdb.node.peers.peer_link import LinkEvents, PeerLink
 from vdb.node.peers.peer_settings import PeerSettings
@@ -74,6 +74,7 @@ class Peers:
         on_lost: Callable[[int], None] = lambda _number: None,
         settings: PeerSettings | None = None,
         regions: Regions | None = None,
+        revocations: Revocations | None = None,
     ) -> None:
         """`addresses`: of the other nodes, by number. `on_message(group_hash, sender, message)` mustn't wait.
 
@@ -88,7 +89,9 @@ class Peers:
         self._listen = listen
         self._on_lost = on_lost
         self._settings = settings or PeerSettings()
-        self._rules = HelloRules(node=node, cluster=cluster, disk_id=disk_id, known=known, regions=regions)
+        self._rules = HelloRules(
+            node=node, cluster=cluster, disk_id=disk_id, known=known, regions=regions, revocations=revocations
+        )
         self._addresses = _without(addresses, node)
         self._links: dict[int, PeerLink] = {}
         self._clock_sync = ClockSync(tolerance_us=self._settings.clock_tolerance_us)
