@@ -11,6 +11,7 @@ from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
+from sim.outside_marks import OUTSIDE_MARKS
 from sim.result import Result
 from sim.shrink import Shrunk
 from sim.sweep import Sweep
@@ -121,7 +122,8 @@ def print_sweep(console: Console, found: Sweep, *, overrides: Mapping[str, Any] 
     stopped = sum(bool(run.stopped) for run in found.results)
     console.print(f"{stopped} of {len(found.results)} runs ended with a node that stopped as it must")
     missed = found.missed_marks()
-    console.print("marks not reached: " + (", ".join(missed) if missed else "none"), markup=False)
+    outside = f"; {len(OUTSIDE_MARKS)} more mark what isn't simulated (sim/outside_marks.py)"
+    console.print(f"{len(missed)} marks not reached: {', '.join(missed) or 'none'}{outside}", markup=False)
     for seed, error in found.errors:
         console.print(f"seed {seed} ended in the simulator itself: {error}", markup=False)
     broken = [run for run in found.results if not run.ok]

@@ -1,7 +1,8 @@
 """A sweep: many seeds, their faults and checks added up, and whether they were worth running.
 
 A sweep fails when a seed fails, and also when its seeds are tame: too few requests, faults or crashes in the median,
-too much idle time, or, in a sweep large enough to expect each of them, a kind of fault that never fired.
+too much idle time, or, in a sweep large enough to expect each of them, a kind of fault that never fired; or when a seed
+reached a mark of those that none can (`sim.outside_marks`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from attrs import frozen
 
 from sim.faults import FAULT_KINDS
 from sim.mark_names import mark_names
+from sim.outside_marks import OUTSIDE_MARKS
 from sim.result import Result
 from sim.worker import run_all
 
@@ -70,9 +72,12 @@ class Sweep:
         }
 
     def missed_marks(self) -> list[str]:
-        """Marks of the source that no seed reached."""
-        reached = {mark: None for run in self.results for mark in run.marks}
-        return [name for name in mark_names() if name not in reached]
+        """Marks of the source that no seed reached, though some seed should."""
+        reached = self._marks()
+        return [name for name in mark_names() if name not in reached and name not in OUTSIDE_MARKS]
+
+    def _marks(self) -> dict[str, None]:
+        return {mark: None for run in self.results for mark in run.marks}
 
     def complaints(self) -> list[str]:
         """Why the sweep as a whole doesn't count, apart from seeds that fail."""
@@ -92,6 +97,11 @@ class Sweep:
                 )
         if len(self.results) >= SEEDS_FOR_EVERY_KIND:
             found += [f"the fault {kind!r} never fired" for kind in FAULT_KINDS if not self.faults[kind]]
+        found += [
+            f"the mark {mark!r} was reached, and sim/outside_marks.py says that none can"
+            for mark in self._marks()
+            if mark in OUTSIDE_MARKS
+        ]
         return found
 
     @property
@@ -113,8 +123,9 @@ class Sweep:
             "ops_committed": sum(run.ops_committed for run in runs),
             "faults": dict(sorted(self.faults.items())),
             "checks": dict(sorted(self.checks.items())),
-            "marks": sorted({mark for run in runs for mark in run.marks}),
+            "marks": sorted(self._marks()),
             "marks_missed": self.missed_marks(),
+            "marks_outside": len(OUTSIDE_MARKS),
             "distribution": self.distribution,
             "complaints": self.complaints(),
             "stopped": sum(bool(run.stopped) for run in runs),

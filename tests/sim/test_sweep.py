@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sim.faults import FAULT_KINDS
+from sim.mark_names import mark_names
+from sim.outside_marks import OUTSIDE_MARKS
 from sim.result import Result
 from sim.sweep import SEEDS_FOR_EVERY_KIND, Sweep, run_one
 from sim.verdict import Violation
@@ -74,3 +76,13 @@ def test_a_seed_of_a_sweep_has_the_options_that_were_asked_for() -> None:
     found = run_one(2, {"requests": 10, "nodes": 1, "sql": False, "events": False, "disturbances": []})
     assert found.ok, found.violation
     assert not found.crashes or found.faults["node.crash"] <= 1
+
+
+def test_marks_that_no_seed_can_reach_are_apart() -> None:
+    assert all(mark in mark_names() for mark in OUTSIDE_MARKS), "a mark that is gone leaves the page as well"
+    outside = next(iter(OUTSIDE_MARKS))
+    missed = sweep_of().missed_marks()
+    assert sorted((*missed, *OUTSIDE_MARKS)) == list(mark_names())
+    assert sweep_of(marks=(missed[0],)).missed_marks() == missed[1:]
+    [complaint] = sweep_of(marks=(outside,)).complaints()
+    assert complaint == f"the mark '{outside}' was reached, and sim/outside_marks.py says that none can"
