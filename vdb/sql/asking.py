@@ -11,18 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from vdb.policy.decide import Decision
-from vdb.policy.words import Action, Mask
+from attrs import evolve
+
+from vdb.policy.words import Action
 from vdb.sql.keeping import Question
 from vdb.sql.keywords import leading_words, tokens
 from vdb.sql.restricting import is_plain_insert
+from vdb.sql.rulings import Ruling
 from vdb.sql.schema_change import parse_schema_statement
 from vdb.sql.tables import fold
 from vdb.sql.touching import Objects, Touched
 from vdb.sql.verdict import StatementKind, Verdict
 
-Restricting = list[tuple[str, tuple[tuple[Action, Decision], ...]]]
-"""Decisions that restrict something, and of what action, by table."""
+Restricting = list[tuple[str, tuple[tuple[Action, Ruling], ...]]]
+"""Rulings that restrict something, and of what action, by table."""
 
 _MAKES = ("CREATE", "ALTER", "DROP")
 
@@ -42,9 +44,18 @@ def opened_by(sql: str, named: Collection[str], objects: Objects) -> tuple[str, 
 
 
 def questions_of(
-    sql: str, verdict: Verdict, found: Touched, read: Action, opened: Mapping[str, Sequence[str]] | None = None
+    sql: str,
+    verdict: Verdict,
+    found: Touched,
+    read: Action,
+    *,
+    opened: Mapping[str, Sequence[str]] | None = None,
+    subjects: Collection[str] = (),
 ) -> list[Question]:
-    """What a policy is asked of a statement. `opened`: what `opened_by` says, with the columns of each."""
+    """What a policy is asked of a statement.
+
+    `opened`: what `opened_by` says, with the columns of each. `subjects`: folded tables that declare a subject column.
+    """
     words = leading_words(sql, 3)
     makes = words[:1] != () and words[0] in _MAKES
     schema = verdict.kind is StatementKind.SCHEMA
@@ -64,18 +75,18 @@ def questions_of(
             Question(action=Action.APPEND, table=table, columns=columns or (), plain=fold(table) != fold(found.target))
             for table, columns in found.writes.items()
         ]
-    return asked
+    return [evolve(one, knows_subjects=True) if fold(one.table) in subjects else one for one in asked]
 
 
-def restricting(questions: Sequence[Question], decisions: Sequence[Decision]) -> Restricting:
-    """The decisions that restrict something, by table."""
-    found: dict[str, list[tuple[Action, Decision]]] = {}
-    for question, decision in zip(questions, decisions, strict=False):
-        if question.table and (decision.rows or decision.masks):
-            found.setdefault(question.table, []).append((question.action, decision))
+def restricting(questions: Sequence[Question], rulings: Sequence[Ruling]) -> Restricting:
+    """The rulings that restrict something, by table."""
+    found: dict[str, list[tuple[Action, Ruling]]] = {}
+    for question, ruling in zip(questions, rulings, strict=False):
+        if question.table and not ruling.is_whole:
+            found.setdefault(question.table, []).append((question.action, ruling))
     return [(table, tuple(some)) for table, some in found.items()]
 
 
-def shows(decisions: Sequence[Decision]) -> list[tuple[int, str, tuple[tuple[str, Mask], ...]]]:
-    """What decisions restrict: two statements of which this is the same are shown the same."""
-    return [(place, one.rows, tuple(one.masks.items())) for place, one in enumerate(decisions) if one.rows or one.masks]
+def shows(rulings: Sequence[Ruling]) -> list[tuple[int, object]]:
+    """What rulings restrict: two statements of which this is the same are shown the same."""
+    return [(place, one.key) for place, one in enumerate(rulings) if not one.is_whole]

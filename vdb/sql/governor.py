@@ -151,5 +151,5 @@ def _before(admission: Admission) -> Answered:
         subjects=ALL_SUBJECTS,
         count=0,
         digest="",
-        decisions=admission.decisions,
+        rulings=admission.rulings,
     )

@@ -13,9 +13,9 @@ from attrs import field, frozen
 
 from vdb.audit.entry import ALL_SUBJECTS, AuditEntry
 from vdb.changes import Attribution, RowChange, SchemaChange, Transaction
-from vdb.policy.decide import Decision
 from vdb.policy.words import Action
 from vdb.sql.conditions import Bindings
+from vdb.sql.rulings import Ruling
 from vdb.sql.subjects import Subjects
 from vdb.wire.sql import subjects_of
 
@@ -35,6 +35,8 @@ class Question:
     """Empty: the session's own; else another one of its tenant's, which is to be made."""
     plain: bool = False
     """The answer can't be restricted: a decision that shows some rows alone, or masks columns, denies it."""
+    knows_subjects: bool = False
+    """The table declares whose its rows are."""
 
 
 @frozen(kw_only=True)
@@ -48,7 +50,7 @@ class Answered:
     count: int
     digest: str
     """SHA-256 of the rows, hex."""
-    decisions: tuple[Decision, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
     detail: tuple[tuple[str, str], ...] = ()
 
 
@@ -84,8 +86,8 @@ class Keeper(Protocol):
     def bindings(self, attribution: Attribution) -> Bindings:
         """What the parameters of row conditions stand for."""
 
-    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Decision]:
-        """A decision for each, all of which allow. AccessDenied, once the denial is in the audit log."""
+    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Ruling]:
+        """A ruling for each, all of which allow something. AccessDenied, once the denial is in the audit log."""
 
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         """Returns once receipts are committed. AuditUnavailable, NotPrimary, NotReady, PrimaryLost."""

@@ -28,6 +28,7 @@ from attrs import field, frozen
 from vdb.errors import SqlRefused
 from vdb.policy.words import Mask
 from vdb.sql.keywords import Token, tokens
+from vdb.sql.rulings import Branch
 from vdb.sql.schema_change import has_replace
 from vdb.sql.tables import Table, fold, quote
 
@@ -58,13 +59,15 @@ class Restriction:
     table: Table
     conditions: tuple[str, ...] = ()
     """Of rows that are shown, each in parentheses (`conditions`)."""
+    apart: tuple[tuple[Branch, ...], ...] = ()
+    """Where what is shown of a column differs from row to row: the rows, and their masks."""
     kept: tuple[str, ...] = ()
     """Of rows that may be written, besides: those that aren't are kept as they are."""
     replaces: bool = False
     """Whether an INSERT may replace rows, as the table says so itself."""
     masks: Mapping[str, Mask] = field(factory=dict)
-    """By the folded name of the column. Of a table with masks, generated columns without one are hidden: they may be
-    made of what is masked."""
+    """By the folded name of the column, each that some row has. Of a table with masks, generated columns without one
+    are hidden: they may be made of what is masked."""
 
     @property
     def rowset(self) -> tuple[str, ...]:
@@ -79,6 +82,21 @@ class Restriction:
         found = self.masks.get(fold(column))
         generated = column not in self.table.columns
         return Mask.HIDE if found is None and generated and self.masks else found
+
+    def shown(self, column: str, name: str) -> str:
+        """What is shown of a column, in SQL. `name`: the column's, with its table's."""
+        mask = self.mask_of(column)
+        if mask is None:
+            return name
+        for branches in self.apart:
+            found = [branch.masks.get(fold(column)) for branch in branches]
+            if any(one is not found[0] for one in found):
+                whens = (
+                    f"WHEN {branch.condition} THEN {name if one is None else masked(name, one)}"
+                    for branch, one in zip(branches, found, strict=True)
+                )
+                return f"CASE {' '.join(whens)} END"
+        return masked(name, mask)
 
 
 @frozen(kw_only=True)
@@ -173,8 +191,7 @@ def _shown(one: Restriction) -> str:
     table = quote(one.table.name)
     columns = []
     for column in one.table.readable:
-        name, mask = f"{table}.{quote(column)}", one.mask_of(column)
-        columns.append(f"{name if mask is None else masked(name, mask)} AS {quote(column)}")
+        columns.append(f"{one.shown(column, f'{table}.{quote(column)}')} AS {quote(column)}")
     where = f" WHERE {' AND '.join(one.conditions)}" if one.conditions else ""
     return f"SELECT {', '.join(columns)} FROM main.{table}{where}"
 

@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from vdb.changes import NOBODY, Attribution, Transaction
-from vdb.errors import VerityError
+from vdb.errors import TransactionEnded, VerityError
 from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import IntegrityError, SqliteError, in_transaction
@@ -75,15 +75,13 @@ class SqlSession:
         """On whose behalf the next transaction is made."""
         self.lock_timeout = lock_timeout
         self.next_id: bytes | None = None
-        """Id of the next transaction that is logged, 16 bytes: where the caller wants to ask later what became of it.
-        None: a random one."""
+        """Id of the next transaction that is logged, 16 bytes, for whoever asks for it later. None: a random one."""
         self.settings: dict[str, str] = {}
         """PRAGMAs that were set."""
         self.keeper: Keeper | None = None
         """Says what the audit log is told of what it appends."""
         self.shares = True
-        """Whether other sessions may run this one's statements, and it theirs. Off once the connection has functions,
-        collations, callbacks or TEMP objects of its own."""
+        """Whether other sessions may run this one's statements, and it theirs: it has nothing of its own by then."""
         self.last_logged: Logged | None = None
         """Where the last transaction of this session lies in the log."""
         self._host = host
@@ -150,9 +148,11 @@ class SqlSession:
         self._give_up()
 
     async def close(self) -> None:
-        """Roll back what is open, and give the lease back. The connection itself is its owner's to close."""
+        """Roll back what is open, and give the lease back. The connection is its owner's to close."""
         try:
             await self._bridge.off_loop(self._roll_back_quietly)
+        except TransactionEnded:
+            mark("sql.closed_with_its_file")  # what was open is gone
         finally:
             self._give_up()
 

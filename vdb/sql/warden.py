@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -35,13 +36,14 @@ from vdb.ports import Connection
 from vdb.projections.store import SqliteError
 from vdb.sql.asking import Restricting, opened_by, questions_of, restricting, shows
 from vdb.sql.checking import check, is_leaky
-from vdb.sql.conditions import Bindings, bound_condition
+from vdb.sql.conditions import Bindings
 from vdb.sql.generated import generated_from
 from vdb.sql.host import Bridge
 from vdb.sql.keeping import Answered, Keeper, Question, named
 from vdb.sql.naming import Named, with_subjects
 from vdb.sql.refusals import is_own_name
 from vdb.sql.restricting import Restriction, View, restrict
+from vdb.sql.rulings import Ruling, branches_of, one_of
 from vdb.sql.schema_change import has_replace
 from vdb.sql.session import SqlSession
 from vdb.sql.subjects import Subjects
@@ -72,7 +74,7 @@ class Admission:
     slots: tuple[str, ...] = ()
     """Columns of the result that name subjects, the last ones: not for the user."""
     questions: tuple[Question, ...] = ()
-    decisions: tuple[Decision, ...] = ()
+    rulings: tuple[Ruling, ...] = ()
     kind: StatementKind = StatementKind.EMPTY
     returns_rows: bool = False
     receipt: bool = False
@@ -94,6 +96,8 @@ class _Known:
     """Functions of the program's that it calls."""
     opened: Mapping[str, tuple[str, ...]]
     """Tables that it lets others read past the rules, with their columns."""
+    subjects: Mapping[str, str]
+    """The subject columns of the database, by folded table."""
 
 
 class Warden:
@@ -139,10 +143,12 @@ class Warden:
                     await self.ask(self._read_action)
                 if is_leaky(fold(table)):
                     raise SqlRefused(f"table {table} is refused: rows of other tables may be found in it")
-        questions = questions_of(sql, verdict, known.touched, self._read_action, known.opened)
+        questions = questions_of(
+            sql, verdict, known.touched, self._read_action, opened=known.opened, subjects=known.subjects
+        )
         if whole:
             questions = [evolve(question, plain=True) for question in questions]
-        decisions = await self._ask(questions) if questions else ()
+        rulings = await self._ask(questions) if questions else ()
         reads = tuple(known.touched.reads)
         admission = Admission(
             sql=sql,
@@ -152,19 +158,19 @@ class Warden:
             returns_rows=verdict.returns_rows,
             tables=reads,
             questions=tuple(questions),
-            decisions=tuple(decisions),
+            rulings=tuple(rulings),
             governed=governed,
             receipt=bool(reads) and self.keeper.gives_receipts and verdict.kind is not StatementKind.EXPLAIN,
         )
         if verdict.kind is StatementKind.EXPLAIN:
             return admission
-        restricted = restricting(questions, decisions)
+        restricted = restricting(questions, rulings)
         naming = known.named if admission.receipt and names else None
         if not restricted and naming is None:
             return admission
         return await self._bridge.off_loop(lambda: self._other(admission, known, naming, restricted))
 
-    async def _ask(self, questions: Sequence[Question]) -> Sequence[Decision]:
+    async def _ask(self, questions: Sequence[Question]) -> Sequence[Ruling]:
         if not self.keeper.is_governed:
             return ()
         attribution = self._session.attribution
@@ -174,7 +180,7 @@ class Warden:
         """Before more of a statement's rows leave. AccessDenied, or PolicyChanged if others would be shown now."""
         self.check_still(admission)
         now = await self._ask(admission.questions) if admission.questions else ()
-        if shows(now) != shows(admission.decisions):
+        if shows(now) != shows(admission.rulings):
             raise PolicyChanged("another policy holds since the statement was run, and shows other rows: run it again")
 
     def check_still(self, admission: Admission) -> None:
@@ -217,6 +223,14 @@ class Warden:
 
         return await self._bridge.off_loop(read)
 
+    def _subject_columns(self) -> Mapping[str, str]:
+        """None while a column that was declared isn't there, as within a migration that builds its table anew: whose
+        rows these are isn't known."""
+        try:
+            return self._subjects.columns()
+        except SqlRefused:
+            return {}
+
     # In SQLite ---------------------------------------------------------------------------------------------------
 
     def _renew(self) -> None:
@@ -246,12 +260,12 @@ class Warden:
                         raise SqlRefused(f"the name {name} is refused: names that begin so are VerityDB's own")
                 recorded = self._session.classifier.record(sql)
                 found = touched(recorded, objects, names)
-                naming = None
+                naming, subjects = None, self._subject_columns() if not found.is_nothing else {}
                 views = tuple(name for name in names if name in objects.views)
                 strange = tuple(name for name in found.functions if name.lower() in mine)
                 opened = self._columns_of(opened_by(sql, names, objects))
                 if found.reads and not strange and not found.writes and not views and not found.reads_temporary:
-                    naming = with_subjects(sql, tuple(found.reads), self._subjects.columns(), found.functions)
+                    naming = with_subjects(sql, tuple(found.reads), subjects, found.functions)
             known = _Known(
                 touched=found,
                 recorded=recorded,
@@ -259,6 +273,7 @@ class Warden:
                 named=naming,
                 strange=strange,
                 opened=opened,
+                subjects=subjects,
             )
             if len(self._texts) >= CACHE_SIZE:
                 self._texts.clear()
@@ -303,12 +318,13 @@ class Warden:
             admission.statement,
             naming is not None,
             bindings,
-            *((table, action, one.rows, *one.masks.items()) for table, some in restricted for action, one in some),
+            *((table, action, one.key) for table, some in restricted for action, one in some),
         )
         other = self._others.get(key)
         if other is None:
             with self._session.classifier.trusting():
-                other = self._make_other(admission, known, naming, self._restrictions(restricted, bindings))
+                restrictions = self._restrictions(restricted, bindings, known.subjects)
+                other = self._make_other(admission, known, naming, restrictions)
             if len(self._others) >= CACHE_SIZE:
                 self._others.clear()
             if not known.touched.reads_temporary:
@@ -351,23 +367,30 @@ class Warden:
         )
         return restricted.sql
 
-    def _restrictions(self, restricted: Restricting, bindings: Bindings) -> dict[str, Restriction]:
+    def _restrictions(
+        self, restricted: Restricting, bindings: Bindings, subjects: Mapping[str, str]
+    ) -> dict[str, Restriction]:
         """By folded table."""
         made: dict[str, Restriction] = {}
         cursor = plain_cursor(self._session.db)
-        for name, decisions in restricted:
+        for name, rulings in restricted:
             table = read_table(cursor, name)
             if table is None:
                 raise SqlRefused(f"{name} is no table whose rows can be filtered")
-            shown = [one for action, one in decisions if action is not Action.APPEND]
-            kept = [one for action, one in decisions if action is Action.APPEND]
+            parts = [
+                (action, branches_of(one, table.name, subjects.get(fold(name), ""), bindings, partial(_masks, table)))
+                for action, one in rulings
+            ]
+            shown = [branches for action, branches in parts if action is not Action.APPEND]
+            kept = [branches for action, branches in parts if action is Action.APPEND]
             assert self._objects is not None
             found = Restriction(
                 table=table,
                 replaces=fold(name) in self._objects.replacing,
-                conditions=tuple(bound_condition(one.rows, bindings) for one in shown if one.rows),
-                kept=tuple(bound_condition(one.rows, bindings) for one in kept if one.rows),
-                masks=_masks(table, shown),
+                conditions=tuple(filter(None, dict.fromkeys(map(one_of, shown)))),
+                kept=tuple(filter(None, dict.fromkeys(map(one_of, kept)))),
+                masks={name: mask for branches in shown for branch in branches for name, mask in branch.masks.items()},
+                apart=tuple(branches for branches in shown if len(branches) > 1),
             )
             if found.conditions or found.kept or found.masks:
                 made[fold(name)] = found
@@ -403,7 +426,7 @@ class Warden:
             subjects=subjects,
             count=len(rows),
             digest=digest_of(rows),
-            decisions=admission.decisions,
+            rulings=admission.rulings,
         )
 
 
@@ -419,14 +442,13 @@ def _plain(value: Any) -> bytes:
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_plain)
 
 
-def _masks(table: Table, decisions: Sequence[Decision]) -> dict[str, Mask]:
+def _masks(table: Table, decision: Decision) -> dict[str, Mask]:
     """By folded column. A name with another table's is that one's."""
     found: dict[str, Mask] = {}
-    for decision in decisions:
-        for name, mask in decision.masks.items():
-            of, _, column = name.rpartition(".")
-            if (not of or fold(of) == fold(table.name)) and any(fold(column) == fold(one) for one in table.readable):
-                found[fold(column)] = mask
+    for name, mask in decision.masks.items():
+        of, _, column = name.rpartition(".")
+        if (not of or fold(of) == fold(table.name)) and any(fold(column) == fold(one) for one in table.readable):
+            found[fold(column)] = mask
     return found
 
 

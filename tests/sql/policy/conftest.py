@@ -20,6 +20,7 @@ from vdb.projections.store import open_plain_memory
 from vdb.sql.conditions import Bindings
 from vdb.sql.host import run_inline
 from vdb.sql.keeping import Answered, Question, Written
+from vdb.sql.rulings import Apart, Ruling
 from vdb.sql.verdict import Classifier, Verdict
 from vdb.sql.warden import Admission, Warden
 
@@ -103,6 +104,7 @@ class FakeKeeper:
         self.rows = dict(rows)
         self.masks = dict(masks)
         self.append_rows: dict[str, str] = {}
+        self.apart: dict[str, tuple[Apart, ...]] = {}
         self.denied: list[str] = []
         self.asked: list[Question] = []
         self.recorded: list[Answered] = []
@@ -110,17 +112,18 @@ class FakeKeeper:
     def bindings(self, attribution: Attribution) -> Bindings:
         return Bindings(principal=self.principal, tenant=1, purpose=attribution.purpose)
 
-    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Decision]:
+    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Ruling]:
         self.asked = list(questions)
-        return [self._decision(question) for question in questions]
+        return [self._ruling(question) for question in questions]
 
-    def _decision(self, question: Question) -> Decision:
+    def _ruling(self, question: Question) -> Ruling:
         table = question.table
         rows = self.append_rows if question.action is Action.APPEND else self.rows
         masks = {} if question.action is Action.APPEND else self.masks.get(table, {})
         if table in self.denied or (question.plain and (table in rows or masks)):
             raise AccessDenied(f"{question.action.value} of {table} is denied")
-        return Decision(allowed=True, rule="r", version="v", reason="", rows=rows.get(table, ""), masks=masks)
+        decision = Decision(allowed=True, rule="r", version="v", reason="", rows=rows.get(table, ""), masks=masks)
+        return Ruling(decision=decision, apart=self.apart.get(table, ()) if question.knows_subjects else ())
 
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         self.recorded += answers

@@ -5,7 +5,10 @@ A database counts as PHI, unless its stream says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
+
+from attrs import evolve
 
 from vdb.changes import Attribution
 from vdb.errors import AccessDenied
@@ -14,13 +17,14 @@ from vdb.kernel.reply import StreamCreated
 from vdb.limits import SQL_IDLE_SECONDS
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
+from vdb.node.gate.by_subject import BySubject
 from vdb.node.gate.guard_base import GuardBase, Place
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.service import LINEARIZABLE, answered
 from vdb.node.gate.sql_keeper import SqlKeeper
 from vdb.node.gate.writes import Failure, OnCreate
 from vdb.policy.decide import AccessRequest
-from vdb.policy.words import Action
+from vdb.policy.words import PURPOSES, Action
 from vdb.sql.answers import SqlOutcome
 from vdb.sql.moment import Moment
 from vdb.sql.names import STREAM_PREFIX
@@ -163,6 +167,24 @@ class GuardedSessions:
                     return tried
                 first = first or tried
         assert first is not None
+        return self._decide_some(first, actions, ((), *((table,) for table in known)))
+
+    def _decide_some(self, first: Permit, actions: Sequence[Action], tables: Sequence[tuple[str, ...]]) -> Permit:
+        """A permit that allows something for some purpose, or about some subject; else `first`. A session says what for
+        with each call, and its statements are asked for one by one."""
+        permits, group = self._guard.permits, first.group
+        policy = permits.book.policy(group)
+        if policy is None:
+            return first
+        by_subject = BySubject(permits, group)
+        varying = any(permits.is_varying(group, action) for action in actions)
+        purposes = dict.fromkeys(PURPOSES if varying else (code for rule in policy.rules for code in rule.purposes))
+        for purpose, some, action in product(purposes, tables, actions):
+            request = evolve(first.request, purpose=purpose, tables=some, action=action)
+            tried = permits.decide(first.caller, request, group, first.door, plain=False)
+            ruling = by_subject.ruling(request, tried.decision, knows_subjects=True)
+            if ruling.decisions:
+                return evolve(tried, decision=ruling.decisions[0])
         return first
 
     def close_soon(self, session: AskedSession) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -37,6 +37,9 @@ class PolicyBook(Protocol):
     def consents(self, group: GroupId, tenant: TenantId, subject: str) -> Sequence[Consent]:
         """What a subject has consented to."""
 
+    def consenting(self, group: GroupId, tenant: TenantId) -> Mapping[str, tuple[Consent, ...]]:
+        """What each subject of a tenant has consented to; the same object until something of it changes."""
+
 
 class Recorder(Protocol):
     """Commits entries to audit logs."""
@@ -57,6 +60,9 @@ class EmptyBook:
 
     def consents(self, _group: GroupId, _tenant: TenantId, _subject: str) -> Sequence[Consent]:
         return ()
+
+    def consenting(self, _group: GroupId, _tenant: TenantId) -> Mapping[str, tuple[Consent, ...]]:
+        return {}
 
 
 @frozen(kw_only=True)

@@ -11,8 +11,9 @@ from hashlib import sha256
 
 from attrs import evolve
 
-from vdb.audit.entry import AuditEntry, Kind
+from vdb.audit.entry import ALL_SUBJECTS, AuditEntry, Kind
 from vdb.changes import Attribution
+from vdb.node.gate.by_subject import BySubject
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_base import GuardBase, Place
 from vdb.node.gate.permit import NO_POLICY, Permit
@@ -20,6 +21,7 @@ from vdb.policy.decide import AccessRequest, Decision
 from vdb.policy.words import PURPOSES, Action
 from vdb.sql.conditions import Bindings
 from vdb.sql.keeping import Answered, Question, Written
+from vdb.sql.rulings import Ruling, counting_for
 from vdb.types import DataClass
 
 _NAMED_MAX = 8
@@ -37,6 +39,7 @@ class SqlKeeper:
         self._group = place.group
         self._data_class = place.data_class or DataClass.PHI
         self._door = door
+        self._by_subject = BySubject(guard.permits, place.group)
         self.position: Callable[[], str] = lambda: ""
         """Up to where the log has been applied that answers are read from."""
 
@@ -59,25 +62,45 @@ class SqlKeeper:
         caller = self._caller(attribution)
         return Bindings(principal=caller.principal.name, tenant=self._tenant, purpose=caller.purpose)
 
-    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Decision]:
+    async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Ruling]:
         caller = self._caller(attribution)
-        decisions = []
+        rulings = []
         for question in questions:
-            permit = self._permits.decide(
-                caller, self._request(caller, question), self._group, self._door, plain=question.plain
-            )
-            decisions.append((await self._guard.checked(permit)).decision)
-        return decisions
+            ruling, permit = self._ruling(caller, question)
+            if ruling is None:
+                await self._guard.checked(permit)
+                raise AssertionError("what is ruled out is denied")
+            rulings.append(ruling)
+        return rulings
+
+    def _ruling(self, caller: Caller, question: Question) -> tuple[Ruling | None, Permit]:
+        """What a question is answered; None: what the permit says, which denies."""
+        request = self._request(caller, question)
+        permit = self._permits.decide(caller, request, self._group, self._door, plain=False)
+        ruling = Ruling(decision=permit.decision)
+        if question.table:
+            ruling = self._by_subject.ruling(request, permit.decision, knows_subjects=question.knows_subjects)
+        restricted = bool(question.plain and ruling.decisions and not ruling.is_whole)
+        if ruling.decisions and not restricted:
+            return ruling, permit
+        decision = ruling.decision
+        if restricted:
+            rules = ", ".join(dict.fromkeys(one.rule for one in ruling.decisions))
+            reason = f"rule '{rules}' shows some rows or masks columns, and this needs all of them as they are"
+            decision = evolve(decision, allowed=False, reason=reason)
+        return None, evolve(permit, decision=decision)
 
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         caller = self._caller(attribution)
         view, position = self._permits.group(self._group).replica.view, self.position()
         entries, permit = [], None
         for answered in answers:
-            permit = self._permit(caller, answered.action, answered.tables, answered.decisions)
+            counting = counting_for(answered.rulings, answered.subjects, ALL_SUBJECTS)
+            permit = self._permit(caller, answered.action, answered.tables, counting)
             entries.append(
                 permit.entry(
                     Kind.QUERY,
+                    detail=_grants(counting),
                     fingerprint=sha256(answered.statement.encode(errors="surrogatepass")).hexdigest(),
                     statement=_text(answered.statement),
                     subjects=answered.subjects,
@@ -129,6 +152,7 @@ class SqlKeeper:
     def _permit(self, caller: Caller, action: Action, tables: tuple[str, ...], decisions: Sequence[Decision]) -> Permit:
         """Of what was allowed already."""
         rules = dict.fromkeys(decision.rule for decision in decisions)
+        grants = dict.fromkeys(decision.grant for decision in decisions if decision.grant)
         if not rules and not self.is_governed:
             rules = {NO_POLICY: None}
         decision = Decision(
@@ -137,6 +161,7 @@ class SqlKeeper:
             version=decisions[0].version if decisions else "",
             reason="",
             broke_glass=any(decision.broke_glass for decision in decisions),
+            grant=next(iter(grants), 0),
         )
         request = evolve(self._request(caller, Question(action=action)), tables=tables)
         return Permit(
@@ -147,6 +172,13 @@ class SqlKeeper:
             door=self._door,
             node=self._permits.node,
         )
+
+
+def _grants(decisions: Sequence[Decision]) -> dict[str, str]:
+    """What an entry says of glasses that were broken. Its own field holds one."""
+    grants = dict.fromkeys(decision.grant for decision in decisions if decision.grant)
+    found = {"broke-glass": "true"} if any(decision.broke_glass for decision in decisions) else {}
+    return found if len(grants) < 2 else found | {"grants": ", ".join(map(str, grants))}
 
 
 def _text(statement: str) -> str:

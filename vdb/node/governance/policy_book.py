@@ -21,12 +21,12 @@ from vdb.crypto.keyring import Keyring
 from vdb.errors import ConfigError
 from vdb.kernel.command import KeyScope
 from vdb.kernel.governance import find_consent, held_policy
-from vdb.kernel.governance_rows import GrantRow, PolicyRow, unpack_grant
+from vdb.kernel.governance_rows import ConsentRow, GrantRow, PolicyRow, unpack_consent, unpack_grant
 from vdb.kernel.state import Rows, State
-from vdb.kernel.tables import CONSENTS, GRANTS, POLICY, U64
+from vdb.kernel.tables import CONSENTS, GRANTS, POLICY, U64, tenant_key
 from vdb.marks import mark
 from vdb.node import log
-from vdb.node.governance.sealing import GrantText, open_grant
+from vdb.node.governance.sealing import GrantText, open_consent, open_grant
 from vdb.policy.decide import Consent, Grant
 from vdb.policy.file import parse_policy
 from vdb.policy.model import Policy
@@ -71,6 +71,8 @@ class _Page:
     consent_rows: Rows | None = None
     consents: dict[tuple[int, str], tuple[Consent, ...]] = field(factory=dict)
     """By tenant and subject."""
+    consenting: dict[int, Mapping[str, tuple[Consent, ...]]] = field(factory=dict)
+    """All of a tenant's."""
     destroyed: int = 0
     """Keys that had been destroyed when names were read."""
 
@@ -112,11 +114,23 @@ class PolicyBook:
         found = self._groups[group]
         page, rows = self._fresh_page(found), found.state.rows[CONSENTS]
         if page.consent_rows is not rows or len(page.consents) >= CACHED_CONSENTS_MAX:
-            page.consents = {}
+            page.consents, page.consenting = {}, {}
             page.consent_rows = rows
         known = page.consents.get((tenant, subject))
         if known is None:
             known = page.consents[tenant, subject] = _consents(found, TenantId(tenant), subject)
+        return known
+
+    def consenting(self, group: GroupId, tenant: int) -> Mapping[str, tuple[Consent, ...]]:
+        """What all subjects of a tenant consent to; the same object until something of it changes."""
+        found = self._groups[group]
+        page, rows = self._fresh_page(found), found.state.rows[CONSENTS]
+        if page.consent_rows is not rows:
+            page.consents, page.consenting = {}, {}
+            page.consent_rows = rows
+        known = page.consenting.get(tenant)
+        if known is None:
+            known = page.consenting[tenant] = _consenting(found, TenantId(tenant), rows)
         return known
 
     def _fresh_page(self, group: GovernedGroup) -> _Page:
@@ -175,8 +189,23 @@ def _consents(group: GovernedGroup, tenant: TenantId, subject: str) -> tuple[Con
     if group.keyring.row(tenant, KeyScope.TENANT) is None:
         return ()
     row = find_consent(group.state, tenant, group.keyring.lookup(tenant, KeyScope.SUBJECT, subject))
-    if row is None:
-        return ()
+    return () if row is None else _given(tenant, subject, row)
+
+
+def _consenting(group: GovernedGroup, tenant: TenantId, rows: Rows) -> dict[str, tuple[Consent, ...]]:
+    owner = tenant_key(tenant)
+    found: dict[str, tuple[Consent, ...]] = {}
+    for key in sorted(key for key in rows if key.startswith(owner)):
+        row = unpack_consent(rows[key])
+        text = open_consent(group.keyring, row)
+        if text is None:
+            mark("policy.consent_of_erased")
+            continue
+        found[text.subject] = _given(tenant, text.subject, row)
+    return found
+
+
+def _given(tenant: TenantId, subject: str, row: ConsentRow) -> tuple[Consent, ...]:
     return tuple(
         Consent(tenant=tenant, subject=subject, purposes=(item.purpose,), until=item.until or None)
         for item in row.items
