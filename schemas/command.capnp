@@ -246,7 +246,7 @@ struct EraseSubject {
   dekIds @2 :List(Data);
   basis @3 :Text;
   by @4 :Text;
-  sealed @5 :Data;         # what the certificate will say, and may not be said in clear
+  sealed @5 :Data;         # the basis, where somebody has given it: JSON
   members @6 :Data;        # a byte each: numbers of the nodes that hold the keys
   judged @7 :UInt64;       # one above the serial of the tenant's holds and rules by which it was judged; 0: not said
 }

@@ -59,6 +59,7 @@ class Keyring:
         self._keys: BoundedCache[bytes, bytes] = BoundedCache(cached_keys_max)
         self._lookup_keys: BoundedCache[TenantId, bytes] = BoundedCache(cached_keys_max)
         self._record_keys: BoundedCache[bytes, RecordKey] = BoundedCache(cached_keys_max)
+        self._opened_before: BoundedCache[bytes, bool] = BoundedCache(cached_keys_max)
         # By scope, in a list: a member of an enum hashes in Python, and is looked up several times for each publish.
         self._found: list[BoundedCache[tuple[TenantId, str, int], KeyRow]] = [
             BoundedCache(cached_keys_max) for _ in KeyScope
@@ -87,7 +88,20 @@ class Keyring:
         row = self._index.get(dek_id)
         if row is not None and not row.is_destroyed:
             self.destroyed += 1
+            self._opened_before.put(dek_id, self._opens(dek_id))
             self.add(evolve(row, wrapped=DESTROYED_KEY, wrapped_secret=bytes(len(row.wrapped_secret))))
+
+    def opened_before(self, dek_id: bytes) -> bool | None:
+        """Whether a key that was destroyed could be unwrapped just before; None: it was destroyed in an earlier life of
+        this node, or so long ago that nobody remembers."""
+        return self._opened_before.get(dek_id)
+
+    def _opens(self, dek_id: bytes) -> bool:
+        try:
+            self.key(dek_id)
+        except (KeyUnavailable, WrongKey):
+            return False
+        return True
 
     def is_destroyed(self, dek_id: bytes) -> bool:
         """Whether there was a key that was destroyed. Whoever finds `key` unavailable asks."""

@@ -128,7 +128,7 @@ def _wrong_shape(command: EraseSubject) -> str | None:
         return f"an erasure destroys at most {ERASED_KEYS_MAX} keys; found {len(command.dek_ids)}"
     if len(dict.fromkeys(command.dek_ids)) != len(command.dek_ids):
         return "an erasure names each key once; found one twice"
-    if not 1 <= len(command.basis.encode()) <= BASIS_BYTES_MAX:
+    if not command.sealed and not 1 <= len(command.basis.encode()) <= BASIS_BYTES_MAX:
         return f"the basis of an erasure has 1 to {BASIS_BYTES_MAX} bytes; found {len(command.basis.encode())}"
     if len(command.by.encode()) > PRINCIPAL_BYTES_MAX:
         return f"a principal has at most {PRINCIPAL_BYTES_MAX} bytes; found {len(command.by.encode())}"

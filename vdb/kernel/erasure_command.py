@@ -21,12 +21,13 @@ class EraseSubject:
     dek_ids: tuple[bytes, ...]
     """All keys of the subject that the key store holds, as the primary predicts, in their order."""
     basis: str
-    """Why: a legal ground, such as "GDPR 17(1)(b)". In clear: it names no person."""
+    """Why, in clear, where no person has said it: a retention has ended. Empty where it is sealed."""
     by: str
     """The principal who asked."""
     members: tuple[int, ...]
     """Numbers of the nodes that hold the keys, and each have to overwrite what they hold."""
     sealed: bytes = field(default=b"", repr=False)
+    """The legal ground that somebody has given, such as "GDPR 17(1)(b)"."""
     judged: int = 0
     """One above the serial of the tenant's holds and rules of retention by which the primary has judged that nothing
     stands against it; 0: of a log from before that was said."""

@@ -2,6 +2,11 @@
 
     {"certificate": {...}, "note": "a signed note over the SHA-256 of the certificate", "key": "the signer's vkey"}
 
+The certificate says whose data (a token), why, which keys, which holds there were, what each node has done and seen,
+and what remains: leaves of the tree of data by number, sealed bytes until their segments are pruned, copies of the key
+store until the root key is destroyed under which they were made. That may change, so a later certificate of an erasure
+can say more than an earlier one; both verify.
+
 The note's body is `veritydb-erasure/v1`, the log's origin, and the base64 SHA-256 of the certificate's canonical JSON
 (keys sorted, no spaces). Each acknowledgement is kept as its node signed it. No person is named, a subject is a token.
 """
@@ -17,9 +22,21 @@ from typing import Any
 from vdb.crypto.signing import SigningKey, verify_signature
 from vdb.errors import EvidenceInvalid
 from vdb.evidence.note import VerifierKey, parse_note, sign_note
-from vdb.kernel.erasure_rows import Ack, Erasure
+from vdb.kernel.erasure_rows import Ack, Erasure, Hold
+from vdb.kernel.pruning import PrunedRow
+from vdb.kernel.rows import Rotation
 
 FORMAT = "veritydb-erasure/v1"
+HOLDS_MAX = 100
+"""That are told of by number."""
+HORIZON_IN_USE = (
+    "a copy of the key store from before opens with the root key that is still in use: rotate it, and destroy the one "
+    "before, to end that"
+)
+HORIZON_RETIRED = (
+    "a copy of the key store from before opens with a root key alone that isn't in use any more: with none, once that "
+    "is destroyed"
+)
 
 
 def certificate_of(
@@ -28,9 +45,17 @@ def certificate_of(
     *,
     cluster: bytes,
     group: str,
+    basis: str,
     removed: Sequence[int],
+    holds: Sequence[Hold] = (),
+    pruned: Sequence[PrunedRow] = (),
+    root_key: bytes = b"",
+    rotation: Rotation | None = None,
 ) -> dict[str, Any]:
-    """`removed`: nodes that held the keys and were taken out of the group before they had acknowledged."""
+    """`removed`: nodes that held the keys and were taken out of the group before they had acknowledged. `holds` and
+    `pruned`: the tenant's. `root_key`: what wraps the tenant's key now; `rotation`: by which it came to do so."""
+    said = [json.loads(ack.statement) for ack in acks]
+    remains = next((one["remains"] for one in said if one.get("remains")), None)
     return {
         "format": FORMAT,
         "cluster": cluster.hex(),
@@ -38,10 +63,12 @@ def certificate_of(
         "tenant": str(erasure.tenant),
         "erasure": str(erasure.erasure),
         "subject-token": erasure.token.hex(),
-        "basis": erasure.basis,
+        "basis": basis,
         "by": erasure.by,
         "time": str(erasure.time),
+        "op": str(op_of(acks)),
         "completed": str(erasure.completed),
+        "holds": _holds(erasure, holds),
         "keys": [{"id": key.dek_id.hex(), "wrapped-sha256": key.digest.hex()} for key in erasure.keys],
         "acknowledgements": [
             {
@@ -55,9 +82,67 @@ def certificate_of(
         "removed-without-acknowledgement": list(removed),
         "remains": {
             "records": "sealed, with leaves and proofs, and nobody can open them",
+            "leaves": [] if remains is None else remains["leaves"],
+            "leaf-ranges-left-out": "" if remains is None else remains["ranges-left-out"],
+            "pruned": _pruned(remains, pruned),
             "audit-log": "retained",
-            "backups": "a copy of the key store that was taken before opens them until it is destroyed",
+            "backups": _backups([one["root-key"] for one in said if one.get("root-key")], root_key, rotation),
         },
+    }
+
+
+def op_of(acks: Sequence[Ack]) -> int:
+    """The first checkpoint without the keys that a node has told of; 0: none has."""
+    return min((int(json.loads(ack.statement).get("checkpoint-op", 0)) for ack in acks), default=0)
+
+
+def _holds(erasure: Erasure, holds: Sequence[Hold]) -> dict[str, Any]:
+    """Those that had been placed by then, and that didn't stand against it: released ones, and those of other data."""
+    placed = [hold for hold in holds if hold.placed < erasure.time]
+    elsewhere = [hold for hold in placed if not hold.released or hold.released > erasure.time]
+    return {
+        "checked": str(len(placed)),
+        "in-force-on-other-data": [str(hold.hold) for hold in elsewhere[:HOLDS_MAX]],
+    }
+
+
+def _pruned(remains: Mapping[str, Any] | None, pruned: Sequence[PrunedRow]) -> dict[str, str]:
+    """Whether sealed bytes are left, and when the last of them went."""
+    if remains is None or not pruned:
+        return {"sealed-bytes": "kept", "time": ""}
+    times = [_pruned_at(int(first), int(last), pruned) for first, last in remains["positions"]]
+    if None in times or int(remains["ranges-left-out"]):
+        return {"sealed-bytes": "pruned in part" if any(times) else "kept", "time": ""}
+    return {"sealed-bytes": "pruned", "time": str(max((time for time in times if time is not None), default=0))}
+
+
+def _pruned_at(first: int, last: int, pruned: Sequence[PrunedRow]) -> int | None:
+    """When the segments with the records between these positions were; None: not all of them were."""
+    rows = {row.pruned.segment: row for row in pruned}
+    ends = [
+        next((number for number, row in rows.items() if _holds_position(row, position)), None)
+        for position in (first, last)
+    ]
+    if ends[0] is None or ends[1] is None:
+        return None
+    between = [rows.get(number) for number in range(ends[0], ends[1] + 1)]
+    times = [row.time for row in between if row is not None]
+    return max(times) if len(times) == len(between) else None
+
+
+def _holds_position(row: PrunedRow, position: int) -> bool:
+    return row.pruned.first_position <= position < row.pruned.next_position
+
+
+def _backups(under: Sequence[str], root_key: bytes, rotation: Rotation | None) -> dict[str, Any]:
+    """A copy of a key store from before the erasure holds the keys, wrapped under the root key of then."""
+    wrapped = sorted(dict.fromkeys(under))
+    retired = bool(wrapped) and root_key.hex() not in wrapped
+    return {
+        "wrapped-under": wrapped,
+        "now-under": root_key.hex(),
+        "retired": str(rotation.changed_at) if retired and rotation is not None else "",
+        "horizon": HORIZON_RETIRED if retired else HORIZON_IN_USE,
     }
 
 
@@ -99,6 +184,8 @@ def _check_ack(certificate: Mapping[str, Any], ack: Mapping[str, Any], said: Map
             raise EvidenceInvalid(f"{who} is of another erasure: its {name} differs")
     if said["keys"] != [key["id"] for key in certificate["keys"]] or said["opens"]:
         raise EvidenceInvalid(f"{who} isn't about the keys that were destroyed")
+    if int((said.get("remains") or {}).get("opened", 0)):
+        raise EvidenceInvalid(f"{who} says that records could be opened")
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from vdb.errors import DefiniteError, VerityError
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.crud.databases import CrudDatabases
-from vdb.node.projecting.projecting import ProjectionManager
+from vdb.node.projecting.projecting import ProjectionManager, position_text
 from vdb.types import GroupId, TenantId
 
 RETRY_SECONDS = 5.0
@@ -27,15 +27,23 @@ class FileCleaner:
         self._projections = projections
         self._databases = databases
 
-    async def __call__(self, group: GroupId, tenants: Sequence[TenantId]) -> Mapping[str, str]:
-        done: dict[str, str] = {}
+    async def __call__(self, group: GroupId, tenants: Sequence[TenantId]) -> Mapping[str, Mapping[str, str]]:
+        done: dict[str, Mapping[str, str]] = {}
         for tenant in tenants:
             while True:
                 try:
-                    for name, generation in (await self._projections.renew(tenant)).items():
-                        done[f"projection {name}"] = f"generation {generation}"
+                    for name, status in (await self._projections.renew(tenant)).items():
+                        done[f"projection {name}"] = {
+                            "generation": str(status.generation),
+                            "position": position_text(status.rows.positions),
+                            "key": self._projections.keys.id_of(tenant, name),
+                        }
                     for name, applied in (await self._databases.renew(tenant)).items():
-                        done[f"database {name}"] = f"up to {applied}"
+                        done[f"database {name}"] = {
+                            "offset": str(applied),
+                            "key": self._databases.keys.id_of(tenant, name),
+                            "copies-of-earlier-states": "removed",
+                        }
                     break
                 except (VerityError, DefiniteError, trio.ClosedResourceError) as error:
                     # Until it can be built, the erasure stays pending: an operator has to look at it.

@@ -19,11 +19,12 @@ from functools import partial
 from typing import Any, Protocol
 
 import trio
+from attrs import frozen
 
 from vdb.crypto.record import record_start
 from vdb.crypto.signing import SigningKey, verify_signature
-from vdb.errors import DefiniteError, PrimaryLost, RefusalCode
-from vdb.kernel.command import INTERNAL
+from vdb.errors import DefiniteError, PrimaryLost, RefusalCode, VerityError
+from vdb.kernel.command import INTERNAL, KeyScope
 from vdb.kernel.erasure import find_erasure, unacknowledged
 from vdb.kernel.erasure_rows import Erasure
 from vdb.kernel.pruning import pruned_of
@@ -31,6 +32,7 @@ from vdb.kernel.tables import ERASURES
 from vdb.marks import mark
 from vdb.node import log
 from vdb.node.erasure.erasure_request import PlainAck
+from vdb.node.erasure.remains import Remains, find_remains
 from vdb.node.preparing.request import PlainReject
 from vdb.node.replication.group import Group
 from vdb.storage.superblock import SuperblockState
@@ -47,12 +49,22 @@ WIPE_SECONDS_MAX = 60.0
 _FILLER = PlainReject(code=RefusalCode.INVALID_ARGUMENT, message="stands before a checkpoint that an erasure waits for")
 
 
+@frozen(kw_only=True)
+class Done:
+    """What a node has done for its acknowledgement."""
+
+    rebuilt: Mapping[str, Mapping[str, str]]
+    overwritten: int
+    """Bytes of the journal."""
+    remains: Remains | None
+
+
 class Cleaner(Protocol):
     """Rids files of rows of what was erased."""
 
-    async def __call__(self, group: GroupId, tenants: Sequence[TenantId]) -> Mapping[str, str]:
+    async def __call__(self, group: GroupId, tenants: Sequence[TenantId]) -> Mapping[str, Mapping[str, str]]:
         """Returns when no file of these tenants on this node holds what was erased before the call, nor can be opened
-        by a key that opened one that did. What it did, for the certificate: by file, in words."""
+        by a key that opened one that did. What it did, for the certificate: by file, names and values."""
 
 
 class Eraser:
@@ -102,13 +114,28 @@ class Eraser:
         """All at once: their checkpoint is one, and so is the pass over the journal."""
         await self._until_checkpointed(group, max(erasure.time for erasure in owed))
         tenants = list(dict.fromkeys(erasure.tenant for erasure in owed))
-        rebuilt: dict[str, str] = {}
+        rebuilt: dict[str, Mapping[str, str]] = {}
         for clean in self._cleaners:
             rebuilt |= await clean(group.name, tenants)
         keys = tuple(key.dek_id for erasure in owed for key in erasure.keys)
         overwritten = await self._wipe(group, keys + _pruned(group, owed))
-        for erasure in owed:
-            await self._acknowledge(group, erasure, rebuilt, overwritten)
+        for tenant in tenants:
+            mine = [erasure for erasure in owed if erasure.tenant == tenant]
+            remains = await self._look_for_remains(group, tenant, mine)
+            for erasure in mine:
+                done = Done(rebuilt=rebuilt, overwritten=overwritten, remains=remains.get(erasure.erasure))
+                await self._acknowledge(group, erasure, done)
+
+    async def _look_for_remains(
+        self, group: Group, tenant: TenantId, erasures: Sequence[Erasure]
+    ) -> Mapping[int, Remains]:
+        """A log that can't be read now says nothing: that the keys are gone doesn't depend on it."""
+        try:
+            return await find_remains(group, tenant, erasures)
+        except VerityError as error:
+            mark("eraser.saw_no_remains")
+            log.warning("erasure.log_unreadable", group=group.name, tenant=tenant, reason=str(error))
+            return {}
 
     async def _until_checkpointed(self, group: Group, time: int) -> None:
         """Until no file of a checkpoint on this disk is older than this time, nor of one that was being fetched."""
@@ -143,7 +170,8 @@ class Eraser:
 
     # Acknowledging ---------------------------------------------------------------------------------------------
 
-    async def _acknowledge(self, group: Group, erasure: Erasure, rebuilt: Mapping[str, str], overwritten: int) -> None:
+    async def _acknowledge(self, group: Group, erasure: Erasure, done: Done) -> None:
+        assert done.remains is None or not done.remains.opened, "a record that was erased opens"
         alive = [key.dek_id.hex() for key in erasure.keys if not group.keyring.is_destroyed(key.dek_id)]
         assert not alive, f"a key that was erased opens: {alive}"
         durable = group.superblock.state
@@ -151,7 +179,7 @@ class Eraser:
         while any(one.erasure == erasure.erasure and one.tenant == erasure.tenant for one in self._owed(group)):
             # Anew each time: the root key that the node's own comes from may be another one by now.
             key = self._key(group, self._disk_id())
-            statement = self._statement(group, durable, erasure, rebuilt, overwritten, key)
+            statement = self._statement(group, durable, erasure, done, key)
             signature = key.sign(statement)
             if group.is_serving:
                 await self._commit(group, erasure.tenant, erasure.erasure, number, statement, signature)
@@ -170,14 +198,11 @@ class Eraser:
         log.info("erasure.acknowledged", group=group.name, tenant=erasure.tenant, erasure=erasure.erasure)
 
     def _statement(
-        self,
-        group: Group,
-        durable: SuperblockState,
-        erasure: Erasure,
-        rebuilt: Mapping[str, str],
-        overwritten: int,
-        key: SigningKey,
+        self, group: Group, durable: SuperblockState, erasure: Erasure, done: Done, key: SigningKey
     ) -> bytes:
+        tenant_key = group.keyring.row(erasure.tenant, KeyScope.TENANT)
+        assert tenant_key is not None, "keys of a tenant are wrapped by the tenant's"
+        before = [group.keyring.opened_before(found.dek_id) for found in erasure.keys]
         return json.dumps(
             {
                 "format": "veritydb-erasure-ack/v1",
@@ -190,11 +215,14 @@ class Eraser:
                 "disk": self._disk_id().hex(),
                 "key": key.public.hex(),
                 "keys": [found.dek_id.hex() for found in erasure.keys],
+                "opened-before": {"opened": str(before.count(True)), "not-tried": str(before.count(None))},
                 "opens": False,
+                "remains": None if done.remains is None else done.remains.told(),
+                "root-key": tenant_key.kek_id.hex(),
                 "checkpoint-op": str(durable.checkpoint_op),
                 "checkpoint": durable.checkpoint_id.hex(),
-                "wal-bytes-overwritten": str(overwritten),
-                "rebuilt": dict(rebuilt),
+                "wal-bytes-overwritten": str(done.overwritten),
+                "rebuilt": {name: dict(what) for name, what in done.rebuilt.items()},
             },
             separators=(",", ":"),
             sort_keys=True,

@@ -11,7 +11,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -28,11 +28,12 @@ from vdb.errors import (
 )
 from vdb.kernel.command import KeyScope
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, acks_of, erasures_of, is_erased, owing_nodes, pending_nodes
-from vdb.kernel.erasure_rows import Erasure
+from vdb.kernel.erasure_rows import Ack, Erasure
 from vdb.kernel.holds import find_hold, holds_of, judgement_serial
+from vdb.kernel.pruning import pruned_of
 from vdb.limits import GOVERNANCE_TEXT_BYTES_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
 from vdb.marks import mark
-from vdb.node.erasure.certificate import certificate_of, sign_certificate
+from vdb.node.erasure.certificate import certificate_of, op_of, sign_certificate
 from vdb.node.erasure.endings import Endings, check_words
 from vdb.node.erasure.erasure_request import (
     PlainErase,
@@ -42,7 +43,7 @@ from vdb.node.erasure.erasure_request import (
 from vdb.node.erasure.finding import Finder, FoundStream
 from vdb.node.erasure.judging import against
 from vdb.node.erasure.retaining import retention_rules
-from vdb.node.erasure.sealing import HOLD_SEALS, HoldText, open_text
+from vdb.node.erasure.sealing import ERASURE_SEALS, HOLD_SEALS, ErasureText, HoldText, open_text
 from vdb.node.erasure.watching import Watch
 from vdb.node.evidence.proving import origin_of
 from vdb.node.gate.append_checks import check_text
@@ -157,27 +158,42 @@ class Erasing(Endings):
 
     def _info(self, group: Group, erasure: Erasure) -> ErasureInfo:
         state = group.state
-        owing = owing_nodes(state, erasure)
-        everybody = tuple(sorted(dict.fromkeys((*owing, *erasure.members))))
-        acks = acks_of(state, erasure, everybody)
-        certificate = ""
-        if erasure.completed:
-            said = [ack.node for ack in acks]
-            removed = [node for node in erasure.members if node not in owing and node not in said]
-            cluster = group.superblock.state.cluster
-            whole = certificate_of(erasure, acks, cluster=cluster, group=group.name, removed=removed)
-            key = self._root_keys.for_group(group.name).signing_key(self._disk_id())
-            certificate = sign_certificate(whole, origin_of(cluster, group.name, erasure.tenant), key)
+        acks = acks_of(state, erasure, self._asked(group, erasure))
+        basis = _basis_of(group, erasure)
         return ErasureInfo(
             erasure=erasure.erasure,
             subject_token=erasure.token,
-            basis=erasure.basis,
+            basis=basis,
             time=erasure.time,
-            op=0,
+            op=op_of(acks),
             keys=len(erasure.keys),
             pending=() if erasure.completed else pending_nodes(state, erasure),
-            certificate=certificate,
+            certificate=self._certificate(group, erasure, acks, basis) if erasure.completed else "",
         )
+
+    def _asked(self, group: Group, erasure: Erasure) -> tuple[int, ...]:
+        """Numbers of all nodes that have held the keys or may."""
+        return tuple(sorted(dict.fromkeys((*owing_nodes(group.state, erasure), *erasure.members))))
+
+    def _certificate(self, group: Group, erasure: Erasure, acks: Sequence[Ack], basis: str) -> str:
+        state, cluster = group.state, group.superblock.state.cluster
+        said, owing = [ack.node for ack in acks], owing_nodes(state, erasure)
+        tenant_key = group.keyring.row(erasure.tenant, KeyScope.TENANT)
+        assert tenant_key is not None, "what was erased was a tenant's"
+        whole = certificate_of(
+            erasure,
+            acks,
+            cluster=cluster,
+            group=group.name,
+            basis=basis,
+            removed=[node for node in erasure.members if node not in owing and node not in said],
+            holds=holds_of(state, erasure.tenant),
+            pruned=pruned_of(state, erasure.tenant),
+            root_key=tenant_key.kek_id,
+            rotation=state.rotation(),
+        )
+        key = self._root_keys.for_group(group.name).signing_key(self._disk_id())
+        return sign_certificate(whole, origin_of(cluster, group.name, erasure.tenant), key)
 
     # Holds ---------------------------------------------------------------------------------------
 
@@ -239,3 +255,11 @@ def _stream_report(one: FoundStream) -> dict[str, Any]:
         "first": str(one.first),
         "last": str(one.last),
     }
+
+
+def _basis_of(group: Group, erasure: Erasure) -> str:
+    if not erasure.sealed:
+        return erasure.basis
+    text = open_text(group.keyring, erasure.sealed, ERASURE_SEALS, ErasureText)
+    assert text is not None, "a basis is sealed under the catalogue's key, which nobody destroys"
+    return text.basis

@@ -20,7 +20,7 @@ PRUNED_SIZE = 64
 class PlainErase:
     tenant: TenantId
     subject: str = field(repr=False)
-    basis: str
+    basis: str = field(repr=False)
     by: str
     members: tuple[int, ...]
     """Nodes that hold the keys."""
@@ -32,7 +32,7 @@ class PlainErase:
 
     @property
     def size(self) -> int:
-        return KEY_SIZE * self.keys_max + 4 * (len(self.basis) + len(self.by)) + 2 * SEAL_SIZE
+        return KEY_SIZE * self.keys_max + 6 * len(self.basis) + 4 * len(self.by) + 3 * SEAL_SIZE
 
 
 @frozen(kw_only=True)

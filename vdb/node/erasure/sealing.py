@@ -1,4 +1,4 @@
-"""What rows of holds and retention hold sealed: subjects, streams and reasons, as JSON.
+"""What rows of erasures, holds and retention hold sealed: subjects, streams, reasons and legal grounds, as JSON.
 
 Each is a record of a stream that nobody can write to. What names a subject is sealed under the subject's own key.
 """
@@ -17,6 +17,7 @@ from vdb.types import U64_MAX, StreamId
 HOLD_SEALS: Final = StreamId(U64_MAX - 24)
 RELEASE_SEALS: Final = StreamId(U64_MAX - 25)
 RETENTION_SEALS: Final = StreamId(U64_MAX - 26)
+ERASURE_SEALS: Final = StreamId(U64_MAX - 27)
 Text = TypeVar("Text")
 
 
@@ -34,7 +35,11 @@ class RetentionText(msgspec.Struct, frozen=True):
     stream: str
 
 
-def text_of(value: HoldText | ReleaseText | RetentionText) -> str:
+class ErasureText(msgspec.Struct, frozen=True):
+    basis: str
+
+
+def text_of(value: HoldText | ReleaseText | RetentionText | ErasureText) -> str:
     """What is sealed."""
     return msgspec.json.encode(value).decode()
 

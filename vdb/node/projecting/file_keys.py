@@ -52,6 +52,11 @@ class FileKeys:
         self._names[key] = tenant, name
         return key
 
+    def id_of(self, tenant: TenantId, name: str) -> str:
+        """Of the key that a name's files are made under now, in hex; empty: it has none."""
+        rows = self._rows(tenant, name)
+        return rows[0].dek_id.hex() if rows else ""
+
     @property
     def head(self) -> int:
         """The last op of the log that is here, committed or not."""

@@ -140,15 +140,15 @@ class ProjectionManager:
         projector = await self._opened(tenant, name)
         return await (projector.switch_back() if back else projector.switch())
 
-    async def renew(self, tenant: TenantId) -> dict[str, int]:
+    async def renew(self, tenant: TenantId) -> dict[str, ProjectorStatus]:
         """Build all rows of a tenant anew under the keys that files have now, and keep none of those before. Returns
-        when nothing is left of them: the generation of each projection. ProjectionFailed."""
-        renewed: dict[str, int] = {}
+        when nothing is left of them: where each projection stands. ProjectionFailed."""
+        renewed: dict[str, ProjectorStatus] = {}
         for owner, name in list(self._started):
             if owner == tenant:
                 projector = await self._opened(tenant, name)
                 await projector.renew()
-                renewed[name] = projector.status().generation
+                renewed[name] = projector.status()
         return renewed
 
     async def renew_one(self, tenant: TenantId, name: str) -> None:
