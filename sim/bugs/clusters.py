@@ -46,7 +46,7 @@ def wiped_replica_votes() -> tuple[Replacement, ...]:
 def phi_goes_to_the_global_group() -> tuple[Replacement, ...]:
     from vdb.kernel import keys, streams
     from vdb.node.gate import writes
-    from vdb.node.preparing import preparer
+    from vdb.node.preparing import appending
     from vdb.types import GLOBAL_GROUP, DataClass
 
     def make_check(check: Any) -> Any:
@@ -76,7 +76,7 @@ def phi_goes_to_the_global_group() -> tuple[Replacement, ...]:
     return (
         Replacement(writes.Writes, "create", make_create),
         Replacement(writes.Writes, "_group_for", make_group),
-        Replacement(preparer, "check_create", make_check),
+        Replacement(appending, "check_create", make_check),
         Replacement(streams, "check_create", make_check),
         Replacement(keys, "_check_owner", make_owner),
     )

@@ -79,7 +79,7 @@ def subjects_come_back() -> tuple[Replacement, ...]:
     """Nobody remembers that the subject was erased, and it is given a new key."""
     from vdb.crypto.keyring import Keyring
     from vdb.kernel import keys
-    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.preparing.sealer import Sealer
 
     def make(row_of: Any) -> Any:
         def live(self: Any, *what: Any, **how: Any) -> Any:
@@ -89,7 +89,7 @@ def subjects_come_back() -> tuple[Replacement, ...]:
         return live
 
     return (
-        Replacement(Preparer, "about_erased", lambda _about: lambda *_what: None),
+        Replacement(Sealer, "about_erased", lambda _about: lambda *_what: None),
         Replacement(keys, "is_erased", lambda _is: lambda *_what: False),
         Replacement(Keyring, "row", make),
     )

@@ -22,23 +22,24 @@ _INLINE = {
 def conditions_before_ids() -> tuple[Replacement, ...]:
     from vdb.kernel.predict import check_append
     from vdb.kernel.reply import Refusal
-    from vdb.node.preparing.preparer import Preparer, refused_append
+    from vdb.node.preparing import preparer
+    from vdb.node.preparing.appending import refused_append
 
     def make(append: Any) -> Any:
-        def check_first(self: Any, batch: Any, request: Any) -> Any:
+        def check_first(sealer: Any, batch: Any, request: Any) -> Any:
             wanted = [
-                (self.stream_id(batch.view, request.tenant, one.stream), one.expected, one.count)
+                (sealer.stream_id(batch.view, request.tenant, one.stream), one.expected, one.count)
                 for one in request.appends
             ]
             if not isinstance(check_append(batch.view, request.tenant, wanted), Refusal):
-                return append(self, batch, request)
+                return append(sealer, batch, request)
             counts = [[run.count for run in one.runs] for one in request.appends]
             refused = [(*one[:2], some) for one, some in zip(wanted, counts, strict=True)]
             return refused_append(request.tenant, refused)
 
         return check_first
 
-    return (Replacement(Preparer, "_append", make),)
+    return (Replacement(preparer, "append_command", make),)
 
 
 def only_the_last_is_remembered() -> tuple[Replacement, ...]:

@@ -84,7 +84,7 @@ def the_log_takes_foreign_members() -> tuple[Replacement, ...]:
 
 def records_name_no_region() -> tuple[Replacement, ...]:
     from vdb.kernel import audit, records
-    from vdb.node.preparing import preparer
+    from vdb.node.preparing import sealer
 
     def make_encode(encode: Any) -> Any:
         def encode_nowhere(tenant: Any, stream: Any, offset: Any, count: Any, data_class: Any, _region: Any,
@@ -97,7 +97,7 @@ def records_name_no_region() -> tuple[Replacement, ...]:
         return lambda record, **place: sealed_for(record, **{**place, "region": _NOWHERE})
 
     return (
-        Replacement(preparer, "encode_header", make_encode),
+        Replacement(sealer, "encode_header", make_encode),
         Replacement(records, "sealed_for", make_sealed),
         Replacement(audit, "sealed_for", make_sealed),
     )
@@ -108,7 +108,7 @@ def gate_and_log_take_any_placement() -> tuple[Replacement, ...]:
     from vdb.kernel import streams
     from vdb.node.gate import writes
     from vdb.node.gate.service import Service
-    from vdb.node.preparing import preparer
+    from vdb.node.preparing import appending
     from vdb.types import GLOBAL_GROUP, GroupId
 
     def make_group(_group: Any) -> Any:
@@ -130,7 +130,7 @@ def gate_and_log_take_any_placement() -> tuple[Replacement, ...]:
         *_clients_send_anywhere(),
         Replacement(Service, "_group", make_group),
         Replacement(writes.Writes, "_group_for", make_group_for),
-        Replacement(preparer, "check_create", make_check),
+        Replacement(appending, "check_create", make_check),
         Replacement(streams, "check_create", make_check),
     )
 

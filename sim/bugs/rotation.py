@@ -49,9 +49,9 @@ def another_key_under_the_new_root() -> tuple[Replacement, ...]:
 
 def old_keys_seal_on() -> tuple[Replacement, ...]:
     """The primary goes on with the keys that it has, whatever period it is."""
-    from vdb.node.preparing import preparer
+    from vdb.node.preparing import sealer
 
-    return (Replacement(preparer, "PERIODIC_SCOPES", lambda _scopes: ()),)
+    return (Replacement(sealer, "PERIODIC_SCOPES", lambda _scopes: ()),)
 
 
 def a_tenant_is_left_out() -> tuple[Replacement, ...]:

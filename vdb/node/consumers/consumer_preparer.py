@@ -37,6 +37,7 @@ from vdb.node.consumers.consumer_request import (
     PlainSettleLetters,
 )
 from vdb.node.consumers.consumer_sealing import consumer_lookup, deed_text, fingerprint
+from vdb.node.preparing.appending import append_command, create_command
 from vdb.node.preparing.noting import note_plain
 from vdb.node.preparing.request import PlainAppend, PlainBatch, PlainCreate, PlainRun
 from vdb.node.replication.batch import Batch
@@ -44,7 +45,7 @@ from vdb.types import GLOBAL_GROUP, TenantId
 from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, encode_batch, encode_envelope
 
 if TYPE_CHECKING:
-    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.preparing.sealer import Sealer
 
 NOWHERE = bytes(LOOKUP_SIZE)
 """Stands for the name of a tenant without a key: the kernel refuses it as an unknown consumer."""
@@ -55,22 +56,22 @@ REPLAYED = "consumer-dead-letters-replayed"
 DROPPED = "consumer-dead-letters-dropped"
 
 
-def consumer_command(preparer: Preparer, batch: Batch, request: ConsumerRequest) -> Command:
+def consumer_command(sealer: Sealer, batch: Batch, request: ConsumerRequest) -> Command:
     """The command for a request; the keys and the deed that belong to it are in the batch then."""
     match request:
         case PlainConsumerFetch():
-            return _fetch(preparer, batch, request)
+            return _fetch(sealer, batch, request)
         case PlainConsumerSettle():
-            return _settle(preparer, batch, request)
+            return _settle(sealer, batch, request)
         case PlainConsumerLeave():
-            lookup = _lookup(preparer, request.tenant, request.name)
+            lookup = _lookup(sealer, request.tenant, request.name)
             return ConsumerLeave(tenant=request.tenant, lookup=lookup, member=request.member)
         case PlainCreateConsumer():
-            return _create(preparer, batch, request)
+            return _create(sealer, batch, request)
         case PlainDeleteConsumer():
-            return DeleteConsumer(tenant=request.tenant, lookup=_lookup(preparer, request.tenant, request.name))
+            return DeleteConsumer(tenant=request.tenant, lookup=_lookup(sealer, request.tenant, request.name))
         case PlainSettleLetters():
-            return _settle_letters(preparer, batch, request)
+            return _settle_letters(sealer, batch, request)
         case _:
             assert_never(request)
 
@@ -80,19 +81,19 @@ def deeds_stream(group: str) -> str:
     return DEEDS_OF_GLOBAL if group == GLOBAL_GROUP else DEEDS
 
 
-def _lookup(preparer: Preparer, tenant: TenantId, name: str) -> bytes:
-    return consumer_lookup(preparer.keyring, tenant, name) or NOWHERE
+def _lookup(sealer: Sealer, tenant: TenantId, name: str) -> bytes:
+    return consumer_lookup(sealer.keyring, tenant, name) or NOWHERE
 
 
-def _create(preparer: Preparer, batch: Batch, request: PlainCreateConsumer) -> Command:
+def _create(sealer: Sealer, batch: Batch, request: PlainCreateConsumer) -> Command:
     tenant = request.tenant
-    preparer.ensure_tenant_key(batch, tenant)
-    lookup = _lookup(preparer, tenant, request.name)
-    mark_of_all = fingerprint(preparer.keyring, tenant, request.terms, request.settings)
+    sealer.ensure_tenant_key(batch, tenant)
+    lookup = _lookup(sealer, tenant, request.name)
+    mark_of_all = fingerprint(sealer.keyring, tenant, request.terms, request.settings)
     outcome = check_create_consumer(batch.view, tenant, lookup, request.terms, mark_of_all)
     sealed = b""
     if not isinstance(outcome, Refusal) and outcome.created:
-        sealed = _seal(preparer, batch, tenant, 0, request.settings)
+        sealed = _seal(sealer, batch, tenant, 0, request.settings)
     end = batch.view.next_position
     return CreateConsumer(
         tenant=tenant,
@@ -104,8 +105,8 @@ def _create(preparer: Preparer, batch: Batch, request: PlainCreateConsumer) -> C
     )
 
 
-def _fetch(preparer: Preparer, batch: Batch, request: PlainConsumerFetch) -> Command:
-    tenant, lookup = request.tenant, _lookup(preparer, request.tenant, request.name)
+def _fetch(sealer: Sealer, batch: Batch, request: PlainConsumerFetch) -> Command:
+    tenant, lookup = request.tenant, _lookup(sealer, request.tenant, request.name)
     found = batch.view.consumer(tenant, lookup)
     cursor, following = 0, 0
     candidates: tuple[tuple[int, int], ...] = ()
@@ -131,12 +132,12 @@ def _fetch(preparer: Preparer, batch: Batch, request: PlainConsumerFetch) -> Com
     )
 
 
-def _settle(preparer: Preparer, batch: Batch, request: PlainConsumerSettle) -> Command:
+def _settle(sealer: Sealer, batch: Batch, request: PlainConsumerSettle) -> Command:
     tenant = request.tenant
-    lookup = _lookup(preparer, tenant, request.name)
+    lookup = _lookup(sealer, tenant, request.name)
     known = lookup is not NOWHERE
     reasons = [
-        _seal(preparer, batch, tenant, one.position + 1, one.reason) if one.reason and known else b""
+        _seal(sealer, batch, tenant, one.position + 1, one.reason) if one.reason and known else b""
         for one in request.settlements
     ]
     settlements = tuple(
@@ -148,30 +149,30 @@ def _settle(preparer: Preparer, batch: Batch, request: PlainConsumerSettle) -> C
     return ConsumerSettle(tenant=tenant, lookup=lookup, member=request.member, settlements=settlements)
 
 
-def _seal(preparer: Preparer, batch: Batch, tenant: TenantId, offset: int, text: str) -> bytes:
-    data_class = preparer.names_class
-    key = preparer.ensure_key(batch, tenant, KeyScope.CATALOGUE, "", data_class)
-    return preparer.seal_text(tenant, SEALS, offset, text, key, data_class, batch.next_timestamp)
+def _seal(sealer: Sealer, batch: Batch, tenant: TenantId, offset: int, text: str) -> bytes:
+    data_class = sealer.names_class
+    key = sealer.ensure_key(batch, tenant, KeyScope.CATALOGUE, "", data_class)
+    return sealer.seal_text(tenant, SEALS, offset, text, key, data_class, batch.next_timestamp)
 
 
-def _settle_letters(preparer: Preparer, batch: Batch, request: PlainSettleLetters) -> Command:
+def _settle_letters(sealer: Sealer, batch: Batch, request: PlainSettleLetters) -> Command:
     tenant, drop = request.tenant, request.drop
-    lookup = _lookup(preparer, tenant, request.name)
+    lookup = _lookup(sealer, tenant, request.name)
     found = letters_to_settle(batch.view, tenant, lookup, request.positions, drop=drop)
     positions = () if isinstance(found, Refusal) else found
     if positions:
-        _tell(preparer, batch, request, positions)
+        _tell(sealer, batch, request, positions)
     return SettleLetters(tenant=tenant, lookup=lookup, positions=positions, drop=drop)
 
 
-def _tell(preparer: Preparer, batch: Batch, request: PlainSettleLetters, positions: tuple[int, ...]) -> None:
+def _tell(sealer: Sealer, batch: Batch, request: PlainSettleLetters, positions: tuple[int, ...]) -> None:
     """Append the deed, in a request of its own before the one that does it."""
-    tenant, stream = request.tenant, deeds_stream(preparer.region)
+    tenant, stream = request.tenant, deeds_stream(sealer.region)
     create = PlainCreate(
-        tenant=tenant, name=stream, data_class=preparer.names_class, region=preparer.region, if_not_exists=True
+        tenant=tenant, name=stream, data_class=sealer.names_class, region=sealer.region, if_not_exists=True
     )
-    _add(preparer, batch, create, preparer.command(batch, create))
-    event_id = preparer.entropy.random_bytes(16)
+    _add(sealer, batch, create, create_command(sealer, batch, create))
+    event_id = sealer.entropy.random_bytes(16)
     envelope = EventEnvelope(
         event_id=event_id,
         type=DROPPED if request.drop else REPLAYED,
@@ -183,10 +184,10 @@ def _tell(preparer: Preparer, batch: Batch, request: PlainSettleLetters, positio
         count=1, batch=encode_batch([encode_envelope(envelope)]), event_ids=event_id, schema_id=ENVELOPE_SCHEMA
     )
     append = PlainBatch(tenant=tenant, appends=(PlainAppend(stream=stream, runs=(run,)),))
-    _add(preparer, batch, append, preparer.command(batch, append))
+    _add(sealer, batch, append, append_command(sealer, batch, append))
 
 
-def _add(preparer: Preparer, batch: Batch, request: PlainCreate | PlainBatch, command: Command) -> None:
+def _add(sealer: Sealer, batch: Batch, request: PlainCreate | PlainBatch, command: Command) -> None:
     reply = batch.add(Request(INTERNAL, command))
     assert not isinstance(reply, Refusal), f"the deed of dead letters was refused: {reply.message}"
-    note_plain(preparer, batch, request, None, DEED_NOTE_SIZE)
+    note_plain(sealer, batch, request, None, DEED_NOTE_SIZE)

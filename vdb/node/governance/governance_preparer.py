@@ -34,38 +34,38 @@ from vdb.node.replication.batch import Batch
 from vdb.types import GLOBAL_GROUP, StreamId, TenantId
 
 if TYPE_CHECKING:
-    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.preparing.sealer import Sealer
 
 _NOBODY = bytes(LOOKUP_SIZE)
 """Stands for a subject where nobody is looked up, as the request is refused."""
 
 
-def governance_command(preparer: Preparer, batch: Batch, request: GovernanceRequest) -> Command:
+def governance_command(sealer: Sealer, batch: Batch, request: GovernanceRequest) -> Command:
     """The command for a request; the keys that it needs are in the batch then."""
     match request:
         case PlainPolicy():
             return PutPolicy(serial=request.serial, version=request.version, text=request.text, by=request.by)
         case PlainGrant():
-            return _grant(preparer, batch, request)
+            return _grant(sealer, batch, request)
         case PlainReview():
-            return _review(preparer, batch, request)
+            return _review(sealer, batch, request)
         case PlainConsent():
-            return _consent(preparer, batch, request)
+            return _consent(sealer, batch, request)
         case PlainAttestation():
-            return _attestation(preparer, batch, request)
+            return _attestation(sealer, batch, request)
         case _:
             assert_never(request)
 
 
-def _grant(preparer: Preparer, batch: Batch, request: PlainGrant) -> Command:
+def _grant(sealer: Sealer, batch: Batch, request: PlainGrant) -> Command:
     tenant, subject, seconds = request.tenant, request.text.subject, request.seconds
     sealed, lookup = b"", b""
     if subject and check_open_grant(batch.view, tenant, request.principal, b"", seconds) is None:
-        preparer.ensure_tenant_key(batch, tenant)
-        lookup = preparer.keyring.lookup(tenant, KeyScope.SUBJECT, subject)
+        sealer.ensure_tenant_key(batch, tenant)
+        lookup = sealer.keyring.lookup(tenant, KeyScope.SUBJECT, subject)
     if check_open_grant(batch.view, tenant, request.principal, lookup, seconds) is None:
-        key = _key_of(preparer, batch, tenant, subject)
-        sealed = _seal(preparer, batch, tenant, GRANT_SEALS, batch.next_timestamp, request.text, key)
+        key = _key_of(sealer, batch, tenant, subject)
+        sealed = _seal(sealer, batch, tenant, GRANT_SEALS, batch.next_timestamp, request.text, key)
     return OpenGrant(
         tenant=tenant,
         principal=request.principal,
@@ -75,7 +75,7 @@ def _grant(preparer: Preparer, batch: Batch, request: PlainGrant) -> Command:
     )
 
 
-def _review(preparer: Preparer, batch: Batch, request: PlainReview) -> Command:
+def _review(sealer: Sealer, batch: Batch, request: PlainReview) -> Command:
     tenant, grant, reviewer = request.tenant, request.grant, request.reviewer
     sealed = b""
     if check_review(batch.view, tenant, grant, reviewer) is None:
@@ -83,23 +83,23 @@ def _review(preparer: Preparer, batch: Batch, request: PlainReview) -> Command:
         assert held is not None
         key = batch.view.key(decode_record(held.sealed).header.dek_id) if held.subject else None
         if key is None or key.is_destroyed:
-            key = _key_of(preparer, batch, tenant, "")
-        sealed = _seal(preparer, batch, tenant, REVIEW_SEALS, grant, request.text, key)
+            key = _key_of(sealer, batch, tenant, "")
+        sealed = _seal(sealer, batch, tenant, REVIEW_SEALS, grant, request.text, key)
     return ReviewGrant(tenant=tenant, grant=grant, reviewer=reviewer, sealed=sealed)
 
 
-def _consent(preparer: Preparer, batch: Batch, request: PlainConsent) -> Command:
+def _consent(sealer: Sealer, batch: Batch, request: PlainConsent) -> Command:
     tenant = request.tenant
-    if preparer.region == GLOBAL_GROUP or tenant == 0:
+    if sealer.region == GLOBAL_GROUP or tenant == 0:
         return _consent_command(request, _NOBODY, b"")
-    preparer.ensure_tenant_key(batch, tenant)
-    lookup = preparer.keyring.lookup(tenant, KeyScope.SUBJECT, request.subject)
+    sealer.ensure_tenant_key(batch, tenant)
+    lookup = sealer.keyring.lookup(tenant, KeyScope.SUBJECT, request.subject)
     command = _consent_command(request, lookup, b"")
     if request.withdraw or check_consent(batch.view, command, batch.next_timestamp) is not None:
         return command
-    key = _key_of(preparer, batch, tenant, request.subject)
+    key = _key_of(sealer, batch, tenant, request.subject)
     text = ConsentText(request.subject)
-    sealed = _seal(preparer, batch, tenant, CONSENT_SEALS, batch.next_timestamp, text, key)
+    sealed = _seal(sealer, batch, tenant, CONSENT_SEALS, batch.next_timestamp, text, key)
     return _consent_command(request, lookup, sealed)
 
 
@@ -114,23 +114,23 @@ def _consent_command(request: PlainConsent, lookup: bytes, sealed: bytes) -> Put
     )
 
 
-def _attestation(preparer: Preparer, batch: Batch, request: PlainAttestation) -> Command:
+def _attestation(sealer: Sealer, batch: Batch, request: PlainAttestation) -> Command:
     tenant, stream = request.tenant, request.stream
     sealed = b""
     if check_attest(batch.view, tenant, stream, request.by) is None:
-        key = _key_of(preparer, batch, tenant, "")
-        sealed = _seal(preparer, batch, tenant, ATTESTATION_SEALS, stream, request.text, key)
+        key = _key_of(sealer, batch, tenant, "")
+        sealed = _seal(sealer, batch, tenant, ATTESTATION_SEALS, stream, request.text, key)
     return Attest(tenant=tenant, stream=stream, by=request.by, sealed=sealed)
 
 
-def _key_of(preparer: Preparer, batch: Batch, tenant: TenantId, subject: str) -> KeyRow:
+def _key_of(sealer: Sealer, batch: Batch, tenant: TenantId, subject: str) -> KeyRow:
     """The subject's own key; the tenant's for its names where nobody is named."""
-    preparer.ensure_tenant_key(batch, tenant)
+    sealer.ensure_tenant_key(batch, tenant)
     scope = KeyScope.SUBJECT if subject else KeyScope.CATALOGUE
-    return preparer.ensure_key(batch, tenant, scope, subject, preparer.names_class)
+    return sealer.ensure_key(batch, tenant, scope, subject, sealer.names_class)
 
 
 def _seal(
-    preparer: Preparer, batch: Batch, tenant: TenantId, stream: StreamId, offset: int, text: SealedText, key: KeyRow
+    sealer: Sealer, batch: Batch, tenant: TenantId, stream: StreamId, offset: int, text: SealedText, key: KeyRow
 ) -> bytes:
-    return preparer.seal_text(tenant, stream, offset, text_of(text), key, preparer.names_class, batch.next_timestamp)
+    return sealer.seal_text(tenant, stream, offset, text_of(text), key, sealer.names_class, batch.next_timestamp)

@@ -12,14 +12,11 @@ from vdb.node.keys.key_request import KeyRequest, PlainPeriod, PlainRewrap, Plai
 from vdb.types import TenantId
 
 if TYPE_CHECKING:
-    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.preparing.sealer import Sealer
     from vdb.node.replication.batch import Batch
 
-PERIODIC_SCOPES = (KeyScope.STREAM, KeyScope.SUBJECT, KeyScope.AUDIT)
-"""What is sealed for these has a key of its own in each period."""
 
-
-def key_command(preparer: Preparer, batch: Batch, request: KeyRequest) -> Command:
+def key_command(sealer: Sealer, batch: Batch, request: KeyRequest) -> Command:
     """The command for a request. Periods that begin with it are in the batch then: it must be the next one."""
     view = batch.view
     if isinstance(request, PlainRotation):
@@ -27,26 +24,26 @@ def key_command(preparer: Preparer, batch: Batch, request: KeyRequest) -> Comman
     if isinstance(request, PlainPeriod):
         period = view.key_period(request.tenant) + 1
         return StartPeriod(tenant=request.tenant, period=period, rotation_id=request.rotation_id)
-    return _step(preparer, batch, request)
+    return _step(sealer, batch, request)
 
 
-def _step(preparer: Preparer, batch: Batch, request: PlainRewrap) -> RewrapKeys:
+def _step(sealer: Sealer, batch: Batch, request: PlainRewrap) -> RewrapKeys:
     rotation = batch.view.rotation()
     assert rotation is not None, "a rotation has steps once it has begun"
     rows: list[KeyRow] = []
     for tenant in request.tenants:
-        held = preparer.keyring.row(tenant, KeyScope.TENANT)
+        held = sealer.keyring.row(tenant, KeyScope.TENANT)
         row = None if held is None else batch.view.key(held.dek_id)
         if row is None:
             continue
         if row.kek_id != rotation.root_key_id:
-            rows.append(preparer.keyring.rewrap(row, rotation.root_key_id))
+            rows.append(sealer.keyring.rewrap(row, rotation.root_key_id))
         if needs_period(batch.view, row, rotation):
             period = batch.view.key_period(tenant) + 1
             batch.add(Request(INTERNAL, StartPeriod(tenant=tenant, period=period)))
-        for file in files_behind(batch.view, preparer.keyring, tenant, rotation):
-            following = preparer.keyring.following(file, preparer.entropy)
-            preparer.keyring.add(following)
+        for file in files_behind(batch.view, sealer.keyring, tenant, rotation):
+            following = sealer.keyring.following(file, sealer.entropy)
+            sealer.keyring.add(following)
             batch.add(Request(INTERNAL, PutKey(row=following)))
     return RewrapKeys(root_key_id=rotation.root_key_id, rows=tuple(rows))
 

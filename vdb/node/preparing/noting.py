@@ -42,7 +42,7 @@ from vdb.types import SYSTEM_TENANT, DataClass, GroupId, TenantId, audit_log_of
 from vdb.wire.event import encode_batch
 
 if TYPE_CHECKING:
-    from vdb.node.preparing.preparer import Preparer
+    from vdb.node.preparing.sealer import Sealer
 
 NODE_CREATES = AuditEntry(kind=Kind.CREATE, action="create", actor="node", credential="node")
 NODE_WRITES = AuditEntry(kind=Kind.WRITE, action="append", actor="node", credential="node")
@@ -92,14 +92,14 @@ def _texts_bound(note: AuditEntry) -> int:
     return size
 
 
-def note_request(preparer: Preparer, batch: Batch, pending: Pending) -> None:
+def note_request(sealer: Sealer, batch: Batch, pending: Pending) -> None:
     """The batch's last request is this one: note it, if it is to be noted."""
     if pending.note_size:
-        note_plain(preparer, batch, pending.request, pending.note, pending.note_size, pending.origin)
+        note_plain(sealer, batch, pending.request, pending.note, pending.note_size, pending.origin)
 
 
 def note_plain(
-    preparer: Preparer,
+    sealer: Sealer,
     batch: Batch,
     request: PlainRequest,
     note: AuditEntry | None,
@@ -113,38 +113,38 @@ def note_plain(
     reply, view = batch.replies[-1], batch.view
     entry = _complete_usual(view, request, note, reply, origin) or _complete(view, request, note, reply, origin)
     encoded = fitted(entry, size_max - AUDIT_ENTRY_OVERHEAD)
-    notes = _notes_of(preparer, batch, tenant)
+    notes = _notes_of(sealer, batch, tenant)
     notes.entries.append(timed(encoded, batch.next_timestamp - 1))
     notes.writes += batch.must_be_told
 
 
-def note_entries(preparer: Preparer, batch: Batch, pending: Pending) -> None:
+def note_entries(sealer: Sealer, batch: Batch, pending: Pending) -> None:
     """Take entries that are whole but for their time."""
     request = pending.request
     assert isinstance(request, PlainAudit)
-    notes, time = _notes_of(preparer, batch, request.tenant), batch.next_timestamp
+    notes, time = _notes_of(sealer, batch, request.tenant), batch.next_timestamp
     pending.entry = len(notes.entries)
     notes.entries += [timed(entry, time) for entry in request.entries]
     notes.waiters.append(pending)
 
 
-def seal_notes(preparer: Preparer, batch: Batch) -> None:
+def seal_notes(sealer: Sealer, batch: Batch) -> None:
     """Nothing else will be in the batch: seal what it tells the audit logs of."""
     waiting, batch.notes = batch.notes, {}
     for tenant, notes in waiting.items():
-        key = _month_key(preparer, batch, tenant)
+        key = _month_key(sealer, batch, tenant)
         # The key is in the batch now, so the time of this request is known.
         log, first = audit_log_of(tenant), batch.view.audit_entries(tenant)
         run = PlainRun(count=len(notes.entries), batch=encode_batch(notes.entries))
-        data_class = audit_class(GroupId(preparer.region))
-        record = preparer.seal(log, AUDIT_STREAM, first, run, key, data_class, batch.next_timestamp)
+        data_class = audit_class(GroupId(sealer.region))
+        record = sealer.seal(log, AUDIT_STREAM, first, run, key, data_class, batch.next_timestamp)
         command = AuditAppend(tenant=tenant, count=run.count, writes=notes.writes, record=record)
         batch.add(Request(INTERNAL, command))
         batch.waiters += [(len(batch.requests) - 1, pending) for pending in notes.waiters]
 
 
-def _notes_of(preparer: Preparer, batch: Batch, tenant: TenantId) -> Notes:
-    if tenant not in batch.notes and preparer.keyring.row(tenant, KeyScope.TENANT) is None:
+def _notes_of(sealer: Sealer, batch: Batch, tenant: TenantId) -> Notes:
+    if tenant not in batch.notes and sealer.keyring.row(tenant, KeyScope.TENANT) is None:
         tenant = SYSTEM_TENANT
     found = batch.notes.get(tenant)
     if found is None:
@@ -152,14 +152,14 @@ def _notes_of(preparer: Preparer, batch: Batch, tenant: TenantId) -> Notes:
     return found
 
 
-def _month_key(preparer: Preparer, batch: Batch, tenant: TenantId) -> KeyRow:
-    preparer.ensure_tenant_key(batch, tenant)
+def _month_key(sealer: Sealer, batch: Batch, tenant: TenantId) -> KeyRow:
+    sealer.ensure_tenant_key(batch, tenant)
     day = batch.timestamp // _DAY_US
     month, following = _month_of(day), _month_of(day + 1)
-    data_class = audit_class(GroupId(preparer.region))
+    data_class = audit_class(GroupId(sealer.region))
     if following != month:
-        preparer.ensure_key(batch, tenant, KeyScope.AUDIT, following, data_class)
-    return preparer.ensure_key(batch, tenant, KeyScope.AUDIT, month, data_class)
+        sealer.ensure_key(batch, tenant, KeyScope.AUDIT, following, data_class)
+    return sealer.ensure_key(batch, tenant, KeyScope.AUDIT, month, data_class)
 
 
 @lru_cache(maxsize=64)

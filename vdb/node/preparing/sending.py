@@ -13,9 +13,10 @@ from vdb.kernel.command import AppendPart, Command, Request, StreamAppend
 from vdb.kernel.event_ids import known_append
 from vdb.kernel.predict import check_append
 from vdb.kernel.reply import Refusal
+from vdb.node.preparing.appending import refused_append
 from vdb.node.preparing.noting import note_request
-from vdb.node.preparing.preparer import Preparer, refused_append
 from vdb.node.preparing.request import CutRun, Pending, PlainTransaction
+from vdb.node.preparing.sealer import Sealer
 from vdb.node.replication.batch import Batch
 from vdb.types import StreamId
 
@@ -38,12 +39,12 @@ class Sending:
         return self.next_part == len(self.request.parts)
 
 
-def begin(preparer: Preparer, batch: Batch, pending: Pending) -> Sending | None:
+def begin(sealer: Sealer, batch: Batch, pending: Pending) -> Sending | None:
     """Start a transaction on the batch's state. None: it is answered without parts, and the batch holds the answer."""
     request = pending.request
     assert isinstance(request, PlainTransaction)
     wanted = [
-        (preparer.stream_id(batch.state, request.tenant, target.stream), target.expected, target.count)
+        (sealer.stream_id(batch.state, request.tenant, target.stream), target.expected, target.count)
         for target in request.targets
     ]
     command: Command | None = known_append(
@@ -58,11 +59,11 @@ def begin(preparer: Preparer, batch: Batch, pending: Pending) -> Sending | None:
         )
     if command is None:
         subjects = [run.subject for part in request.parts for piece in part for run in piece.runs]
-        command = preparer.about_erased(batch.view, request.tenant, subjects)
+        command = sealer.about_erased(batch.view, request.tenant, subjects)
     if command is not None:
         batch.add(Request(pending.origin, command))
         batch.waiters.append((len(batch.requests) - 1, pending))
-        note_request(preparer, batch, pending)
+        note_request(sealer, batch, pending)
         return None
     assert not isinstance(outcome, Refusal)
     return Sending(
@@ -73,13 +74,13 @@ def begin(preparer: Preparer, batch: Batch, pending: Pending) -> Sending | None:
     )
 
 
-def add_part(preparer: Preparer, batch: Batch, sending: Sending) -> None:
+def add_part(sealer: Sealer, batch: Batch, sending: Sending) -> None:
     """Seal the next part and add it, with the keys that it needs. The reply to the last one is the request's."""
     request, number = sending.request, sending.next_part
     tenant, pieces = request.tenant, request.parts[number]
     keys = [
         [
-            preparer.run_key(
+            sealer.run_key(
                 batch, tenant, sending.streams[piece.append], request.targets[piece.append].stream, run.subject
             )
             for run in piece.runs
@@ -97,7 +98,7 @@ def add_part(preparer: Preparer, batch: Batch, sending: Sending) -> None:
             StreamAppend(
                 stream=stream,
                 expected=request.targets[piece.append].expected,
-                runs=preparer.seal_runs(batch, tenant, stream, first_offset, runs, keys_of_runs, sending.transaction),
+                runs=sealer.seal_runs(batch, tenant, stream, first_offset, runs, keys_of_runs, sending.transaction),
             )
         )
         sending.next_offsets[piece.append] += sum(run.count for run in runs)
@@ -108,4 +109,4 @@ def add_part(preparer: Preparer, batch: Batch, sending: Sending) -> None:
     batch.add(Request(sending.pending.origin, part))
     if sending.done:
         batch.waiters.append((len(batch.requests) - 1, sending.pending))
-        note_request(preparer, batch, sending.pending)
+        note_request(sealer, batch, sending.pending)
