@@ -60,6 +60,11 @@ class GroupWatch:
         """Those of the first replica."""
         return next(iter(self.replicas.values()))
 
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Numbers of the nodes that are members now: one that was let go keeps the state that it had then."""
+        return self.configuration_before(self.ledger.head + 1).members
+
     def configuration_before(self, op: int) -> Configuration:
         """The one that holds at the op before this one."""
         before = self.ledger.ops.get(op - 1)

@@ -226,9 +226,7 @@ class ErasingPart:
         return node in self.platters and node not in self.watch.watches[group].lost
 
     def _members(self, group: str) -> tuple[int, ...]:
-        watch = self.watch.watches[group]
-        configuration = watch.configuration_before(watch.ledger.head + 1)
-        return tuple(node for node in configuration.members if self._is_known(group, node))
+        return tuple(node for node in self.watch.watches[group].members if self._is_known(group, node))
 
     def _check_disks(self, invariant: str, group: str, erasure: int, nodes: tuple[int, ...]) -> None:
         keys = self.destroyed.get((group, int(TENANT), erasure), ())
@@ -246,7 +244,10 @@ class ErasingPart:
 
     def lag(self) -> str:
         """E5: which erasure of an idle cluster is pending."""
+        members = self.watch.watches[self.group].members
         for machine in self.cluster.up if self.options.erasing else ():
+            if machine.number not in members:
+                continue
             found = machine.node.groups.get(GroupId(self.group)) if machine.node is not None else None
             if found is None:
                 continue
