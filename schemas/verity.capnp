@@ -475,6 +475,19 @@ struct RegionMember {
   addresses @1 :List(Text);  # of nodes that hold a member of the group, for clients
 }
 
+struct LiveSession {
+  # A connection on which somebody has shown who asks.
+  session @0 :UInt64;        # the node's own number for it
+  principal @1 :Text;
+  kind @2 :Text;             # how it was shown: "mtls", "oidc", "development"
+  mfa @3 :Bool;
+  client @4 :Text;           # where it connects from
+  purpose @5 :Text;
+  since @6 :Int64;           # microseconds UTC
+  idleMicros @7 :UInt64;     # since its last call
+  expires @8 :Int64;         # microseconds UTC; 0: never
+}
+
 interface VerityDb {
   openSession @0 (client :Data, group :Text) -> (session :UInt64, window :UInt32);
   # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
@@ -767,4 +780,10 @@ interface VerityDb {
   # On whose behalf the calls are made that follow on this connection; empty: on nobody's. It gives no rights, stands in
   # the audit log beside the principal, and is refused where the policy doesn't let the principal name others. Calls that
   # came before keep whom they were made for. While what was said isn't accepted, no call is.
+
+  listSessions @74 () -> (sessions :List(LiveSession));
+  # Who is connected to the node that is asked.
+
+  endSession @75 (session :UInt64) -> (ended :Bool);
+  # Ends a connection of the node that is asked. ended: whether there was one.
 }

@@ -136,6 +136,22 @@ def test_who_is_revoked_is_out_at_once(address: str, place: Path) -> None:
         vdb.connect_sync(address, token=issued("mallory"))
 
 
+def test_who_is_connected_is_listed_and_ended(address: str, run_here: Run) -> None:
+    with vdb.connect_sync(address, token=issued("sam")) as client:
+        client.status()
+        at = ("--address", address, "--token", issued("ops"))
+        listed = run_here("identity", "sessions", *at)
+        assert "oidc:sam" in listed.out
+        found = [json.loads(line) for line in run_here("identity", "sessions", *at, "--json").out.splitlines()]
+        [sams] = [one for one in found if one["principal"] == "oidc:sam"]
+        assert (sams["credential"], sams["mfa"], sams["session"].startswith(address)) == ("oidc", False, True)
+        assert run_here("identity", "end", sams["session"], *at).out.strip() == f"{sams['session']} is ended"
+        again = run_here("identity", "end", sams["session"], *at, "--json").object
+        assert again == {"ended": False}
+        client.status()  # who isn't revoked may come again
+    assert "named HOST:PORT/NUMBER" in run_here("identity", "end", "7", *at).err
+
+
 def test_a_clusters_authority_makes_certificates_for_clients(tmp_path: Path, run_here: Run) -> None:
     assert run_here("cluster", "init", "--dir", str(tmp_path / "c"), "--tls").code == 0
     uri = "spiffe://clinic.example/dr.lee"

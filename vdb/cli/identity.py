@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from vdb.cli.options import NODE, Json, NodeOptions
-from vdb.cli.output import print_json, print_text
+from vdb.cli.output import print_json, print_table, print_text, time_text
 from vdb.crypto.certificates import SERIAL_SIZE, Issued, issue
 from vdb.errors import ConfigError
 from vdb.node.identity.development import make_development_token
@@ -48,6 +48,57 @@ async def whoami(*, options: NodeOptions = NODE) -> None:
         print_text("This is a credential of development: it reaches no PHI once a policy holds.")
     if expires:
         print_text(f"Valid until {expires}")
+
+
+@app.command
+async def sessions(*, options: NodeOptions = NODE) -> None:
+    """List who is connected to each node: principal, credential, since when, from where, how long idle.
+
+    Example: `vdb identity sessions`
+    """
+    async with options.client() as client:
+        found = await client.cluster.sessions()
+    if options.json:
+        for one in found:
+            print_json(
+                {
+                    "session": one.id,
+                    "principal": one.principal,
+                    "credential": one.credential,
+                    "mfa": one.mfa,
+                    "client": one.client,
+                    "purpose": one.purpose,
+                    "since": time_text(one.since),
+                    "idle": round(one.idle_seconds, 3),
+                    "expires": time_text(one.expires) if one.expires else None,
+                }
+            )
+        return
+    rows = [
+        (one.id, one.principal, one.credential, time_text(one.since), one.client, f"{one.idle_seconds:.0f} s")
+        for one in found
+    ]
+    print_table(("session", "principal", "credential", "since", "from", "idle"), rows)
+
+
+@app.command
+async def end(session: str, *, options: NodeOptions = NODE) -> None:
+    """End a session: its connection is closed, and that is written down. Whoever was on it may come again; revoke the
+    credential, if they mustn't.
+
+    Example: `vdb identity end 127.0.0.1:7140/12`
+
+    Parameters
+    ----------
+    session
+        As `vdb identity sessions` names it.
+    """
+    async with options.client() as client:
+        ended = await client.cluster.end_session(session)
+    if options.json:
+        print_json({"ended": ended})
+    else:
+        print_text(f"{session} is ended" if ended else f"there is no session {session} any more")
 
 
 @app.command

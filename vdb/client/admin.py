@@ -17,8 +17,9 @@ import anyio
 from attrs import frozen
 
 from vdb.client import rpc_codec
+from vdb.client.live_sessions import LiveSession, sessions_from
 from vdb.client.router import Router
-from vdb.errors import Timeout, VerityError
+from vdb.errors import InvalidArgument, Timeout, VerityError
 from vdb.status import NodeStatus
 from vdb.types import GroupId
 
@@ -77,6 +78,27 @@ class ClusterAdmin:
             reports[address] = NodeReport(address=address, status=await self.status_of(address))
         except VerityError as error:
             reports[address] = NodeReport(address=address, status=None, problem=str(error))
+
+    async def sessions(self) -> list[LiveSession]:
+        """Who is connected to any of the nodes. AccessDenied; ConnectionLost, Timeout where one is away."""
+        found: list[LiveSession] = []
+        await self._router.groups()
+        for address in list(dict.fromkeys([*self._router.addresses, *self._router.holders])):
+            with anyio.move_on_after(STATUS_SECONDS_MAX) as waiting:
+                link = await self._router.open(address)
+                found += sessions_from(address, await link.call("listSessions"))
+            if waiting.cancelled_caught:
+                raise Timeout(f"no answer from {address} within {STATUS_SECONDS_MAX:g} s")
+        return found
+
+    async def end_session(self, session: str) -> bool:
+        """End a connection by its `id`; False if it is gone. AccessDenied, InvalidArgument, ConnectionLost."""
+        address, _, number = session.rpartition("/")
+        if not (number.isascii() and number.isdigit() and address):
+            raise InvalidArgument(f"a session is named HOST:PORT/NUMBER; found {session!r}")
+        link = await self._router.open(address)
+        results = await link.call("endSession", lambda params: setattr(params, "session", int(number)))
+        return bool(results.ended)
 
     async def add(
         self,

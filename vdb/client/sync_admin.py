@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from vdb.client.admin import ClusterAdmin, NodeReport
+from vdb.client.live_sessions import LiveSession
 from vdb.client.sync_sql import Run
 from vdb.status import NodeStatus
 from vdb.types import GroupId
@@ -33,6 +34,14 @@ class SyncClusterAdmin:
     def status_of(self, address: str) -> NodeStatus:
         """What the node at this address says of itself. ConnectionLost, Timeout."""
         return self._run(partial(self._admin.status_of, address))
+
+    def sessions(self) -> list[LiveSession]:
+        """Who is connected to any of the nodes. AccessDenied; ConnectionLost, Timeout where one is away."""
+        return self._run(self._admin.sessions)
+
+    def end_session(self, session: str) -> bool:
+        """End a connection by its `id`; False if it is gone. AccessDenied, InvalidArgument, ConnectionLost."""
+        return self._run(partial(self._admin.end_session, session))
 
     def add(
         self,

@@ -93,12 +93,15 @@ class Clinic:
         self._tls = tls
 
     def certified(self, name: str, *names: str) -> TlsConfig:
-        """The files of a certificate with these names."""
-        made = self._authority.issue_cert(*names)
+        """The files of a certificate with these names; once made, it stays."""
         cert, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        found = TlsConfig(cert=cert, key=key, ca=self._tls.ca, asks_clients=False)
+        if cert.exists():
+            return found
+        made = self._authority.issue_cert(*names)
         cert.write_bytes(b"".join(blob.bytes() for blob in made.cert_chain_pems))
         made.private_key_pem.write_to_path(str(key))
-        return TlsConfig(cert=cert, key=key, ca=self._tls.ca, asks_clients=False)
+        return found
 
     def tls_of(self, who: str) -> TlsConfig:
         """With the certificate of `WHO@clinic.example`, or none for nobody."""

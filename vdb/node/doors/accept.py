@@ -73,6 +73,7 @@ async def serve_connections(
         visit = Visit(identities, peer, scope.cancel)
         guard = Guard(service, visit.connected, visit)
         door = SqlDoor(guard)
+        guard.note_elsewhere()
 
         def look() -> None:
             why = guard.ended()
@@ -89,6 +90,7 @@ async def serve_connections(
                 )
         finally:
             unwatch()
+            visit.leave()
             await door.close()
 
     async def stop_when_broken() -> None:

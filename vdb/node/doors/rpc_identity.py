@@ -35,4 +35,32 @@ def identity_calls(guard: Guard) -> dict[str, Handler]:
         guard.speak_for(str(call.params.person))
         call.respond()
 
-    return {"authenticate": authenticate, "speakFor": speak_for}
+    def list_sessions(call: IncomingCall) -> None:
+        async def run() -> None:
+            found = await guard.list_sessions()
+
+            def build(results: Any) -> None:
+                for builder, one in zip(results.init("sessions", len(found)), found, strict=True):
+                    builder.session, builder.principal, builder.kind = one.number, one.principal, one.credential
+                    builder.mfa, builder.client, builder.purpose = one.mfa, one.client, one.purpose
+                    builder.since, builder.idleMicros, builder.expires = one.since, one.idle_us, one.expires
+
+            call.respond(build)
+
+        call.start_soon(run)
+
+    def end_session(call: IncomingCall) -> None:
+        number = call.params.session
+
+        async def run() -> None:
+            ended = await guard.end_session(number)
+            call.respond(lambda results: setattr(results, "ended", ended))
+
+        call.start_soon(run)
+
+    return {
+        "authenticate": authenticate,
+        "speakFor": speak_for,
+        "listSessions": list_sessions,
+        "endSession": end_session,
+    }

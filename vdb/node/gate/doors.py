@@ -69,6 +69,8 @@ DOORS: Mapping[str, tuple[Action, ...]] = {
     "leaves": (Action.AUDIT,),
     "authenticate": (),
     "speakFor": (),
+    "listSessions": (Action.OPERATE, Action.AUDIT),
+    "endSession": (Action.OPERATE,),
     "auditEntries": (Action.AUDIT,),
     "applyPolicy": (Action.POLICY,),
     "getPolicy": (),

@@ -27,6 +27,7 @@ from vdb.node.gate.guard_governance import GovernanceGuard
 from vdb.node.gate.guard_keys import KeyGuard
 from vdb.node.gate.guard_log import LogGuard
 from vdb.node.gate.guard_rows import RowsGuard
+from vdb.node.gate.guard_sessions import SessionGuard
 from vdb.node.gate.guard_sql import GuardedSessions
 from vdb.node.gate.guard_writes import WritesGuard
 
@@ -35,7 +36,17 @@ if TYPE_CHECKING:
     from vdb.node.identity.visit import Visit
 
 
-class Guard(WritesGuard, LogGuard, RowsGuard, ClusterGuard, AuditGuard, GovernanceGuard, ErasureGuard, KeyGuard):
+class Guard(
+    WritesGuard,
+    LogGuard,
+    RowsGuard,
+    ClusterGuard,
+    AuditGuard,
+    GovernanceGuard,
+    ErasureGuard,
+    KeyGuard,
+    SessionGuard,
+):
     """See the module's docstring."""
 
     def __init__(self, service: NodeService, caller: Caller | None, visit: Visit | None = None) -> None:

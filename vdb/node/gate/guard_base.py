@@ -127,7 +127,11 @@ class GuardBase:
         self.become(caller)
         if token:
             self.permits.note_sign_in(caller)
+        self.note_elsewhere()
         return caller
+
+    def note_elsewhere(self) -> None:
+        """Write down that what was shown here is shown from another machine as well."""
 
     def ended(self) -> str:
         """Why the connection is to be closed; empty: it isn't."""

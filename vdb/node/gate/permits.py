@@ -233,7 +233,10 @@ class Permits:
 
     def note_sign_in(self, caller: Caller) -> None:
         """Write down that somebody came with a token. Nobody waits for it: nothing was read yet."""
-        entry = AuditEntry(
+        self._note_soon(self._sign_in(caller))
+
+    def _sign_in(self, caller: Caller, **detail: str) -> AuditEntry:
+        return AuditEntry(
             kind=Kind.SIGN_IN,
             action="authenticate",
             actor=caller.principal.name,
@@ -244,8 +247,14 @@ class Permits:
             purpose=caller.purpose,
             reason=caller.reason,
             node=self.node,
+            detail=detail,
         )
-        self._note_soon(entry)
+
+    def note_shared(self, caller: Caller, hosts: Sequence[str]) -> None:
+        """Write down that a credential is shown from several machines at once."""
+        log.warning("identity.shared", principal=caller.principal.name, client=caller.client, others=" ".join(hosts))
+        mark("identity.shared")
+        self._note_soon(self._sign_in(caller, **{"also-from": " ".join(hosts)}))
 
     def note_failed_sign_in(self, client: str, why: str) -> None:
         """Write down that somebody's token didn't count: once in a while, with how many there were."""

@@ -22,6 +22,7 @@ from vdb.node import log
 from vdb.node.gate.caller import ANYONE, Caller, Credential
 from vdb.node.identity.certificates import principal_named_by
 from vdb.node.identity.development import is_development_token, read_development_token
+from vdb.node.identity.live_sessions import LiveSessions
 from vdb.node.identity.oidc import OidcSettings, OidcTokens
 from vdb.node.identity.revocation import RevocationLists, Revoked, parse_revoked
 from vdb.policy.decide import Principal
@@ -72,6 +73,7 @@ class Identities:
             settings.development_secret.read()
         self.revoked: Revoked | None = Revoked()
         """None: the list can't be read."""
+        self.sessions = LiveSessions()
         self._watched: dict[Callable[[], None], None] = {}
         self._lists = RevocationLists(settings.lists, settings.authorities, may_end=settings.lists_may_end)
         named = Revoked() if settings.revoked is None else parse_revoked(settings.revoked.read())

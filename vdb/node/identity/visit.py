@@ -35,8 +35,13 @@ class Visit:
         self.refusal = ""
         """Why what the handshake showed doesn't count."""
         self.connected: Caller | None = None
+        """Whom the handshake has named."""
+        self.caller: Caller | None = None
+        """Who asks now."""
+        self.since = identities.now()
+        """Microseconds UTC at which they came."""
         self._has_token = False
-        self._begun = self._last = trio.current_time()
+        self._begun = self.called_at = trio.current_time()
         self._attempts = 0
         self._checked: Revoked | None = None
         self._checked_for: Caller | None = None
@@ -46,6 +51,12 @@ class Visit:
             mark("identity.refused")
             log.warning("identity.refused", client=peer.address, reason=str(error))
             self.refusal = str(error)
+        self.caller = self.connected
+        self._number = identities.sessions.begin(self)
+
+    def leave(self) -> None:
+        """The connection is over."""
+        self.identities.sessions.leave(self._number)
 
     @property
     def nobody(self) -> str:
@@ -62,11 +73,13 @@ class Visit:
         try:
             caller = self.identities.signed_in(self.peer, self.connected, token, purpose, reason)
         except NotAuthenticated:
+            self.caller = self.connected
             self._attempts += 1
             raise
+        self.caller, self.since = caller, self.identities.now()
         self._attempts = 0
         self._has_token = bool(token)
-        self._begun = self._last = trio.current_time()
+        self._begun = self.called_at = trio.current_time()
         return caller
 
     async def pause(self) -> None:
@@ -83,8 +96,8 @@ class Visit:
             why = self._lapsed()
             if why:
                 raise NotAuthenticated(why)
-            if touch:
-                self._last = trio.current_time()
+        if touch:
+            self.called_at = trio.current_time()
 
     def ended(self, caller: Caller | None) -> str:
         """Why the connection is to be closed; empty: it isn't."""
@@ -99,7 +112,7 @@ class Visit:
 
     def _lapsed(self) -> str:
         settings, now = self.identities.settings, trio.current_time()
-        if settings.idle_seconds and now - self._last >= settings.idle_seconds:
+        if settings.idle_seconds and now - self.called_at >= settings.idle_seconds:
             mark("identity.idle")
             return f"nothing was asked for {settings.idle_seconds:g} s: sign in again"
         if settings.session_seconds and now - self._begun >= settings.session_seconds:
