@@ -6,6 +6,8 @@ data directory is created and stored in the superblock. The constants below them
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from attrs import field, frozen
 
 SECTOR_SIZE = 4096
@@ -202,17 +204,17 @@ class Limits:
         """Bytes of the whole WAL file: the ring of headers, then the ring of prepares."""
         return self.wal_headers_size + self.wal_slots * self.message_size_max
 
-    @property
+    @cached_property
     def body_size_max(self) -> int:
         """Bytes of a prepare's body."""
         return self.message_size_max - PREPARE_HEADER_SIZE - WAL_EVIDENCE_SIZE
 
-    @property
+    @cached_property
     def audit_entry_size_max(self) -> int:
         """Bytes of one entry of an audit log."""
         return min(AUDIT_ENTRY_SIZE, max(AUDIT_ENTRY_SIZE_MIN, self.body_size_max // 16))
 
-    @property
+    @cached_property
     def request_size_max(self) -> int:
         """Bytes of a prepare's body that one request may take: there must be room for its entry in the audit log."""
         return self.body_size_max - self.audit_entry_size_max - AUDIT_RECORD_OVERHEAD
@@ -227,7 +229,7 @@ class Limits:
         """Parts of one transaction: at most the ops between two checkpoints."""
         return self.checkpoint_interval
 
-    @property
+    @cached_property
     def request_queue_bytes_max(self) -> int:
         """Bytes of requests that wait for a prepare; beyond them one is refused with Overloaded, unless it is alone."""
         return 4 * max(self.transaction_size_max, self.message_size_max)

@@ -39,6 +39,7 @@ _CALL_WORDS = 11
 _PIPELINED_CALL = struct.Struct("<II QQQ IHH QQ QQQ II Q QQ")
 _PIPELINED_CALL_WORDS = 13
 _HEADER = 8
+_CONTENT, _CONTENT_AND_TABLE = struct_pointer(0, 0, 1), struct_pointer(0, 0, 2)
 _KINDS = ("failed", "overloaded", "disconnected", "unimplemented")
 
 
@@ -89,7 +90,7 @@ def results(answer: int, segments: Sequence[bytes | bytearray], *, no_finish: bo
     single = len(segments) == 1
     frame = _RETURN.pack(
         0, _RETURN_WORDS + len(first) // WORD, ROOT, RETURN, RETURN_POINTER,
-        answer, NO_FINISH if no_finish else 0, RESULTS, 0, struct_pointer(0, 0, 1 if single else 2),
+        answer, NO_FINISH if no_finish else 0, RESULTS, 0, _CONTENT if single else _CONTENT_AND_TABLE,
     )  # fmt: skip
     if single:
         return frame + first

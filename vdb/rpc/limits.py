@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from attrs import frozen
 
 from vdb.limits import TRANSACTION_SIZE
@@ -26,7 +28,7 @@ class RpcLimits:
     reason_size_max: int = 1024
     """Of an exception's reason; longer ones are cut."""
 
-    @property
+    @cached_property
     def content_size_max(self) -> int:
         """Of parameters or results: a message's size without what lies around them."""
         return self.message_size_max - 256

@@ -138,7 +138,8 @@ class IncomingCall:
         self._respond((segment,), NO_CAPABILITIES)
 
     def _respond(self, segments: Sequence[bytes], capabilities: Mapping[Path, Capability]) -> None:
-        size, size_max = sum(map(len, segments)), self._session.limits.content_size_max
+        size = len(segments[0]) if len(segments) == 1 else sum(map(len, segments))
+        size_max = self._session.limits.content_size_max
         if size > size_max:
             # No refusal with a code: the call was executed.
             self.fail(VerityError(f"the answer of {size} bytes is above the limit of {size_max}: ask for less"))

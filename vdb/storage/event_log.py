@@ -119,10 +119,10 @@ class EventLog:
 
     def append(self, effect: AppendRecord) -> None:
         """Add a committed record. No IO, no suspension."""
-        log = self._log(effect.tenant)
+        tenant = effect.tenant
+        log = self._logs.get(tenant) or self._look(tenant)
         log.append(effect)
-        self._logs[effect.tenant] = log
-        self._dirty[effect.tenant] = log
+        self._logs[tenant] = self._dirty[tenant] = log
         if self._shared.waiting_bytes > TAIL_BYTES_MAX:
             self._wake.set()
 

@@ -99,10 +99,6 @@ def check_effect(effect: AppendRecord) -> None:
     assert (tenant, stream, offset, count) == (effect.tenant, effect.stream, effect.first_offset, effect.count)
 
 
-def frame_size(effect: AppendRecord) -> int:
-    return FRAME_OVERHEAD + len(effect.record)
-
-
 def encode_frame(effect: AppendRecord) -> bytes:
     return frame_bytes(effect.first_position, effect.record)
 

@@ -118,7 +118,7 @@ class TenantLog:
     def append(self, effect: AppendRecord) -> None:
         assert effect.first_position >= self.next_position, "records of a tenant come in the order of their positions"
         segment.check_effect(effect)
-        self.shared.waiting_bytes += segment.frame_size(effect)
+        self.shared.waiting_bytes += segment.FRAME_OVERHEAD + len(effect.record)
         self.tail.append(effect)
         self.tail_streams.setdefault(effect.stream, []).append(effect)
 

@@ -17,7 +17,7 @@ Packed, big-endian: epoch 8, base_view 4, base_index 1, voters 1, learners 1, ze
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from attrs import field, frozen
 
@@ -53,7 +53,7 @@ class Configuration:
         """The first configuration of a group: the primary of view v is voter v mod R."""
         return cls(epoch=0, base_view=0, base_index=0, voters=voters)
 
-    @property
+    @cached_property
     def members(self) -> tuple[int, ...]:
         """Voters, then learners."""
         return self.voters + self.learners

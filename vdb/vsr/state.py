@@ -162,7 +162,7 @@ class ReplicaState:
 
     @property
     def is_primary(self) -> bool:
-        return self.primary == self.replica
+        return self.log.configuration(self.committed_configuration).primary(self.view) == self.replica
 
     @property
     def is_serving_primary(self) -> bool:

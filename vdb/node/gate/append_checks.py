@@ -41,7 +41,8 @@ def _check_runs(append: PlainAppend) -> None:
     if append.expected is not ANY and not 0 <= append.expected.offset <= U64_MAX:
         raise InvalidArgument(f"an offset lies between 0 and {U64_MAX}; found {append.expected.offset}")
     for run in append.runs:
-        check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
+        if run.subject:
+            check_text("a subject", run.subject, SUBJECT_BYTES_MAX)
         if not 0 <= run.schema_id < ERASED_SCHEMA:
             raise InvalidArgument(f"a schema id lies between 0 and {ERASED_SCHEMA - 1}; found {run.schema_id}")
         if run.count < 1:
@@ -53,13 +54,12 @@ def _check_runs(append: PlainAppend) -> None:
                 f"event ids have {EVENT_ID_SIZE} bytes each, one an event: expected {run.count * EVENT_ID_SIZE} bytes, "
                 f"found {len(run.event_ids)}"
             )
-    _check_ids_differ([run.event_ids for run in append.runs if run.event_ids])
+    if len(append.runs) > 1 or (append.runs and len(append.runs[0].event_ids) > EVENT_ID_SIZE):
+        _check_ids_differ([run.event_ids for run in append.runs if run.event_ids])
 
 
 def _check_ids_differ(ids: Sequence[bytes]) -> None:
     """One id for two events of a stream would be no id: which of them came again, nobody could tell."""
-    if not ids or (len(ids) == 1 and len(ids[0]) == EVENT_ID_SIZE):
-        return
     seen: dict[bytes, None] = {}
     for some in ids:
         for at in range(0, len(some), EVENT_ID_SIZE):

@@ -83,12 +83,12 @@ class GuardBase:
         """Who asks, for nobody else: for doors whose calls say themselves whom they are made for. NotAuthenticated."""
         return self._counting(self._caller)
 
-    def _counting(self, caller: Caller | None) -> Caller:
-        """Whether the credential counts now."""
+    def _counting(self, caller: Caller | None, *, touch: bool = False) -> Caller:
+        """Whether the credential counts now. `touch`: a call has come."""
         if caller is None:
             raise NotAuthenticated("nobody has shown who asks" if self._visit is None else self._visit.nobody)
         if self._visit is not None:
-            self._visit.check(caller)
+            self._visit.check(caller, touch=touch)
         if caller.expires is not None and self.permits.wall_us() >= caller.expires:
             raise NotAuthenticated(f"the credential of {caller.principal.name} has run out: show a new one")
         return caller
@@ -145,9 +145,7 @@ class GuardBase:
         if door not in DOORS:
             raise AccessDenied(f"'{door}' isn't among the doors that are guarded")
         if door not in UNGUARDED:
-            caller = self.principal
-            if self._visit is not None:
-                self._visit.check(caller, touch=True)
+            self._counting(self._caller, touch=True)
             if self._not_accepted and door != "speakFor":
                 raise InvalidArgument(self._not_accepted)
         return _PINNED.set((self, self._speaking))

@@ -356,7 +356,7 @@ class Writes:
 
         admission.enter(tenant, size)
         try:
-            group.submit(request, on_reply, origin, on_lost, note=note)
+            group.submit(request, on_reply, origin, on_lost, note=note, size=size)
         except DefiniteError as error:
             admission.leave(tenant, size)
             on_answer(error)

@@ -56,13 +56,11 @@ class Deidentified:
     def check(self, reader: GroupReader, tenant: TenantId, appends: Sequence[PlainAppend]) -> None:
         """NotDeidentified for an append that one of its streams may not hold; names field and identifier."""
         for append in appends:
-            if self._holds(reader, tenant, append.stream):
+            known = self._known.get((tenant, append.stream))
+            if self._holds(reader, tenant, append.stream) if known is None else known:
                 _check(reader, tenant, append)
 
     def _holds(self, reader: GroupReader, tenant: TenantId, name: str) -> bool:
-        known = self._known.get((tenant, name))
-        if known is not None:
-            return known
         committed = reader.find(tenant, name)
         if committed is None:
             prepared = reader.class_of(tenant, name)

@@ -54,7 +54,7 @@ def size_bound(request: PlainRequest) -> int:
         for append in request.appends:
             size += APPEND_OVERHEAD
             for run in append.runs:
-                size += _run_bound(run)
+                size += RUN_OVERHEAD + len(run.batch) + len(run.event_ids)  # as `_run_bound`, without a call
         return size
     if isinstance(request, PlainTransaction):
         return request.size
@@ -71,6 +71,10 @@ def _run_bound(run: PlainRun) -> int:
     return RUN_OVERHEAD + len(run.batch) + len(run.event_ids)
 
 
+def _count_runs(request: PlainBatch) -> int:
+    return sum([len(append.runs) for append in request.appends])
+
+
 def _payload_bound(payload: bytes, has_id: bool) -> int:
     return _PAYLOAD_OVERHEAD + -(-len(payload) // _WORD) * _WORD + (EVENT_ID_SIZE if has_id else 0)
 
@@ -78,8 +82,7 @@ def _payload_bound(payload: bytes, has_id: bool) -> int:
 def fit(request: PlainBatch, limits: Limits) -> PlainBatch | PlainTransaction:
     """The append as it is, if one prepare can hold it; otherwise cut into parts. TooLarge."""
     size, size_max = size_bound(request), limits.transaction_size_max
-    runs = sum([len(append.runs) for append in request.appends])
-    if size <= limits.request_size_max and (runs <= RUNS_PER_PART_MAX or size > size_max):
+    if size <= limits.request_size_max and (size > size_max or _count_runs(request) <= RUNS_PER_PART_MAX):
         return request
     if size > size_max:
         size_max = max(size_max, limits.request_size_max)

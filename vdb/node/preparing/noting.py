@@ -126,6 +126,7 @@ def note_entries(sealer: Sealer, batch: Batch, pending: Pending) -> None:
     pending.entry = len(notes.entries)
     notes.entries += [timed(entry, time) for entry in request.entries]
     notes.waiters.append(pending)
+    batch.entries_alone += 1
 
 
 def seal_notes(sealer: Sealer, batch: Batch) -> None:

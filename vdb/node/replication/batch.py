@@ -45,6 +45,8 @@ class Batch:
     """At most so many bytes will the requests, and what is noted of them, take in the prepare's body."""
     notes: dict[TenantId, Notes] = field(factory=dict)
     """What the audit logs of tenants are to be told, until it is sealed (`vdb.node.preparing.noting`)."""
+    entries_alone: int = 0
+    """Requests that add entries to audit logs alone: they are among the waiters of `notes`."""
     _draft: Draft | None = None
     _state: State | None = None
     """What the draft froze into, until the next request."""
@@ -73,8 +75,8 @@ class Batch:
 
     @property
     def filled(self) -> int:
-        """How many requests it has, those counted that add entries to audit logs alone."""
-        return len(self.requests) + sum(len(notes.waiters) for notes in self.notes.values())
+        """How many requests it has, those included that add entries to audit logs alone."""
+        return len(self.requests) + self.entries_alone
 
     def add(self, request: Request) -> Reply:
         """Execute the next request."""

@@ -226,8 +226,9 @@ class Group:
         on_lost: OnLost = nobody,
         *,
         note: AuditEntry | None = None,
+        size: int | None = None,
     ) -> Pending:
-        """Queue a request, and what the audit log is told of it.
+        """Queue a request, and what the audit log is told of it. `size`: its `size_bound`, if the caller knows it.
 
         `on_reply` is called once, when its op has committed; `on_lost` instead, if this node ceases to be primary
         before; neither, if the node stops.
@@ -235,7 +236,7 @@ class Group:
         Raises NotPrimary, NotReady, Overloaded and DiskFull, all definite, without using up the origin's number.
         """
         note_size = note_bound(request, note, self.limits)
-        size = size_bound(request) + note_size
+        size = (size_bound(request) if size is None else size) + note_size
         refusal = self._refusal(size)
         if refusal is not None and (isinstance(refusal, NotPrimary) or not self.knows(origin)):
             raise refusal
