@@ -115,10 +115,10 @@ def refused_and_committed() -> tuple[Replacement, ...]:
     from vdb.sql.host import Logged
 
     def make(append: Any) -> Any:
-        async def append_or_not(self: Any, payloads: Any) -> Any:
+        async def append_or_not(self: Any, payloads: Any, note: Any = None) -> Any:
             first = self.applied
             try:
-                return await append(self, payloads)
+                return await append(self, payloads, note)
             except VerityError:
                 return Logged(first_offset=first, next_offset=first + len(payloads), position=self.position, time=0)
 

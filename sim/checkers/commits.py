@@ -1,7 +1,9 @@
 """The moments when an op is proposed, and when somebody applies it first.
 
 It takes the slot of an op that a quorum has in a checkpoint (I27). When anybody takes it for committed, a replication
-quorum of distinct replicas has acked it in one view (I18), and it is on the platters of such a quorum now (I7).
+quorum of distinct replicas has acked it in one view (I18), and recovery would find it on the platters of such a quorum
+now (I7). A redundant header was durable when its op was acked (I33); a crash since may have torn it together with one
+that was being written.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ class Commits:
             f"{ {view: list(acked) for view, acked in views.items()} }; voters are {configurations[-1].voters}",
         )
         for configuration in configurations:
-            missing = {voter: self.replicas[voter].holds(header) for voter in configuration.voters}
+            missing = {voter: self.replicas[voter].keeps(header) for voter in configuration.voters}
             holders = {voter: None for voter, lack in missing.items() if not lack}
             self.verdict.check(
                 "I7",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+
 import pytest
 
 from sim.bugs.catalogue import BUGS
@@ -44,8 +47,27 @@ def test_a_patch_is_taken_back_even_when_the_run_raises() -> None:
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.id)
 def test_every_patch_fits_the_product_and_names_its_invariants(bug: Bug) -> None:
     assert bug.expected
+    for replacement in bug.replacements():
+        before = replacement.owner.__dict__[replacement.name]
+        before = getattr(before, "__func__", before)
+        made = replacement.make(before)
+        if inspect.isfunction(before) and inspect.isfunction(made):
+            assert takes_as_much(made, before), f"{replacement.name} is called with more than the patch takes"
     with planted(bug):
         pass
+
+
+def takes_as_much(made: Callable[..., object], before: Callable[..., object]) -> bool:
+    """Whether a patch can be called in each way in which the product calls what it replaces."""
+    takes = inspect.signature(made).parameters.values()
+    given = inspect.signature(before).parameters.values()
+    kinds = [each.kind for each in takes]
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    enough = sum(each.kind in places for each in takes) >= sum(each.kind in places for each in given)
+    names = {each.name: None for each in takes}
+    by_name = all(each.name in names for each in given if each.kind is inspect.Parameter.KEYWORD_ONLY)
+    positional = enough or inspect.Parameter.VAR_POSITIONAL in kinds
+    return positional and (by_name or inspect.Parameter.VAR_KEYWORD in kinds)
 
 
 def test_the_catalogue_is_complete() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sim.checkers.acks import Acks
 from sim.checkers.commits import Commits
 from sim.checkers.promises import Promises
@@ -11,6 +13,7 @@ from sim.verdict import Verdict
 from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import ZERO_CHECKSUM, PrepareHeader
+from vdb.vsr.message import PrepareOk
 
 LIMITS = Limits(wal_slots=48, checkpoint_interval=8, pipeline_max=3)
 NEXT_LAP = PrepareHeader.make(
@@ -48,3 +51,31 @@ def test_a_checkpoint_that_was_lost_with_its_disk_counts_until_the_node_has_left
     commits.on_propose(NEXT_LAP, Configuration.founding((0, 1, 2)))
     assert verdict.violation is not None
     assert verdict.violation.invariant == "I27"
+
+
+class Wal:
+    """A platter with the prepare of one op, perhaps whole, and a torn sector where its redundant header was."""
+
+    def __init__(self, header: PrepareHeader, *, whole: bool) -> None:
+        self.at = LIMITS.wal_headers_size + header.op % LIMITS.wal_slots * LIMITS.message_size_max
+        self.prepare = header.encode() if whole else b""
+
+    def durable(self, path: str) -> bytes | None:
+        return None
+
+    def durable_part(self, path: str, offset: int, size: int) -> bytes:
+        return self.prepare[:size] if offset == self.at else b"?" * size
+
+    def is_tampered(self, path: str, offset: int, size: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("whole", "fired"), [(True, ""), (False, "I7")])
+def test_an_op_is_held_by_a_whole_prepare_whose_header_was_torn_after_its_ack(whole: bool, fired: str) -> None:
+    header = NEXT_LAP
+    commits, verdict = group_of((8, 8, 0))
+    for number, replica in commits.replicas.items():
+        replica.platter = Wal(header, whole=whole)
+        commits.acks.on_ack(number, PrepareOk(view=1, op=header.op, checksum=header.checksum, replica=number))
+    assert commits.on_first_commit(header, Configuration.founding((0, 1, 2))) == 1
+    assert (verdict.violation.invariant if verdict.violation is not None else "") == fired
