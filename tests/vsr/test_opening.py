@@ -11,7 +11,7 @@ from sim.cores.host import fresh
 from vdb.limits import Limits
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import ZERO_CHECKSUM, PrepareHeader
-from vdb.vsr.message import Abdicate, DoViewChange, Opened, StartView
+from vdb.vsr.message import Abdicate, DoViewChange, Opened, StartView, Tick
 from vdb.vsr.replica import Replica, Status
 from vdb.vsr.tail import encode_log, encode_vote
 
@@ -263,3 +263,60 @@ def test_what_a_view_s_log_has_cut_is_not_taken_for_its_own() -> None:
     assert (replica.op, replica.log.is_held(1), replica.log.is_held(4)) == (4, True, True)
     assert replica.log.was_never_acked(2), "a nack: nothing of view 2 was ever written there"
     assert not replica.log.was_never_acked(1)
+
+
+def chain(count: int, *, commit: int) -> tuple[PrepareHeader, ...]:
+    """Headers of view 0, of which the last says how far its primary had committed."""
+    headers: list[PrepareHeader] = []
+    for op in range(1, count + 1):
+        parent = headers[-1].checksum if headers else ZERO_CHECKSUM
+        headers.append(
+            PrepareHeader.make(
+                body=b"",
+                parent=parent,
+                checkpoint_id=ZERO_CHECKSUM,
+                group=bytes(32),
+                view=0,
+                op=op,
+                commit=commit if op == count else 0,
+                timestamp=op,
+                request_count=1,
+            )
+        )
+    return tuple(headers)
+
+
+@pytest.mark.parametrize("replica_number", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("voters", "headers", "committed"),
+    [
+        pytest.param((0, 1, 2), chain(4, commit=2), 2, id="as far as its last prepare says"),
+        pytest.param((0, 1, 2), chain(4, commit=3), 3, id="the last op is never known"),
+        pytest.param((0, 1, 2), chain(4, commit=3)[1:], 0, id="nothing above a gap"),
+        pytest.param((), chain(4, commit=0), 4, id="alone, all"),
+        pytest.param((), (*chain(4, commit=0)[:2], chain(4, commit=0)[3]), 2, id="alone, up to a gap"),
+    ],
+)
+def test_one_that_is_looked_at_commits_what_is_known_to_be_and_does_nothing(
+    replica_number: int, voters: tuple[int, ...], headers: tuple[PrepareHeader, ...], committed: int
+) -> None:
+    replica = Replica(group=bytes(32), replica=replica_number if voters else 0, limits=Limits())
+    ready = replica.on(
+        Opened(
+            view=0,
+            log_view=0,
+            checkpoint_op=0,
+            checkpoint_id=bytes(32),
+            checkpoint_checksum=ZERO_CHECKSUM,
+            checkpoint_timestamp=0,
+            headers=headers,
+            configuration=Configuration.founding(voters or (0,)),
+            tail=encode_log(0, 0, headers[:1]) if voters and headers[0].op == 1 else b"",
+            looks=True,
+        )
+    )
+    assert [header.op for header in ready.commits] == list(range(1, committed + 1))
+    for _ in range(5000):
+        later = replica.on(Tick())
+        assert (ready.messages, ready.view_change, later.messages, later.view_change) == ((), None, (), None)
+    assert (replica.view, replica.commit_number, replica.status) == (0, committed, Status.REMOVED)

@@ -91,6 +91,8 @@ class ExportAbout:
     policy_version: str = ""
     policy_text: str = field(default="", repr=False)
     """Of the access policy that holds: a file of its own."""
+    source: str = "a node that ran"
+    """What it was made from, in words."""
     place: Place
     witnesses: tuple[VerifierKey, ...] = ()
     """Whose cosignatures the checkpoint has."""
@@ -204,6 +206,7 @@ class ExportWriter:
                 for name, file in sorted(self._files.items())
             ],
             "place": self._place,
+            "source": about.source,
             "policy_version": about.policy_version,
             "software": f"veritydb {VERSION}",
             "fhir": FHIR_VERSION,

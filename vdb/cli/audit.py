@@ -14,7 +14,6 @@ from vdb.cli.files import read_file, write_file
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_text
 from vdb.crypto.record import RecordHeader, decode_header
-from vdb.embedded.database import DEFAULT_REGION
 from vdb.errors import ConfigError, CryptoError, EvidenceInvalid
 from vdb.evidence.merkle import HASH_SIZE, leaf_hash
 from vdb.evidence.note import VerifierKey, parse_note
@@ -125,7 +124,7 @@ async def prove(*, stream: str, offset: int, out: Path | None = None, options: T
 
 
 @app.command
-def verify(
+async def verify(
     *,
     proof: Path | None = None,
     data_dir: Path | None = None,
@@ -133,7 +132,6 @@ def verify(
     trust: Path | None = None,
     since: list[Path] | None = None,
     key_file: Path | None = None,
-    region: str = DEFAULT_REGION,
     json: bool = False,
 ) -> int:
     """Verify a proof offline, or all that a stopped node has stored. Exit code 1 if anything doesn't hold.
@@ -156,15 +154,13 @@ def verify(
         With --data-dir: a head that was kept (`vdb audit head`). May be given several times.
     key_file
         With --data-dir: a file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
-    region
-        With --data-dir: the region that it belongs to.
     json
         Print one object; with --data-dir one a log.
     """
     if (proof is None) == (data_dir is None):
         raise ConfigError("what is to be verified? Give --proof, or --data-dir")
     if data_dir is not None:
-        return log(data_dir=data_dir, key_file=key_file, region=region, since=since, key=key, json=json)
+        return await log(data_dir=data_dir, key_file=key_file, since=since, key=key, json=json)
     assert proof is not None
     return _verify_proof(proof, key, trust, json)
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 from attrs import evolve
 
 from vdb.cli.config_file import read_config_file
 from vdb.cli.options import TenantOptions, tls_config
-from vdb.client.audit_scan import FaceAudit
 from vdb.client.evidence_line import TreeHead
 from vdb.errors import ConfigError
 from vdb.evidence.cosignature import cosigned_at
@@ -48,8 +48,16 @@ def witness_keys(texts: Sequence[str]) -> tuple[VerifierKey, ...]:
     return keys
 
 
+class Heads(Protocol):
+    """Whose head is to be cosigned."""
+
+    async def head(self) -> TreeHead: ...
+
+    async def consistency(self, size: int) -> tuple[TreeHead, tuple[bytes, ...]]: ...
+
+
 async def cosigned_head(
-    audit: FaceAudit, urls: Sequence[str], keys: Sequence[VerifierKey], options: TenantOptions
+    audit: Heads, urls: Sequence[str], keys: Sequence[VerifierKey], options: TenantOptions
 ) -> tuple[TreeHead, tuple[str, ...]]:
     """The signed head with the cosignature of each witness, and what is told of each. Without witnesses: the head."""
     if len(urls) != len(keys):

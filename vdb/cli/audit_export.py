@@ -13,6 +13,7 @@ from vdb.audit.fhir import PATIENTS_MAX, Place
 from vdb.audit.search import AuditSearch
 from vdb.cli.archiving import pack
 from vdb.cli.audit_common import cosigned_head, micros_of, now_micros, witness_keys
+from vdb.cli.exporting import export_source
 from vdb.cli.files import write_file
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_text
@@ -53,6 +54,8 @@ async def export(
     patients_max: int = PATIENTS_MAX,
     witness: Words = None,
     witness_key: Words = None,
+    data_dir: Path | None = None,
+    key_file: Path | None = None,
     options: TenantOptions = TENANT,
 ) -> None:
     """Write the audit log as files that prove themselves: FHIR, CSV, sealed records, proofs, and verify.py.
@@ -61,6 +64,8 @@ async def export(
     records of the range are in it, so that nobody can doubt that something was left out.
 
     Example: `vdb audit export --out audit-2026.zip --sign-key officer.key --signer officer.kim --recipient "OCR"`
+
+    Example: `vdb audit export --data-dir data --key-file root.key --out last --sign-key officer.key --signer kim`
 
     Parameters
     ----------
@@ -104,6 +109,11 @@ async def export(
         The address of a witness, whose cosignature the export is to have. May be given several times.
     witness_key
         The witness's key (vkey), one for each.
+    data_dir
+        Instead of a node: the data directory of one that is stopped. What it knew to be committed is exported, signed
+        with its own key; the export is in no log then.
+    key_file
+        With --data-dir: a file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
     """
     partial = _free(out)
     search = AuditSearch(
@@ -115,20 +125,13 @@ async def export(
     )
     keys, key = witness_keys(witness_key or ()), read_signing_key(sign_key)
     VerifierKey(signer, key.public)
-    async with options.tenant_client() as client:
-        name = group or (await client.status()).region
-        place = Place(
-            region=name,
-            organization=organization,
-            address=options.address,
-            patients_max=patients_max,
-        )
-        audit = FaceAudit(client, name)
-        head, _ = await cosigned_head(audit, witness or (), keys, options)
-        policy = await client.policy(name)
+    async with export_source(options, group, data_dir, key_file) as source:
+        name = source.group
+        head, _ = await cosigned_head(source.audit, witness or (), keys, options)
+        policy_version, policy_text = await source.policy()
         about = ExportAbout(
             created=now_micros(),
-            requested_by=(await client.whoami()).principal or signer,
+            requested_by=await source.principal() or signer,
             purpose=purpose,
             region=name,
             data_class=DATA_CLASSES[DataClass.NON_PHI if name == GLOBAL_GROUP else DataClass.PHI],
@@ -138,17 +141,17 @@ async def export(
             filter=_in_words(search),
             disclosure_basis=basis,
             recipient=recipient,
-            policy_version=policy.version,
-            policy_text=policy.text,
-            place=place,
+            policy_version=policy_version,
+            policy_text=policy_text,
+            source=source.source,
+            place=Place(region=name, organization=organization, address=source.address, patients_max=patients_max),
             witnesses=keys,
         )
         files = _Files(partial)
         try:
-            done = await export_log(audit, head, head.note, about, (signer, key), files.append, search)
+            done = await export_log(source.audit, head, head.note, about, (signer, key), files.append, search)
             files.close()
-            leaf = await client.record_audit(
-                "export",
+            leaf = await source.record(
                 {
                     "subjects": [subject] if subject else ["*"],
                     "count": done.entries,
@@ -160,8 +163,7 @@ async def export(
                     "disclosure-purpose": purpose,
                     "description": description or f"audit log, records {about.first} to {about.end}",
                     "manifest": done.digest.hex(),
-                },
-                name,
+                }
             )
             _put(partial, out)
         finally:
@@ -343,7 +345,7 @@ def _in_words(search: AuditSearch) -> str:
     return ", ".join(f"{name}={value}" for name, value in named if value)
 
 
-def _tell_export(out: Path, done: Exported, leaf: int, json: bool) -> None:
+def _tell_export(out: Path, done: Exported, leaf: int | None, json: bool) -> None:
     if json:
         print_json(
             {
@@ -358,7 +360,12 @@ def _tell_export(out: Path, done: Exported, leaf: int, json: bool) -> None:
         )
         return
     print_text(f"{out}: {done.entries} entries in {done.records} records, of {done.head.checkpoint.size} in the log")
-    print_text(f"its manifest, sha256 {done.digest.hex()}, is in record {leaf} of the log")
+    if leaf is None:
+        print_text(f"its manifest: sha256 {done.digest.hex()}")
+        print_note("that it was exported is in no log, since no node runs: write it down elsewhere")
+    else:
+        print_text(f"its manifest, sha256 {done.digest.hex()}, is in record {leaf} of the log")
+        print_note(f"that record can be proven by each later head: vdb audit prove-entry --record {leaf}")
     if done.withheld:
         print_note(f"the keys of {done.withheld} records were withheld: they concern others as well")
     print_note(f"the log's key, to be handed over by another way: {done.head.verifier}")

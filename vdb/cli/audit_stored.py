@@ -11,21 +11,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from vdb.cli.files import read_file
 from vdb.cli.output import EXIT_FAILED, EXIT_OK, error_console, print_json, print_text
-from vdb.embedded.database import DEFAULT_REGION
-from vdb.embedded.database import open as open_embedded
-from vdb.embedded.keys import find_root_keys
+from vdb.cli.stopped import stopped_node
 from vdb.errors import ConfigError
 from vdb.evidence.checkpoint import Checkpoint
 from vdb.evidence.note import VerifierKey, parse_note
 from vdb.evidence.trust import TrustPolicy
 from vdb.node.evidence.auditing import LogAudit
+from vdb.types import is_audit_log, tenant_of_log
 
 
-def log(
+async def log(
     *,
     data_dir: Path,
     key_file: Path | None = None,
-    region: str = DEFAULT_REGION,
     since: list[Path] | None = None,
     key: list[str] | None = None,
     json: bool = False,
@@ -42,8 +40,6 @@ def log(
         The data directory. No node may run on it.
     key_file
         A file with the root key, of mode 0600; otherwise VDB_ROOT_KEY.
-    region
-        The region that it belongs to.
     since
         A head that was kept (`vdb audit head`): what is stored must begin with its tree. May be given several times.
     key
@@ -51,22 +47,21 @@ def log(
     json
         Print one object a log.
     """
-    if not data_dir.is_dir():
-        raise ConfigError(f"--data-dir: there is no directory {data_dir}")
     known = _known(since or [], [VerifierKey.parse(text) for text in key or ()])
     sound = True
-    with open_embedded(data_dir, find_root_keys(key_file, option="--key-file"), region=region) as database:
-        origins = {database.origin(*one): one for one in database.audited_logs()}
+    async with stopped_node(data_dir, key_file) as node:
+        origins = {node.origin(*one): one for one in node.logs()}
         for origin in known.keys() - origins.keys():
             raise ConfigError(f"--since names a log that this node doesn't have: {origin}")
-        for origin, (group, tenant, family) in origins.items():
+        for origin, (group, number) in origins.items():
+            family = "audit" if is_audit_log(number) else "data"
             with _bar(shown=not json) as bar:
-                task = bar.add_task(f"{group}, tenant {tenant}, {family}", total=None)
+                task = bar.add_task(f"{group}, tenant {tenant_of_log(number)}, {family}", total=None)
 
                 def on_progress(done: int, total: int, bar: Progress = bar, task: TaskID = task) -> None:
                     bar.update(task, completed=done, total=total)
 
-                found = database.audit_log(group, tenant, known.get(origin), on_progress, family=family)
+                found = await node.audit(group, number, known.get(origin), on_progress)
             sound = sound and not found.findings
             _tell_audit(found, origin in known, json)
     return EXIT_OK if sound else EXIT_FAILED

@@ -13,11 +13,12 @@ from attrs import define, field, frozen
 
 from vdb.client.evidence_face import EvidenceFace
 from vdb.client.evidence_line import TreeHead
-from vdb.crypto.record import RecordHeader, decode_header
-from vdb.errors import CryptoError, EvidenceInvalid
+from vdb.errors import EvidenceInvalid
 from vdb.evidence.checkpoint import Checkpoint
-from vdb.evidence.merkle import HASH_SIZE, Frontier, leaf_hash
+from vdb.evidence.merkle import Frontier, leaf_hash
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId, audit_log_of
+from vdb.verifier.faults import Fault
+from vdb.verifier.records import SealedHeader, read_leaf_data
 
 
 @frozen(kw_only=True)
@@ -47,19 +48,20 @@ class Placed:
     def add(self, leaf: bytes) -> None:
         """EvidenceInvalid for what is no leaf."""
         try:
-            header = decode_header(leaf[:-HASH_SIZE])
-        except CryptoError as error:
+            header = read_leaf_data(leaf)
+            data_class = DataClass(header.data_class)
+        except (Fault, ValueError) as error:
             raise EvidenceInvalid(f"leaf {self.size} of {self.group} isn't one of a record: {error}") from None
-        self.regions[header.data_class.label, header.region] += 1
-        why = self._astray(header)
+        self.regions[data_class.label, header.region] += 1
+        why = self._astray(header, data_class)
         if why:
             self.strays.append(Stray(index=self.size, why=why))
         self._frontier = self._frontier.append(leaf_hash(leaf))
 
-    def _astray(self, header: RecordHeader) -> str:
+    def _astray(self, header: SealedHeader, data_class: DataClass) -> str:
         if header.region != self.group:
             return f"sealed for {header.region}, and lies in {self.group}"
-        if header.data_class is DataClass.PHI and self.group == GLOBAL_GROUP:
+        if data_class is DataClass.PHI and self.group == GLOBAL_GROUP:
             return "PHI, and lies in the global group"
         return "" if header.tenant == self.log else f"of the log {header.tenant}"
 

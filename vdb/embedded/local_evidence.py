@@ -9,12 +9,10 @@ import trio
 from vdb.client.evidence_line import EvidenceLine, RecordProof, TreeHead
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import Timeout
-from vdb.evidence.checkpoint import Checkpoint
-from vdb.node.evidence.auditing import LogAudit, Progress, audit_log
-from vdb.node.evidence.proving import Family, SignedHead, origin_of
+from vdb.node.evidence.proving import SignedHead
+from vdb.node.evidence.stored import StoredLogs
 from vdb.node.gate.guard import Guard
 from vdb.node.gate.node_service import NodeService
-from vdb.types import GroupId, TenantId, audit_log_of, is_audit_log, tenant_of_log
 
 
 class ServiceEvidence:
@@ -51,31 +49,12 @@ class ServiceEvidence:
         raise _timed_out("tree_consistency", timeout)
 
 
-class LocalAudit:
+class LocalAudit(StoredLogs):
     """Audits of the log as it is stored, in the node's loop."""
 
     def __init__(self, service: NodeService) -> None:
+        super().__init__(service.readers)
         self._service = service
-
-    def logs(self) -> list[tuple[GroupId, TenantId]]:
-        """All logs of the node, of data and of audit: a group, and the number of a log in it (`vdb.types`)."""
-        found: list[tuple[GroupId, TenantId]] = []
-        for name, group in self._service.groups.items():
-            found += [(name, state.tenant) for state in group.state.tenants()]
-            found += [(name, audit_log_of(tenant)) for tenant in group.state.audited_tenants()]
-        return found
-
-    def origin(self, group: GroupId, log: TenantId) -> str:
-        """The log's name in signed heads."""
-        family = Family.AUDIT if is_audit_log(log) else Family.DATA
-        cluster = self._service.groups[group].superblock.state.cluster
-        return origin_of(cluster, group, tenant_of_log(log), family)
-
-    async def audit(
-        self, group: GroupId, log: TenantId, known: Checkpoint | None, on_progress: Progress | None
-    ) -> LogAudit:
-        """See `vdb.node.evidence.auditing`. `on_progress` is called in the node's loop."""
-        return await audit_log(self._service.readers[group], log, known, on_progress)
 
 
 class HopEvidence:

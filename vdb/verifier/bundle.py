@@ -53,6 +53,8 @@ class Verified:
     size: int = 0
     root: bytes = b""
     exporter: str = ""
+    source: str = ""
+    """From what it was made, on the exporter's word."""
     signers: list[str] = field(default_factory=list)
     witnessed: dict[str, int] = field(default_factory=dict)
     """Witnesses, and the seconds since 1970 when they signed."""
@@ -261,6 +263,7 @@ class Export:
             counts = {name: str(count) for name, count in self.found.kinds.items()}
             if self.manifest["counts"] != counts:
                 raise Fault("it counts other entries than there are")
+            self.found.source = str(self.manifest["source"])
             if self.manifest["fhir"] != FHIR_VERSION:
                 raise Fault(f"it is of another version of FHIR: expected {FHIR_VERSION}")
 

@@ -60,7 +60,7 @@ def told(found: Verified, *, vouched: bool, exporter_vouched: bool) -> str:
         f"  log          {found.origin}",
         f"  tree         {found.size} records, root {found.root.hex()}",
         f"  signed by    {', '.join(found.signers)}",
-        f"  exported by  {found.exporter}",
+        f"  exported by  {found.exporter}, from {found.source}",
         f"  records      {found.records}: {found.opened} opened, {found.withheld} withheld, {found.shredded} shredded",
         f"  entries      {found.entries}: {kinds}",
         f"  AuditEvents  {found.events}; disclosures {found.disclosures}",

@@ -327,6 +327,8 @@ class Opened:
     """What the superblock keeps of the last `ViewChange`."""
     nonce: int = 1
     """Drawn for this start; not 0."""
+    looks: bool = False
+    """The replica is opened to be looked at: nobody is heard, nothing is said, and it never serves."""
 
 
 @frozen(kw_only=True)

@@ -6,6 +6,8 @@ Rules
 - One that had voted (log_view < view) has the log that its vote tells, whatever the WAL says, and votes the same again.
 - If a damaged slot above the head may have held an op that was acked, the head isn't certain. It is again once a log
   of a view was taken; what says so outlives a start, in the vote that is kept.
+- One that is only looked at commits what its own log says is committed: each prepare tells how far its primary had
+  come. A group of one may have acknowledged all below its first gap. Then it does nothing, like one that was removed.
 - A primary that starts again doesn't go on in its view. A group of one raises its view, durably, before it serves, and
   has no op above a gap.
 """
@@ -15,7 +17,7 @@ from __future__ import annotations
 from vdb.marks import mark
 from vdb.vsr.header import PrepareHeader
 from vdb.vsr.message import Opened
-from vdb.vsr.normal import note_commit
+from vdb.vsr.normal import commit, note_commit
 from vdb.vsr.state import ReplicaState, Status, Step
 from vdb.vsr.tail import decode_log, decode_vote
 from vdb.vsr.view_change import send_vote
@@ -38,7 +40,10 @@ def on_opened(state: ReplicaState, opened: Opened) -> None:
     )
     _recover_log(state, opened)
     state.rhythm.start(state.tick)
-    _take_a_status(state, opened)
+    if opened.looks:
+        _only_look(state)
+    else:
+        _take_a_status(state, opened)
 
 
 def _recover_log(state: ReplicaState, opened: Opened) -> None:
@@ -113,6 +118,16 @@ def _take_a_status(state: ReplicaState, opened: Opened) -> None:
     else:
         state.status = Status.NORMAL
         state.view_start_op = state.op
+
+
+def _only_look(state: ReplicaState) -> None:
+    end = state.op if state.is_alone else min(state.commit_known, state.op)
+    while state.commit_number < end:
+        header = state.log.header(state.commit_number + 1)
+        if header is None or not state.log.is_held(header.op):
+            break
+        commit(state, header)
+    state.status = Status.REMOVED
 
 
 def _cut_at_the_first_gap(state: ReplicaState) -> None:

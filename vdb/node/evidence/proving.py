@@ -64,8 +64,15 @@ class Prover:
     """One per node."""
 
     def __init__(
-        self, readers: Mapping[GroupId, GroupReader], root_keys: RootKeys, disk_id: Callable[[], bytes]
+        self,
+        readers: Mapping[GroupId, GroupReader],
+        root_keys: RootKeys,
+        disk_id: Callable[[], bytes],
+        *,
+        alone: bool = False,
     ) -> None:
+        """`alone`: there is nobody who could confirm what is committed, as of a node that is stopped."""
+        self._alone = alone
         self._readers = readers
         self._root_keys = root_keys
         self._disk_id = disk_id
@@ -78,7 +85,7 @@ class Prover:
     async def head(self, tenant: int, group: str, family: Family = Family.DATA) -> SignedHead:
         """The tree as it is now. NotPrimary, UnknownTenant."""
         reader = self._reader(group)
-        await reader.group.confirm()
+        await self._confirm(reader)
         return self._sign(reader.group, self._log(reader.group, tenant, family), family)
 
     async def prove(self, tenant: int, reader: GroupReader, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
@@ -105,7 +112,7 @@ class Prover:
     ) -> tuple[list[bytes], int]:
         """The data of so many leaves from this one on, LEAVES_MAX at most, and how many the tree has. NotPrimary."""
         reader = self._reader(group)
-        await reader.group.confirm()
+        await self._confirm(reader)
         state = self._log(reader.group, tenant, family)
         size, number = state.record_count, _number(state.tenant, family)
         leaves = self._leaves[reader.group.name].of(number)
@@ -124,7 +131,7 @@ class Prover:
     ) -> tuple[SignedHead, tuple[bytes, ...]]:
         """The tree as it is now, and that it begins with the one of `size` leaves."""
         reader = self._reader(group)
-        await reader.group.confirm()
+        await self._confirm(reader)
         state = self._log(reader.group, tenant, family)
         if size > state.record_count:
             raise InvalidArgument(
@@ -134,6 +141,10 @@ class Prover:
         leaves = self._leaves[reader.group.name].of(_number(state.tenant, family))
         await leaves.read(state.record_count)
         return self._sign(reader.group, state, family), consistency_proof(leaves.hash_at, size, state.record_count)
+
+    async def _confirm(self, reader: GroupReader) -> None:
+        if not self._alone:
+            await reader.group.confirm()
 
     def _sign(self, group: Group, state: TenantState, family: Family) -> SignedHead:
         origin = origin_of(group.superblock.state.cluster, group.name, state.tenant, family)

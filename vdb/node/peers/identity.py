@@ -141,10 +141,7 @@ async def open_identity(
         )
         await _write(disk, identity)
         return identity
-    file = await disk.open(FILE_NAME)
-    data = await file.read_at(0, await file.size())
-    await file.close()
-    identity = decode_identity(data)
+    identity = await read_identity(disk)
     if identity.region != region:
         raise ForeignData(
             f"the data directory belongs to a node of region '{identity.region}': expected region '{region}'"
@@ -161,6 +158,17 @@ async def open_identity(
             f"{', '.join(groups)}"
         )
     return identity
+
+
+async def read_identity(disk: Disk) -> Identity:
+    """The identity of a directory that has one. ForeignData, NewerFormat, DamagedData."""
+    if not await disk.exists(FILE_NAME):
+        raise ForeignData("this is no node's data directory: expected one made by VerityDB")
+    file = await disk.open(FILE_NAME)
+    try:
+        return decode_identity(await file.read_at(0, await file.size()))
+    finally:
+        await file.close()
 
 
 async def _check_empty(disk: Disk) -> None:

@@ -78,6 +78,8 @@ class MemberSettings:
     """The node came to a cluster that was there: an empty log isn't the whole one."""
     disk: bytes = b""
     """Of a node that joins: it counts once the group's state names this disk as the node's."""
+    looks: bool = False
+    """It is opened to be read, with no other node, and never serves (`vdb.node.stopped`)."""
 
 
 @frozen(kw_only=True)
@@ -316,7 +318,9 @@ class Member:
         await self._name_members()
         self._open = True
         self.driver.feed(self._opened())
-        if self.is_alone:
+        if self._settings.looks:
+            await self.executor.wait_until(lambda: self.executor.is_drained)
+        elif self.is_alone:
             await self._led.wait()
             await self.executor.wait_until(lambda: self.executor.is_drained)
         log.info(
@@ -361,6 +365,7 @@ class Member:
             head_certain=recovery.head_certain and not self._knows_nothing(durable),
             tail=durable.tail,
             nonce=1 + self._world.entropy.below(NONCE_BOUND),
+            looks=self._settings.looks,
         )
 
     def _knows_nothing(self, durable: SuperblockState) -> bool:
