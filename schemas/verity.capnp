@@ -237,7 +237,7 @@ struct SqlImage {
 
 struct SqlVersion {
   # What a transaction did to a row.
-  operation @0 :UInt8;       # 1: insert, 2: update, 3: delete
+  operation @0 :UInt8;       # 1: insert, 2: update, 3: delete, 4: one of these, of a row that was erased since
   table @1 :Text;
   before @2 :SqlImage;
   after @3 :SqlImage;

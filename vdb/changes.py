@@ -42,6 +42,8 @@ class Operation(IntEnum):
     INSERT = 1
     UPDATE = 2
     DELETE = 3
+    ERASED = 4
+    """Of what is told of the past alone: one of those, of a row whose subject was erased since."""
 
 
 @frozen(kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vdb.changes import Attribution, Layout, Operation, RawText, RowChange, SchemaChange, Transaction
 from vdb.sql.history import HistorySearch, Version, table_change
@@ -21,6 +21,7 @@ class Logged:
     next_offset: int
     position: int
     time: int
+    erased: tuple[bytes, ...] = ()
 
 
 def log(*transactions: list[Any], layout: Layout = PEOPLE) -> list[Logged]:
@@ -187,3 +188,31 @@ def test_what_happens_to_names_of_tables(sql: str, change: Any) -> None:
 def test_no_image_is_in_the_repr() -> None:
     versions, _ = search(log([(None, (1, "Ada Lovelace"))]), "people", 1)
     assert "Ada" not in repr(versions)
+
+
+DECLARED = Layout(table="vdb_subject_columns", columns=("tbl", "col"), key=("tbl",))
+
+
+def test_what_was_erased_says_when_and_by_whom() -> None:
+    by_name = Layout(table="Patients", columns=("id", "name"), key=("id",))
+    others = Layout(table="visits", columns=("number", "patient"), key=("number",))
+    log_ = [
+        *log([(None, ("patients", "ID")), (None, ("visits", "patient"))], layout=DECLARED),
+        *log([], [], [(None, ("bob", "Bob"))], [], layout=by_name)[1:],
+        *log([], layout=others),
+    ]
+    mine, theirs = b"a" * 32, b"b" * 32
+    for number, tokens in ((1, (theirs, mine)), (2, (theirs,)), (3, (mine,)), (4, (mine,))):
+        log_[number] = evolve(log_[number], erased=tokens)
+
+    def told(table: str, key: Any, *tokens: bytes) -> list[tuple[str, str, Any, Any]]:
+        found = HistorySearch(table, key, tokens)
+        while found.wants_pass():
+            for one in log_:
+                found.feed(one)
+        return [(one.operation.name, one.attribution.actor, one.before, one.after) for one in found.versions()]
+
+    assert told("patients", "alice", mine) == [("ERASED", "actor 1", None, None), ("ERASED", "actor 3", None, None)]
+    assert [one[0] for one in told("patients", "bob")] == ["INSERT"]
+    assert told("patients", "alice") == []
+    assert told("visits", "alice", mine) == [], "its key names nobody"

@@ -11,6 +11,9 @@ another.
     search.versions()
 
 Keys are compared by their text, so that 42 and "42" name the same row.
+
+What was erased with its subject has no images and no key any more: that something was done, when and by whom, is what
+is left. It is found where the key itself names the subject: the table's key is its subject column.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from vdb.changes import (
     Value,
 )
 from vdb.sql.keywords import tokens
+from vdb.sql.names import SUBJECTS_TABLE
 
 Key = tuple[str | bytes | RawText | None, ...]
 
@@ -53,10 +57,14 @@ class Logged(Protocol):
     def time(self) -> int:
         """Microseconds UTC of when it was logged."""
 
+    @property
+    def erased(self) -> Sequence[bytes]:
+        """Tokens of the subjects whose rows in it were erased."""
+
 
 @frozen(kw_only=True)
 class Version:
-    """What a transaction did to a row. The images are by the names that the columns had then."""
+    """What a transaction did to a row. The images are by the names that the columns had then; ERASED has none."""
 
     operation: Operation
     table: str
@@ -90,6 +98,11 @@ class _Changed:
     version: Version
 
 
+@frozen
+class _Erased:
+    version: Version
+
+
 @define
 class _Lineage:
     """One row, through all its keys."""
@@ -99,14 +112,18 @@ class _Lineage:
 
 
 class HistorySearch:
-    """See the module's docstring. `key`: a value, or several for a key of several columns."""
+    """See the module's docstring. `key`: a value, or several for a key of several columns. `tokens`: of the subject
+    that a key of one column names, if it was erased."""
 
-    def __init__(self, table: str, key: Value | Sequence[Value]) -> None:
+    def __init__(self, table: str, key: Value | Sequence[Value], tokens: Sequence[bytes] = ()) -> None:
         values: Sequence[Value] = key if isinstance(key, list | tuple) else (key,)
         self._key: Key = tuple(map(_text, values))
         self._keys: dict[Key, None] = {self._key: None}
         self._tables: dict[str, None] = {table.lower(): None}
-        self._found: list[_Renamed | _Dropped | _Changed] = []
+        self._tokens = tuple(tokens)
+        self._subjects: dict[str, str] = {}
+        """Of tables in lower case: the subject column."""
+        self._found: list[_Renamed | _Dropped | _Changed | _Erased] = []
         self._passes = 0
         self._grew = True
 
@@ -125,13 +142,18 @@ class HistorySearch:
                 self._feed_row(logged, step)
             elif isinstance(step, SchemaChange):
                 self._feed_schema(step)
+        if self._tokens and any(token in self._tokens for token in logged.erased):
+            self._feed_erased(logged)
 
     def versions(self) -> list[Version]:
         """What happened to every row that ever had the key, in order."""
         current: dict[tuple[str, Key], _Lineage] = {}
         lineages: list[_Lineage] = []
+        wanted: list[tuple[int, Version]] = []
         for number, found in enumerate(self._found):
-            if isinstance(found, _Renamed):
+            if isinstance(found, _Erased):
+                wanted.append((number, found.version))
+            elif isinstance(found, _Renamed):
                 for table, key in [place for place in current if place[0] == found.old]:
                     current[found.new, key] = current.pop((table, key))
             elif isinstance(found, _Dropped):
@@ -146,12 +168,14 @@ class HistorySearch:
                     current[found.table, found.after] = lineage
                 lineage.versions.append((number, found.version))
                 lineage.is_wanted = lineage.is_wanted or self._key in (found.before, found.after)
-        wanted = [each for lineage in lineages if lineage.is_wanted for each in lineage.versions]
+        wanted += [each for lineage in lineages if lineage.is_wanted for each in lineage.versions]
         return [version for _, version in sorted(wanted, key=lambda each: each[0])]
 
     def _feed_row(self, logged: Logged, step: RowChange) -> None:
         layout = logged.transaction.layouts[step.layout]
         table = layout.table.lower()
+        if table == SUBJECTS_TABLE:
+            self._feed_subject(step)
         if table not in self._tables:
             return
         before = None if step.before is None else _key(layout, step.rowid_before, step.before)
@@ -164,7 +188,23 @@ class HistorySearch:
                 self._grew = True
         if after is not None:
             self._keys[after] = None
-        self._found.append(_Changed(table, before, after, _version(logged, layout, step)))
+        self._found.append(_Changed(table, before, after, _version(logged, layout, step.operation, step)))
+
+    def _feed_subject(self, step: RowChange) -> None:
+        """Whose data rows are was declared: (table, column)."""
+        for image in (step.before, step.after):
+            if image is not None:
+                self._subjects.pop(str(image[0]).lower(), None)
+        if step.after is not None:
+            self._subjects[str(step.after[0]).lower()] = str(step.after[1]).lower()
+
+    def _feed_erased(self, logged: Logged) -> None:
+        """Which of the tables it was isn't known where the transaction changed several whose keys name subjects."""
+        for layout in logged.transaction.layouts:
+            table, key = layout.table.lower(), tuple(name.lower() for name in layout.key)
+            if table in self._tables and key == (self._subjects.get(table),):
+                self._found.append(_Erased(_version(logged, layout, Operation.ERASED)))
+                return
 
     def _feed_schema(self, step: SchemaChange) -> None:
         change = table_change(step.sql)
@@ -219,12 +259,13 @@ def _text(value: Value) -> str | bytes | RawText | None:
     return str(value) if isinstance(value, int | float) else value
 
 
-def _version(logged: Logged, layout: Layout, step: RowChange) -> Version:
+def _version(logged: Logged, layout: Layout, operation: Operation, step: RowChange | None = None) -> Version:
+    before, after = (None, None) if step is None else (step.before, step.after)
     return Version(
-        operation=step.operation,
+        operation=operation,
         table=layout.table,
-        before=None if step.before is None else dict(zip(layout.columns, step.before, strict=True)),
-        after=None if step.after is None else dict(zip(layout.columns, step.after, strict=True)),
+        before=None if before is None else dict(zip(layout.columns, before, strict=True)),
+        after=None if after is None else dict(zip(layout.columns, after, strict=True)),
         transaction=logged.transaction.id,
         attribution=logged.transaction.attribution,
         first_offset=logged.first_offset,

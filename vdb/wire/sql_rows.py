@@ -56,7 +56,7 @@ _PADDING = [bytes(-size % WORD) for size in range(WORD)]
 
 _BEFORE_BY_OPERATION = {Operation.INSERT: False, Operation.UPDATE: True, Operation.DELETE: True}
 _AFTER_BY_OPERATION = {Operation.INSERT: True, Operation.UPDATE: True, Operation.DELETE: False}
-OPERATIONS = dict(zip(map(int, Operation), Operation, strict=True))
+OPERATIONS = {int(one): one for one in (Operation.INSERT, Operation.UPDATE, Operation.DELETE)}
 
 
 class Row(NamedTuple):

@@ -109,7 +109,7 @@ def test_rows_of_a_subject_leave_a_sql_database(tmp_path: Path) -> None:
                 connection.execute("INSERT INTO patients VALUES (?, ?)", (patient, f"{patient}'s name"))
                 connection.execute("INSERT INTO visits (patient, note) VALUES (?, ?)", (patient, f"{patient} coughs"))
         before = clinic.offset
-        with clinic.connect() as connection:
+        with clinic.connect(actor="mx-poe") as connection:
             connection.execute("UPDATE patients SET name = 'Alice B.' WHERE id = 'alice'")
             connection.execute("UPDATE visits SET patient = 'bob' WHERE patient = 'alice'")  # from one to the other
             connection.execute("INSERT INTO visits (patient, note) VALUES ('alice', ?)", ("x" * 20_000,))
@@ -145,5 +145,10 @@ def _check_rows(clinic: Any, before: int, more: tuple[str, ...] = ()) -> None:
     with clinic.as_of(before) as old:
         assert [row[0] for row in old.execute("SELECT id FROM patients")] == ["bob"]
         assert [row[0] for row in old.execute("SELECT note FROM visits")] == ["bob coughs"]
-    assert clinic.history("patients", "alice") == []
+    erased = clinic.history("patients", "alice")
+    assert [(one.operation.name, one.table, one.before, one.after) for one in erased] == [
+        ("ERASED", "patients", None, None)
+    ] * 2
+    assert [one.attribution.actor for one in erased] == ["dr-lee", "mx-poe"]
+    assert erased[0].time < erased[1].time
     assert len(clinic.history("patients", "bob")) == 1

@@ -42,6 +42,8 @@ class LoggedTransaction:
     """Of the event after its last."""
     time: int
     """Microseconds UTC of the op that appended it."""
+    erased: tuple[bytes, ...] = ()
+    """Tokens of the subjects whose rows in it were erased."""
 
 
 async def read_transactions(
@@ -50,6 +52,7 @@ async def read_transactions(
     """The transactions between two offsets, both of which are ends of transactions; some at a time, in order."""
     folding = TransactionReader()
     begin = offset = from_offset
+    tokens: dict[bytes, None] = {}
     while offset < to_offset:
         state = reader.find(tenant, stream)
         assert state is not None, "a stream never goes away"
@@ -58,6 +61,8 @@ async def read_transactions(
         found: list[LoggedTransaction] = []
         for run in runs:
             erased = run.schema_id == ERASED_SCHEMA
+            if erased:
+                tokens[run.subject_token] = None
             for payload in decode_batch(run.batch):
                 transaction = folding.feed_erased() if erased else folding.feed(payload)
                 offset += 1
@@ -71,9 +76,11 @@ async def read_transactions(
                             next_offset=offset,
                             position=run.first_position + offset - run.first_offset,
                             time=run.time,
+                            erased=tuple(tokens),
                         )
                     )
                     begin = offset
+                    tokens.clear()
         yield found
     if begin != to_offset:
         raise DamagedData(f"a SQL database's stream: expected a transaction's end at {to_offset}, found it at {begin}")

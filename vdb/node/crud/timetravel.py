@@ -13,7 +13,8 @@ from contextlib import aclosing
 import trio
 
 from vdb.changes import Value
-from vdb.errors import VerityError
+from vdb.errors import InvalidArgument, VerityError
+from vdb.kernel.command import KeyScope
 from vdb.node import log
 from vdb.node.crud.copies import AsOf, Copies
 from vdb.node.crud.database import CrudDatabase
@@ -24,6 +25,7 @@ from vdb.ports import World
 from vdb.sql.diffing import ChangeFold, TableDiff, diff_databases
 from vdb.sql.history import HistorySearch, Version
 from vdb.types import Position
+from vdb.wire.sql import subject_name
 
 IDLE_SECONDS = 600.0
 """How long the copies of a database outlive the last question about its past."""
@@ -84,7 +86,7 @@ class TimeTravel:
     ) -> list[Version]:
         """The versions of a row, the oldest first: see `vdb.sql.history`. Reads the stream once or more."""
         end = await resolve(database, offset=to_offset)
-        search = HistorySearch(table, key)
+        search = HistorySearch(table, key, _tokens_of(database, key))
         while search.wants_pass():
             transactions = read_transactions(database.reader, database.tenant, database.stream, 0, end)
             async with aclosing(transactions) as logged:
@@ -133,3 +135,18 @@ class TimeTravel:
         if copies is None:
             copies = self._copies[database] = Copies(database, self._world, self._keys)
         return copies
+
+
+def _tokens_of(database: CrudDatabase, key: Value | Sequence[Value]) -> tuple[bytes, ...]:
+    """What stands for the subject of this name in the headers of its records, if it was erased; empty otherwise."""
+    values: Sequence[Value] = key if isinstance(key, list | tuple) else (key,)
+    try:
+        subject = subject_name(values[0]) if len(values) == 1 else ""
+    except InvalidArgument:
+        return ()
+    if not subject:
+        return ()
+    group, tenant = database.reader.group, database.tenant
+    period = group.state.key_period(tenant)
+    rows = group.keyring.rows(tenant, KeyScope.SUBJECT, subject, period)
+    return tuple(dict.fromkeys(row.subject_token for row in rows if row.is_destroyed))
