@@ -134,7 +134,7 @@ class LocalBackend:
 
     def execute(self, sql: str, parameters: Any = ()) -> Result:
         admission = run_inline(self._governor.admit(sql))
-        result = run_inline(self.session.execute(admission.sql, parameters))
+        result = run_inline(self._governor.execute(admission, parameters))
         return told_result(result, admission, self._governor)
 
     def admit(self, sql: str, *, names: bool) -> Admission:
@@ -150,7 +150,7 @@ class LocalBackend:
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> Result:
         admission = run_inline(self._governor.admit(sql, rows=False))
-        return run_inline(self.session.executemany(admission.sql, parameters))
+        return run_inline(self._governor.execute(admission, parameters, many=True))
 
     def commit(self) -> None:
         run_inline(self.session.commit())

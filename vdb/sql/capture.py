@@ -196,6 +196,10 @@ class Capture:
                 self._restore_changes(changes)
         return layouts, steps
 
+    def layout_of(self, table: str) -> int:
+        """The layout by which the table's changes are captured now, once `prepare` was called for it."""
+        return next(live.layout for live in self._live.values() if fold(live.table.name) == fold(table))
+
     @property
     def own_changes(self) -> int:
         """How many of the connection's `total_changes` are ours; neither what was undone meanwhile is

@@ -24,6 +24,7 @@ from vdb.sql.session import SqlSession
 from vdb.sql.tables import fold
 from vdb.sql.verdict import StatementKind
 from vdb.sql.warden import Admission, Warden, digest_of
+from vdb.sql.written_rows import UnfitRows
 from vdb.wire.sql import subject_name
 
 Row = tuple[Any, ...]
@@ -71,6 +72,23 @@ class Governor:
         """Before more of a statement's rows leave. AccessDenied, PolicyChanged."""
         if self._warden is not None:
             await self._warden.ask_again(admission)
+
+    async def execute(self, admission: Admission, parameters: Any, *, many: bool = False) -> Result:
+        """Run what was admitted. AccessDenied, with nothing of it done, where it writes rows that may not be."""
+        session = self._session
+        session.keeping.check = admission.check
+        if many and admission.check is not None:
+            parameters = list(parameters)  # they may be wanted twice
+        try:
+            return await (session.executemany if many else session.execute)(admission.sql, parameters)
+        except UnfitRows as error:
+            keeper, check, why = self.keeper, admission.check, str(error)
+            assert keeper is not None
+            assert check is not None
+            table, attribution = check.table.name, session.attribution
+            raise await self._bridge.on_loop(lambda: keeper.deny(admission.rulings, table, why, attribution)) from None
+        finally:
+            session.keeping.check = None
 
     def check_still(self, admission: Admission) -> None:
         """PolicyChanged where a first policy holds since. In any thread."""

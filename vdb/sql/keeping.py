@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from vdb.audit.entry import ALL_SUBJECTS, AuditEntry
 from vdb.changes import Attribution, RowChange, SchemaChange, Transaction
+from vdb.errors import AccessDenied
 from vdb.policy.words import Action
 from vdb.sql.conditions import Bindings
 from vdb.sql.rulings import Ruling
@@ -88,6 +89,9 @@ class Keeper(Protocol):
 
     async def ask(self, questions: Sequence[Question], attribution: Attribution) -> Sequence[Ruling]:
         """A ruling for each, all of which allow something. AccessDenied, once the denial is in the audit log."""
+
+    async def deny(self, rulings: Sequence[Ruling], table: str, why: str, attribution: Attribution) -> AccessDenied:
+        """The error for what may not be written to a table, once it is in the audit log. Raises as `record` does."""
 
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         """Returns once receipts are committed. AuditUnavailable, NotPrimary, NotReady, PrimaryLost."""

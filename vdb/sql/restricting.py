@@ -14,7 +14,8 @@ The condition is a fence where the statement has something that can fail, take i
 row that isn't shown: SQLite is free to ask it before the condition. Then the rows are made first (`MATERIALIZED`).
 Other statements keep their indexes.
 
-UPDATE and DELETE of a restricted table change rows that are shown alone: their WHERE says so.
+UPDATE and DELETE of a restricted table change rows that are shown alone: their WHERE says so. What they and INSERT
+leave is looked at once they have run (`written_rows`).
 
 Whether all of this held is `checking`'s to say, by what SQLite reports of the text: nothing runs before.
 """
@@ -149,7 +150,7 @@ def restrict(
     if written is not None and (written.conditions or written.kept):
         parts = _parts(sql)
         if parts.verb in ("INSERT", "REPLACE"):
-            _check_insert(sql, written)
+            _check_insert(sql, written, quiet=quiet)
         else:
             name = f"{stem}rows"
             names.append(name)
@@ -314,18 +315,38 @@ def _parts(sql: str) -> _Parts:
     return _Parts(verb=verb, where=where, end=end, others=tuple(others))
 
 
-def _check_insert(sql: str, one: Restriction) -> None:
-    """SqlRefused for an INSERT that could change a row that isn't shown, or add one that may not be written."""
-    if one.kept:
+def _check_insert(sql: str, one: Restriction, *, quiet: bool) -> None:
+    """SqlRefused for an INSERT that could show, or change unseen, a row that isn't shown."""
+    words = [token.upper for token in tokens(sql) if token.upper]
+    into = words.index("INTO")
+    otherwise = words[words.index("OR") + 1] if "OR" in words[:into] else "ABORT"
+    if one.replaces or has_replace(sql) or otherwise not in ("ABORT", "IGNORE"):
         raise SqlRefused(
-            f"INSERT into {one.table.name} is refused: the rule that allows writing names rows, and new ones can't be "
-            "held against its condition; expected a rule without one for 'append'"
+            f"INSERT into {one.table.name} is refused under a filter with REPLACE, FAIL or ROLLBACK: it might change "
+            "rows that aren't shown, or leave some that may not be written"
         )
-    if one.replaces or not is_plain_insert(sql):
+    if is_upsert(sql) and (not quiet or _where_of_upsert(sql)):
         raise SqlRefused(
-            f"INSERT into {one.table.name} is refused under a filter with OR or ON CONFLICT: it might change rows that "
-            "aren't shown"
+            f"an upsert of {one.table.name} is refused under a filter where it has a WHERE of its own, or calls what "
+            "can fail or be seen: it would be asked of rows that aren't shown"
         )
+
+
+def is_upsert(sql: str) -> bool:
+    """Whether an INSERT says ON CONFLICT DO UPDATE, as far as its text goes."""
+    words = [token.upper for token in tokens(sql) if token.upper]
+    return any(words[place : place + 2] == ["DO", "UPDATE"] for place in range(len(words)))
+
+
+def _where_of_upsert(sql: str) -> bool:
+    """Whether there is a WHERE behind the first DO UPDATE."""
+    before, behind = "", False
+    for token in tokens(sql):
+        behind = behind or (before == "DO" and token.upper == "UPDATE")
+        if behind and token.upper == "WHERE":
+            return True
+        before = token.upper or before
+    return False
 
 
 def is_plain_insert(sql: str) -> bool:

@@ -29,7 +29,7 @@ from vdb.changes import NOBODY, Attribution, Transaction
 from vdb.errors import TransactionEnded, VerityError
 from vdb.marks import mark
 from vdb.ports import Connection
-from vdb.projections.store import IntegrityError, SqliteError, in_transaction
+from vdb.projections.store import SqliteError, in_transaction
 from vdb.sql import sqlite_api
 from vdb.sql.applying import apply_transaction
 from vdb.sql.batch import Batch
@@ -42,6 +42,7 @@ from vdb.sql.results import Result, buffered, live, returned
 from vdb.sql.savepoints import Savepoints, all_or_nothing
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Classifier, StatementKind, Verdict
+from vdb.sql.written_rows import Keeping
 from vdb.wire.sql import encode_transaction
 
 T = TypeVar("T")
@@ -71,6 +72,7 @@ class SqlSession:
         self.classifier = Classifier(db)
         self.capture = Capture(db, self.classifier.trusting)
         self.classifier.make_way = self.capture.make_way
+        self.keeping = Keeping(db, self.capture, self.classifier.trusting)
         self.attribution = attribution
         """On whose behalf the next transaction is made."""
         self.lock_timeout = lock_timeout
@@ -161,9 +163,9 @@ class SqlSession:
     async def _run(self, sql: str, parameters: Any, *, many: bool) -> Result:
         verdict = await self.verdict(sql)
         kind = verdict.kind
+        if kind in _WRITES and not self.in_transaction:
+            return await self._autocommit(sql, parameters, verdict, many=many)
         if kind in _WRITES:
-            if not self.in_transaction:
-                return await self._autocommit(sql, parameters, verdict, many=many)
             await self.take_lease()
             return await self._guarded(lambda: self._write(sql, parameters, verdict, many=many))
         if kind is StatementKind.COMMIT:
@@ -253,10 +255,7 @@ class SqlSession:
         """One statement that writes, within the transaction and under the lease."""
         if verdict.kind is not StatementKind.SCHEMA:
             self.capture.prepare(verdict.writes, sql)
-            cursor = self._raw(sql, parameters, many=many)
-            if verdict.returns_rows and not many:
-                return returned(cursor, self.db, self.classifier.trusting())
-            return live(cursor)
+            return self.keeping.run(lambda: self._change(sql, parameters, verdict, many=many))
         try:
             with all_or_nothing(self.db, _SCHEMA):
                 self.capture.before_schema_change(sql, verdict)
@@ -267,6 +266,10 @@ class SqlSession:
             self._forget_schema()
         return result
 
+    def _change(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
+        cursor, rows = self._raw(sql, parameters, many=many), verdict.returns_rows and not many
+        return returned(cursor, self.db, self.classifier.trusting()) if rows else live(cursor)
+
     def _forget_schema(self) -> None:
         self.generation += 1
         self.classifier.forget()
@@ -275,7 +278,8 @@ class SqlSession:
     # Statements that are transactions ---------------------------------------------------------------------------
 
     async def _autocommit(self, sql: str, parameters: Any, verdict: Verdict, *, many: bool) -> Result:
-        shared = self.shares and not many and not verdict.returns_rows and verdict.kind is StatementKind.WRITE
+        simple = verdict.kind is StatementKind.WRITE and not verdict.returns_rows and not many
+        shared = simple and self.shares and self.keeping.check is None
         others: list[OneShot] = []
         if shared and not self._take_free_lease():
             mine = OneShot(
@@ -327,7 +331,7 @@ class SqlSession:
         if not others:
             try:
                 result = buffered(self._write(sql, parameters, verdict, many=many))
-                self._check_deferred()
+                sqlite_api.check_deferred(self.db)
             except SqliteError as error:
                 if self.in_transaction and not self._keep_partial(
                     error, batch, self.attribution, self.next_id, many=many
@@ -359,7 +363,7 @@ class SqlSession:
         self._raw(f"SAVEPOINT {_MEMBER}")
         try:
             result = work()
-            self._check_deferred()
+            sqlite_api.check_deferred(self.db)
             self._take(batch, whose.attribution, whose.id)
         except BaseException as error:
             if not self.in_transaction:
@@ -406,16 +410,11 @@ class SqlSession:
     # Commit ----------------------------------------------------------------------------------------------------
 
     def _close_transaction(self) -> Batch:
-        self._check_deferred()
+        sqlite_api.check_deferred(self.db)
         batch = Batch(schema_changed=self._schema_changed)
         with all_or_nothing(self.db, _MEMBER):  # what can't be logged stays captured, and the transaction open
             self._take(batch, self.attribution, self.next_id)
         return batch
-
-    def _check_deferred(self) -> None:
-        if sqlite_api.deferred_violations(self.db):
-            mark("sql.deferred_violation")
-            raise IntegrityError("FOREIGN KEY constraint failed")
 
     def _take(self, batch: Batch, attribution: Attribution, chosen: bytes | None) -> None:
         """Move what was captured into the batch, as one transaction."""

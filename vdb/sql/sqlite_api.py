@@ -15,8 +15,16 @@ from typing import Any, cast
 
 from attrs import frozen
 
+from vdb.marks import mark
 from vdb.ports import Connection
-from vdb.projections.store import EXTENSION_FILE, SqliteError, close_sqlcipher, in_transaction, open_plain_memory
+from vdb.projections.store import (
+    EXTENSION_FILE,
+    IntegrityError,
+    SqliteError,
+    close_sqlcipher,
+    in_transaction,
+    open_plain_memory,
+)
 
 ENABLE_FOREIGN_KEYS = 1002
 ENABLE_TRIGGERS = 1003
@@ -99,6 +107,13 @@ def deferred_violations(db: Connection) -> bool:
         return found
     (enforced,) = db.execute("PRAGMA foreign_keys").fetchone()
     return bool(enforced) and db.execute("PRAGMA foreign_key_check").fetchone() is not None
+
+
+def check_deferred(db: Connection) -> None:
+    """IntegrityError, as SQLite's own, where a COMMIT would fail."""
+    if deferred_violations(db):
+        mark("sql.deferred_violation")
+        raise IntegrityError("FOREIGN KEY constraint failed")
 
 
 def set_last_insert_rowid(db: Connection, rowid: int) -> bool:

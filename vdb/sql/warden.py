@@ -41,8 +41,8 @@ from vdb.sql.generated import generated_from
 from vdb.sql.host import Bridge
 from vdb.sql.keeping import Answered, Keeper, Question, named
 from vdb.sql.naming import Named, with_subjects
-from vdb.sql.refusals import is_own_name
-from vdb.sql.restricting import Restriction, View, restrict
+from vdb.sql.refusals import FUNCTION, is_own_name
+from vdb.sql.restricting import Restriction, View, is_upsert, restrict
 from vdb.sql.rulings import Ruling, branches_of, one_of
 from vdb.sql.schema_change import has_replace
 from vdb.sql.session import SqlSession
@@ -50,6 +50,7 @@ from vdb.sql.subjects import Subjects
 from vdb.sql.tables import Table, fold, plain_cursor, read_table
 from vdb.sql.touching import TELLING_PRAGMAS, Objects, Touched, is_nobodys, names_in, touched
 from vdb.sql.verdict import StatementKind
+from vdb.sql.written_rows import RowCheck
 from vdb.wire.sql import subject_name
 
 CACHE_SIZE = 256
@@ -81,6 +82,8 @@ class Admission:
     """Whether what it gives must be told before it leaves."""
     governed: bool = False
     """Whether a policy has been asked."""
+    check: RowCheck | None = None
+    """What the rows must be like that it writes."""
 
 
 @frozen(kw_only=True)
@@ -100,6 +103,10 @@ class _Known:
     """The subject columns of the database, by folded table."""
 
 
+_Other = tuple[str, tuple[str, ...], RowCheck | None]
+"""Another text, its slots, and what is to be looked at once it has run."""
+
+
 class Warden:
     """Of one session. `past`: it reads the database as it was."""
 
@@ -111,7 +118,7 @@ class Warden:
         self._subjects = Subjects(session.db)
         self._objects: Objects | None = None
         self._texts: dict[str, _Known] = {}
-        self._others: dict[tuple[Any, ...], tuple[str, tuple[str, ...]]] = {}
+        self._others: dict[tuple[Any, ...], _Other] = {}
         self._generation: object = None
 
     # Before ----------------------------------------------------------------------------------------------------
@@ -329,29 +336,31 @@ class Warden:
                 self._others.clear()
             if not known.touched.reads_temporary:
                 self._others[key] = other
-        sql, slots = other
-        return evolve(admission, sql=sql, slots=slots)
+        sql, slots, check = other
+        return evolve(admission, sql=sql, slots=slots, check=check)
 
     def _make_other(
         self, admission: Admission, known: _Known, naming: Named | None, restrictions: Mapping[str, Restriction]
-    ) -> tuple[str, tuple[str, ...]]:
+    ) -> _Other:
         if naming is not None and any(
             table in restrictions and fold(column) in restrictions[table].masks for table, column in naming.columns
         ):
             naming = None
         if naming is not None:
             try:
-                return self._checked(naming.sql, known, restrictions), naming.slots
+                sql, check = self._checked(naming.sql, known, restrictions)
+                return sql, naming.slots, check
             except SqliteError:
                 mark("sql.subjects_unnamed")
-        return self._checked(admission.statement, known, restrictions), ()
+        sql, check = self._checked(admission.statement, known, restrictions)
+        return sql, (), check
 
-    def _checked(self, sql: str, known: _Known, restrictions: Mapping[str, Restriction]) -> str:
+    def _checked(self, sql: str, known: _Known, restrictions: Mapping[str, Restriction]) -> tuple[str, RowCheck | None]:
         """The text that may run: restricted and checked, if anything is."""
         found, classifier = known.touched, self._session.classifier
         if not restrictions:
             classifier.record(sql)
-            return sql
+            return sql, None
         assert self._objects is not None
         views = [View(name=name, sql=self._objects.views[name]) for name in known.views if name in self._objects.views]
         functions = (*found.functions, *(f"the program's {name}" for name in known.strange))
@@ -365,7 +374,20 @@ class Warden:
             triggers=found.triggers,
             strange=classifier.user_functions(),
         )
-        return restricted.sql
+        return restricted.sql, self._row_check(sql, restrictions.get(restricted.target))
+
+    def _row_check(self, sql: str, target: Restriction | None) -> RowCheck | None:
+        """What is to be looked at once a statement has written this table. SqlRefused where the program says what a
+        condition means."""
+        if target is None:
+            return None
+        shown = (*target.conditions, *target.kept)
+        check = RowCheck(table=target.table, new=target.kept, old=shown if is_upsert(sql) else ())
+        mine, record = self._session.classifier.user_functions(), self._session.classifier.record
+        for action in (action for text in check.texts() for action in record(text)):
+            if action[0] == FUNCTION and (action[2] or "").lower() in mine:
+                raise SqlRefused(f"the filter calls {action[2]}, for which the program has put one of its own")
+        return check if check.new or check.old else None
 
     def _restrictions(
         self, restricted: Restricting, bindings: Bindings, subjects: Mapping[str, str]

@@ -125,6 +125,9 @@ class FakeKeeper:
         decision = Decision(allowed=True, rule="r", version="v", reason="", rows=rows.get(table, ""), masks=masks)
         return Ruling(decision=decision, apart=self.apart.get(table, ()) if question.knows_subjects else ())
 
+    async def deny(self, rulings: Sequence[Ruling], table: str, why: str, attribution: Attribution) -> AccessDenied:
+        return AccessDenied(why)
+
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         self.recorded += answers
 

@@ -167,7 +167,7 @@ class ServerSession:
             check_text(sql)
             await self._before(call, sql)
             admission = await self._governor.admit(sql, rows=False)
-            result = await self.session.executemany(admission.sql, parameters)
+            result = await self._governor.execute(admission, parameters, many=True)
             return self._answer(result, [], 0)
 
         async with self.turn(place):
@@ -335,7 +335,7 @@ class ServerSession:
         if kind in _READS:
             result, rows, more = await self._read(evolve(statement, sql=admission.sql), max_rows)
         else:
-            result = await self.session.execute(admission.sql, statement.parameters)
+            result = await self._governor.execute(admission, statement.parameters)
             rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
         rows = await self._governor.told(admission, result, rows)
         cursor = 0
@@ -368,7 +368,7 @@ class ServerSession:
                 )
             await self._before(call, statement.sql)
             admission = await self._governor.admit(statement.sql)
-            result = await self.session.execute(admission.sql, statement.parameters)
+            result = await self._governor.execute(admission, statement.parameters)
             rows, more = await self._rows(result, max_rows, min(room, SQL_CHUNK_BYTES))
             if more and result.cursor is not None:
                 await self._bridge.off_loop(result.cursor.close)

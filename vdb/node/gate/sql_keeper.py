@@ -13,6 +13,7 @@ from attrs import evolve
 
 from vdb.audit.entry import ALL_SUBJECTS, AuditEntry, Kind
 from vdb.changes import Attribution
+from vdb.errors import AccessDenied
 from vdb.node.gate.by_subject import BySubject
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_base import GuardBase, Place
@@ -89,6 +90,12 @@ class SqlKeeper:
             reason = f"rule '{rules}' shows some rows or masks columns, and this needs all of them as they are"
             decision = evolve(decision, allowed=False, reason=reason)
         return None, evolve(permit, decision=decision)
+
+    async def deny(self, rulings: Sequence[Ruling], table: str, why: str, attribution: Attribution) -> AccessDenied:
+        counting = [decision for ruling in rulings for decision in ruling.decisions]
+        permit = self._permit(self._caller(attribution), Action.APPEND, (table,), counting)
+        reason = f"table {table}: {why}"
+        return await self._permits.deny(evolve(permit, decision=evolve(permit.decision, allowed=False, reason=reason)))
 
     async def record(self, answers: Sequence[Answered], attribution: Attribution) -> None:
         caller = self._caller(attribution)
