@@ -125,6 +125,22 @@ async def test_a_lost_connection_fails_what_is_in_flight(echo: Any, interface: I
             await client.call("empty")
 
 
+async def test_an_answer_after_the_connection_was_ended_from_here_goes_nowhere(echo: Any, interface: Interface) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+
+        async def run() -> None:
+            await serve(theirs, dispatch=echo.dispatch, interface=interface)
+
+        nursery.start_soon(run)
+        method = interface.by_name["wait"]
+        await ours.send_all(encode.bootstrap(0) + encode.call(1, 0, method, method.params.new_message().to_segments()))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert echo.waiting[""].cancelled
+    echo.release("")
+
+
 async def test_calls_that_run_are_cancelled_when_the_peer_leaves(echo: Any, interface: Interface) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:

@@ -231,6 +231,8 @@ class _Session:
                 with self._reading:
                     await self._read()
             finally:
+                # Whoever cancels from outside ends the connection as well: late answers go nowhere.
+                self.connection.receive_end()
                 self._cancel_calls()
                 self._hold(0)
             await self._linger()
