@@ -13,6 +13,7 @@ import trio
 from vdb.changes import NOBODY
 from vdb.errors import DefiniteError, TransactionEnded, WireError
 from vdb.kernel.reply import StreamCreated
+from vdb.marks import mark
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
 from vdb.node.doors.rpc_face import RpcFace
@@ -42,7 +43,8 @@ class SqlDoor:
         self._guard = guard
         self._face = RpcFace(guard)
         self._sessions = guard.sql
-        self._open: dict[int, AskedSession] = {}
+        self._open: dict[int, tuple[AskedSession, str]] = {}
+        """Sessions by number, and whose they are."""
         self._serial = 0
 
     def dispatch(self, call: IncomingCall) -> None:
@@ -68,7 +70,7 @@ class SqlDoor:
 
     async def close(self) -> None:
         """The connection is over: end its sessions."""
-        sessions = list(self._open.values())
+        sessions = [session for session, _ in self._open.values()]
         self._open.clear()
         if sessions:
             with trio.CancelScope(shield=True):
@@ -154,7 +156,7 @@ class SqlDoor:
                 return
             self._serial += 1
             number = self._serial
-            self._open[number] = session
+            self._open[number] = session, self._guard.caller.principal.name
 
             def build(results: Any) -> None:
                 results.session = number
@@ -272,12 +274,12 @@ class SqlDoor:
         _start(call, session, run)
 
     def _close_session(self, call: IncomingCall) -> None:
-        session = self._open.pop(call.params.session, None)
+        found = self._open.pop(call.params.session, None)
 
         async def run() -> None:
-            if session is not None:
+            if found is not None:
                 with trio.CancelScope(shield=True):
-                    await self._sessions.close(session)
+                    await self._sessions.close(found[0])
             call.respond()
 
         call.start_soon(run)
@@ -291,9 +293,12 @@ class SqlDoor:
         return session, call
 
     def _session(self, number: int) -> AskedSession:
-        session = self._open.get(number)
+        session, owner = self._open.get(number, (None, None))
         if session is None:
             raise TransactionEnded(f"this connection has no SQL session {number}: open one")
+        if owner != self._guard.principal.principal.name:
+            mark("sql.anothers_session")
+            raise TransactionEnded(f"SQL session {number} was opened by somebody else: open one")
         return session
 
     def _run(

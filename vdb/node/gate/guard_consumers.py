@@ -73,10 +73,12 @@ class GuardedConsumers:
     ) -> list[Delivered]:
         """`Consumers.fetch`. Whoever may consume from this consumer gets what its filter lets through.
 
-        But what a rule denies them to read, or masks, isn't delivered either: the fetch is denied.
+        But what a rule denies them to read, or masks, isn't delivered either: the fetch is denied. What holds when
+        something is there counts: a fetch may have waited for long.
         """
-        permit = await self._permit(Action.CONSUME, tenant, group, name, "consumerFetch")
+        await self._permit(Action.CONSUME, tenant, group, name, "consumerFetch")
         found = await self._inner.fetch(tenant, group, name, member, maximum, wait_us, held)
+        permit = await self._permit(Action.CONSUME, tenant, group, name, "consumerFetch")
         for stream, data_class in dict.fromkeys((one.event.stream, one.event.data_class) for one in found):
             read = self._guard.decide(Action.READ, tenant, data_class, group=group, stream=stream, door="consumerFetch")
             if not read.allowed and read.decision.rule != DEFAULT:

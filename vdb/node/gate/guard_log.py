@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
+from vdb.errors import UnknownStream
 from vdb.node.gate.answers import LogResult, ReadResult, StreamInfo
 from vdb.node.gate.found import Finding
 from vdb.node.gate.guard_base import GuardBase
@@ -141,7 +142,7 @@ class LogGuard(GuardBase):
         """`Service.get_stream`."""
         await self._may_look(tenant, name, group, "getStream")
         info = await self.service.get_stream(tenant, name, group=group, level=level)
-        if not self._may_know(tenant, info):
+        if not self._may_know(tenant, info.name, info.data_class, info.placement):
             decided = self.decide(
                 Action.READ, tenant, info.data_class, group=info.placement, stream=name, door="getStream", plain=False
             )
@@ -151,19 +152,30 @@ class LogGuard(GuardBase):
     async def list_streams(
         self, tenant: int, after: str = "", limit: int = LIST_MAX, *, group: str = "", level: ReadLevel = LINEARIZABLE
     ) -> tuple[list[StreamInfo], bool]:
-        """`Service.list_streams`, without those that the caller may neither read nor append to."""
-        await self._may_look(tenant, "", group, "listStreams")
-        infos, more = await self.service.list_streams(tenant, after, limit, group=group, level=level)
-        return [info for info in infos if self._may_know(tenant, info)], more
+        """`Service.list_streams`, without those that the caller may neither read nor append to.
 
-    def _may_know(self, tenant: int, info: StreamInfo) -> bool:
+        One that they may not know of isn't there, also as the one to go on after.
+        """
+        await self._may_look(tenant, "", group, "listStreams")
+        place = self.place(tenant, after, group)
+        if place.data_class is not None and not self._may_know(tenant, after, place.data_class, place.group):
+            raise UnknownStream(f"tenant {tenant} has no stream '{after}'")
+        for _ in range(PASSES_MAX):
+            infos, more = await self.service.list_streams(tenant, after, limit, group=group, level=level)
+            known = [info for info in infos if self._may_know(tenant, info.name, info.data_class, info.placement)]
+            if known or not more:
+                break
+            after = infos[-1].name
+        return known, more
+
+    def _may_know(self, tenant: int, stream: str, data_class: DataClass, group: str) -> bool:
         for action in (Action.READ, Action.APPEND, Action.QUERY, Action.CONSUME):
             permit = self.decide(
                 action,
                 tenant,
-                info.data_class,
-                group=info.placement,
-                stream=info.name,
+                data_class,
+                group=group,
+                stream=stream,
                 door="listStreams",
                 plain=False,
             )
