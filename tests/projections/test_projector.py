@@ -448,3 +448,49 @@ async def test_who_asks_when_it_is_over_is_told(start: Start) -> None:
         pass
     with pytest.raises(NodeStopped, match="projection 'counter' has been closed"):
         await projector.rebuild(hold=False)
+
+
+async def test_what_waits_for_a_command_is_built_anew_with_the_rest(start: Start, publish: Any, told: Told) -> None:
+    publish(3)
+    async with start(version(1)) as projector:
+        assert await counted(projector, 3) == (1, 3)
+    async with start(version(1), version(2, hold=True)) as projector:
+        await until(lambda: told.events[-1] == "projection.built")
+        await projector.renew()
+        assert await counted(projector, 3) == (3, 3), "the version in use goes on: nobody has said that another may"
+        found = projector.status()
+        assert (found.previous, found.building.generation) == (0, 4)
+        await until(lambda: told.events[-1] == "projection.built")
+        await projector.switch()
+        assert await counted(projector, 3) == (4, 6)
+    async with start(version(1), version(2, hold=True)) as projector:
+        await projector.switch_back()
+        await projector.renew()
+        assert await counted(projector, 3) == (5, 3), "who went back stays there"
+        assert projector.status().building is None
+
+
+async def test_what_was_begun_to_wait_while_all_is_built_anew_does_not_hold_that_up(start: Start, publish: Any) -> None:
+    publish(3)
+    async with start(version(1)) as projector:
+        assert await counted(projector, 3) == (1, 3)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(projector.renew)
+            await trio.testing.wait_all_tasks_blocked()
+            await projector.rebuild(hold=True)
+        generation, counts = await counted(projector, 3)
+        assert (generation > 1, counts) == (True, 3)
+        assert projector.status().building.generation > generation
+
+
+async def test_rows_whose_handlers_are_gone_give_way_to_those_that_can_be_built(
+    start: Start, publish: Any, told: Told
+) -> None:
+    publish(3)
+    async with start(version(1)) as projector:
+        assert await counted(projector, 3) == (1, 3)
+    async with start(version(2, hold=True)) as projector:
+        await projector.renew()
+        assert await counted(projector, 3) == (3, 6)
+        assert "projection.switches_unasked" in told.events
+        assert projector.status().building is None

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from vdb.ports import Connection
 from vdb.projections.stored import stored_tables
 from vdb.projections.tables import Table, quote
+from vdb.types import GroupId
 
 PAGE_ROWS = 1_000
 Row = tuple[Any, ...]
@@ -51,6 +52,15 @@ class Comparison:
         self.count += 1
         if len(self.differences) < differences_max:
             self.differences.append(difference)
+
+
+@frozen(kw_only=True)
+class RowDifferences:
+    """`before` and `after`: where the two sides stood."""
+
+    comparison: Comparison
+    before: dict[GroupId, int]
+    after: dict[GroupId, int]
 
 
 async def compare(before: Readable, after: Readable, differences_max: int) -> Comparison:

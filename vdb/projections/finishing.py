@@ -47,8 +47,9 @@ async def catch_up(
             return
 
 
-async def check(building: Serving, query: str) -> str:
+async def check(building: Serving) -> str:
     """Why the check query says that the rows are wrong; '' where it doesn't, or there is none."""
+    query = "" if building.config is None else building.config.check
     if not query:
         return ""
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -81,6 +82,15 @@ class Pointer:
         assert self.previous is not None, "there is a way back only where something was in use before"
         declined = self.declined if self.current is None else max(self.declined, self.current.version)
         return evolve(self, current=self.previous, previous=self.current, declined=declined)
+
+    def renewed_version(self, here: Sequence[int]) -> int:
+        """Of rows that take the place of those in use for what they hold, not for how they are made. `here`: versions
+        with their handlers, rising. The one that is in use or about to be, not one that waits for a command."""
+        if self.current is None or self.current.version not in here:
+            return here[-1]
+        if self.building is not None and self.building.version in here and not self.hold:
+            return self.building.version
+        return self.current.version
 
     @property
     def named(self) -> tuple[int, ...]:

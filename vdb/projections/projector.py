@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import trio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from vdb.errors import (
     ConfigError,
@@ -33,7 +33,7 @@ from vdb.errors import (
     VerityError,
 )
 from vdb.marks import mark
-from vdb.projections.comparing import Comparison, compare
+from vdb.projections.comparing import RowDifferences, compare
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.finishing import align, catch_up, check
 from vdb.projections.generations import FIRST, Generation, GenerationFiles, Pointer
@@ -55,15 +55,6 @@ _OF_ONE_FILE = (ProjectionFailed, DatabaseDamaged, NodeStopped)
 """What may be wrong with the file of one generation: it ends neither the node, nor the projection."""
 
 
-@frozen(kw_only=True)
-class RowDifferences:
-    """`before` and `after`: where the two sides stood."""
-
-    comparison: Comparison
-    before: dict[GroupId, int]
-    after: dict[GroupId, int]
-
-
 class Projector:
     """`versions`: the configurations of this name that are here, of different versions. `run` is its task."""
 
@@ -83,6 +74,8 @@ class Projector:
         self._opens = trio.Event()
         self._changing = trio.Lock()
         self._held_up = ""
+        self._holds_again = False
+        """Whether something was built that waits for a command, when all began to be built anew."""
         self._nursery: trio.Nursery | None = None
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -186,19 +179,32 @@ class Projector:
         """Begin to build the rows anew beside those in use. Takes the place of a rebuild that is under way."""
 
         async def work() -> None:
-            await self._begin(hold=hold)
+            await self._begin(self._newest.version, hold=hold)
 
         await self._change(work)
 
     async def renew(self) -> None:
         """Build the rows anew under the key that files have now, use them, and keep nothing of those before: something
-        was erased, and what they say of that must go. Returns when it has gone; VerityError where it can't be built."""
-        await self.rebuild(hold=False)
+        was erased, and what they say of that must go. Returns when it has gone; VerityError where it can't be built.
+        What was built to wait for a command is begun anew behind that, and goes on waiting."""
+        await self._change(self._begin_renewing)
         while (building := self._building) is not None:
             if building.error:
                 raise ProjectionFailed(f"projection {self.name!r} can't be built anew: {building.error}")
+            if self._pointer.hold:
+                mark("projector.renewing_overtaken")
+                await self._change(self._begin_renewing)
             await trio.sleep(RENEW_STEP_SECONDS)
         await self._change(self._forget_previous)
+
+    async def _begin_renewing(self) -> None:
+        version, current = self._pointer.renewed_version(list(self._versions)), self._pointer.current
+        keeps = current is not None and current.version == version
+        if self._pointer.hold and not keeps:
+            mark("projector.switches_unasked")
+            self._means.warn("projection.switches_unasked", projection=self.name, tenant=self.tenant, version=version)
+        self._holds_again = keeps and (self._holds_again or self._pointer.hold)
+        await self._begin(version, hold=False)
 
     async def _forget_previous(self) -> None:
         mark("projector.renewed")
@@ -208,6 +214,10 @@ class Projector:
         await self._files.tidy(pointer)
         assert pointer.current is not None
         await self._files.remove_aside(pointer.current.number)
+        if self._holds_again:
+            mark("projector.holds_again")
+            await self._begin(self._newest.version, hold=True)
+            self._holds_again = False
 
     async def switch(self) -> int:
         """Use what was built beside; its generation. InvalidArgument where nothing is ready."""
@@ -217,7 +227,7 @@ class Projector:
             if building is None:
                 raise InvalidArgument(f"projection {self.name!r}: nothing is built beside the rows in use")
             if building.error:
-                building.error = await check(building, self._newest.check) if building.whole else building.error
+                building.error = await check(building) if building.whole else building.error
             if building.error:
                 raise InvalidArgument(f"projection {self.name!r}: what was built can't be used: {building.error}")
             if not building.whole:
@@ -358,20 +368,21 @@ class Projector:
         elif building is not None or current is None or self._newest.version > self._wanted_above(current):
             asked_for = building is not None and building.version == self._newest.version
             hold = self._pointer.hold if asked_for else self._newest.hold
-            await self._begin(hold=hold and current is not None)
+            await self._begin(self._newest.version, hold=hold and current is not None)
 
     def _wanted_above(self, current: Generation) -> int:
         return max(current.version, self._pointer.declined)
 
     async def _can_go_on(self, building: Generation) -> bool:
-        config = self._versions.get(building.version)
-        if config is not self._newest:
+        config, current = self._versions.get(building.version), self._pointer.current
+        renews = current is not None and current.version == building.version and not self._pointer.hold
+        if config is None or (config is not self._newest and not renews):
             return False
         stored = await self._opener.peek(building.number)
         return stored is None or stored.fingerprint == config.fingerprint()
 
-    async def _begin(self, *, hold: bool) -> None:
-        pointer = self._pointer.begun(self._newest.version, hold=hold)
+    async def _begin(self, version: int, *, hold: bool) -> None:
+        pointer = self._pointer.begun(version, hold=hold)
         await self._files.store(pointer)
         await self._drop_building()
         self._pointer = pointer
@@ -382,7 +393,7 @@ class Projector:
 
     async def _build(self, generation: Generation) -> None:
         assert self._nursery is not None
-        self._building = self._opener.building(generation, self._newest)
+        self._building = self._opener.building(generation, self._versions[generation.version])
         self._nursery.start_soon(self._building.run)
         self._nursery.start_soon(self._attend, self._building)
 
@@ -410,14 +421,14 @@ class Projector:
         try:
             await catch_up(building, self._seen, lambda progress: self._tell_progress(building, progress))
             building.whole = True
-            building.error = await check(building, self._newest.check)
+            building.error = await check(building)
         except _OF_ONE_FILE as error:
             building.error = str(error)
         if building.error:
             mark("projector.build_failed")
-            self._means.warn("projection.build_failed", **self._named(building), reason=building.error)
+            self._means.warn("projection.build_failed", **self._named(building.generation), reason=building.error)
         else:
-            self._means.inform("projection.built", **self._named(building))
+            self._means.inform("projection.built", **self._named(building.generation))
 
     # Switching -------------------------------------------------------------------------------------------------
 
@@ -453,7 +464,7 @@ class Projector:
         await self._files.tidy(pointer)
         if self._current is None and self._building is None:
             mark("projector.nothing_to_go_back_to")
-            await self._begin(hold=False)
+            await self._begin(self._newest.version, hold=False)
 
     # Little things ---------------------------------------------------------------------------------------------
 
@@ -477,23 +488,13 @@ class Projector:
     def _tell(self, event: str, **fields: object) -> None:
         found = self._pointer.building or self._pointer.current
         assert found is not None
-        self._means.inform(
-            event, projection=self.name, tenant=self.tenant, generation=found.number, version=found.version, **fields
-        )
+        self._means.inform(event, **self._named(found), **fields)
 
     def _tell_progress(self, building: Serving, progress: Progress) -> None:
+        named, pace = self._named(building.generation), round(progress.events_per_second)
         self._means.inform(
-            "projection.building",
-            **self._named(building),
-            done=progress.done,
-            total=progress.total,
-            events_per_second=round(progress.events_per_second),
+            "projection.building", **named, done=progress.done, total=progress.total, events_per_second=pace
         )
 
-    def _named(self, serving: Serving) -> dict[str, object]:
-        return {
-            "projection": self.name,
-            "tenant": self.tenant,
-            "generation": serving.generation.number,
-            "version": serving.generation.version,
-        }
+    def _named(self, found: Generation) -> dict[str, object]:
+        return {"projection": self.name, "tenant": self.tenant, "generation": found.number, "version": found.version}
