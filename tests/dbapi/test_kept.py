@@ -22,6 +22,7 @@ MIGRATIONS = {
 -- vdb: subject patients.id
 CREATE TABLE patients (id TEXT PRIMARY KEY, name TEXT, ssn TEXT, ward TEXT);
 CREATE TABLE wards (name TEXT);
+CREATE TABLE trails (what TEXT);
 INSERT INTO patients VALUES ('p-1', 'Ada', '123-45-6789', 'A'), ('p-2', 'Bob', '987-65-4321', 'B');
 """
 }
@@ -238,3 +239,39 @@ def test_what_reads_nothing_begins_no_snapshot(clinic: vdb.SqlDatabase) -> None:
             one.execute("INSERT INTO wards VALUES ('B')")  # it can't write onto what it hasn't seen
         other.execute("INSERT INTO wards VALUES ('A')")  # nor does it stand in the way of others
         one.execute("ROLLBACK")
+
+
+def test_a_note_names_the_rules_by_which_a_transaction_wrote(clinic: vdb.SqlDatabase) -> None:
+    with clinic.connect(isolation_level=None) as connection:
+        connection.execute("INSERT INTO wards VALUES ('C')")
+        assert entries(clinic)[-1].rule == "no-policy"
+        clinic.local.call(lambda: clinic.local.node.guard.apply_policy(POLICY + WRITING, 0))
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO wards VALUES ('D')")
+        connection.execute("ROLLBACK")
+        connection.execute("INSERT INTO trails VALUES ('x')")
+        assert (entries(clinic)[-1].rule, entries(clinic)[-1].policy[:7]) == ("writes-trails", "sha256:")
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO trails VALUES ('y')")
+        connection.execute("CREATE TABLE made (x)")
+        connection.execute("INSERT INTO wards VALUES ('E')")
+        connection.execute("COMMIT")
+        assert entries(clinic)[-1].rule == "writes-trails, shapes, writes-wards"
+
+
+WRITING = """
+[[rule]]
+name = "shapes"
+principals = ["embedded"]
+actions = ["schema"]
+[[rule]]
+name = "writes-wards"
+principals = ["embedded"]
+actions = ["append"]
+tables = ["wards"]
+[[rule]]
+name = "writes-trails"
+principals = ["embedded"]
+actions = ["append"]
+tables = ["trails"]
+"""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import define, field
 
 from vdb.changes import Transaction
 from vdb.errors import DatabaseLocked, Timeout
-from vdb.sql.host import OneShot
+from vdb.sql.host import OneShot, Outcome
+from vdb.sql.rulings import Ruling
 from vdb.wire.sql import Payload
 
 
@@ -23,6 +24,13 @@ class Batch:
     schema_changed: bool = False
     lost: BaseException | None = None
     """Why what was done before couldn't be done again, after a statement had ended SQLite's transaction."""
+
+    def rulings(self, mine: Iterable[Ruling]) -> Iterator[Ruling]:
+        """By which what is in it was admitted. `mine`: those of the session that leads it."""
+        yield from mine
+        for other in self.done:
+            if isinstance(other.outcome, Outcome):
+                yield from other.rulings
 
     def tell(self, others: Sequence[OneShot], error: BaseException) -> None:
         """Nothing of the batch was kept here: whoever was in it is told so, unless it failed by itself."""

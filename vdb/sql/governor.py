@@ -20,6 +20,7 @@ from vdb.policy.words import Action
 from vdb.sql.host import Bridge
 from vdb.sql.keeping import Answered, Keeper, named
 from vdb.sql.results import Result
+from vdb.sql.rulings import Ruling
 from vdb.sql.session import SqlSession
 from vdb.sql.tables import fold
 from vdb.sql.verdict import StatementKind
@@ -40,6 +41,8 @@ class Governor:
         self._session = session
         self._bridge = bridge
         self._warden = None if keeper is None else Warden(session, keeper, bridge, past=past)
+        self._asked: tuple[Ruling, ...] = ()
+        """What `ask` was answered last."""
         if keeper is not None:
             session.keeper = keeper
 
@@ -52,6 +55,8 @@ class Governor:
             return Admission(sql=sql, statement=sql)
         self._session.settings[_KEPT] = self._warden.keeper.key  # the connection may have shown another credential
         admission = await self._warden.admit(sql, names=names, runs=runs, whole=whole)
+        if runs:
+            self._remember(admission)
         if not admission.receipt:
             return admission
         kind = admission.kind
@@ -63,6 +68,15 @@ class Governor:
         if leaves or kind is StatementKind.TEMP:
             await self.record([_before(admission)])
         return evolve(admission, receipt=False)
+
+    def _remember(self, admission: Admission) -> None:
+        """By which rulings it writes, for the note of what the transaction appends."""
+        session = self._session
+        if not session.in_transaction:
+            session.keeping.rulings.clear()
+        for question, ruling in zip(admission.questions, admission.rulings, strict=False):
+            if question.action in (Action.APPEND, Action.SCHEMA) and ruling not in session.keeping.rulings:
+                session.keeping.rulings.append(ruling)
 
     async def admit_migrating(self, sql: str) -> str:
         """What runs for a statement of a migration, whose rows nobody sees: the statement itself, or nothing."""
@@ -120,12 +134,12 @@ class Governor:
     async def ask(self, action: Action, table: str = "") -> None:
         """AccessDenied unless this may be done to all of a table, or of the database."""
         if self._warden is not None:
-            await self._warden.ask(action, table)
+            self._asked = await self._warden.ask(action, table)
 
     async def ask_to_restore(self, name: str) -> None:
         """AccessDenied unless all of the past may be seen, and a database of this name be made."""
         if self._warden is not None:
-            await self._warden.ask(Action.TIME_TRAVEL)
+            self._asked = await self._warden.ask(Action.TIME_TRAVEL)
             await self._warden.ask_to_make(name)
 
     async def tell(self, what: str, images: Sequence[TableImage]) -> None:
@@ -147,6 +161,7 @@ class Governor:
             subjects=named(names, everybody=everybody),
             count=len(rows),
             digest=digest_of([list(image.values()) for _, image in rows]),
+            rulings=self._asked,
         )
         await self.record([answered])
 

@@ -6,7 +6,7 @@ before the answer leaves. `vdb.sql.warden` does both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from attrs import field, frozen
@@ -67,6 +67,8 @@ class Written:
     subjects: tuple[str, ...] = field(repr=False)
     statements: tuple[str, ...] = field(repr=False)
     """Those that changed the schema."""
+    rulings: tuple[Ruling, ...] = ()
+    """By which it may be."""
 
 
 class Keeper(Protocol):
@@ -105,12 +107,16 @@ def named(subjects: Mapping[str, None], *, everybody: bool = False) -> tuple[str
     return ALL_SUBJECTS if everybody or len(subjects) > SUBJECTS_MAX else tuple(subjects)
 
 
-def note_of(keeper: Keeper | None, transactions: Sequence[Transaction], subjects: Subjects) -> AuditEntry | None:
-    """The note of an append; None where nobody keeps the session."""
-    return None if keeper is None else keeper.note(written(transactions, subjects.columns()))
+def note_of(
+    keeper: Keeper | None, transactions: Sequence[Transaction], subjects: Subjects, rulings: Iterable[Ruling] = ()
+) -> AuditEntry | None:
+    """The note of an append; None where nobody keeps the session. `rulings`: by which its statements were admitted."""
+    return None if keeper is None else keeper.note(written(transactions, subjects.columns(), rulings))
 
 
-def written(transactions: Sequence[Transaction], subjects: Mapping[str, str]) -> Written:
+def written(
+    transactions: Sequence[Transaction], subjects: Mapping[str, str], rulings: Iterable[Ruling] = ()
+) -> Written:
     """What transactions do. `subjects`: the subject column of each table that has one, by its folded name."""
     tables: dict[str, None] = {}
     actors: dict[str, None] = {}
@@ -137,4 +143,5 @@ def written(transactions: Sequence[Transaction], subjects: Mapping[str, str]) ->
         rows=rows,
         subjects=named(names, everybody=everybody),
         statements=tuple(statements),
+        rulings=tuple(rulings),
     )

@@ -77,7 +77,7 @@ class SqlSession:
         """On whose behalf the next transaction is made."""
         self.lock_timeout = lock_timeout
         self.next_id: bytes | None = None
-        """Id of the next transaction that is logged, 16 bytes, for whoever asks for it later. None: a random one."""
+        """16 bytes, of the next transaction that is logged, for whoever asks for it later. None: random ones."""
         self.settings: dict[str, str] = {}
         """PRAGMAs that were set."""
         self.keeper: Keeper | None = None
@@ -99,12 +99,11 @@ class SqlSession:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
         return in_transaction(self.db)
 
     @property
     def holds_lease(self) -> bool:
-        """Whether the open transaction writes: nobody else can meanwhile."""
+        """Whether the transaction writes."""
         return self._leased
 
     @property
@@ -288,6 +287,7 @@ class SqlSession:
                 attribution=self.attribution,
                 settings=tuple(sorted(self.settings.items())),
                 id=self.next_id,
+                rulings=tuple(self.keeping.rulings),
             )
             found = await self._bridge.on_loop(lambda: self._host.lead(self, mine, self.lock_timeout))
             if found is None:
@@ -434,7 +434,7 @@ class SqlSession:
         logged: Logged | None = None
         try:
             if batch.payloads:
-                note = note_of(self.keeper, batch.transactions, self._subjects)
+                note = note_of(self.keeper, batch.transactions, self._subjects, batch.rulings(self.keeping.rulings))
                 logged = await self._bridge.on_loop(lambda: self._host.append(batch.payloads, note))
             await self._bridge.off_loop(lambda: self._finish(ending, logged))
         except BaseException as error:
@@ -496,4 +496,5 @@ class SqlSession:
 
     def _reset(self) -> None:
         self._schema_changed = False
+        self.keeping.rulings.clear()
         self._savepoints.clear()

@@ -196,17 +196,18 @@ class Warden:
             mark("sql.first_policy_met")
             raise PolicyChanged("a policy holds that didn't when the statement was run: run it again")
 
-    async def ask(self, action: Action, table: str = "") -> None:
+    async def ask(self, action: Action, table: str = "") -> tuple[Ruling, ...]:
         """AccessDenied unless this may be done to all rows and columns of a table, or of the whole database."""
         if not self.keeper.is_governed:
-            return
+            return ()
         found = await self._bridge.off_loop(self._tables)
         if table:
             found = {name: columns for name, columns in found.items() if fold(name) == fold(table)}
         asked = [Question(action=action, table=name, columns=found[name], plain=True) for name in found]
-        await self._ask([Question(action=action, plain=True), *asked] if not table else asked)
+        rulings = await self._ask([Question(action=action, plain=True), *asked] if not table else asked)
         if table and not found:
             raise SqlRefused(f"there is no table {table}: where a policy has a say, nothing else can be asked for")
+        return tuple(rulings)
 
     async def ask_to_make(self, database: str) -> None:
         """AccessDenied unless a database of this name may be made, of the same class as this one."""

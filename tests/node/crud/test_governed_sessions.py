@@ -19,6 +19,7 @@ from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.guard import Guard
 from vdb.node.node import Node
 from vdb.policy.decide import Principal
+from vdb.policy.file import parse_policy
 from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
 from vdb.sql.moment import Moment
 from vdb.types import DataClass, GroupId, TenantId
@@ -277,6 +278,7 @@ async def test_whole_rows_of_the_past_are_for_those_who_see_all_of_them(governed
             assert len((await session.history(CALL, "patients", ["p-1"])).versions) == 1
             (entry,) = await entries(node, after=before)
             assert (entry.action, entry.tables, entry.subjects) == ("time-travel", ("patients",), ("p-1",))
+            assert entry.rule == "admins-read"
 
 
 async def test_a_stream_of_rows_has_a_receipt_for_each_chunk(governed: Any) -> None:
@@ -345,6 +347,7 @@ async def test_what_is_written_is_noted_with_its_commit(governed: Any) -> None:
         (entry,) = await entries(node, after=before)
         assert (entry.kind, entry.action, entry.actor, entry.tables) == (Kind.WRITE, "append", "lee", ("notes",))
         assert (entry.subjects, entry.detail["rows"], entry.object) == (("p-1",), "1", "clinic")
+        assert (entry.rule, entry.policy) == ("clinicians-write", parse_policy(POLICY)[0].version)
         await run(session, "BEGIN")
         await run(session, "UPDATE patients SET name = upper(name)", call=WITHIN)
         assert len(await entries(node)) == before + 1

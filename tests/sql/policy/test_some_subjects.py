@@ -97,11 +97,15 @@ def break_glass(clinic: vdb.SqlDatabase, subject: str, seconds: int = 0) -> int:
     return opened.grant
 
 
-def receipts(clinic: vdb.SqlDatabase) -> list[AuditEntry]:
+def entries(clinic: vdb.SqlDatabase, kind: Kind) -> list[AuditEntry]:
     audit = clinic.local.node.guard.service.audit
     page = clinic.local.call(lambda: audit.records(TenantId(1), GroupId("ap-southeast-2"), 0, 1000))
     found = [decode_entry(entry) for record in page.records for entry in record.entries]
-    return [entry for entry in found if entry.kind is Kind.QUERY]
+    return [entry for entry in found if entry.kind is kind]
+
+
+def receipts(clinic: vdb.SqlDatabase) -> list[AuditEntry]:
+    return entries(clinic, Kind.QUERY)
 
 
 def rows(clinic: vdb.SqlDatabase, purpose: str, sql: str, *parameters: Any) -> list[Any]:
@@ -183,6 +187,9 @@ def test_a_broken_glass_shows_its_subject_and_the_receipt_names_it(clinic: vdb.S
     with clinic.connect(purpose="BTG", isolation_level=None) as connection:
         assert connection.execute("UPDATE notes SET text = 'read'").rowcount == 3
         assert connection.execute("DELETE FROM notes WHERE patient = 'p-1'").rowcount == 0
+    wrote = entries(clinic, Kind.WRITE)[-1]
+    assert (wrote.rule, wrote.grant) == ("glass", grant)
+    assert wrote.detail == {"rows": "3", "broke-glass": "true", "grants": f"{grant}, {other}"}
     everybody = break_glass(clinic, "")
     assert len(rows(clinic, "BTG", "SELECT text FROM notes")) == 8
     assert len(rows(clinic, "BTG", sql)) == 6

@@ -125,14 +125,15 @@ class SqlKeeper:
         caller = self._caller(Attribution(purpose=alike))
         action = Action.SCHEMA if written.statements else Action.APPEND
         statement = ";\n".join(written.statements)
-        return self._permit(caller, action, written.tables, ()).entry(
+        counting = counting_for(written.rulings, written.subjects, ALL_SUBJECTS)
+        return self._permit(caller, action, written.tables, counting).entry(
             Kind.WRITE,
             on_behalf_of=caller.on_behalf_of or ", ".join(written.actors[:_NAMED_MAX]),
             object=self._database,
             fingerprint=sha256(statement.encode(errors="surrogatepass")).hexdigest() if statement else "",
             statement=_text(statement),
             subjects=written.subjects,
-            detail={"rows": str(written.rows)},
+            detail={"rows": str(written.rows)} | _grants(counting),
         )
 
     def _caller(self, attribution: Attribution) -> Caller:
@@ -160,7 +161,7 @@ class SqlKeeper:
         """Of what was allowed already."""
         rules = dict.fromkeys(decision.rule for decision in decisions)
         grants = dict.fromkeys(decision.grant for decision in decisions if decision.grant)
-        if not rules and not self.is_governed:
+        if not rules:
             rules = {NO_POLICY: None}
         decision = Decision(
             allowed=True,
