@@ -130,7 +130,8 @@ class Simulation:
             tell=self.workload.tell, platters=platters,
         )  # fmt: skip
         self.rotating = RotatingPart(
-            seed=seed, options=options, cluster=self.cluster, trace=self.trace, keys=builder.root_keys,
+            seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
+            trace=self.trace, keys=builder.root_keys,
             connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy, tell=self.workload.tell,
         )  # fmt: skip
         if options.rotating:
@@ -209,6 +210,7 @@ class Simulation:
                 self.events.check_history()
                 self.governance.check_history()
                 self.erasing.check_history()
+                self.rotating.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
             nursery.cancel_scope.cancel()
@@ -226,6 +228,7 @@ class Simulation:
         self.sql.check_history()
         self.events.check_history()
         self.governance.check_history()
+        self.rotating.check_history()
         scope.cancel()
 
     async def _work(self) -> None:
@@ -264,6 +267,9 @@ class Simulation:
             self.verdict.check(
                 "I36", not bound.cancelled_caught, f"consumers that don't end: {self.events.undrained()}"
             )
+            with trio.move_on_after(self.options.heal_bound_us / 1e6) as bound:
+                await self.rotating.finish()
+            self.verdict.check("I36", not bound.cancelled_caught, "K5: somebody still needs an old root key")
             await self._converge()
             nursery.cancel_scope.cancel()
 
@@ -303,7 +309,7 @@ class Simulation:
         """Perhaps destroy something, perhaps cut the power; then a fresh client reads everything."""
         if self.options.beyond_repair:
             self.nemesis.destroy()
-        elif self._random.random() < 0.7:
+        elif self._random.random() < 0.7 or self.options.rotating:
             self.cluster.for_all(Machine.crash)
         bound = trio.move_on_after(READBACK_BOUND_SECONDS)
         with bound:
@@ -334,6 +340,8 @@ class Simulation:
         machine.crash_after(self._random.randrange(1, 6))
 
     def _on_refused(self, machine: Machine, error: VerityError) -> None:
+        if self.rotating.forgives(machine, error):
+            return
         if self.verdict.check(
             "I40",
             bool(self.judging.beyond),

@@ -96,6 +96,30 @@ def back_to_the_first_root_key() -> tuple[Replacement, ...]:
     return (Replacement(key_preparer, "key_command", make), Replacement(preparing, "key_command", make))
 
 
+def what_is_asked_again_happens_again() -> tuple[Replacement, ...]:
+    """The log isn't told the id of a rotation."""
+    from vdb.node.keys import key_preparer
+    from vdb.node.preparing import preparer as preparing
+
+    def make(command_of: Any) -> Any:
+        def nameless(preparer: Any, batch: Any, request: Any) -> Any:
+            command = command_of(preparer, batch, request)
+            return evolve(command, rotation_id=b"") if getattr(command, "rotation_id", b"") else command
+
+        return nameless
+
+    return (Replacement(key_preparer, "key_command", make), Replacement(preparing, "key_command", make))
+
+
+def who_lacks_the_root_key_goes_on() -> tuple[Replacement, ...]:
+    from vdb.node.replication import executor, proposer
+
+    return tuple(
+        Replacement(module, "missing_root_key", lambda _missing: lambda _effects, _keyring: b"")
+        for module in (executor, proposer)
+    )
+
+
 ROTATION_BUGS: tuple[Bug, ...] = (
     Bug(id="k1", what="a rotation is told as done before a checkpoint has it", expected=("I40",),
         replacements=settled_before_the_checkpoint, overrides=_ROTATING),
@@ -109,4 +133,10 @@ ROTATION_BUGS: tuple[Bug, ...] = (
         replacements=wrapped_anew_in_memory_alone, overrides=_ROTATING),
     Bug(id="k6", what="a rotation leads back to the first root key", expected=("I38", "I36"),
         replacements=back_to_the_first_root_key, overrides=_ROTATING),
+    Bug(id="k7", what="an attempt that is repeated begins another rotation", expected=("K4",),
+        replacements=what_is_asked_again_happens_again,
+        overrides={**_ROTATING, "disturbances": ["crash", "connection_cut"] * 8, "requests": 240}),
+    Bug(id="k8", what="a node that lacks the new root key goes on without", expected=("I40",),
+        replacements=who_lacks_the_root_key_goes_on,
+        overrides={**_ROTATING, "nodes": 3, "harmed": [], "dead_at_the_end": False}),
 )  # fmt: skip

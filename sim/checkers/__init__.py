@@ -116,6 +116,8 @@ Of the workload of erasures:
     K1   an idle cluster's tenants' keys are under the root key of the last rotation: a part of I38   sim.rotating.part
     K2   a record is sealed under a key of the period that it lies in                             contents
     K3   a key that is wrapped anew is the same key                                               contents
+    K4   no tenant has more periods of keys than rotations were asked for                         sim.rotating.part
+    K5   when all is mended no member's disk needs a root key that was replaced: of I36 and I40   sim.rotating.part
 
 Of several regions:
 

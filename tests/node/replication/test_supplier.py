@@ -30,7 +30,13 @@ class Bench:
     def __init__(self, storage: GroupStorage) -> None:
         self.storage = storage
         self.sent: list[tuple[int, Any]] = []
-        self.supplier = Supplier(storage=storage, send=lambda to, message: self.sent.append((to, message)))
+        self.unpinned = 0
+        self.supplier = Supplier(
+            storage=storage, send=lambda to, message: self.sent.append((to, message)), on_unpinned=self._on_unpinned
+        )
+
+    def _on_unpinned(self) -> None:
+        self.unpinned += 1
 
     async def checkpoint(self, op: int) -> None:
         storage = self.storage
@@ -108,6 +114,20 @@ def test_a_pinned_checkpoint_stays_while_it_is_asked_for() -> None:
     on_bench(body)
 
 
+def test_when_a_pin_expires_the_files_may_go_though_no_checkpoint_follows() -> None:
+    async def body(bench: Bench) -> None:
+        await bench.checkpoint(8)
+        await bench.ask(RequestManifest(checkpoint_op=8, replica=2))
+        await bench.checkpoint(16)
+        await trio.sleep(supplier.PIN_SECONDS / 2)
+        assert not bench.unpinned
+        await trio.sleep(supplier.PIN_SECONDS * 2)
+        assert bench.unpinned == 1
+        assert not bench.storage.checkpoints.pinned
+
+    on_bench(body)
+
+
 def test_no_more_than_a_few_checkpoints_are_pinned() -> None:
     async def body(bench: Bench) -> None:
         paths = {}
@@ -117,6 +137,7 @@ def test_no_more_than_a_few_checkpoints_are_pinned() -> None:
         await bench.checkpoint(48)
         found = [op for op, path in paths.items() if await bench.read(op, path, 20)]
         assert found == [32, 40]
+        assert bench.unpinned == 3
 
     on_bench(body)
 

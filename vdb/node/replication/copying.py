@@ -25,10 +25,11 @@ class Copying:
         storage: GroupStorage,
         send: Callable[[int, SyncMessage], None],
         others: Callable[[], Sequence[int]],
+        on_unpinned: Callable[[], None],
     ) -> None:
         durable = storage.superblock.state
         self._chunks = Chunks(replica=durable.replica, limits=durable.limits, send=send)
-        self._supplier = Supplier(storage=storage, send=send)
+        self._supplier = Supplier(storage=storage, send=send, on_unpinned=on_unpinned)
         self.synced = trio.Event()
         self.syncer = Syncer(
             group=group, own=standing(storage), chunks=self._chunks, send=send, on_ready=self.synced.set

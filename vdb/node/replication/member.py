@@ -190,7 +190,13 @@ class Member:
         )
         self.confirmer = Confirmer(lambda number: self.driver.feed(Confirm(number=number)))
         self._prepare_sender = PrepareSender(storage.journal, send=self._send_prepare, on_damaged=self._on_damaged)
-        self.copying = Copying(group=name, storage=storage, send=outside.send, others=self._others)
+        self.copying = Copying(
+            group=name,
+            storage=storage,
+            send=outside.send,
+            others=self._others,
+            on_unpinned=self.checkpointer.prune_again,
+        )
         self.scrubber = Scrubber(
             disk=world.disk,
             superblock=storage.superblock,

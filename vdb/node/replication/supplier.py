@@ -27,9 +27,13 @@ WAITING_MAX = 64
 
 
 class Supplier:
-    """One for each time that a group is opened. `send(to, message)` is the way out."""
+    """One for each time that a group is opened. `send(to, message)` is the way out; `on_unpinned` hears when files of
+    an older checkpoint may go."""
 
-    def __init__(self, *, storage: GroupStorage, send: Callable[[int, SyncMessage], None]) -> None:
+    def __init__(
+        self, *, storage: GroupStorage, send: Callable[[int, SyncMessage], None], on_unpinned: Callable[[], None]
+    ) -> None:
+        self._on_unpinned = on_unpinned
         self._storage = storage
         self._replica = storage.superblock.state.replica
         self._size_max = storage.superblock.state.limits.message_size_max - FRAME_ROOM
@@ -107,7 +111,7 @@ class Supplier:
         self._touch(op)
         while len(self._pins) > PINS_MAX:
             oldest, _when = self._pins.popitem(last=False)
-            self._storage.checkpoints.unpin(oldest)
+            self._unpin(oldest)
 
     def _touch(self, op: int) -> None:
         self._pins[op] = trio.current_time()
@@ -118,4 +122,8 @@ class Supplier:
             if when + PIN_SECONDS < trio.current_time():
                 mark("supplier.pin_expired")
                 del self._pins[op]
-                self._storage.checkpoints.unpin(op)
+                self._unpin(op)
+
+    def _unpin(self, op: int) -> None:
+        self._storage.checkpoints.unpin(op)
+        self._on_unpinned()
