@@ -149,12 +149,13 @@ class Projector:
     def status(self) -> ProjectorStatus:
         current, building = self._current, self._building
         if current is None:
+            source = self._means.source_for(self._newest)
             rows = ProjectionStatus(
                 tenant=self.tenant,
                 name=self.name,
                 version=0 if self._pointer.current is None else self._pointer.current.version,
                 positions={},
-                lag=sum(self._means.source_for(self._newest).head(self.tenant, group) for group in self._groups()),
+                lag=sum(source.head(self.tenant, group) for group in source.groups()),
                 error=self._held_up,
             )
         else:
@@ -177,23 +178,25 @@ class Projector:
 
     async def rebuild(self, *, hold: bool) -> None:
         """Begin to build the rows anew beside those in use. Takes the place of a rebuild that is under way."""
-
-        async def work() -> None:
-            await self._begin(self._newest.version, hold=hold)
-
-        await self._change(work)
+        await self._change(lambda: self._begin(self._newest.version, hold=hold))
 
     async def renew(self) -> None:
         """Build the rows anew under the key that files have now, use them, and keep nothing of those before: something
         was erased, and what they say of that must go. Returns when it has gone; VerityError where it can't be built.
         What was built to wait for a command is begun anew behind that, and goes on waiting."""
-        await self._change(self._begin_renewing)
-        while (building := self._building) is not None:
-            if building.error:
+        first = self._pointer.last + 1
+
+        async def is_renewed() -> bool:
+            current, building = self._pointer.current, self._building
+            if current is not None and current.number >= first:
+                return True
+            if building is None or building.generation.number < first or self._pointer.hold:
+                await self._begin_renewing()
+            elif building.error:
                 raise ProjectionFailed(f"projection {self.name!r} can't be built anew: {building.error}")
-            if self._pointer.hold:
-                mark("projector.renewing_overtaken")
-                await self._change(self._begin_renewing)
+            return False
+
+        while not await self._change(is_renewed):  # noqa: ASYNC110 - what is built tells nobody
             await trio.sleep(RENEW_STEP_SECONDS)
         await self._change(self._forget_previous)
 
@@ -201,7 +204,6 @@ class Projector:
         version, current = self._pointer.renewed_version(list(self._versions)), self._pointer.current
         keeps = current is not None and current.version == version
         if self._pointer.hold and not keeps:
-            mark("projector.switches_unasked")
             self._means.warn("projection.switches_unasked", projection=self.name, tenant=self.tenant, version=version)
         self._holds_again = keeps and (self._holds_again or self._pointer.hold)
         await self._begin(version, hold=False)
@@ -481,9 +483,6 @@ class Projector:
             else:
                 self._held_up = ""
                 return found
-
-    def _groups(self) -> Sequence[GroupId]:
-        return self._means.source_for(self._newest).groups()
 
     def _tell(self, event: str, **fields: object) -> None:
         found = self._pointer.building or self._pointer.current
