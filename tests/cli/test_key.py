@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copytree
 from time import sleep
 from typing import Any
 
 import pytest
+from attrs import evolve
 
+from vdb.cli.key import _check_unneeded
+from vdb.errors import InvalidArgument
+from vdb.keys import KeyReport, KeyStatus
 from vdb.world.keys import generate_root_key
 
 
@@ -31,6 +36,10 @@ def test_a_rotation_while_a_node_serves(start_node: Any, run_here: Any, tmp_path
     assert status[0]["given"] == [status[0]["root_key_id"]]
 
     assert vdb("key", "next", str(key)).code == 0
+    early = run_here("key", "retire", str(key), "--json", env={"VDB_ADDRESS": node.address})
+    assert early.code == 2
+    assert "node node-1 goes by another root key than the file's first" in early.error["message"]
+    copytree(tmp_path / "data", tmp_path / "copy")
     rotated = vdb("key", "rotate", "--step", "1", "--json").objects
     assert [(one["group"], one["left"]) for one in rotated] == [("ap-southeast-2", 0), ("global", 0)]
     assert rotated[0]["rewrapped"] >= 2
@@ -44,9 +53,12 @@ def test_a_rotation_while_a_node_serves(start_node: Any, run_here: Any, tmp_path
     assert again.objects[0]["root_key_id"] == rotated[0]["root_key_id"] != status[0]["root_key_id"]
     assert all(one["settled"] for one in again.objects)
     assert vdb("publish", "--tenant", "1", "--stream", "notes", "--payload", "after", "--subject", "jane").code == 0
+    assert vdb("key", "retire", str(key), "--json").object["dropped"] == 1
     node.end()
 
-    assert vdb("key", "retire", str(key), "--json").object["dropped"] == 1
+    config = tmp_path / "node.toml"
+    copied = run_here("start", "--config", str(config), "--data-dir", str(tmp_path / "copy"), "--json")
+    assert copied.error["code"] == "WRONG_KEY", "a copy from before the rotation, without the key that was retired"
     node = start_node(tmp_path)
     assert [one["payload"] for one in vdb("read", "--tenant", "1", "--stream", "notes", "--json").objects] == [
         "of 1",
@@ -80,6 +92,34 @@ def test_a_node_without_the_new_key_stops_a_rotation(start_node: Any, run_here: 
     assert ran.code == 2
     assert "all nodes of group ap-southeast-2 must have the new root key before" in ran.error["message"]
     assert nodes[1].address in ran.error["message"]
+
+
+def test_nobody_retires_a_key_while_a_node_is_silent(start_node: Any, run_here: Any, tmp_path: Path) -> None:
+    node, key = start_node(tmp_path), tmp_path / "root.key"
+    assert run_here("key", "next", str(key)).code == 0
+    node.end()
+    ran = run_here("key", "retire", str(key), "--json", env={"VDB_ADDRESS": node.address})
+    assert ran.code != 0
+    assert "other = " in key.read_text()
+    assert run_here("key", "retire", str(key), "--force", "--json").object["dropped"] == 1
+    assert "other = " not in key.read_text()
+
+
+def test_who_needs_a_key_behind_the_first_is_named() -> None:
+    first, before = b"1" * 16, b"0" * 16
+    settled = KeyStatus(
+        node="n0", group="global", provider="file", root_key_id=first, given=(first, before), tenants=1, behind=0,
+        keys=1, began=1, settled=True,
+    )  # fmt: skip
+    _check_unneeded("global", [KeyReport(address="a", status=settled)], first)
+    for status, words in (
+        (None, "a doesn't say what it needs"),
+        (evolve(settled, root_key_id=before), f"expected {first.hex()}, found {before.hex()}; rotate first"),
+        (evolve(settled, settled=False), "the disk of node n0 still needs another root key"),
+        (evolve(settled, files=2), "node n0 has 2 files under an earlier key"),
+    ):
+        with pytest.raises(InvalidArgument, match=words):
+            _check_unneeded("global", [KeyReport(address="a", status=status)], first)
 
 
 def test_keys_are_made_and_never_overwritten(run_here: Any, tmp_path: Path) -> None:

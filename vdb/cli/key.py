@@ -2,7 +2,7 @@
 
 vdb key next root.key        # on one machine: a new key in front; copy the file to all nodes, which read it again
 vdb key rotate               # tenants' keys are wrapped by it, what is sealed from now on has new data keys
-vdb key retire root.key      # once `vdb key status` says that no node needs the key before
+vdb key retire root.key      # once no node needs the key before: it asks them
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from vdb.cli.output import EXIT_FAILED, EXIT_OK, print_json, print_note, print_t
 from vdb.client.client import Client
 from vdb.errors import ConfigError, InvalidArgument
 from vdb.keys import ROTATION_ID_SIZE, KeyReport
-from vdb.types import Region
+from vdb.types import GroupId, Region
 from vdb.world.entropy import RealEntropy
 from vdb.world.key_files import add_next_key, create_key_file, create_kms_key_file, drop_other_keys
+from vdb.world.key_providers import key_provider
 
 app = App(name="key", help="Make root keys, rotate keys while nodes serve, and show where a rotation stands.")
 
@@ -66,13 +67,45 @@ def next_(file: File, *, json: Json = False) -> None:
 
 
 @app.command
-def retire(file: File, *, json: Json = False) -> None:
-    """Drop the keys of a file that aren't the first any more. What they wrapped, and wasn't rotated, is lost.
+async def retire(file: File, *, force: bool = False, options: NodeOptions = NODE) -> None:
+    """Drop the keys of a file that aren't the first any more, once no node needs them: all nodes are asked.
+
+    What they wrapped, such as copies of data directories from before the rotation, nobody can open any more. Nodes that
+    run keep what they were given until they end.
 
     Example: `vdb key retire root.key`
+
+    Parameters
+    ----------
+    force
+        Ask nobody: for copies of the file, once it was retired on one machine. What still needs the keys is lost.
     """
+    if not force:
+        keys = key_provider(None, file).load()
+        async with options.client() as client:
+            for name in await _groups(client):
+                _check_unneeded(name, await client.key_status(name), keys.for_group(GroupId(name)).key_id)
     dropped = drop_other_keys(file)
-    _say(json, {"file": str(file), "dropped": dropped}, f"{dropped} keys dropped from {file}")
+    _say(options.json, {"file": str(file), "dropped": dropped}, f"{dropped} keys dropped from {file}")
+
+
+def _check_unneeded(group: str, reports: Sequence[KeyReport], first: bytes) -> None:
+    """Whether no node needs another root key than the first of the file. InvalidArgument."""
+    for report in reports:
+        found, problem = report.status, ""
+        if found is None:
+            problem = f"{report.address} doesn't say what it needs: expected an answer of each node, found none"
+        elif found.root_key_id != first:
+            problem = (
+                f"node {found.node} goes by another root key than the file's first: expected {first.hex()}, found "
+                f"{found.root_key_id.hex()}; rotate first"
+            )
+        elif not found.settled:
+            problem = f"the disk of node {found.node} still needs another root key: expected it settled; rotate first"
+        elif found.files:
+            problem = f"node {found.node} has {found.files} files under an earlier key: expected none; wait for them"
+        if problem:
+            raise InvalidArgument(f"group {group} may need the keys behind the first: {problem}, or --force")
 
 
 @app.command
