@@ -1,7 +1,8 @@
 """Nothing that was planted is found in any file of any node: names, record numbers and notes of a thousand patients.
 
 A cluster of three nodes takes them as FHIR resources, as events of a stream and as rows of a SQL database; statements
-fail over them, are asked for and go back in time; keys rotate meanwhile, a node is killed and comes back. Then every
+fail over them, are asked for and go back in time; handlers fail with what they were given in their errors' words, also
+in the rebuild that an erasure asks for; keys rotate meanwhile, a node is killed and comes back. Then every
 file of the cluster is searched, logs and projections included, as the tool `strings` would: for the text as it is, in
 base64, in UTF-16 and in hex.
 
@@ -15,6 +16,7 @@ import os
 import re
 import signal
 import sys
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -23,12 +25,28 @@ from typing import Any
 
 from attrs import define, field
 
+import vdb
+from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, encode_envelope
+
 PATIENTS = 1000
 ROWS = 150
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{8,}")
 _NAMES = ("Aroha", "Bartholomew", "Celestine", "Dimitrios", "Eleonora", "Ferdinand", "Guinevere", "Hinewai")
 _FAMILIES = ("Abernathy", "Blackwood", "Castellano", "Delacroix", "Eriksson", "Featherstone", "Grigoriev")
 LIMITS = "message-size-max = 262144\nwal-slots = 96\ncheckpoint-interval = 64\n"
+MODELS = """
+from pathlib import Path
+import vdb
+
+VISITS = vdb.Table("visits", columns={"id": "text", "note": "text"}, key="id")
+visits = vdb.Projection("visits", streams=["visits"], tables=[VISITS])
+
+@visits.on("visited")
+def visited(event, context):
+    if (Path(__file__).parent / "broken").exists():
+        raise ValueError(str(event)) from KeyError(event["note"])
+    context.db.execute("INSERT OR REPLACE INTO visits VALUES (:id, :note)", event)
+"""
 LOGGED = ("--log-format", "json")
 
 
@@ -121,6 +139,7 @@ def test_nothing_that_was_planted_is_in_any_file(cluster: Any, tmp_path: Path) -
     planted, export = Planted(), tmp_path / "export"
     write_fhir(export, planted)
     cluster.limit(0, 1, 2, limits=LIMITS)
+    give_projection(cluster)
     cluster.start(0, 1, 2, more=LOGGED)
     cluster.vdb("import", "fhir", str(export))
     sample = os.environ.get("VDB_FHIR_SAMPLE")
@@ -129,6 +148,7 @@ def test_nothing_that_was_planted_is_in_any_file(cluster: Any, tmp_path: Path) -
         cluster.vdb("import", "fhir", sample)
     use_sql(cluster, tmp_path, planted)
     use_events(cluster, planted)
+    fail_to_rebuild(cluster, planted)
     for _ in range(2):
         cluster.vdb("key", "rotate")
     cluster.nodes[0].end(signal.SIGKILL)
@@ -186,3 +206,38 @@ def use_events(cluster: Any, planted: Planted) -> None:
         cluster.vdb("read", "--stream", name, fine=False)
     cluster.vdb("consumer", "create", "--consumer", "post", "--stream", "letters")
     cluster.vdb("consume", "--consumer", "post", "--limit", "5", "--wait", "5")
+
+
+def give_projection(cluster: Any) -> None:
+    """A projection whose handler fails while there is a file."""
+    (cluster.place / "models_that_fail.py").write_text(MODELS)
+    for number in range(3):
+        file = cluster.place / f"n{number}.toml"
+        file.write_text('projections = ["models_that_fail:visits"]\n' + file.read_text())
+
+
+def fail_to_rebuild(cluster: Any, planted: Planted) -> None:
+    """An erasure waits for a rebuild that fails, and whose error holds all that was planted."""
+    broken, log = cluster.place / "broken", cluster.place / "node.log"
+    with vdb.connect_sync(cluster.address(0, 1, 2), tls=cluster.tls) as client:
+        client.create_stream("visits", "phi", "ap-southeast-2")
+        subjects = []
+        for number in range(5):
+            name, record, note = patient(30_000 + number, planted)
+            subjects.append(record)
+            body = json.dumps({"id": record, "note": f"{name}: {note}"}).encode()
+            envelope = EventEnvelope(
+                event_id=bytes([number]) * 16, type="visited", version=1, time=0, subject=record, body=body
+            )
+            published = client.publish("visits", encode_envelope(envelope), subject=record, schema_id=ENVELOPE_SCHEMA)
+        assert client.wait_for("visits", published.position)
+        broken.touch()
+        cluster.vdb("erase", "--subject", subjects[0], "--basis", "GDPR 17(1)(b)", "--yes", fine=False)
+        for _ in range(600):
+            if "erasure.held_up" in log.read_text():
+                break
+            time.sleep(0.1)
+        assert "erasure.held_up" in log.read_text()
+        client.publish("visits", encode_envelope(envelope), subject=subjects[1], schema_id=ENVELOPE_SCHEMA)
+        time.sleep(1)
+    broken.unlink()

@@ -157,7 +157,7 @@ class CrudDatabase:
             raise damage
         self._set_aside_before = True
         mark("sql.set_aside")
-        log.warning("sql.set_aside", database=self.name, reason=str(damage))
+        log.warning("sql.set_aside", database=log.sign(self.name), reason=log.reason(damage))
         await self.close()
         await self._world.disk.set_database_aside(self.path)
         self._epoch += 1
@@ -415,7 +415,7 @@ class CrudDatabase:
             await self._catch_up()
         except (DiskFull, Overloaded) as error:
             mark("sql.follower_held_up")
-            log.warning("sql.follower_held_up", database=self.name, reason=str(error))
+            log.warning("sql.follower_held_up", database=log.sign(self.name), reason=log.reason(error))
             await trio.sleep(RETRY_SECONDS)
         except DatabaseDamaged as damage:
             await self._set_aside(damage)

@@ -223,7 +223,7 @@ class CrudDatabases:
                 try:
                     await self.open(int(number), name)
                 except VerityError as error:
-                    log.warning("sql.not_opened", database=name, tenant=int(number), reason=str(error))
+                    log.warning("sql.not_opened", database=log.sign(name), tenant=int(number), reason=log.reason(error))
 
     def _on_first(self, reader: GroupReader, tenant: TenantId, stream: StreamId, record: bytes) -> None:
         if schema_of(record) == SQL_SCHEMA:
@@ -238,7 +238,7 @@ class CrudDatabases:
                 if name.startswith(STREAM_PREFIX):
                     await self.open(tenant, name.removeprefix(STREAM_PREFIX))
             except VerityError as error:
-                log.warning("sql.not_opened", database=name, tenant=tenant, reason=str(error))
+                log.warning("sql.not_opened", database=log.sign(name), tenant=tenant, reason=log.reason(error))
 
     def _check_name(self, name: str) -> None:
         if not NAME.fullmatch(name):

@@ -60,7 +60,9 @@ class TimeTravel:
                 try:
                     await copies.drop()
                 except VerityError as error:
-                    log.warning("sql.copies_not_removed", database=copies.database.name, reason=str(error))
+                    log.warning(
+                        "sql.copies_not_removed", database=log.sign(copies.database.name), reason=log.reason(error)
+                    )
 
     async def forget(self, database: CrudDatabase) -> None:
         """Remove all copies of a database: what was erased from it must not live on in them. Who uses one loses it."""

@@ -117,7 +117,7 @@ async def _peer(network: Network, stream: trio.abc.Stream) -> Peer | None:
             return await network.peer(stream)
     except ConnectionLost as error:
         mark("accept.handshake_failed")
-        log.info("accept.handshake_failed", reason=str(error))
+        log.info("accept.handshake_failed", reason=log.reason(error))
     await trio.aclose_forcefully(stream)
     return None
 

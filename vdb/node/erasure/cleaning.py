@@ -48,6 +48,6 @@ class FileCleaner:
                 except (VerityError, DefiniteError, trio.ClosedResourceError) as error:
                     # Until it can be built, the erasure stays pending: an operator has to look at it.
                     mark("cleaning.held_up")
-                    log.warning("erasure.held_up", group=group, tenant=tenant, reason=str(error))
+                    log.warning("erasure.held_up", group=group, tenant=tenant, reason=log.reason(error))
                     await trio.sleep(RETRY_SECONDS)
         return done

@@ -134,7 +134,7 @@ class Eraser:
             return await find_remains(group, tenant, erasures)
         except VerityError as error:
             mark("eraser.saw_no_remains")
-            log.warning("erasure.log_unreadable", group=group.name, tenant=tenant, reason=str(error))
+            log.warning("erasure.log_unreadable", group=group.name, tenant=tenant, reason=log.reason(error))
             return {}
 
     async def _until_checkpointed(self, group: Group, time: int) -> None:

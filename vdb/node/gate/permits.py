@@ -282,7 +282,7 @@ class Permits:
             try:
                 await self.record(SYSTEM_TENANT, self.home, [entry])
             except VerityError as error:
-                log.warning("identity.not_recorded", actor=entry.actor, reason=str(error))
+                log.warning("identity.not_recorded", actor=entry.actor, reason=log.reason(error))
 
         self.soon(write_down)
 

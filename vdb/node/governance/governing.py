@@ -180,7 +180,7 @@ class Governance:
             return GrantReviewed(grant, held.until)
         reply = await self._commit(found, request, note)
         assert isinstance(reply, GrantReviewed)
-        log.info("governance.grant_reviewed", tenant=tenant, group=found.name, grant=grant, verdict=verdict)
+        log.info("governance.grant_reviewed", tenant=tenant, group=found.name, grant=grant)
         return reply
 
     def grant(self, tenant: int, group: str, number: int) -> GrantInfo | None:

@@ -154,8 +154,8 @@ def _read(group: GroupId, row: PolicyRow | None) -> HeldPolicy | None:
     try:
         policy, _cases = parse_policy(row.text)
         problem = "" if policy.version == row.version else f"its version is {policy.version}"
-    except ConfigError as error:
-        policy, problem = None, str(error)
+    except ConfigError:
+        policy, problem = None, "its text can't be read"
     if problem or policy is None:
         mark("policy.unreadable")
         log.warning("policy.unreadable", group=group, serial=row.serial, version=row.version, problem=problem)

@@ -115,7 +115,7 @@ class Identities:
         except ConfigError as error:
             if self.revoked is not None:
                 mark("identity.revocations_unreadable")
-                log.warning("identity.revocations_unreadable", reason=str(error))
+                log.warning("identity.revocations_unreadable", reason=log.reason(error))
             self.revoked = None
             return
         found = self._lists.add_to(named, self._wall_us())

@@ -92,7 +92,7 @@ class RevocationLists:
         except ConfigError as error:
             if str(error) != self._problem:
                 mark("identity.list_unreadable")
-                log.warning("identity.revocation_list_unreadable", reason=str(error))
+                log.warning("identity.revocation_list_unreadable", reason=log.reason(error))
             self._problem = str(error)
         lists = [one for _, found in self._read for one in found]
         ended = next((one for one in lists if one.ends <= now), None)

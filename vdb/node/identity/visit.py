@@ -49,7 +49,7 @@ class Visit:
             self.connected = identities.connected(peer)
         except NotAuthenticated as error:
             mark("identity.refused")
-            log.warning("identity.refused", client=peer.address, reason=str(error))
+            log.warning("identity.refused", client=peer.address, reason=log.reason(error))
             self.refusal = str(error)
         self.caller = self.connected
         self._number = identities.sessions.begin(self)

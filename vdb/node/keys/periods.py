@@ -45,7 +45,9 @@ class Periods:
                 try:
                     await group.execute(PlainPeriod(tenant=tenant_state.tenant), INTERNAL)
                 except (DefiniteError, PrimaryLost) as error:
-                    log.warning("keys.no_new_period", group=group.name, tenant=tenant_state.tenant, reason=str(error))
+                    log.warning(
+                        "keys.no_new_period", group=group.name, tenant=tenant_state.tenant, reason=log.reason(error)
+                    )
                     return
                 mark("keys.period_started")
             elif number % _AT_ONCE == 0:

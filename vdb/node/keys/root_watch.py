@@ -56,4 +56,4 @@ class RootWatch:
                 group.keyring.give(keys.ring(name))
                 group.go_on()
         except StartError as error:
-            log.warning("keys.not_reloaded", reason=str(error))
+            log.warning("keys.not_reloaded", reason=log.reason(error))

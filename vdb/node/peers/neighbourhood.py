@@ -99,7 +99,7 @@ class Neighbourhood:
             await trio.sleep(_UNMET_WARNING_SECONDS)
             for number in self._file.identity.unmet():
                 refusal = self.peers.refusals().get(number)
-                log.warning("node.waits_for", node=number, reason=str(refusal) if refusal else "not connected")
+                log.warning("node.waits_for", node=number, reason=log.reason(refusal) if refusal else "not connected")
 
     # Groups ----------------------------------------------------------------------------------------------------
 

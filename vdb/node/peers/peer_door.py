@@ -112,7 +112,7 @@ class PeerDoor:
             pass
         except ProtocolError as error:
             mark("peers.protocol_error")
-            log.warning("peer.protocol_error", problem=str(error))
+            log.warning("peer.protocol_error", problem=log.reason(error))
         finally:
             self._strangers.pop(scope, None)
             await trio.aclose_forcefully(stream)

@@ -61,13 +61,13 @@ class FileRotation:
             await renew(tenant, name)
         except VerityError as error:
             mark("files.rotation_failed")
-            log.warning("file.not_rotated", tenant=tenant, name=name, reason=str(error))
+            log.warning("file.not_rotated", tenant=tenant, file=log.sign(name), reason=log.reason(error))
             wait = self._waits.get((tenant, name), RETRY_SECONDS)
             self._waits[tenant, name] = min(2 * wait, RETRY_SECONDS_MAX)
             self._later[tenant, name] = trio.current_time() + wait
         else:
             self._waits.pop((tenant, name), None)
             mark("files.rotated")
-            log.info("file.rotated", tenant=tenant, name=name)
+            log.info("file.rotated", tenant=tenant, file=log.sign(name))
         finally:
             self._at_work = False

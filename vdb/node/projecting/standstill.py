@@ -93,7 +93,7 @@ class Standstill:
                 tenant=projector.tenant,
                 lag=status.rows.lag,
                 seconds=round(status.still_seconds),
-                reason=status.rows.error or "no event was applied",
+                reason="its handler fails" if status.rows.error else "no event was applied",
             )
 
 

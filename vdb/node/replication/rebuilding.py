@@ -60,7 +60,7 @@ class Rebuilding:
         """Fetch, however long it takes."""
         mark("rebuilding.begins")
         durable = self._durable
-        log.warning("group.checkpoint_lost", group=durable.group, reason=str(self._lost))
+        log.warning("group.checkpoint_lost", group=durable.group, reason=log.reason(self._lost))
         others = tuple(node for node in durable.members.members if node != durable.replica)
         self._syncer.want(SyncTarget(checkpoint_op=durable.checkpoint_op, sources=others))
         await self._syncer.run()

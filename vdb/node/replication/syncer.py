@@ -149,7 +149,7 @@ class Syncer:
             try:
                 await self._stage(staging)
             except TargetGone as error:
-                log.warning("group.sync_target_gone", group=self._group, reason=str(error))
+                log.warning("group.sync_target_gone", group=self._group, reason=log.reason(error))
                 staging = await self._drop(staging)
             except NotNeeded:
                 mark("syncer.not_needed")
