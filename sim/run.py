@@ -19,6 +19,7 @@ from sim.bugs.patch import Bug, planted
 from sim.options import Options
 from sim.rare import RareBranches
 from sim.result import Result
+from sim.retaining.part import short_days
 from sim.revision import revision
 from sim.runner import RunFailed, run
 from sim.simulation import Simulation
@@ -50,7 +51,7 @@ def run_seed(
     started = time.perf_counter()
     failure: Violation | None = None
     branches = RareBranches(seed, options.rare)
-    with planted(bug), drawn_by(branches):
+    with planted(bug), drawn_by(branches), short_days():
 
         async def main() -> None:
             simulations.append(Simulation(seed, options, trace_lines))

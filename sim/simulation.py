@@ -26,6 +26,7 @@ from sim.options import Options
 from sim.platter_view import PlatterView
 from sim.raw_client import Connector
 from sim.readback import Readback
+from sim.retaining.part import RetainingPart
 from sim.rotating.part import RotatingPart
 from sim.runner import virtual_clock
 from sim.sql.deeds import Fate
@@ -129,6 +130,11 @@ class Simulation:
             trace=self.trace, connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy,
             tell=self.workload.tell, platters=platters,
         )  # fmt: skip
+        self.retaining = RetainingPart(
+            seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
+            trace=self.trace, connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy,
+            tell=self.workload.tell, platters=platters,
+        )  # fmt: skip
         self.rotating = RotatingPart(
             seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
             trace=self.trace, keys=builder.root_keys,
@@ -211,6 +217,7 @@ class Simulation:
                 self.governance.check_history()
                 self.erasing.check_history()
                 self.rotating.check_history()
+                self.retaining.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
             nursery.cancel_scope.cancel()
@@ -242,6 +249,7 @@ class Simulation:
                 both.start_soon(self.events.run)
                 both.start_soon(self.governance.run)
                 both.start_soon(self.erasing.run)
+                both.start_soon(self.retaining.run)
                 both.start_soon(self.rotating.run)
             done.set()
             self.workload.tell()
@@ -276,12 +284,12 @@ class Simulation:
     @property
     def _answered(self) -> int:
         others = self.events.load.deeds.answered + self.governance.load.answered + self.erasing.answered
-        others += self.rotating.answered
+        others += self.rotating.answered + self.retaining.answered
         return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + others
 
     @property
     def _left(self) -> int:
-        beside = self.governance.load.left + self.erasing.left + self.rotating.left
+        beside = self.governance.load.left + self.erasing.left + self.rotating.left + self.retaining.left
         return self.workload.calls_left + self.sql.load.left + self.events.load.left + beside
 
     def _check_progress(self, progress: bool) -> None:
@@ -299,7 +307,7 @@ class Simulation:
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
             lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag() or self.erasing.lag()
-            lack = lack or self.rotating.lag()
+            lack = lack or self.rotating.lag() or self.retaining.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

@@ -13,6 +13,7 @@ from sim.bugs.governance import GOVERNANCE_BUGS
 from sim.bugs.patch import Bug
 from sim.bugs.projections import PROJECTION_BUGS
 from sim.bugs.regions import REGION_BUGS
+from sim.bugs.retaining import RETAINING_BUGS
 from sim.bugs.rotation import ROTATION_BUGS
 from sim.bugs.sql import SQL_BUGS
 from sim.bugs.storage import STORAGE_BUGS
@@ -22,7 +23,7 @@ _OF_THE_PROTOCOL = sorted((*CONSENSUS_BUGS, *CLUSTER_BUGS), key=lambda bug: int(
 BUGS: tuple[Bug, ...] = (
     *_OF_THE_PROTOCOL, *STORAGE_BUGS, *TRANSACTION_BUGS, *SQL_BUGS, *EVENT_ID_BUGS, *CONSUMER_BUGS, *PROJECTION_BUGS,
     *EVIDENCE_BUGS, *AUDIT_BUGS, *GOVERNANCE_BUGS, *ERASING_BUGS, *REGION_BUGS,
-    *ROTATION_BUGS,
+    *ROTATION_BUGS, *RETAINING_BUGS,
 )  # fmt: skip
 assert len({bug.id for bug in BUGS}) == len(BUGS)
 

@@ -113,6 +113,10 @@ Of the workload of erasures:
     E3   who says that its disk is rid of the keys has them in no file                            sim.erasing.part
     E4   an erasure that is told as complete has left its keys on no member's disk                sim.erasing.part
     E5   an idle cluster's erasures are complete: a part of I38                                   sim.erasing.part
+    D1   what is in a pruned segment had expired or been erased, and no hold was on it            sim.retaining.part
+    D2   who says that its disk is rid of what was pruned has no sealed byte of it in any file     sim.retaining.part
+    D3   what wasn't pruned or erased is read as it was written                                   sim.retaining.part
+    D4   an idle cluster's members have all said so: a part of I38                                sim.retaining.part
     K1   an idle cluster's tenants' keys are under the root key of the last rotation: a part of I38   sim.rotating.part
     K2   a record is sealed under a key of the period that it lies in                             contents
     K3   a key that is wrapped anew is the same key                                               contents

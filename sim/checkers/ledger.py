@@ -38,7 +38,7 @@ from vdb.kernel.command import (
     VoidTransaction,
 )
 from vdb.kernel.consumer_command import SettleLetters
-from vdb.kernel.erasure_command import ErasureCommand
+from vdb.kernel.erasure_command import ErasureCommand, Prune
 from vdb.kernel.governance_command import GovernanceCommand
 from vdb.kernel.reply import (
     Appended,
@@ -112,6 +112,8 @@ class Ledger:
     ops: dict[int, Committed] = field(factory=dict)
     frames: dict[int, list[Frame]] = field(factory=dict)
     """Per tenant, in position order; those of its audit log under the number of that log."""
+    pruned: dict[int, dict[int, int]] = field(factory=dict)
+    """Per tenant, by segment: the op that pruned it."""
     phi: dict[Stream, None] = field(factory=dict)
     """Streams of PHI."""
     moment: Callable[[], int] = lambda: 0
@@ -290,6 +292,8 @@ class Ledger:
                 self.on_governed(self.group, op, self.ops[op].header.timestamp + self._place[1], command, reply)
             return
         if isinstance(command, ErasureCommand):
+            if isinstance(command, Prune) and not isinstance(reply, Refusal):
+                self.pruned.setdefault(command.tenant, {}).update({one.segment: op for one in command.segments})
             if self.on_erasure is not None:
                 self.on_erasure(self.group, op, command, reply)
             return

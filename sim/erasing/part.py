@@ -201,7 +201,7 @@ class ErasingPart:
     # What the disks hold ---------------------------------------------------------------------------------------
 
     def _on_committed(self, group: str, op: int, command: ErasureCommand, reply: Reply) -> None:
-        if not isinstance(reply, Numbered):
+        if not isinstance(reply, Numbered) or command.tenant != TENANT:
             return
         if isinstance(command, EraseSubject):
             self.destroyed[group, int(command.tenant), reply.number] = command.dek_ids

@@ -1,0 +1,115 @@
+"""Planted bugs of pruning: segments that stay, or go too early, and what must not go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.bugs.patch import Bug, Replacement
+
+_RETAINING = {
+    "erasing": True, "erasing_deeds": 120, "governance": False, "sql": False, "events": False, "requests": 60,
+    "clients": 2, "beyond_repair": False, "rotating": False,
+}  # fmt: skip
+"""Somebody has segments pruned, beside others."""
+
+
+def segments_that_stay() -> tuple[Replacement, ...]:
+    from vdb.storage.pruning import Removals
+
+    def make(_remove: Any) -> Any:
+        async def nothing(_self: Any, _directory: str, _number: int) -> None:
+            return
+
+        return nothing
+
+    return (Replacement(Removals, "_remove", make),)
+
+
+def journal_that_stays() -> tuple[Replacement, ...]:
+    from vdb.node.erasure import eraser
+
+    return (Replacement(eraser, "_pruned", lambda _pruned: lambda *_what: ()),)
+
+
+def segments_that_go_early() -> tuple[Replacement, ...]:
+    """As soon as the stub is there, before a checkpoint names it."""
+    from vdb.storage import event_log
+
+    def make(make_stub: Any) -> Any:
+        async def at_once(log: Any, wanted: Any) -> Any:
+            stub = await make_stub(log, wanted)
+            path = log.path(wanted.segment)
+            await log.shared.files.forget(path)
+            if await log.shared.disk.exists(path):
+                await log.shared.disk.remove(path)
+                await log.shared.disk.sync_directory(log.directory)
+            return stub
+
+        return at_once
+
+    return (Replacement(event_log, "make_stub", make),)
+
+
+def holds_forgotten() -> tuple[Replacement, ...]:
+    from vdb.node.erasure import retaining
+    from vdb.node.erasure.expiring import Held
+
+    def make(_held: Any) -> Any:
+        return lambda _group, _tenant: Held(subjects=(), patterns=())
+
+    return (Replacement(retaining, "_held", make),)
+
+
+def one_day_short() -> tuple[Replacement, ...]:
+    """Records go as soon as there is a rule for their stream."""
+    from vdb.node.erasure import retaining
+
+    return (Replacement(retaining, "has_expired", lambda _has: lambda _time, days, _now: bool(days)),)
+
+
+def stubs_not_synced() -> tuple[Replacement, ...]:
+    """A checkpoint names a stub whose file isn't durable under its name."""
+    from vdb.storage import pruning
+
+    def make(write: Any) -> Any:
+        async def unsynced(log: Any, *what: Any) -> None:
+            class Unsynced:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(log.shared.disk, name)
+
+                async def sync_directory(self, _path: str) -> None:
+                    return
+
+            class Shared:
+                disk = Unsynced()
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(log.shared, name)
+
+            class Log:
+                shared = Shared()
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(log, name)
+
+            await write(Log(), *what)
+
+        return unsynced
+
+    return (Replacement(pruning, "_write", make),)
+
+
+RETAINING_BUGS: tuple[Bug, ...] = (
+    Bug(id="n1", what="segments stay where stubs have taken their place", expected=("D2",),
+        replacements=segments_that_stay, overrides=_RETAINING),
+    Bug(id="n2", what="the journal keeps what it has of pruned records", expected=("D2",),
+        replacements=journal_that_stays, overrides=_RETAINING),
+    Bug(id="n3", what="a segment goes before the checkpoint that names its stub", expected=("segments", "I40"),
+        replacements=segments_that_go_early, overrides=_RETAINING),
+    Bug(id="n4", what="segments are pruned without a look at holds", expected=("D1",),
+        replacements=holds_forgotten, overrides=_RETAINING),
+    Bug(id="n5", what="records expire as soon as there is a rule", expected=("D1",),
+        replacements=one_day_short, overrides=_RETAINING),
+    Bug(id="n6", what="the name of a stub isn't synced", expected=("segments",),
+        replacements=stubs_not_synced, overrides=_RETAINING),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Retention in a run: segments are pruned under fire."""
