@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 from attrs import frozen
 
 from vdb.sql.keywords import tokens
 
+_PARTS = {"text": "text", "number": "number", "word": "name", "quoted": "name"}
 _OPTIONAL = ("TEMP", "TEMPORARY", "UNIQUE")
 
 
@@ -45,6 +47,22 @@ def parse_schema_statement(sql: str) -> SchemaStatement:
     follows = words[1].upper if len(words) > 1 else ""
     as_select = verb == "CREATE" and kind == "TABLE" and follows == "AS"
     return SchemaStatement(verb=verb, kind=kind, name=words[0].name, as_select=as_select)
+
+
+def parts_of(sql: str) -> Iterator[tuple[str, str]]:
+    """What a statement says: its texts, bytes, numbers, names and comments, each with what it is."""
+    place, before = 0, ""
+    for token in tokens(sql):
+        between = sql[place : token.end - len(token.text)]
+        if between.strip():
+            yield "comment", between.strip("-/* \t\r\n")
+        place = token.end
+        kind = _PARTS.get(token.kind)
+        if kind is not None:
+            yield ("bytes" if kind == "text" and before == "X" and not between else kind), token.name
+        before = token.upper
+    if sql[place:].strip():
+        yield "comment", sql[place:].strip("-/* \t\r\n")
 
 
 def has_replace(sql: str) -> bool:

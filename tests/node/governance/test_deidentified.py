@@ -11,6 +11,7 @@ from vdb.errors import NotDeidentified
 from vdb.kernel.command import INTERNAL
 from vdb.node.node import Node
 from vdb.node.preparing.request import PlainAppend, PlainRun
+from vdb.sql.migrations import apply_migrations, load_migrations
 from vdb.types import DataClass
 from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, encode_batch, encode_envelope
 
@@ -119,4 +120,56 @@ async def test_rows_of_a_sql_database(start) -> None:
             await session.execute("UPDATE visits SET age = 93")
         rows = await session.execute("SELECT age, remark FROM visits")
         assert [tuple(row) for row in rows.fetchall()] == [(40, "E11.9")]
+        await database.end(session)
+
+
+SAYING = [
+    ("CREATE TABLE t (x TEXT DEFAULT 'Jane Roe')", "field 'text in the schema' holds free text"),
+    ("CREATE TABLE t (x TEXT DEFAULT '123-45-6789')", "social security number"),
+    ("CREATE TABLE t (x TEXT CHECK (x IN ('a', 'seen on 1960-02-03')))", "text in the schema"),
+    ("CREATE TABLE t (x TEXT CHECK (x <> 'jane@roe.example'))", "text in the schema"),
+    ("CREATE TABLE t (x INTEGER DEFAULT 6151234567)", "number in the schema"),
+    ("CREATE TABLE t (x BLOB DEFAULT x'4A616E6520526F65')", "bytes in the schema"),
+    ("CREATE TABLE t (x /* of Jane Roe */)", "comment in the schema' holds free text"),
+    ("CREATE TABLE t (x) -- MRN 123456", "comment in the schema"),
+    ('CREATE TABLE "Jane Roe" (x)', "name in the schema' holds free text"),
+    ("CREATE TABLE [Jane Roe] (x)", "name in the schema' holds free text"),
+    ('ALTER TABLE visits ADD COLUMN "of Jane Roe"', "name in the schema"),
+    ("ALTER TABLE visits RENAME COLUMN age TO ssn_123_45_6789", "name in the schema' holds a social security number"),
+    ("CREATE INDEX born_1960_02_03 ON visits (age)", "name in the schema' holds a date"),
+    ("CREATE VIEW v AS SELECT 'Jane Roe' AS who", "text in the schema"),
+    ("CREATE TRIGGER r AFTER INSERT ON visits BEGIN UPDATE visits SET remark = 'Jane Roe'; END", "text in the schema"),
+    ("CREATE TABLE t AS SELECT 'Jane Roe' AS code", "holds free text"),
+]
+
+
+@pytest.mark.parametrize(("sql", "why"), SAYING)
+async def test_what_a_schema_says(start, sql: str, why: str) -> None:
+    async with start() as node:
+        await node.service.databases.create(1, "study", DataClass.DEIDENTIFIED, REGION)
+        database = await node.service.databases.open(1, "study")
+        session = await database.session()
+        await session.execute(
+            "CREATE TABLE visits (id INTEGER PRIMARY KEY, age INTEGER CHECK (age < 90), remark TEXT DEFAULT ', ' "
+            "CHECK (remark IN ('E11.9', 'J45', '', ', ')))"
+        )
+        await session.execute("CREATE VIEW per_year AS SELECT age || ' - ' || remark AS both FROM visits")
+        with pytest.raises(NotDeidentified) as caught:
+            await session.execute(sql)
+        assert why in str(caught.value)
+        for one in ("Jane", "123-45", "1960"):
+            assert one not in str(caught.value)
+        found = await session.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        assert "Jane" not in "".join(row[0] for row in found.fetchall())
+        await database.end(session)
+
+
+async def test_a_migration_says_nothing_of_anybody(start) -> None:
+    async with start() as node:
+        await node.service.databases.create(1, "study", DataClass.DEIDENTIFIED, REGION)
+        database = await node.service.databases.open(1, "study")
+        session = await database.session()
+        with pytest.raises(NotDeidentified):
+            await apply_migrations(session, load_migrations({"0001_a.sql": "CREATE TABLE t (x DEFAULT 'Jane Roe');"}))
+        assert len(await apply_migrations(session, load_migrations({"0001_a.sql": "CREATE TABLE t (x);"}))) == 1
         await database.end(session)

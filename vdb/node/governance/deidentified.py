@@ -2,7 +2,8 @@
 
 Rules
 - Each event that goes into such a stream is looked at: JSON payloads, the bodies of typed events, rows of a SQL
-  database. The first that doesn't pass refuses the whole append, and nothing is written.
+  database, and what changes of its schema say. The first that doesn't pass refuses the whole append, and nothing is
+  written.
 - Such data are about nobody: an event with a subject is refused.
 - A typed event has the time at which it was written. One that has another time tells a date.
 - An append behind a creation that is still on its way is judged by what that would create.
@@ -13,14 +14,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from vdb.changes import RawText, RowChange, Transaction
+from vdb.changes import RawText, RowChange, SchemaChange, Transaction
 from vdb.errors import NotDeidentified, WireError
 from vdb.kernel.governance import find_attestation
 from vdb.marks import mark
 from vdb.node.gate.reader import GroupReader
 from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.policy.safe_harbor import Finding, Scope, check_fields, check_payload
+from vdb.policy.safe_harbor_schema import check_schema
 from vdb.policy.safe_harbor_words import Identifier
+from vdb.sql.names import is_internal
+from vdb.sql.schema_change import parts_of
 from vdb.types import DataClass, TenantId
 from vdb.wire.event import ENVELOPE_SCHEMA, decode_batch, decode_envelope
 from vdb.wire.sql import SQL_SCHEMA, TransactionReader
@@ -123,9 +127,20 @@ def _in_rows(transaction: Transaction, scope: Scope) -> Finding | None:
     for step in transaction.steps:
         if isinstance(step, RowChange) and step.after is not None:
             layout = transaction.layouts[step.layout]
+            if is_internal(layout.table):  # what migrations are called, and which columns name subjects
+                texts = (("name", value) for value in step.after if isinstance(value, str))
+                finding = check_schema(texts, scope)
+                if finding is not None:
+                    return finding
+                continue
             finding = check_fields(_columns(layout.columns, step.after), scope)
             if finding is not None:
                 return Finding(f"{layout.table}.{finding.field}", finding.identifier)
+        elif isinstance(step, SchemaChange):
+            finding = check_schema(parts_of(step.sql), scope)
+            if finding is not None:
+                mark("deidentified.schema_refused")
+                return finding
     return None
 
 
