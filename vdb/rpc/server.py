@@ -108,7 +108,7 @@ class IncomingCall:
 
     def respond(
         self,
-        build: Callable[[Any], None] | None = None,
+        build: Callable[[Any], object] | None = None,
         capabilities: Mapping[Path, Capability] = NO_CAPABILITIES,
     ) -> None:
         """Answer with what `build` fills into a results builder; None for results as they are by default.

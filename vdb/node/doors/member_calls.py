@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from vdb.kernel.command import MemberRow
+from vdb.node.doors.answering import Handler, answer, field
 from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
 
-Handler = Callable[[IncomingCall], None]
+_EPOCH = field("epoch")
 
 
 def member_calls(guard: Guard) -> dict[str, Handler]:
@@ -16,7 +17,6 @@ def member_calls(guard: Guard) -> dict[str, Handler]:
 
     def add(call: IncomingCall) -> None:
         params = call.params
-        group = params.group
         member = MemberRow(
             node=params.node,
             name=params.name,
@@ -25,28 +25,20 @@ def member_calls(guard: Guard) -> dict[str, Handler]:
             disk_id=bytes(params.diskId),
             region=params.region,
         )
-        _answer(call, lambda: guard.add_member(group, member))
+        answer(call, partial(guard.add_member, params.group, member), _EPOCH)
 
     def promote(call: IncomingCall) -> None:
-        group, node = call.params.group, call.params.node
-        _answer(call, lambda: guard.promote_member(group, node))
+        answer(call, partial(guard.promote_member, call.params.group, call.params.node), _EPOCH)
 
     def remove(call: IncomingCall) -> None:
-        group, node = call.params.group, call.params.node
-        _answer(call, lambda: guard.remove_member(group, node))
+        answer(call, partial(guard.remove_member, call.params.group, call.params.node), _EPOCH)
 
     def recover(call: IncomingCall) -> None:
-        group, node, disk_id = call.params.group, call.params.node, bytes(call.params.diskId)
-        _answer(call, lambda: guard.recover_member(group, node, disk_id))
+        params = call.params
+        answer(call, partial(guard.recover_member, params.group, params.node, bytes(params.diskId)), _EPOCH)
 
     def abdicate(call: IncomingCall) -> None:
-        group = call.params.group
-
-        async def run() -> None:
-            await guard.abdicate(group)
-            call.respond(lambda results: None)
-
-        call.start_soon(run)
+        answer(call, partial(guard.abdicate, call.params.group))
 
     return {
         "addMember": add,
@@ -55,11 +47,3 @@ def member_calls(guard: Guard) -> dict[str, Handler]:
         "recoverMember": recover,
         "abdicate": abdicate,
     }
-
-
-def _answer(call: IncomingCall, change: Callable[[], Awaitable[int]]) -> None:
-    async def run() -> None:
-        epoch = await change()
-        call.respond(lambda results: setattr(results, "epoch", epoch))
-
-    call.start_soon(run)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from vdb.audit.page import AuditPage
 from vdb.audit.search import AuditSearch
+from vdb.node.doors.answering import Handler, answer, field
 from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
-
-Handler = Callable[[IncomingCall], None]
 
 
 def audit_calls(guard: Guard) -> dict[str, Handler]:
@@ -21,26 +20,12 @@ def audit_calls(guard: Guard) -> dict[str, Handler]:
         tenant, group = params.tenant, params.group
         first, count, sealed = params.fromIndex, params.max, params.sealed
         search = _search(params.search)
-
-        async def run() -> None:
-            page = await guard.audit_entries(tenant, group, first, count, search, sealed=sealed)
-            call.respond(lambda results: _fill(results, page))
-
-        call.start_soon(run)
+        answer(call, partial(guard.audit_entries, tenant, group, first, count, search, sealed=sealed), _fill)
 
     def record(call: IncomingCall) -> None:
         params = call.params
         tenant, group, kind, detail = params.tenant, params.group, params.kind, params.detail
-
-        async def run() -> None:
-            index = await guard.record_audit(tenant, group, kind, detail)
-
-            def build(results: Any) -> None:
-                results.index = index
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(guard.record_audit, tenant, group, kind, detail), field("index"))
 
     return {"auditEntries": entries, "recordAudit": record}
 

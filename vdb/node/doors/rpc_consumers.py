@@ -7,16 +7,17 @@ looks at the log gets a task.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from vdb.consumers import DeadLetterInfo
 from vdb.errors import DefiniteError, PrimaryLost
+from vdb.node.doors.answering import Handler, answer, field
 from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import read_origin
 from vdb.rpc.server import IncomingCall
 from vdb.wire.api import read_level
 from vdb.wire.consumer_api import deliveries_into, infos_into, letters_into, settings_from, settlements_from
-
-Handler = Callable[[IncomingCall], None]
 
 
 def consumer_calls(guard: Guard) -> dict[str, Handler]:
@@ -37,12 +38,7 @@ def _create(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     origin, tenant, group, name = read_origin(params.origin), params.tenant, params.group, params.consumer
     settings = settings_from(params.settings)
-
-    async def run() -> None:
-        created = await guard.consumers.create(origin, tenant, group, name, settings)
-        call.respond(lambda results: setattr(results, "created", created))
-
-    call.start_soon(run)
+    answer(call, partial(guard.consumers.create, origin, tenant, group, name, settings), field("created"))
 
 
 def _fetch(guard: Guard, call: IncomingCall) -> None:
@@ -50,12 +46,7 @@ def _fetch(guard: Guard, call: IncomingCall) -> None:
     tenant, group, name, member = params.tenant, params.group, params.consumer, bytes(params.member)
     maximum, wait_us = params.max, params.waitMicros
     held = list(params.held) if params.again else None
-
-    async def run() -> None:
-        deliveries = await guard.consumers.fetch(tenant, group, name, member, maximum, wait_us, held)
-        call.respond(lambda results: deliveries_into(results, deliveries))
-
-    call.start_soon(run)
+    answer(call, partial(guard.consumers.fetch, tenant, group, name, member, maximum, wait_us, held), deliveries_into)
 
 
 def _settle(guard: Guard, call: IncomingCall) -> None:
@@ -88,39 +79,24 @@ def _leave(guard: Guard, call: IncomingCall) -> None:
 def _list(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     tenant, group, name, level = params.tenant, params.group, params.consumer, read_level(params.consistency)
-
-    async def run() -> None:
-        infos = await guard.consumers.infos(tenant, group, name, level=level)
-        call.respond(lambda results: infos_into(results, infos))
-
-    call.start_soon(run)
+    answer(call, partial(guard.consumers.infos, tenant, group, name, level=level), infos_into)
 
 
 def _delete(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     origin, tenant, group, name = read_origin(params.origin), params.tenant, params.group, params.consumer
-
-    async def run() -> None:
-        deleted = await guard.consumers.delete(origin, tenant, group, name)
-        call.respond(lambda results: setattr(results, "deleted", deleted))
-
-    call.start_soon(run)
+    answer(call, partial(guard.consumers.delete, origin, tenant, group, name), field("deleted"))
 
 
 def _letters(guard: Guard, call: IncomingCall) -> None:
     params = call.params
     tenant, group, name, after, maximum = params.tenant, params.group, params.consumer, params.after, params.max
+    answer(call, partial(guard.consumers.dead_letters, tenant, group, name, after, maximum), _fill_letters)
 
-    async def run() -> None:
-        letters, more = await guard.consumers.dead_letters(tenant, group, name, after, maximum)
 
-        def build(results: Any) -> None:
-            letters_into(results, letters)
-            results.more = more
-
-        call.respond(build)
-
-    call.start_soon(run)
+def _fill_letters(results: Any, found: tuple[list[DeadLetterInfo], bool]) -> None:
+    letters, results.more = found
+    letters_into(results, letters)
 
 
 def _settle_letters(guard: Guard, call: IncomingCall) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from vdb.erasures import ErasureInfo, HoldInfo
+from vdb.erasures import ErasureBegun, ErasureInfo, HoldInfo, Pruned, RetentionInfo
 from vdb.errors import InvalidArgument
+from vdb.node.doors.answering import Handler, answer, field, listed
 from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
 from vdb.types import DataClass
 
-Handler = Callable[[IncomingCall], None]
 _DATA_CLASSES = tuple(DataClass)
 
 
@@ -25,31 +25,12 @@ def _erasure_calls(guard: Guard) -> dict[str, Handler]:
     def erase(call: IncomingCall) -> None:
         params = call.params
         tenant, group, subject, basis = params.tenant, params.group, params.subject, params.basis
-        dry_run = params.dryRun
-
-        async def run() -> None:
-            found = await guard.erase_subject(tenant, group, subject, basis, dry_run=dry_run)
-
-            def build(results: Any) -> None:
-                results.erasure, results.report = found.erasure, json.dumps(found.report)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(guard.erase_subject, tenant, group, subject, basis, dry_run=params.dryRun)
+        answer(call, work, _fill_begun)
 
     def list_erasures(call: IncomingCall) -> None:
-        tenant, group = call.params.tenant, call.params.group
-
-        async def run() -> None:
-            found = await guard.list_erasures(tenant, group)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("erasures", len(found)), found, strict=True):
-                    _fill_erasure(builder, info)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(guard.list_erasures, call.params.tenant, call.params.group)
+        answer(call, work, listed("erasures", _fill_erasure))
 
     return {"eraseSubject": erase, "listErasures": list_erasures}
 
@@ -58,41 +39,15 @@ def _hold_calls(guard: Guard) -> dict[str, Handler]:
     def put_hold(call: IncomingCall) -> None:
         params = call.params
         tenant, group, subject = params.tenant, params.group, params.subject
-        stream, reason = params.stream, params.reason
-
-        async def run() -> None:
-            number = await guard.put_hold(tenant, group, subject, stream, reason)
-
-            def build(results: Any) -> None:
-                results.hold = number
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(guard.put_hold, tenant, group, subject, params.stream, params.reason), field("hold"))
 
     def release(call: IncomingCall) -> None:
         params = call.params
-        tenant, group, hold, reason = params.tenant, params.group, params.hold, params.reason
-
-        async def run() -> None:
-            await guard.release_hold(tenant, group, hold, reason)
-            call.respond()
-
-        call.start_soon(run)
+        answer(call, partial(guard.release_hold, params.tenant, params.group, params.hold, params.reason))
 
     def list_holds(call: IncomingCall) -> None:
-        tenant, group = call.params.tenant, call.params.group
-
-        async def run() -> None:
-            found = await guard.list_holds(tenant, group)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("holds", len(found)), found, strict=True):
-                    _fill_hold(builder, info)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(guard.list_holds, call.params.tenant, call.params.group)
+        answer(call, work, listed("holds", _fill_hold))
 
     return {"putHold": put_hold, "releaseHold": release, "listHolds": list_holds}
 
@@ -100,46 +55,25 @@ def _hold_calls(guard: Guard) -> dict[str, Handler]:
 def _retention_calls(guard: Guard) -> dict[str, Handler]:
     def put_retention(call: IncomingCall) -> None:
         params = call.params
+        number = params.dataClass
+        if number >= len(_DATA_CLASSES):
+            raise InvalidArgument(f"a data class lies between 0 and {len(_DATA_CLASSES) - 1}; found {number}")
         tenant, group, stream = params.tenant, params.group, params.stream
-        number, days = params.dataClass, params.days
-
-        async def run() -> None:
-            if number >= len(_DATA_CLASSES):
-                raise InvalidArgument(f"a data class lies between 0 and {len(_DATA_CLASSES) - 1}; found {number}")
-            await guard.put_retention(tenant, group, stream, _DATA_CLASSES[number], days)
-            call.respond()
-
-        call.start_soon(run)
+        answer(call, partial(guard.put_retention, tenant, group, stream, _DATA_CLASSES[number], params.days))
 
     def list_retention(call: IncomingCall) -> None:
-        tenant, group = call.params.tenant, call.params.group
-
-        async def run() -> None:
-            found = await guard.list_retention(tenant, group)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("rules", len(found)), found, strict=True):
-                    builder.stream, builder.dataClass, builder.days = info.stream, int(info.data_class), info.days
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(guard.list_retention, call.params.tenant, call.params.group)
+        answer(call, work, listed("rules", _fill_rule))
 
     def prune(call: IncomingCall) -> None:
-        tenant, group, dry_run = call.params.tenant, call.params.group, call.params.dryRun
-
-        async def run() -> None:
-            found = await guard.prune(tenant, group, dry_run=dry_run)
-
-            def build(results: Any) -> None:
-                results.segments, results.bytes = found.segments, found.bytes
-                results.report = json.dumps(found.report)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        params = call.params
+        answer(call, partial(guard.prune, params.tenant, params.group, dry_run=params.dryRun), _fill_pruned)
 
     return {"putRetention": put_retention, "listRetention": list_retention, "prune": prune}
+
+
+def _fill_begun(results: Any, found: ErasureBegun) -> None:
+    results.erasure, results.report = found.erasure, json.dumps(found.report)
 
 
 def _fill_erasure(builder: Any, info: ErasureInfo) -> None:
@@ -151,3 +85,12 @@ def _fill_erasure(builder: Any, info: ErasureInfo) -> None:
 def _fill_hold(builder: Any, info: HoldInfo) -> None:
     builder.hold, builder.subject, builder.stream = info.hold, info.subject, info.stream
     builder.reason, builder.placed, builder.released = info.reason, info.placed, info.released
+
+
+def _fill_rule(builder: Any, info: RetentionInfo) -> None:
+    builder.stream, builder.dataClass, builder.days = info.stream, int(info.data_class), info.days
+
+
+def _fill_pruned(results: Any, found: Pruned) -> None:
+    results.segments, results.bytes = found.segments, found.bytes
+    results.report = json.dumps(found.report)

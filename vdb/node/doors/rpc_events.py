@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from vdb.node.doors.answering import Handler, answer
 from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
 from vdb.selection import Selected
 from vdb.wire.api import read_level
 from vdb.wire.consumer_api import filter_from, record_into, start_from
-
-Handler = Callable[[IncomingCall], None]
 
 
 def event_calls(guard: Guard) -> dict[str, Handler]:
@@ -23,13 +22,15 @@ def event_calls(guard: Guard) -> dict[str, Handler]:
         wanted, start = filter_from(params.filter), start_from(params.start)
         maximum, wait_us, level = params.maxEvents, params.waitMicros, read_level(params.consistency)
 
-        async def run() -> None:
-            selected = await guard.read_events(
-                tenant, group, wanted, start, backward=backward, max_events=maximum, wait_us=wait_us, level=level
-            )
-            call.respond(lambda results: _fill(results, selected))
-
-        call.start_soon(run)
+        work = partial(
+            guard.read_events,
+            *(tenant, group, wanted, start),
+            backward=backward,
+            max_events=maximum,
+            wait_us=wait_us,
+            level=level,
+        )
+        answer(call, work, _fill)
 
     return {"readEvents": read_events}
 

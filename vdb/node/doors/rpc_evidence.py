@@ -2,74 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+from vdb.evidence.note import VerifierKey
+from vdb.evidence.proof import LogProof
+from vdb.node.doors.answering import Handler, answer
 from vdb.node.evidence.proving import SignedHead
 from vdb.node.gate.guard import Guard
 from vdb.rpc.server import IncomingCall
-
-Handler = Callable[[IncomingCall], None]
 
 
 def evidence_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
 
     def head(call: IncomingCall) -> None:
-        tenant, group, family = call.params.tenant, call.params.group, call.params.family
-
-        async def run() -> None:
-            found = await guard.tree_head(tenant, group, family)
-            call.respond(lambda results: _fill_head(results, found))
-
-        call.start_soon(run)
+        params = call.params
+        answer(call, partial(guard.tree_head, params.tenant, params.group, params.family), _fill_head)
 
     def prove(call: IncomingCall) -> None:
-        tenant, stream, offset = call.params.tenant, call.params.stream, call.params.offset
-
-        async def run() -> None:
-            proof, verifier = await guard.prove_record(tenant, stream, offset)
-
-            def build(results: Any) -> None:
-                results.proof = str(proof).encode()
-                results.verifierKey = str(verifier)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        params = call.params
+        answer(call, partial(guard.prove_record, params.tenant, params.stream, params.offset), _fill_proof)
 
     def consistency(call: IncomingCall) -> None:
-        tenant, group, size = call.params.tenant, call.params.group, call.params.size
-        family = call.params.family
-
-        async def run() -> None:
-            found, path = await guard.consistency(tenant, group, size, family)
-
-            def build(results: Any) -> None:
-                _fill_head(results, found)
-                results.path = list(path)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        params = call.params
+        tenant, group, size, family = params.tenant, params.group, params.size, params.family
+        answer(call, partial(guard.consistency, tenant, group, size, family), _fill_consistency)
 
     def leaves(call: IncomingCall) -> None:
         params = call.params
-        tenant, group, family, first, maximum = (
-            params.tenant, params.group, params.family, params.fromIndex, params.max,
-        )  # fmt: skip
-
-        async def run() -> None:
-            found, after, size = await guard.leaves(tenant, group, first, maximum, family)
-
-            def build(results: Any) -> None:
-                results.leaves, results.next, results.size = found, after, size
-
-            call.respond(build)
-
-        call.start_soon(run)
+        tenant, group, first, maximum = params.tenant, params.group, params.fromIndex, params.max
+        answer(call, partial(guard.leaves, tenant, group, first, maximum, params.family), _fill_leaves)
 
     return {"leaves": leaves, "treeHead": head, "proveRecord": prove, "proveConsistency": consistency}
+
+
+def _fill_proof(results: Any, found: tuple[LogProof, VerifierKey]) -> None:
+    proof, verifier = found
+    results.proof = str(proof).encode()
+    results.verifierKey = str(verifier)
+
+
+def _fill_consistency(results: Any, found: tuple[SignedHead, Sequence[bytes]]) -> None:
+    head, path = found
+    _fill_head(results, head)
+    results.path = list(path)
+
+
+def _fill_leaves(results: Any, found: tuple[Sequence[bytes], int, int]) -> None:
+    results.leaves, results.next, results.size = list(found[0]), found[1], found[2]
 
 
 def _fill_head(results: Any, head: SignedHead) -> None:

@@ -7,13 +7,15 @@ refusal may have to use up a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from vdb.errors import DefiniteError, WireError
 from vdb.kernel.command import ANY, EMPTY, EXISTS, Expected, ExpectedKind, Origin
 from vdb.kernel.reply import Appended, StreamCreated
 from vdb.limits import EVENT_ID_SIZE, SESSION_WINDOW
+from vdb.node.doors.answering import Handler, answer, field
 from vdb.node.doors.member_calls import member_calls
 from vdb.node.doors.rpc_audit import audit_calls
 from vdb.node.doors.rpc_consumers import consumer_calls
@@ -25,7 +27,7 @@ from vdb.node.doors.rpc_identity import identity_calls
 from vdb.node.doors.rpc_keys import key_calls
 from vdb.node.doors.rpc_projections import projection_calls
 from vdb.node.doors.status_results import fill_status
-from vdb.node.gate.answers import AppendResult, LogResult, ReadResult, StreamInfo
+from vdb.node.gate.answers import AppendResult, LogResult, ReadResult, RowsResult, StreamInfo
 from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import origin_of, read_origin
 from vdb.node.gate.writes import Failure
@@ -36,7 +38,6 @@ from vdb.types import GroupId, ReadLevel
 from vdb.wire.api import BAD_IDS, batch_from, ids_from, ids_into, payloads_into, read_level, value_from, value_into
 from vdb.wire.publish import group_text, publish_results, usual_publish
 
-Handler = Callable[[IncomingCall], None]
 _ID_SIZES = (0, EVENT_ID_SIZE)
 
 
@@ -85,18 +86,7 @@ class RpcFace:
     # Writes ----------------------------------------------------------------------------------------------------
 
     def _open_session(self, call: IncomingCall) -> None:
-        client, group = call.params.client, call.params.group
-
-        async def run() -> None:
-            session = await self._guard.open_session(client, group)
-
-            def build(results: Any) -> None:
-                results.session = session
-                results.window = SESSION_WINDOW
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(self._guard.open_session, call.params.client, call.params.group), _fill_opened)
 
     def _create_stream(self, call: IncomingCall) -> None:
         params = call.params
@@ -176,60 +166,29 @@ class RpcFace:
         params = call.params
         tenant, stream, start = params.tenant, params.stream, params.fromOffset
         maximum, wait_us, ids_only = params.maxEvents, params.waitMicros, params.idsOnly
-        level = _level(params)
-
-        async def run() -> None:
-            result = await self._guard.read(
-                tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only, level=level
-            )
-            call.respond(lambda results: _fill_read(results, result))
-
-        call.start_soon(run)
+        work = partial(self._guard.read, tenant, stream, start, max_events=maximum, wait_us=wait_us, ids_only=ids_only)
+        answer(call, partial(work, level=_level(params)), _fill_read)
 
     def _read_log(self, call: IncomingCall) -> None:
         params = call.params
         tenant, group, start = params.tenant, params.group, params.fromPosition
         maximum, wait_us = params.maxEvents, params.waitMicros
-        level = _level(params)
-
-        async def run() -> None:
-            result = await self._guard.read_log(tenant, group, start, max_events=maximum, wait_us=wait_us, level=level)
-            call.respond(lambda results: _fill_log(results, result))
-
-        call.start_soon(run)
+        work = partial(self._guard.read_log, tenant, group, start, max_events=maximum, wait_us=wait_us)
+        answer(call, partial(work, level=_level(params)), _fill_log)
 
     def _list_streams(self, call: IncomingCall) -> None:
         params = call.params
         tenant, after, maximum, group, level = params.tenant, params.after, params.max, params.group, _level(params)
-
-        async def run() -> None:
-            infos, more = await self._guard.list_streams(tenant, after, maximum or 1000, group=group, level=level)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("streams", len(infos)), infos, strict=True):
-                    _fill_info(builder, info)
-                results.more = more
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(self._guard.list_streams, tenant, after, maximum or 1000, group=group, level=level)
+        answer(call, work, _fill_infos)
 
     def _get_stream(self, call: IncomingCall) -> None:
         params = call.params
-        tenant, name, group, level = params.tenant, params.stream, params.group, _level(params)
-
-        async def run() -> None:
-            info = await self._guard.get_stream(tenant, name, group=group, level=level)
-            call.respond(lambda results: _fill_info(results.init("stream"), info))
-
-        call.start_soon(run)
+        work = partial(self._guard.get_stream, params.tenant, params.stream, group=params.group, level=_level(params))
+        answer(call, work, lambda results, info: _fill_info(results.init("stream"), info))
 
     def _status(self, call: IncomingCall) -> None:
-        async def run() -> None:
-            status = await self._guard.status()
-            call.respond(lambda results: fill_status(results, status))
-
-        call.start_soon(run)
+        answer(call, self._guard.status, fill_status)
 
     def _regions(self, call: IncomingCall) -> None:
         region, holders = self._guard.holders()
@@ -248,35 +207,13 @@ class RpcFace:
         tenant, projection, table, limit = params.tenant, params.projection, params.table, params.limit
         where = {condition.column: value_from(condition.value) for condition in params.where}
         order_by = list(params.orderBy)
-
-        async def run() -> None:
-            found = await self._guard.rows(tenant, projection, table, where, order_by, limit)
-
-            def build(results: Any) -> None:
-                results.columns = list(found.columns)
-                results.position = found.position
-                for row, builder in zip(found.rows, results.init("rows", len(found.rows)), strict=True):
-                    for value, cell in zip(row, builder.init("values", len(row)), strict=True):
-                        value_into(value, cell)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(self._guard.rows, tenant, projection, table, where, order_by, limit), _fill_rows)
 
     def _wait_for_projection(self, call: IncomingCall) -> None:
         params = call.params
         tenant, projection, position = params.tenant, params.projection, params.position
-        timeout_us = params.timeoutMicros
-
-        async def run() -> None:
-            reached = await self._guard.wait_for_projection(tenant, projection, position, timeout_us)
-
-            def build(results: Any) -> None:
-                results.reached = reached
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(self._guard.wait_for_projection, tenant, projection, position, params.timeoutMicros)
+        answer(call, work, field("reached"))
 
 
 def _plain_publish(params: Any) -> tuple[Origin, int, PlainAppend]:
@@ -357,6 +294,23 @@ def _fill_log(results: Any, result: LogResult) -> None:
         _fill_run(builder, run)
     results.nextPosition = result.next_position
     results.head = result.head
+
+
+def _fill_opened(results: Any, session: int) -> None:
+    results.session, results.window = session, SESSION_WINDOW
+
+
+def _fill_rows(results: Any, found: RowsResult) -> None:
+    results.columns, results.position = list(found.columns), found.position
+    for row, builder in zip(found.rows, results.init("rows", len(found.rows)), strict=True):
+        for value, cell in zip(row, builder.init("values", len(row)), strict=True):
+            value_into(value, cell)
+
+
+def _fill_infos(results: Any, found: tuple[Sequence[StreamInfo], bool]) -> None:
+    infos, results.more = found
+    for builder, info in zip(results.init("streams", len(infos)), infos, strict=True):
+        _fill_info(builder, info)
 
 
 def _fill_info(builder: Any, info: StreamInfo) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from vdb.kernel.reply import GrantOpened, PolicyPut
+from vdb.node.doors.answering import Handler, answer, listed
 from vdb.node.gate.guard import Guard
 from vdb.policy.held import ConsentInfo, GrantInfo, PolicyInfo
 from vdb.rpc.server import IncomingCall
-
-Handler = Callable[[IncomingCall], None]
 
 
 def governance_calls(guard: Guard) -> dict[str, Handler]:
@@ -19,26 +19,10 @@ def governance_calls(guard: Guard) -> dict[str, Handler]:
 
 def _policy_calls(guard: Guard) -> dict[str, Handler]:
     def apply_policy(call: IncomingCall) -> None:
-        text, expected = call.params.text, call.params.expectedSerial
-
-        async def run() -> None:
-            found = await guard.apply_policy(text, expected)
-
-            def build(results: Any) -> None:
-                results.serial, results.version = found.serial, found.version
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(guard.apply_policy, call.params.text, call.params.expectedSerial), _fill_applied)
 
     def get_policy(call: IncomingCall) -> None:
-        group = call.params.group
-
-        async def run() -> None:
-            found = await guard.get_policy(group)
-            call.respond(lambda results: _fill_policy(results, found))
-
-        call.start_soon(run)
+        answer(call, partial(guard.get_policy, call.params.group), _fill_policy)
 
     return {"applyPolicy": apply_policy, "getPolicy": get_policy}
 
@@ -47,42 +31,18 @@ def _grant_calls(guard: Guard) -> dict[str, Handler]:
     def break_glass(call: IncomingCall) -> None:
         params = call.params
         tenant, group, subject = params.tenant, params.group, params.subject
-        reason, seconds = params.reason, params.seconds
-
-        async def run() -> None:
-            found = await guard.break_glass(tenant, group, subject, reason, seconds)
-
-            def build(results: Any) -> None:
-                results.grant, results.until = found.grant, found.until
-
-            call.respond(build)
-
-        call.start_soon(run)
+        work = partial(guard.break_glass, tenant, group, subject, params.reason, params.seconds)
+        answer(call, work, _fill_broken)
 
     def review(call: IncomingCall) -> None:
         params = call.params
         tenant, group, grant = params.tenant, params.group, params.grant
-        verdict, remark = params.verdict, params.remark
-
-        async def run() -> None:
-            await guard.review_grant(tenant, group, grant, verdict, remark)
-            call.respond()
-
-        call.start_soon(run)
+        answer(call, partial(guard.review_grant, tenant, group, grant, params.verdict, params.remark))
 
     def list_grants(call: IncomingCall) -> None:
-        tenant, group, unreviewed = call.params.tenant, call.params.group, call.params.unreviewed
-
-        async def run() -> None:
-            found = await guard.list_grants(tenant, group, unreviewed=unreviewed)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("grants", len(found)), found, strict=True):
-                    _fill_grant(builder, info)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        params = call.params
+        work = partial(guard.list_grants, params.tenant, params.group, unreviewed=params.unreviewed)
+        answer(call, work, listed("grants", _fill_grant))
 
     return {"breakGlass": break_glass, "reviewGrant": review, "listGrants": list_grants}
 
@@ -92,39 +52,28 @@ def _consent_calls(guard: Guard) -> dict[str, Handler]:
         params = call.params
         tenant, group, subject = params.tenant, params.group, params.subject
         purposes, until, withdraw = tuple(params.purposes), params.until, params.withdraw
-
-        async def run() -> None:
-            await guard.put_consent(tenant, group, subject, purposes, until, withdraw=withdraw)
-            call.respond()
-
-        call.start_soon(run)
+        answer(call, partial(guard.put_consent, tenant, group, subject, purposes, until, withdraw=withdraw))
 
     def list_consents(call: IncomingCall) -> None:
-        tenant, group, subject = call.params.tenant, call.params.group, call.params.subject
-
-        async def run() -> None:
-            found = await guard.list_consents(tenant, group, subject)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("consents", len(found)), found, strict=True):
-                    _fill_consent(builder, info)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        params = call.params
+        work = partial(guard.list_consents, params.tenant, params.group, params.subject)
+        answer(call, work, listed("consents", _fill_consent))
 
     def attest(call: IncomingCall) -> None:
         params = call.params
         tenant, stream, expert = params.tenant, params.stream, params.expert
         statement, document = params.statement, bytes(params.documentDigest)
-
-        async def run() -> None:
-            await guard.attest(tenant, stream, expert, statement, document)
-            call.respond()
-
-        call.start_soon(run)
+        answer(call, partial(guard.attest, tenant, stream, expert, statement, document))
 
     return {"putConsent": put_consent, "listConsents": list_consents, "attest": attest}
+
+
+def _fill_applied(results: Any, found: PolicyPut) -> None:
+    results.serial, results.version = found.serial, found.version
+
+
+def _fill_broken(results: Any, found: GrantOpened) -> None:
+    results.grant, results.until = found.grant, found.until
 
 
 def _fill_policy(results: Any, found: PolicyInfo) -> None:

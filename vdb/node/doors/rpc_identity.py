@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from vdb.node.doors.answering import Handler, answer, field, listed
+from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard import Guard
+from vdb.node.identity.live_sessions import LiveSession
 from vdb.rpc.server import IncomingCall
-
-Handler = Callable[[IncomingCall], None]
 
 
 def identity_calls(guard: Guard) -> dict[str, Handler]:
@@ -16,47 +17,17 @@ def identity_calls(guard: Guard) -> dict[str, Handler]:
 
     def authenticate(call: IncomingCall) -> None:
         token, purpose, reason = str(call.params.token), str(call.params.purpose), str(call.params.reason)
-
-        async def run() -> None:
-            caller = await guard.sign_in(token, purpose, reason)
-
-            def build(results: Any) -> None:
-                results.principal = caller.principal.name
-                results.kind = caller.credential.value
-                results.mfa = caller.principal.mfa
-                results.development = caller.principal.development
-                results.expires = caller.expires or 0
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(guard.sign_in, token, purpose, reason), _fill_caller)
 
     def speak_for(call: IncomingCall) -> None:
         guard.speak_for(str(call.params.person))
         call.respond()
 
     def list_sessions(call: IncomingCall) -> None:
-        async def run() -> None:
-            found = await guard.list_sessions()
-
-            def build(results: Any) -> None:
-                for builder, one in zip(results.init("sessions", len(found)), found, strict=True):
-                    builder.session, builder.principal, builder.kind = one.number, one.principal, one.credential
-                    builder.mfa, builder.client, builder.purpose = one.mfa, one.client, one.purpose
-                    builder.since, builder.idleMicros, builder.expires = one.since, one.idle_us, one.expires
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, guard.list_sessions, listed("sessions", _fill_session))
 
     def end_session(call: IncomingCall) -> None:
-        number = call.params.session
-
-        async def run() -> None:
-            ended = await guard.end_session(number)
-            call.respond(lambda results: setattr(results, "ended", ended))
-
-        call.start_soon(run)
+        answer(call, partial(guard.end_session, call.params.session), field("ended"))
 
     return {
         "authenticate": authenticate,
@@ -64,3 +35,15 @@ def identity_calls(guard: Guard) -> dict[str, Handler]:
         "listSessions": list_sessions,
         "endSession": end_session,
     }
+
+
+def _fill_caller(results: Any, caller: Caller) -> None:
+    results.principal, results.kind = caller.principal.name, caller.credential.value
+    results.mfa, results.development = caller.principal.mfa, caller.principal.development
+    results.expires = caller.expires or 0
+
+
+def _fill_session(builder: Any, one: LiveSession) -> None:
+    builder.session, builder.principal, builder.kind = one.number, one.principal, one.credential
+    builder.mfa, builder.client, builder.purpose = one.mfa, one.client, one.purpose
+    builder.since, builder.idleMicros, builder.expires = one.since, one.idle_us, one.expires

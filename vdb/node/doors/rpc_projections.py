@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from vdb.node.doors.answering import Handler, answer, field, listed
 from vdb.node.gate.answers import RowDifferences
 from vdb.node.gate.guard import Guard
 from vdb.projections.comparing import Difference
@@ -12,57 +13,32 @@ from vdb.projections.parking import ParkedEvent
 from vdb.rpc.server import IncomingCall
 from vdb.wire.api import value_into
 
-Handler = Callable[[IncomingCall], None]
-
 
 def projection_calls(guard: Guard) -> dict[str, Handler]:
     """Handlers by the names of their methods."""
 
     def rebuild(call: IncomingCall) -> None:
-        tenant, projection, hold = call.params.tenant, call.params.projection, call.params.hold
-
-        async def run() -> None:
-            await guard.rebuild_projection(tenant, projection, hold=hold)
-            call.respond(None)
-
-        call.start_soon(run)
+        params = call.params
+        answer(call, partial(guard.rebuild_projection, params.tenant, params.projection, hold=params.hold))
 
     def switch(call: IncomingCall) -> None:
-        tenant, projection, back = call.params.tenant, call.params.projection, call.params.back
-
-        async def run() -> None:
-            generation = await guard.switch_projection(tenant, projection, back=back)
-            call.respond(lambda results: setattr(results, "generation", generation))
-
-        call.start_soon(run)
+        params = call.params
+        work = partial(guard.switch_projection, params.tenant, params.projection, back=params.back)
+        answer(call, work, field("generation"))
 
     def diff(call: IncomingCall) -> None:
-        tenant, projection, maximum = call.params.tenant, call.params.projection, call.params.max
-
-        async def run() -> None:
-            found = await guard.diff_projection(tenant, projection, maximum)
-            call.respond(lambda results: _fill_differences(results, found))
-
-        call.start_soon(run)
+        params = call.params
+        answer(call, partial(guard.diff_projection, params.tenant, params.projection, params.max), _fill_differences)
 
     def parked(call: IncomingCall) -> None:
-        tenant, projection, maximum = call.params.tenant, call.params.projection, call.params.max
-
-        async def run() -> None:
-            found = await guard.parked_events(tenant, projection, maximum)
-            call.respond(lambda results: _fill_parked(results, found))
-
-        call.start_soon(run)
+        params = call.params
+        work = partial(guard.parked_events, params.tenant, params.projection, params.max)
+        answer(call, work, listed("events", _fill_parked))
 
     def settle(call: IncomingCall) -> None:
         params = call.params
         tenant, projection, position, drop = params.tenant, params.projection, params.position, params.drop
-
-        async def run() -> None:
-            count = await guard.settle_parked(tenant, projection, position, drop=drop)
-            call.respond(lambda results: setattr(results, "count", count))
-
-        call.start_soon(run)
+        answer(call, partial(guard.settle_parked, tenant, projection, position, drop=drop), field("count"))
 
     return {
         "rebuildProjection": rebuild,
@@ -73,11 +49,10 @@ def projection_calls(guard: Guard) -> dict[str, Handler]:
     }
 
 
-def _fill_parked(results: Any, events: Sequence[ParkedEvent]) -> None:
-    for builder, event in zip(results.init("events", len(events)), events, strict=True):
-        builder.position, builder.stream, builder.type = str(event.position), event.stream, event.type
-        builder.key, builder.error, builder.attempts = event.key, event.error, event.attempts
-        builder.waiting, builder.skipped = event.waiting, event.skipped
+def _fill_parked(builder: Any, event: ParkedEvent) -> None:
+    builder.position, builder.stream, builder.type = str(event.position), event.stream, event.type
+    builder.key, builder.error, builder.attempts = event.key, event.error, event.attempts
+    builder.waiting, builder.skipped = event.waiting, event.skipped
 
 
 def _fill_differences(results: Any, found: RowDifferences) -> None:
