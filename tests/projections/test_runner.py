@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ from vdb.projections.latest import LatestById
 from vdb.projections.rebuild import rebuild
 from vdb.projections.rows import dump_rows, dump_tables
 from vdb.projections.runner import ProjectionRunner
-from vdb.projections.running import database_path
+from vdb.projections.running import KeyAwaited, database_path
 from vdb.projections.tables import Column, ColumnType, Table
 from vdb.types import GroupId, TenantId
 
@@ -67,6 +68,7 @@ def start(log: Any, disk: Any) -> Start:
         batch_events: int = 4,
         wait: bool = True,
         key_faults: Sequence[Exception] = (),
+        key_waits: trio.Event | None = None,
         **more: Any,
     ) -> AsyncIterator[ProjectionRunner]:
         faults = list(key_faults)
@@ -75,6 +77,8 @@ def start(log: Any, disk: Any) -> Start:
             assert (tenant, name) == (TENANT, config.name)
             if faults:
                 raise faults.pop(0)
+            if key_waits is not None:
+                await key_waits.wait()
             return key
 
         runner = ProjectionRunner(
@@ -249,6 +253,27 @@ async def test_a_disk_that_is_full_at_its_opening_only_holds_it_up(log: Any, dis
         assert runner.status().error == ""
     [database] = disk.databases
     assert database.closed
+
+
+async def test_one_whose_key_is_awaited_lets_others_open(log: Any, disk: Any, start: Start) -> None:
+    opening = trio.Semaphore(1)
+    disk.open_faults = [KeyAwaited("projections/t_1/counter.db")]
+    async with start(pause=1000, wait=False, opening=opening) as stuck:
+        while not stuck.status().error:
+            await trio.lowlevel.checkpoint()
+        assert "its file opens under no key that this node has heard of yet" in stuck.status().error
+        async with start(opening=opening) as runner:
+            assert (await runner.rows("counts")).rows == []
+
+
+async def test_one_whose_key_nobody_can_put_lets_others_open(start: Start) -> None:
+    opening, key_waits = trio.Semaphore(1), trio.Event()
+    async with start(wait=False, opening=opening, key_waits=key_waits) as stuck:
+        await trio.testing.wait_all_tasks_blocked()
+        async with start(opening=opening) as runner:
+            assert (await runner.rows("counts")).rows == []
+        assert not stuck.status().error
+        key_waits.set()
 
 
 async def test_one_that_is_held_up_lets_others_open(log: Any, start: Start) -> None:

@@ -15,7 +15,7 @@ from vdb.projections.config import ProjectionConfig
 from vdb.projections.generations import Generation, GenerationFiles
 from vdb.projections.progress import WatchedSource
 from vdb.projections.runner import ProjectionRunner
-from vdb.projections.running import KeyFor, Live, nothing_is_live
+from vdb.projections.running import KeyAwaited, KeyFor, Live, nothing_is_live
 from vdb.projections.serving import Serving, StillRows
 from vdb.projections.source import EventSource
 from vdb.projections.stored import Stored, read_stored
@@ -73,13 +73,19 @@ class Opener:
             return None
 
     async def open(self, number: int) -> Database:
-        path = self._files.path(number)
-        async with self._means.opening:
-            key = await self._means.key_for(self._tenant, self._newest.name)
-            try:
-                return await self._means.disk.open_database(path, key)
-            except WrongKey:
-                raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
+        """Where the file's key may be still to come, others open meanwhile."""
+        path, name = self._files.path(number), self._newest.name
+        while True:
+            await self._means.key_for(self._tenant, name)
+            async with self._means.opening:
+                key = await self._means.key_for(self._tenant, name)
+                try:
+                    return await self._means.disk.open_database(path, key)
+                except WrongKey:
+                    raise DatabaseDamaged(f"{path}: it doesn't open under its key") from None
+                except KeyAwaited:
+                    mark("projector.key_awaited")
+            await trio.sleep(self._means.pause)
 
     async def serving(self, generation: Generation, live_from: Mapping[GroupId, int] | None) -> Serving | None:
         """Of the generation in use; `live_from`: by group, no event before has effects.

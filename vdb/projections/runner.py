@@ -42,7 +42,7 @@ from vdb.projections.effects import Batch, Effects
 from vdb.projections.parking import count_parked
 from vdb.projections.retrying import Shelf
 from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
-from vdb.projections.running import KeyFor, Live, ProjectionStatus, database_path, nothing_is_live
+from vdb.projections.running import KeyAwaited, KeyFor, Live, ProjectionStatus, database_path, nothing_is_live
 from vdb.projections.source import EventSource, OpenedRun
 from vdb.projections.values import SqlValue
 from vdb.rare import rare
@@ -218,9 +218,11 @@ class ProjectionRunner:
     async def _open(self) -> None:
         while True:
             try:
+                # Once before: while nobody can put the key, others open.
+                await self._key_for(self.tenant, self.config.name)
                 async with self._opening:
                     await self._open_once()
-            except (DiskFull, Overloaded) as error:
+            except (DiskFull, Overloaded, KeyAwaited) as error:
                 mark("projection.open_held_up")
                 await self._hold_up(error)
             except DatabaseDamaged as error:
@@ -421,8 +423,11 @@ class ProjectionRunner:
                 self._held_up = ""
                 return
 
-    async def _hold_up(self, error: DiskFull | Overloaded) -> None:
-        why = "the disk is full" if isinstance(error, DiskFull) else "the node is overloaded"
+    async def _hold_up(self, error: DiskFull | Overloaded | KeyAwaited) -> None:
+        if isinstance(error, KeyAwaited):
+            why = "its file opens under no key that this node has heard of yet"
+        else:
+            why = "the disk is full" if isinstance(error, DiskFull) else "the node is overloaded"
         self._held_up = f"projection {self.config.name!r} of tenant {self.tenant} waits: {why}"
         await trio.sleep(self._pause)
 

@@ -8,6 +8,12 @@ from attrs import frozen
 
 from vdb.types import GroupId, TenantId
 
+
+class KeyAwaited(Exception):
+    """A file opens under none of its keys, and another may come: whoever opens it tries again, and lets others open
+    meanwhile."""
+
+
 KeyFor = Callable[[TenantId, str], Awaitable[bytes]]
 """The key of a projection's file: (tenant, projection's name) to 32 bytes."""
 

@@ -7,6 +7,7 @@ import trio
 
 from vdb.errors import WrongKey
 from vdb.node.projecting.keyed_disk import KeyedDisk
+from vdb.projections.running import KeyAwaited
 
 PATH = "projections/t_1/beds.db"
 
@@ -51,6 +52,15 @@ async def test_a_key_that_stands_in_the_log_is_waited_for() -> None:
     keys.commit = 7
     assert await disk.open_database(PATH, b"first") == PATH
     assert keys.used == [b"second"]
+
+
+async def test_who_has_others_behind_it_does_not_wait() -> None:
+    keys = Keys()
+    disk = KeyedDisk(OneFile(b"second"), keys, waits=False)  # type: ignore[arg-type]
+    with pytest.raises(KeyAwaited):
+        await disk.open_database(PATH, b"first")
+    keys.commit = 7
+    assert await disk.open_database(PATH, b"first") == PATH
 
 
 async def test_what_no_key_opens_is_said_once_the_log_is_known() -> None:

@@ -66,7 +66,8 @@ class CrudDatabases:
         self.travel = TimeTravel(world, keys)
         """The databases as they were."""
         self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
-        self._turn = trio.Lock()
+        self._turns: dict[tuple[TenantId, str], trio.Lock] = {}
+        """One opens a database, others wait for it: a file may wait for its key, which holds up no other one."""
         self._nursery: trio.Nursery | None = None
         self._beginning, self._begun = trio.open_memory_channel[tuple[GroupReader, TenantId, StreamId]](math.inf)
         for reader in readers.values():
@@ -132,18 +133,26 @@ class CrudDatabases:
         found = self._open.get((TenantId(checked), name))
         if found is not None:
             return found
-        async with self._turn:
-            found = self._open.get((TenantId(checked), name))
-            return found if found is not None else await self._open_new(TenantId(checked), name)
+        owner = TenantId(checked), name
+        turn = self._turns.setdefault(owner, trio.Lock())
+        async with turn:
+            try:
+                found = self._open.get(owner)
+                return found if found is not None else await self._open_new(*owner)
+            finally:
+                if not turn.statistics().tasks_waiting:
+                    del self._turns[owner]
 
     async def renew(self, tenant: TenantId) -> dict[str, int]:
         """Build the files of a tenant's databases anew under the keys that they have now, and drop their copies of
         earlier states. Returns when nothing is left of the old ones: where each stands in its stream."""
         renewed: dict[str, int] = {}
-        async with self._turn:
-            # One that is being opened may have begun under the old key, and have read what is erased by now.
-            opened = list(self._open)
-        for owner, name in opened:
+        for (owner, _), turn in list(self._turns.items()):
+            if owner == tenant:
+                # One that is being opened may have begun under the old key, and have read what is erased by now.
+                async with turn:
+                    pass
+        for owner, name in list(self._open):
             if owner == tenant:
                 database = self._open[owner, name]
                 await database.renew()

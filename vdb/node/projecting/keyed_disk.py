@@ -14,14 +14,16 @@ from vdb.errors import WrongKey
 from vdb.marks import mark
 from vdb.node.projecting.file_keys import KEY_RETRY_SECONDS, FileKeys
 from vdb.ports import Database, Disk, File
+from vdb.projections.running import KeyAwaited
 
 
 class KeyedDisk:
-    """Implements `vdb.ports.Disk` over another one."""
+    """Implements `vdb.ports.Disk` over another one. `waits`: for a key that isn't known yet; otherwise KeyAwaited."""
 
-    def __init__(self, disk: Disk, keys: FileKeys) -> None:
+    def __init__(self, disk: Disk, keys: FileKeys, *, waits: bool = True) -> None:
         self._disk = disk
         self._keys = keys
+        self._waits = waits
 
     async def open_database(self, path: str, key: bytes) -> Database:
         """`key`: what `FileKeys.key_for` gave. WrongKey when no key that the file's name had opens it."""
@@ -35,6 +37,8 @@ class KeyedDisk:
             if is_known:
                 raise WrongKey(f"{path} opens under none of the keys that it had")
             mark("files.key_not_known_yet")
+            if not self._waits:
+                raise KeyAwaited(path)
             await trio.sleep(KEY_RETRY_SECONDS)
 
     async def _open_under_any(self, path: str, key: bytes) -> Database | None:

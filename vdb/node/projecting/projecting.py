@@ -60,7 +60,7 @@ class ProjectionManager:
         keys = self.keys = FileKeys(next(reader.group for name, reader in readers.items() if name != GLOBAL_GROUP))
         """Of the projections' files."""
         self._means = Means(
-            disk=KeyedDisk(disk, keys),
+            disk=KeyedDisk(disk, keys, waits=False),
             key_for=keys.key_for,
             source_for=lambda config: NodeSource(
                 readers, self._appended, config.streams.wants, 0.0 if config.inline else FOLLOW_SECONDS
