@@ -46,6 +46,11 @@ class Governor:
         if keeper is not None:
             session.keeper = keeper
 
+    @property
+    def gives_receipts(self) -> bool:
+        """Whether rows leave once their receipt is committed."""
+        return self.keeper is not None and self.keeper.gives_receipts
+
     async def admit(
         self, sql: str, *, rows: bool = True, names: bool = True, runs: bool = True, whole: bool = False
     ) -> Admission:

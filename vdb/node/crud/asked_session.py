@@ -96,7 +96,7 @@ class AskedSession(ServerSession):
             if self.session.in_transaction:
                 raise InvalidArgument("a restore is no part of a transaction: commit or roll back the open one")
             await self._governor.ask_to_restore(name)
-            await self._reach(Consistency.LINEARIZABLE)
+            await self._freshness.reach(Consistency.LINEARIZABLE)
             await self._governor.tell(f"restore to database {name}", ())
             await restore(
                 self._databases,
@@ -112,7 +112,7 @@ class AskedSession(ServerSession):
     async def _ask(self, call: SqlCall, work: Callable[[], Awaitable[T]], place: trio.Event | None) -> T:
         async def run() -> T:
             if not self.session.in_transaction:
-                await self._reach(call.level)
+                await self._freshness.reach(call.level)
             return await work()
 
         async with self.turn(place):

@@ -1,6 +1,7 @@
 """A session of a SQL database for a caller far away: what `SqlSession` does, a call at a time, with limits.
 
 Rules
+- A read of which a receipt is committed asks no quorum beside: the receipt is committed in the view that was read in.
 - Calls run one after the other, in the order in which they lined up.
 - A session belongs to the view of the group in which it was opened. In a later one it writes nothing any more: so what
   the new primary says of a transaction that it doesn't find stays true.
@@ -39,6 +40,7 @@ from vdb.marks import mark
 from vdb.node.crud.bridge import LoopBridge
 from vdb.node.crud.copies import AsOf
 from vdb.node.crud.database import CrudDatabase
+from vdb.node.crud.freshness import Freshness
 from vdb.node.crud.result_chunks import Row, check_text, count_of, size_of, take_rows
 from vdb.policy.words import Action
 from vdb.projections.store import Binding, interrupt, total_changes
@@ -51,12 +53,9 @@ from vdb.sql.results import Result, live
 from vdb.sql.session import SqlSession
 from vdb.sql.verdict import StatementKind
 from vdb.sql.warden import Admission
-from vdb.types import Consistency, Position, ReadLevel
+from vdb.types import Consistency
 
 T = TypeVar("T")
-
-APPLY_SECONDS_MAX = 5.0
-"""How long a read waits for the position that it names."""
 
 BATCH_BYTES = 8 * SQL_CHUNK_BYTES
 """Of the rows that one batch answers, about."""
@@ -102,6 +101,7 @@ class ServerSession:
         self._governor = Governor(session, bridge, keeper, past=as_of is not None)
         self._cursors: dict[int, tuple[Result, Admission]] = {}
         self._serial = 0
+        self._freshness = Freshness(database)
         self._touched = False
         """Whether the open transaction has read or written: until then it holds nothing, and sees nothing either."""
         self._ended = ""
@@ -330,14 +330,16 @@ class ServerSession:
 
     async def _statement(self, call: SqlCall, statement: SqlStatement, max_rows: int) -> SqlAnswer:
         check_text(statement.sql)
-        kind = await self._before(call, statement.sql)
+        kind = await self._before(call, statement.sql, told=True)
         admission = await self._governor.admit(statement.sql)
         if kind in _READS:
             result, rows, more = await self._read(evolve(statement, sql=admission.sql), max_rows)
         else:
             result = await self._governor.execute(admission, statement.parameters)
             rows, more = await self._rows(result, max_rows, SQL_CHUNK_BYTES)
-        rows = await self._governor.told(admission, result, rows)
+        rows, answered = self._governor.receipt(admission, result, rows)
+        await self._freshness.confirm(receipt=bool(answered))
+        await self._governor.record(answered)
         cursor = 0
         if more:
             if len(self._cursors) >= SQL_CURSORS_MAX:
@@ -401,16 +403,20 @@ class ServerSession:
             self.session.notice()
             raise
 
-    async def _before(self, call: SqlCall, sql: str) -> StatementKind:
-        """What a statement needs of the log before it runs; what it is."""
+    async def _before(self, call: SqlCall, sql: str, *, told: bool = False) -> StatementKind:
+        """What a statement needs of the log before it runs; what it is. `told`: `confirm` follows where it reads."""
+        self._freshness.begin()
         if self._as_of is not None:
             return (await self.session.verdict(sql)).kind
         known = self.session.classifier.cached(sql)
         if not (self.session.in_transaction and self._touched) and (
             known is None or known.kind not in (*_WRITES, *_ENDS)
         ):
-            await self._reach(call.level)
+            fresh = self._freshness
+            await (fresh.look if told and self._governor.gives_receipts else fresh.reach)(call.level)
         verdict = await self.session.verdict(sql)
+        if verdict.kind not in _READS:
+            await self._freshness.settle()
         if not self.session.in_transaction or not self._touched:
             self._touched = verdict.kind not in _STEPS
         if (
@@ -420,21 +426,6 @@ class ServerSession:
         ):
             self._check_view()
         return verdict.kind
-
-    async def _reach(self, level: ReadLevel) -> None:
-        """Wait until the file is as fresh as a read wants it. NotPrimary, NotReady."""
-        if level is Consistency.LINEARIZABLE:
-            await self.database.wait_fresh()
-            return
-        group = self.database.reader.group
-        if not isinstance(level, Position) or level.group != group.name:
-            return
-        if not await group.wait_applied(level.number - 1, APPLY_SECONDS_MAX):
-            raise NotReady(
-                f"this node has applied group {group.name} up to position {group.state.next_position}: expected "
-                f"{level.number} within {APPLY_SECONDS_MAX:g} s"
-            )
-        await self.database.catch_up(self.database.logged_offset)
 
     def _check_view(self) -> None:
         if self.database.view == self._view:
