@@ -6,7 +6,8 @@ A call takes its place in its session's queue while it is dispatched, so calls r
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import trio
 
@@ -16,17 +17,20 @@ from vdb.kernel.reply import StreamCreated
 from vdb.marks import mark
 from vdb.node.crud.asked_session import AskedSession
 from vdb.node.crud.databases import DatabaseInfo
+from vdb.node.doors.answering import Fill, answer, listed
 from vdb.node.doors.rpc_face import RpcFace
 from vdb.node.gate.guard import Guard
 from vdb.node.gate.origin import read_origin
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.writes import Failure
 from vdb.rpc.server import IncomingCall
-from vdb.sql.answers import SqlAnswer, SqlCall, SqlStatement
+from vdb.sql.answers import SqlAnswer, SqlCall, SqlOutcome, SqlStatement
 from vdb.sql.crossing import attribution_from, diff_into, explanation_into, versions_into
 from vdb.sql.moment import Moment, parse_moment
 from vdb.wire.api import read_level
 from vdb.wire.sql_api import parameters_from, rows_into, value_from
+
+T = TypeVar("T")
 
 
 class _Unnamed(Exception):
@@ -102,34 +106,12 @@ class SqlDoor:
         params = call.params
         tenant, group, level = params.tenant, params.group, read_level(params.consistency)
 
-        async def run() -> None:
-            found = await self._sessions.list(tenant, group, level=level)
-
-            def build(results: Any) -> None:
-                for builder, info in zip(results.init("databases", len(found)), found, strict=True):
-                    _fill_info(builder, info)
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(self._sessions.list, tenant, group, level=level), listed("databases", _fill_info))
 
     def _outcome(self, call: IncomingCall) -> None:
         params = call.params
         tenant, name, transaction, since = params.tenant, params.database, params.transaction, params.sinceOffset
-
-        async def run() -> None:
-            outcome = await self._sessions.outcome(tenant, name, bytes(transaction), since)
-
-            def build(results: Any) -> None:
-                results.committed = outcome.committed
-                results.nextOffset = outcome.next_offset
-                if outcome.position is not None:
-                    results.group = outcome.position.group
-                    results.nextPosition = outcome.position.number
-
-            call.respond(build)
-
-        call.start_soon(run)
+        answer(call, partial(self._sessions.outcome, tenant, name, bytes(transaction), since), _fill_outcome)
 
     # Sessions --------------------------------------------------------------------------------------------------
 
@@ -171,58 +153,42 @@ class SqlDoor:
         params = call.params
         session, sql_call = self._asked(params.call)
         statement, max_rows = _read_statement(params.statement), params.maxRows
-        self._run(call, session, lambda place: session.execute(sql_call, statement, max_rows, place=place))
+        _run(call, session, partial(session.execute, sql_call, statement, max_rows), _fill_one)
 
     def _execute_many(self, call: IncomingCall) -> None:
         params = call.params
         session, sql_call = self._asked(params.call)
         text, sets = str(params.text), [parameters_from(one) for one in params.parameters]
-        self._run(call, session, lambda place: session.executemany(sql_call, text, sets, place=place))
+        _run(call, session, partial(session.executemany, sql_call, text, sets), _fill_one)
 
     def _batch(self, call: IncomingCall) -> None:
         params = call.params
         session, sql_call = self._asked(params.call)
         statements, max_rows = [_read_statement(one) for one in params.statements], params.maxRows
-        place = session.line_up()
-
-        async def run() -> None:
-            answers = await session.batch(sql_call, statements, max_rows, place=place)
-
-            def build(results: Any) -> None:
-                for builder, answer in zip(results.init("answers", len(answers)), answers, strict=True):
-                    _fill_answer(builder, answer)
-
-            call.respond(build)
-
-        _start(call, session, run)
+        work = partial(session.batch, sql_call, statements, max_rows)
+        _run(call, session, work, listed("answers", _fill_answer))
 
     def _fetch(self, call: IncomingCall) -> None:
         params = call.params
         session, cursor, max_rows = self._session(params.session), params.cursor, params.maxRows
-        self._run(call, session, lambda place: session.fetch(cursor, max_rows, place=place))
+        _run(call, session, partial(session.fetch, cursor, max_rows), _fill_one)
 
     def _close_cursor(self, call: IncomingCall) -> None:
         session, cursor = self._session(call.params.session), call.params.cursor
-        place = session.line_up()
-
-        async def run() -> None:
-            await session.close_cursor(cursor, place=place)
-            call.respond()
-
-        _start(call, session, run)
+        _run(call, session, partial(session.close_cursor, cursor))
 
     def _commit(self, call: IncomingCall) -> None:
         session, sql_call = self._asked(call.params.call)
-        self._run(call, session, lambda place: session.commit(sql_call, place=place))
+        _run(call, session, partial(session.commit, sql_call), _fill_one)
 
     def _migrate(self, call: IncomingCall) -> None:
         session, sql_call = self._asked(call.params.call)
         files = {str(file.name): str(file.text) for file in call.params.files}
-        self._run(call, session, lambda place: session.migrate(sql_call, files, place=place))
+        _run(call, session, partial(session.migrate, sql_call, files), _fill_one)
 
     def _rollback(self, call: IncomingCall) -> None:
         session, sql_call = self._asked(call.params.call)
-        self._run(call, session, lambda place: session.rollback(sql_call, place=place))
+        _run(call, session, partial(session.rollback, sql_call), _fill_one)
 
     # What is asked ---------------------------------------------------------------------------------------------
 
@@ -230,48 +196,25 @@ class SqlDoor:
         params = call.params
         session, sql_call = self._asked(params.call)
         table, key = str(params.table), [value_from(one) for one in params.key]
-        skip, to_offset, place = params.skip, params.toOffset, session.line_up()
-
-        async def run() -> None:
-            page = await session.history(sql_call, table, key, skip, to_offset, place=place)
-            call.respond(lambda results: versions_into(results, page))
-
-        _start(call, session, run)
+        work = partial(session.history, sql_call, table, key, params.skip, params.toOffset)
+        _run(call, session, work, versions_into)
 
     def _explain(self, call: IncomingCall) -> None:
         params = call.params
         session, sql_call = self._asked(params.call)
-        text, place = str(params.text), session.line_up()
-
-        async def run() -> None:
-            explanation = await session.explain(sql_call, text, place=place)
-            call.respond(lambda results: explanation_into(results.explanation, explanation))
-
-        _start(call, session, run)
+        work = partial(session.explain, sql_call, str(params.text))
+        _run(call, session, work, lambda results, found: explanation_into(results.explanation, found))
 
     def _diff(self, call: IncomingCall) -> None:
         params = call.params
         session, sql_call = self._asked(params.call)
         first, second, skip = _moment(params.first), _moment(params.second), params.skip
-        place = session.line_up()
-
-        async def run() -> None:
-            page = await session.diff(sql_call, first, second, skip, place=place)
-            call.respond(lambda results: diff_into(results, page))
-
-        _start(call, session, run)
+        _run(call, session, partial(session.diff, sql_call, first, second, skip), diff_into)
 
     def _restore(self, call: IncomingCall) -> None:
         params = call.params
         session, sql_call = self._asked(params.call)
-        name, moment = str(params.name), _moment(params.moment)
-        place = session.line_up()
-
-        async def run() -> None:
-            await session.restore(sql_call, name, moment, place=place)
-            call.respond()
-
-        _start(call, session, run)
+        _run(call, session, partial(session.restore, sql_call, str(params.name), _moment(params.moment)))
 
     def _close_session(self, call: IncomingCall) -> None:
         found = self._open.pop(call.params.session, None)
@@ -301,21 +244,12 @@ class SqlDoor:
             raise TransactionEnded(f"SQL session {number} was opened by somebody else: open one")
         return session
 
-    def _run(
-        self, call: IncomingCall, session: AskedSession, work: Callable[[trio.Event], Awaitable[SqlAnswer]]
-    ) -> None:
-        place = session.line_up()
 
-        async def run() -> None:
-            answer = await work(place)
-            call.respond(lambda results: _fill_answer(results.init("answer"), answer))
-
-        _start(call, session, run)
-
-
-def _start(call: IncomingCall, session: AskedSession, run: Callable[[], Awaitable[None]]) -> None:
-    """Run a call of a session; if it is cancelled, what SQLite is at is interrupted."""
-    call.start_soon(run)
+def _run(
+    call: IncomingCall, session: AskedSession, work: Callable[..., Awaitable[T]], fill: Fill[T] | None = None
+) -> None:
+    """Answer a call of a session, in the session's order; if it is cancelled, what SQLite is at is interrupted."""
+    answer(call, partial(work, place=session.line_up()), fill)
     cancel = call.on_cancel
     assert cancel is not None
 
@@ -341,6 +275,18 @@ def _read_statement(reader: Any) -> SqlStatement:
 
 def _moment(text: Any) -> Moment:
     return parse_moment(str(text)) if text else Moment()
+
+
+def _fill_outcome(results: Any, outcome: SqlOutcome) -> None:
+    results.committed = outcome.committed
+    results.nextOffset = outcome.next_offset
+    if outcome.position is not None:
+        results.group = outcome.position.group
+        results.nextPosition = outcome.position.number
+
+
+def _fill_one(results: Any, found: SqlAnswer) -> None:
+    _fill_answer(results.init("answer"), found)
 
 
 def _fill_info(builder: Any, info: DatabaseInfo) -> None:
