@@ -109,8 +109,8 @@ REWRAPPED_KEYS_MAX = 256
 """Tenants' keys that one step of a rotation wraps anew at most; a small prepare holds fewer."""
 ERASED_KEYS_MAX = 4096
 """Keys that one erasure destroys."""
-PRUNED_SEGMENTS_MAX = 256
-"""Segments that one op prunes."""
+PRUNED_SEGMENTS_MAX = 64
+"""Segments that one op prunes: their stubs are made by one checkpoint."""
 RETENTION_DAYS_MAX = 365 * 200
 KEY_PERIODS_MAX = 4096
 """Periods of a tenant's keys, one after the other: monthly ones last for 341 years."""

@@ -65,7 +65,7 @@ def test_what_is_wrong_is_refused_and_said(primary: Any) -> None:
     started(primary)
     head = primary.state.tenant_head(TENANT)
     invalid = RefusalCode.INVALID_ARGUMENT
-    assert refused(primary, pruning()) == (invalid, "a pruning names 1 to 256 segments; found 0")
+    assert refused(primary, pruning()) == (invalid, "a pruning names 1 to 64 segments; found 0")
     assert refused(primary, pruning(segment(1, 0, head + 1))) == (
         invalid,
         f"segment 1 ends at position {head + 1}, the tenant's log at {head}",

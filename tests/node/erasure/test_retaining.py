@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import vdb
 from vdb.errors import InvalidArgument
 from vdb.evidence.merkle import leaf_hash
-from vdb.node.erasure import expiring
+from vdb.node.erasure import expiring, retaining
 
 LIMITS = vdb.Limits(
     message_size_max=64 * 1024, wal_slots=64, checkpoint_interval=32, segment_size=64 * 1024, read_bytes_max=64 * 1024
@@ -169,3 +170,52 @@ def test_audit_logs_are_not_pruned(tmp_path: Path) -> None:
         retaining, group = db._audits._service.retaining, region_of(db)
         with pytest.raises(InvalidArgument):
             db.loop.call(lambda: retaining.prune(audit_log_of(1), group, dry_run=True))
+
+
+def test_a_hold_that_comes_while_segments_are_judged_is_not_looked_past(
+    tmp_path: Path, over: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = retaining._judge
+    holds: list[int] = []
+
+    async def held_afterwards(*arguments: Any) -> retaining.Segments:
+        found = await judge(*arguments)
+        if not holds:
+            assert len(found.pruned) >= 3
+            holds.append(await db._audits._service.erasing.put_hold(1, "", "", "no*", "a case"))
+        return found
+
+    with opened(tmp_path / "data") as db:
+        db.create_stream("notes")
+        fill(db)
+        db.set_retention("notes", 7)
+        monkeypatch.setattr(retaining, "_judge", held_afterwards)
+        found = db.apply_retention()
+        assert holds == [1]
+        assert (found.segments, found.report["erasure"]) == (0, 0)
+        assert found.report["held"]["segments"] >= 3
+
+
+def test_what_was_pruned_is_told_though_a_hold_came_before_its_erasure(
+    tmp_path: Path, over: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the erasure follows: what was derived is built anew."""
+    holds: list[int] = []
+    with opened(tmp_path / "data") as db:
+        db.create_stream("notes")
+        fill(db)
+        db.set_retention("notes", 7)
+        commit = retaining.Retaining._commit
+
+        async def commit_then_hold(self: Any, group: Any, request: Any, note: Any) -> int:
+            number = await commit(self, group, request, note)
+            if not holds:
+                holds.append(await db._audits._service.erasing.put_hold(1, "", "", "no*", "a case"))
+            return number
+
+        monkeypatch.setattr(retaining.Retaining, "_commit", commit_then_hold)
+        found = db.apply_retention()
+        assert holds == [1]
+        assert found.segments >= 3
+        assert found.bytes > 150_000
+        assert not db.wait_erased(found.report["erasure"], timeout=60).pending

@@ -61,11 +61,6 @@ class Segments:
     """So many a hold keeps back."""
     held_bytes: int = 0
 
-    @property
-    def bytes(self) -> int:
-        """Of what goes."""
-        return sum(one.length - one.stub_length for one in self.pruned)
-
 
 class Retaining(Endings):
     """See the module's docstring. One per node."""
@@ -92,18 +87,29 @@ class Retaining(Endings):
         holds and rules don't come to rest.
         """
         checked = check_tenant_id(tenant)
+        gone: list[PrunedSegment] = []
         for again in range(JUDGED_AGAIN, -1, -1):
             reader = await self._primary(group)
             self._check_tenant(reader.group, checked)
             try:
-                return await self._end(reader, checked, dry_run=dry_run, by=by, note=note)
+                return await self._end(reader, checked, gone, dry_run=dry_run, by=by, note=note)
             except PolicyChanged:
                 if not again:
                     raise
                 mark("retaining.judged_again")
         raise AssertionError("unreachable")
 
-    async def _end(self, reader: GroupReader, tenant: TenantId, *, dry_run: bool, by: str, note: Note | None) -> Pruned:
+    async def _end(
+        self,
+        reader: GroupReader,
+        tenant: TenantId,
+        gone: list[PrunedSegment],
+        *,
+        dry_run: bool,
+        by: str,
+        note: Note | None,
+    ) -> Pruned:
+        """`gone`: what this call has pruned so far, and in a dry run what it would."""
         group = reader.group
         serial = judgement_serial(group.state, tenant)
         rules, held = retention_rules(group, tenant), _held(group, tenant)
@@ -114,8 +120,9 @@ class Retaining(Endings):
         if segments.pruned and not dry_run:
             mark("retaining.pruned")
             prune = PlainPrune(tenant=tenant, segments=tuple(segments.pruned), judged=serial, by=by)
-            told = {"prunes": f"{len(segments.pruned)} segments, {segments.bytes} bytes"}
+            told = {"prunes": f"{len(segments.pruned)} segments, {_size(segments.pruned)} bytes"}
             await self._commit(group, prune, note and note(told))
+        gone += segments.pruned
         if not dry_run and (expired.keys or _is_owed(group, tenant)):
             request = PlainExpire(
                 tenant=tenant,
@@ -127,17 +134,22 @@ class Retaining(Endings):
             )
             erasure = await self._commit(group, request, note and note({"expires": f"{len(expired.keys)} keys"}))
         return Pruned(
-            segments=len(segments.pruned),
-            bytes=segments.bytes,
+            segments=len(gone),
+            bytes=_size(gone),
             report={
                 "keys": len(expired.keys),
-                "segments": len(segments.pruned),
-                "bytes": segments.bytes,
+                "segments": len(gone),
+                "bytes": _size(gone),
                 "left": expired.left + segments.left,
                 "held": {"keys": expired.held, "segments": segments.held, "bytes": segments.held_bytes},
                 "erasure": erasure,
             },
         )
+
+
+def _size(segments: Sequence[PrunedSegment]) -> int:
+    """Bytes that go with them."""
+    return sum(one.length - one.stub_length for one in segments)
 
 
 def retention_rules(group: Group, tenant: TenantId) -> list[RetentionInfo]:
@@ -230,7 +242,7 @@ async def _judge(
             continue
         if judge.is_held:
             found.held += 1
-            found.held_bytes += plan.length - plan.stub_length
+            found.held_bytes += _size([plan])
         elif len(found.pruned) < PRUNED_SEGMENTS_MAX:
             found.pruned.append(plan)
         else:
