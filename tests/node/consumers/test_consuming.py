@@ -13,6 +13,8 @@ from vdb.errors import (
     UnknownConsumer,
 )
 from vdb.kernel.command import Origin
+from vdb.node.gate.caller import EMBEDDED
+from vdb.node.gate.guard import Guard
 from vdb.node.preparing.request import PlainAppend, PlainRun
 from vdb.selection import EventFilter, EventStart, StartKind
 from vdb.types import DataClass
@@ -58,7 +60,7 @@ def payloads(deliveries) -> list[bytes]:
 
 async def test_events_are_handed_out_once_and_gone_when_acked(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         assert await create(service)
         await append(service, "notes", *[b"%d" % number for number in range(5)])
@@ -78,7 +80,7 @@ async def test_events_are_handed_out_once_and_gone_when_acked(start) -> None:
 
 async def test_a_member_whose_answer_was_lost_is_told_again_what_is_out_with_it(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         await create(service)
         await append(service, "notes", *[b"%d" % number for number in range(5)])
@@ -106,7 +108,7 @@ async def test_a_group_stands_where_it_stood_after_a_restart(start) -> None:
         before = node.groups[REGION].state.digest()
     async with start() as node:
         assert node.groups[REGION].state.digest() == before
-        consumers = node.service.consumers
+        consumers = Guard(node.service, EMBEDDED).consumers
         positions = [one.event.position.number for one in taken]
         assert await consumers.settle(NOBODY, *PLACE, ANNA, ack(*positions)) == []
         assert payloads(await consumers.fetch(*PLACE, ANNA, 3)) == [b"3", b"4", b"5"]
@@ -127,7 +129,7 @@ async def test_a_filter_by_prefix_and_type(start) -> None:
 
 async def test_the_systems_own_streams_are_handed_out_where_they_are_asked_for(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         await create(service)
         await append(service, "notes", b"x")
@@ -196,7 +198,7 @@ async def test_a_fetch_waits_for_an_event(start) -> None:
 
 async def test_a_fetch_waits_for_a_deadline_and_for_what_another_gives_back(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         await create(service, ack_us=50_000)
         await append(service, "notes", b"0", b"1")
@@ -229,7 +231,7 @@ async def test_members_that_fetch_at_once_get_different_events(start) -> None:
 
 async def test_an_order_by_subject_or_else_stream(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "a", "b")
         await create(service, ordered_by=OrderedBy.SUBJECT)
         await append(service, "a", b"lee 1", subject="lee")
@@ -244,7 +246,7 @@ async def test_an_order_by_subject_or_else_stream(start) -> None:
 
 async def test_dead_letters_are_listed_replayed_and_dropped_and_the_deed_is_told(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         await create(service, max_deliver=1)
         await append(service, "notes", b"0", b"1", b"2")
@@ -281,7 +283,7 @@ def _batch(run) -> list[bytes]:
 
 async def test_settlements_of_a_session_are_answered_once(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         await create(service)
         await append(service, "notes", b"0")
@@ -299,7 +301,7 @@ async def test_settlements_of_a_session_are_answered_once(start) -> None:
 
 async def test_creating_it_again_and_deleting_it(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         assert await create(service)
         assert not await create(service)
         with pytest.raises(ConsumerExists, match="tenant 1 has a consumer 'mailer' in group"):
@@ -321,7 +323,7 @@ async def test_creating_it_again_and_deleting_it(start) -> None:
 
 async def test_one_that_was_deleted_and_made_anew_starts_anew(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "a", "b")
         await create(service)
         await append(service, "a", b"a")
@@ -334,7 +336,7 @@ async def test_one_that_was_deleted_and_made_anew_starts_anew(start) -> None:
 
 async def test_what_the_gate_refuses(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         with pytest.raises(InvalidArgument, match="a consumer's name can't be empty"):
             await consumers.create(NOBODY, 1, REGION, "", ConsumerSettings())
         with pytest.raises(TooLarge, match="a consumer's name has at most 512 bytes"):
@@ -358,7 +360,7 @@ async def test_what_the_gate_refuses(start) -> None:
 
 async def test_an_answer_is_bounded_in_bytes(start) -> None:
     async with start() as node:
-        service, consumers = node.service, node.service.consumers
+        service, consumers = node.service, Guard(node.service, EMBEDDED).consumers
         await with_streams(service, "notes")
         await create(service)
         for number in range(40):

@@ -15,7 +15,6 @@ from vdb.node.consumers.consumer_gate import ConsumerGate, OnAnswer, Place, fail
 from vdb.node.consumers.consumer_request import POSITION_SIZE, ConsumerRequest, PlainSettleLetters
 from vdb.node.consumers.consumer_sealing import open_sealed
 from vdb.node.gate.append_checks import check_text
-from vdb.node.gate.service import answered
 from vdb.node.gate.writes import Failure
 from vdb.node.preparing.cutting import size_bound
 from vdb.types import U64_MAX, GroupId
@@ -64,7 +63,8 @@ class ConsumerLetters(ConsumerGate):
         reason: str,
         on_answer: OnAnswer[int],
     ) -> None:
-        """`settle_dead_letters`, with a callback: called once, at once or after the commit."""
+        """Deliver dead letters anew, or drop them: how many that were. No positions: as many as one request takes.
+        `on_answer` is called once, at once or after the commit."""
 
         def answer(_group: GroupId, reply: Reply) -> int | Failure:
             return reply.count if isinstance(reply, LettersSettled) else failure(reply, name)
@@ -87,24 +87,6 @@ class ConsumerLetters(ConsumerGate):
             return asked if positions else evolve(asked, positions=self._all_letters(found, size_bound(asked)))
 
         self.write(origin, tenant, group, name, build, answer, on_answer)
-
-    async def settle_dead_letters(
-        self,
-        origin: Origin,
-        tenant: int,
-        group: str,
-        name: str,
-        positions: Sequence[int],
-        drop: bool,
-        actor: str,
-        reason: str,
-    ) -> int:
-        """Deliver dead letters anew, or drop them: how many that were. No positions: as many as one request takes."""
-        return await answered(
-            lambda on_answer: self.settle_dead_letters_soon(
-                origin, tenant, group, name, positions, drop, actor, reason, on_answer
-            )
-        )
 
     def _all_letters(self, found: Place, size: int) -> tuple[int, ...]:
         """The first dead letters that there are, as many as fit a request that takes so much beside them."""

@@ -141,7 +141,8 @@ class Consumers(ConsumerFetching, ConsumerLetters):
         settlements: Sequence[Settlement],
         on_answer: OnAnswer[list[int]],
     ) -> None:
-        """`settle`, with a callback: called once, at once or after the commit."""
+        """Settle deliveries: the positions that aren't this member's in this attempt (any more). `on_answer` is called
+        once, at once or after the commit."""
 
         def answer(_group: GroupId, reply: Reply) -> list[int] | Failure:
             return list(reply.late) if isinstance(reply, ConsumerSettled) else failure(reply, name)
@@ -156,14 +157,6 @@ class Consumers(ConsumerFetching, ConsumerLetters):
 
         self.write(origin, tenant, group, name, build, answer, on_answer)
 
-    async def settle(
-        self, origin: Origin, tenant: int, group: str, name: str, member: bytes, settlements: Sequence[Settlement]
-    ) -> list[int]:
-        """Settle deliveries: the positions that aren't this member's in this attempt (any more)."""
-        return await answered(
-            lambda on_answer: self.settle_soon(origin, tenant, group, name, member, settlements, on_answer)
-        )
-
     def leave_soon(
         self,
         origin: Origin,
@@ -173,7 +166,8 @@ class Consumers(ConsumerFetching, ConsumerLetters):
         member: bytes,
         on_answer: OnAnswer[int],
     ) -> None:
-        """`leave`, with a callback: called once, at once or after the commit."""
+        """Give back what is out with a member: how many deliveries that were. `on_answer` is called once, at once or
+        after the commit."""
 
         def answer(_group: GroupId, reply: Reply) -> int | Failure:
             return reply.returned if isinstance(reply, ConsumerLeft) else failure(reply, name)
@@ -182,10 +176,6 @@ class Consumers(ConsumerFetching, ConsumerLetters):
             return PlainConsumerLeave(tenant=found.tenant, name=name, member=member)
 
         self.write(origin, tenant, group, name, build, answer, on_answer)
-
-    async def leave(self, origin: Origin, tenant: int, group: str, name: str, member: bytes) -> int:
-        """Give back what is out with a member: how many deliveries that were."""
-        return await answered(lambda on_answer: self.leave_soon(origin, tenant, group, name, member, on_answer))
 
 
 def _plain_settlement(one: Settlement) -> PlainSettlement:

@@ -11,12 +11,13 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from attrs import evolve
 
 from vdb.errors import UnknownStream
 from vdb.node.gate.answers import LogResult, ReadResult, StreamInfo
-from vdb.node.gate.found import Finding
+from vdb.node.gate.found import Event, Finding
 from vdb.node.gate.guard_base import GuardBase
 from vdb.node.gate.look import Look
 from vdb.node.gate.permit import Permit
@@ -47,24 +48,14 @@ class LogGuard(GuardBase):
         permit = await self._may_read(tenant, stream, "", "read")
         begun = await self._begin(permit, level, tenant, stream)
         finding = Finding(self, tenant, "read")
+        ask = partial(self.service.read, tenant, stream, max_events=max_events, wait_us=wait_us, ids_only=ids_only)
         for _ in range(PASSES_MAX):
-            result = await self.service.read(
-                tenant,
-                stream,
-                from_offset,
-                max_events=max_events,
-                wait_us=wait_us,
-                ids_only=ids_only,
-                level=level if begun is None else Consistency.STALE,
-            )
+            result = await ask(from_offset, level=level if begun is None else Consistency.STALE)
             runs = finding.allowed(result.runs)
             if runs or not result.runs or permit.allowed:
                 break
             from_offset = result.next_offset
-        if result.runs and not runs and permit.allowed:
-            # Nobody knew the stream here when it was asked for, or it is of another class than was believed.
-            await self.checked(finding.decide(result.runs[0]))
-        await self._give(finding, runs, begun)
+        await self._answerable(finding, permit, result.runs, runs, begun)
         return result if len(runs) == len(result.runs) else evolve(result, runs=tuple(runs))
 
     async def read_log(
@@ -81,22 +72,14 @@ class LogGuard(GuardBase):
         permit = await self._may_read(tenant, "", group, "readLog")
         begun = await self._begin_phi(permit, level)
         finding = Finding(self, tenant, "readLog")
+        ask = partial(self.service.read_log, tenant, group, max_events=max_events, wait_us=wait_us)
         for _ in range(PASSES_MAX):
-            result = await self.service.read_log(
-                tenant,
-                group,
-                from_position,
-                max_events=max_events,
-                wait_us=wait_us,
-                level=level if begun is None else Consistency.STALE,
-            )
+            result = await ask(from_position, level=level if begun is None else Consistency.STALE)
             runs = finding.allowed(result.runs)
             if runs or not result.runs or permit.allowed:
                 break
             from_position = result.next_position
-        if result.runs and not runs and permit.allowed:
-            await self.checked(finding.decide(result.runs[0]))
-        await self._give(finding, runs, begun)
+        await self._answerable(finding, permit, result.runs, runs, begun)
         return result if len(runs) == len(result.runs) else evolve(result, runs=tuple(runs))
 
     async def read_events(
@@ -129,12 +112,8 @@ class LogGuard(GuardBase):
         )
         finding = Finding(self, tenant, "readEvents")
         events = finding.allowed(selected.events)
-        if selected.events and not events and permit.allowed:
-            await self.checked(finding.decide(selected.events[0]))
-        await self._give(finding, events, begun)
-        if len(events) == len(selected.events):
-            return selected
-        return evolve(selected, events=tuple(events))
+        await self._answerable(finding, permit, selected.events, events, begun)
+        return selected if len(events) == len(selected.events) else evolve(selected, events=tuple(events))
 
     async def get_stream(
         self, tenant: int, name: str, *, group: str = "", level: ReadLevel = LINEARIZABLE
@@ -215,6 +194,15 @@ class LogGuard(GuardBase):
         if level is not LINEARIZABLE or not self.permits.gives_receipts:
             return None
         return await Look.begin(self.permits.group(permit.group))
+
+    async def _answerable(
+        self, finding: Finding, permit: Permit, found: Sequence[Event], allowed: Sequence[Event], look: Look | None
+    ) -> None:
+        """Returns once what is allowed of what was found may be answered. AccessDenied where nothing is, though the
+        permit said so: nobody knew the stream when it was asked for, or it is of another class than was believed."""
+        if found and not allowed and permit.allowed:
+            await self.checked(finding.decide(found[0]))
+        await self._give(finding, allowed, look)
 
     async def _give(self, finding: Finding, found: Sequence[object], look: Look | None) -> None:
         """Commit the receipts for what is answered. Where nothing is, the quorum confirms."""
