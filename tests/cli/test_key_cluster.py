@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -78,8 +77,8 @@ def test_no_request_fails_while_keys_rotate(cluster: Any) -> None:
                 one.start()
             cluster.vdb("key", "next", str(cluster.place / "root.key"))
             rotate(cluster)
-            period = json.loads(cluster.vdb("key", "rotate", "--tenant", "1", "--group", "ap-southeast-2", "--json").out)
-            assert period["period"] == 2
+            of_one = cluster.vdb("key", "rotate", "--tenant", "1", "--group", "ap-southeast-2", "--json")
+            assert of_one.object["period"] == 2
             time.sleep(1.0)
             for one in busy:
                 one.end()
