@@ -182,6 +182,19 @@ def moment(published: vdb.Published) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=published.time)
 
 
+def test_a_chart_that_is_looked_at_again_is_read_again() -> None:
+    with vdb.open(":memory:", receipts=True) as database:
+        for stream, data_class in (("chart", "phi"), ("ward", "non-phi")):
+            placement = None if data_class == "phi" else "global"
+            database.create_stream(stream, data_class, placement)
+            database.append(stream, [Moved(ward=str(number)) for number in range(30)])
+        for _ in range(3):
+            for stream in ("chart", "ward"):
+                assert len(database.aggregate(Patient, stream)[0].wards) == 30
+        read = [entry for entry in database.audit_search(kinds=["read"]) if entry.object == "chart"]
+        assert [entry.count for entry in read] == [30, 30, 30]
+
+
 def test_aggregates_at_all_their_moments(database: vdb.EmbeddedDatabase) -> None:
     wards = [str(number) for number in range(50)]
     published = [database.append("p", [Moved(ward=ward)], create="phi") for ward in wards]

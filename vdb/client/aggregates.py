@@ -19,7 +19,7 @@ from vdb.errors import InvalidArgument, UnknownStream, UnknownTenant
 from vdb.events.folding import Folder, folder_of
 from vdb.events.times import time_us
 from vdb.selection import EventRecord
-from vdb.types import U64_MAX, Consistency, Position
+from vdb.types import U64_MAX, Consistency, DataClass, Position
 
 T = TypeVar("T")
 AnyPlace = int | Position | datetime
@@ -65,6 +65,8 @@ class Fold:
     def take(self, records: Iterable[EventRecord]) -> bool:
         """Apply events; False once the place is reached."""
         for record in records:
+            if record.data_class is DataClass.PHI:
+                self._snapshots = None
             if self._is_beyond(record):
                 return False
             event = self.events.decode(record)

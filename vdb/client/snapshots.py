@@ -2,6 +2,9 @@
 
 A state that is here is gone on from, one that isn't is folded anew. What is kept is a copy and so is what is given out:
 nobody's changes reach into it.
+
+Of PHI nothing is kept: whoever looks at a chart again reads it again, which is written down, and what was erased is
+nowhere.
 """
 
 from __future__ import annotations
