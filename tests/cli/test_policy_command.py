@@ -69,6 +69,8 @@ def test_explain_says_by_which_rule(policy: Path, capsys: pytest.CaptureFixture[
     assert run([*words, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["allowed"], found["rule"], found["roles"]) == (False, "default", ["clinician"])
+    assert run([*words, "--purpose", "TREAT", "--on-behalf-of", "dr.kim"]) == 1
+    assert "dr.lee may not ask on behalf of others" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

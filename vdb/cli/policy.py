@@ -25,7 +25,6 @@ for _name, _help in (
     app.command(f"vdb.cli.policy_applied:{_name}", name=_name, help=_help)
 
 File = Annotated[Path, Parameter(name="--file")]
-Words = Annotated[list[str] | None, Parameter(negative="")]
 
 
 @app.command
@@ -96,10 +95,11 @@ def explain(
     tenant: int = 1,
     data_class: str = "phi",
     stream: str = "",
-    table: Words = None,
-    column: Words = None,
+    table: list[str] | None = None,
+    column: list[str] | None = None,
     subject: str = "",
     purpose: str = "",
+    on_behalf_of: str = "",
     mfa: bool = False,
     broke_glass: bool = False,
     json: bool = False,
@@ -130,6 +130,8 @@ def explain(
         Whom the data are about.
     purpose
         A code of HL7 v3-ActReason, such as TREAT.
+    on_behalf_of
+        Somebody else for whom they ask.
     mfa
         A second factor was shown.
     broke_glass
@@ -152,6 +154,7 @@ def explain(
         columns=tuple(column or ()),
         subject=subject,
         purpose=purpose,
+        on_behalf_of=on_behalf_of,
     )
     grants = (Grant(principal=principal, tenant=tenant, until=1),) if broke_glass else ()
     decision = decide(policy, request, grants=grants)
