@@ -237,8 +237,8 @@ class RotatingPart:
             return "the operator hasn't taken the old root keys away"
         for machine in self.cluster.up:
             for name, group in machine.node.groups.items() if machine.node is not None else ():
-                if not group.applied:
-                    continue  # a spare machine that was never taken in
+                if machine.number not in self.watch.watches[name].members:
+                    continue  # never taken in, or let go: it is told of nothing any more
                 rotation, wanted = group.state.rotation(), self._wanted(machine, name)
                 if rotation is None or rotation.root_key_id != wanted:
                     return f"{machine.name}: group {name} hasn't been told of the last root key"
