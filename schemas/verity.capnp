@@ -100,6 +100,8 @@ struct GroupStatus {
   stillMicros @18 :UInt64;   # for how long requests have waited here without any commit; 0: none wait, or some commit
   policySerial @19 :UInt64;  # of the policy that the group goes by; 0: none was applied
   unreviewedGrants @20 :UInt32; # broken glasses of all tenants that nobody has reviewed
+  cosignedAt @21 :Int64;     # microseconds UTC: when witnesses signed the tree that waits longest; 0: one never was
+  witnesses @22 :UInt8;      # whom the answering node asks to cosign; 0: nobody
 }
 
 struct MemberStatus {
@@ -687,9 +689,10 @@ interface VerityDb {
   # Evidence. Each tenant's records in a group are the leaves of a Merkle tree (RFC 6962), in commit order. Answered by the
   # group's primary.
 
-  treeHead @47 (tenant :UInt64, group :Text, family :Text) -> (note :Data, verifierKey :Text);
+  treeHead @47 (tenant :UInt64, group :Text, family :Text, cosigned :Bool) -> (note :Data, verifierKey :Text);
   # The tree as it is, as a signed note (C2SP tlog-checkpoint), and the vkey of the node that signed. family: "data", which
-  # is what an empty one means, or "audit".
+  # is what an empty one means, or "audit". cosigned: the last that the node's witnesses have signed, instead of the tree as
+  # it is; NOT_AVAILABLE says why there is none.
 
   proveRecord @48 (tenant :UInt64, stream :Text, offset :UInt64) -> (proof :Data, verifierKey :Text);
   # That the record of this event is in the tree (C2SP tlog-proof). Its extra data is the leaf's: the record's header and

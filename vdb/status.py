@@ -57,6 +57,10 @@ class GroupStatus:
     """Of the policy that the group goes by; 0: none was applied."""
     unreviewed_grants: int = 0
     """Broken glasses of all tenants that nobody has reviewed."""
+    cosigned_at: int = 0
+    """Microseconds UTC: when witnesses signed the tree that waits longest; 0: one never was."""
+    witnesses: int = 0
+    """Whom the node asks to cosign the trees of what it leads; 0: nobody."""
 
 
 @frozen(kw_only=True)

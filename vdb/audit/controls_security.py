@@ -12,6 +12,7 @@ _SOURCE = "45 CFR 164.312"
 _R, _A = Requirement.REQUIRED, Requirement.ADDRESSABLE
 
 _SCRUB_DAYS = 30
+_COSIGNED_HOURS_MAX = 48
 _SCRUB_AGE_MAX = _SCRUB_DAYS * 86_400_000_000
 
 Control = Callable[[Facts, Tally], Row]
@@ -168,6 +169,7 @@ def encryption_at_rest(facts: Facts, tally: Tally) -> Row:
 def audit_controls(facts: Facts, tally: Tally) -> Row:
     tree = facts.audit
     missing, evidence = _tree(tree, "audit log")
+    evidence += _cosigned(facts, missing)
     settings, unshown = _settings(facts, "identity.receipts")
     if settings.get("identity.receipts") == "false":
         missing.append("receipts are turned off: reads aren't in the log (identity.receipts)")
@@ -341,8 +343,8 @@ def _tree(tree: TreeFacts, what: str) -> tuple[list[str], list[Evidence]]:
     ]
     if tree.gaps:
         missing.append(f"entries that are missing in the count: {tree.gaps}")
-    if tree.witnesses:
-        evidence.append(Evidence(what="cosigned by", value=", ".join(tree.witnesses)))
+    if tree.witnesses or tree.cosigned:
+        evidence.append(Evidence(what="cosigned by", value=", ".join(tree.witnesses) or tree.cosigned))
     else:
         missing.append("no witness has cosigned the tree: nobody outside would notice another history (vdb witness)")
     if tree.pinned:
@@ -368,6 +370,16 @@ def _rules(facts: Facts) -> list[Evidence]:
     """Who may do what: each rule of the policy that holds."""
     rules = () if facts.policy is None else facts.policy.rules
     return [Evidence(what=f"now holds: rule {name}", value=words) for name, words in rules]
+
+
+def _cosigned(facts: Facts, missing: list[str]) -> list[Evidence]:
+    """What the node has had cosigned by itself, each day or as it is configured; adds to what is missing."""
+    if not facts.audit.cosigned:
+        return []
+    hours = (facts.now - facts.audit.cosigned_at) // 3_600_000_000
+    if hours > _COSIGNED_HOURS_MAX:
+        missing.append(f"the last cosigned head of the audit log is older than {_COSIGNED_HOURS_MAX // 24} days")
+    return [Evidence(what="hours since witnesses cosigned it for the node", count=hours, value=facts.audit.cosigned)]
 
 
 def _names(counts: dict[str, int], shown_max: int = 5) -> str:

@@ -110,6 +110,9 @@ class TreeFacts:
     """Who cosigned, and when."""
     pinned: str = ""
     """The head that was kept earlier, and that this one continues."""
+    cosigned: str = ""
+    """The last head that the node has had cosigned of itself: who signed, and when. Empty: it hasn't."""
+    cosigned_at: int = 0
 
 
 @frozen(kw_only=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from vdb.cli.audit_entries import entries, search
 from vdb.cli.audit_stored import log
@@ -44,6 +44,7 @@ async def head(
     key: list[str] | None = None,
     out: Path | None = None,
     pins: Path | None = None,
+    cosigned: Annotated[bool, Parameter(negative="")] = False,
     options: TenantOptions = TENANT,
 ) -> None:
     """Fetch the signed head of a tenant's tree, and check that the log only grew since the last one.
@@ -66,6 +67,9 @@ async def head(
         Where to write the head.
     pins
         A directory where heads are kept that were seen: this one has to continue the last, and is kept.
+    cosigned
+        The last head that the node's witnesses have signed ([audit] witnesses), instead of the tree as it is, which has
+        to begin with it.
     """
     keys = [VerifierKey.parse(text) for text in key or ()]
     known = None if since is None else parse_note(read_file(since))
@@ -73,8 +77,13 @@ async def head(
         if pins is not None:
             client.pins = PinDirectory(pins)
             await client.tree_head(group, family=family)
-        trusted = keys or [(await client.tree_head(group, family=family)).verifier]
-        checked = await client.follow_tree(known, trusted, group, family=family)
+        if cosigned:
+            checked = await client.cosigned_head(group, family=family)
+            if keys and not checked.note.verified_by(keys):
+                raise EvidenceInvalid("the head isn't signed by a key that is trusted")
+        else:
+            trusted = keys or [(await client.tree_head(group, family=family)).verifier]
+            checked = await client.follow_tree(known, trusted, group, family=family)
     if out is not None:
         write_file(out, str(checked.note))
     checkpoint = checked.checkpoint

@@ -74,7 +74,7 @@ def _node_row(report: NodeReport, reports: Sequence[NodeReport]) -> tuple[object
         remarks.append("its disk is full")
     if status.groups and all(group.status == "removed" for group in status.groups):
         remarks.append("not a member any more: stop it")
-    return (status.node, report.address, status.version, _age(status.uptime_seconds), ", ".join(remarks) or "-")
+    return (status.node, report.address, status.version, age_text(status.uptime_seconds), ", ".join(remarks) or "-")
 
 
 def _name_at(address: str, reports: Sequence[NodeReport]) -> str:
@@ -105,7 +105,7 @@ def _row(member: MemberStatus, own: GroupStatus | None, best: GroupStatus, commi
         state = "primary"
     clock = "-" if member.clock_offset_us is None else f"{member.clock_offset_us / 1000:+.1f} ms"
     if own is None:
-        heard = "never heard" if member.heard_us is None else f"silent {_age(member.heard_us / 1e6)}"
+        heard = "never heard" if member.heard_us is None else f"silent {age_text(member.heard_us / 1e6)}"
         lag = commit - member.commit
         return (
             member.name, f"{state}, {heard}", "-", "-", member.commit, lag, member.checkpoint_op, "-", clock,
@@ -128,7 +128,7 @@ def _row(member: MemberStatus, own: GroupStatus | None, best: GroupStatus, commi
 def _scrubbed(group: GroupStatus) -> str:
     if not group.scrubbed_at:
         return "not yet"
-    ago = f"{_age(time.time() - group.scrubbed_at / 1e6)} ago"
+    ago = f"{age_text(time.time() - group.scrubbed_at / 1e6)} ago"
     return f"{ago}, {group.scrub_faults} faults" if group.scrub_faults else ago
 
 
@@ -136,7 +136,7 @@ def _name_of(group: GroupStatus, node: int) -> str:
     return next((member.name for member in group.members if member.node == node), f"node {node}")
 
 
-def _age(seconds: float) -> str:
+def age_text(seconds: float) -> str:
     """In the largest unit that fits."""
     for size, unit in _SECONDS:
         if seconds >= size:

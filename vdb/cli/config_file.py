@@ -36,6 +36,10 @@ cert = "node.pem"
 key = "node.key"
 ca = "ca.pem"
 
+[audit]                                # witnesses cosign the heads of what this node leads: see `vdb witness`
+witnesses = ["https://w.example:7150 w.example+1a2b3c4d+BA..."]   # each: its address, and its key
+cosign-every = "1d"                    # or 12h, 30m, 90s
+
 [identity]                             # see vdb.cli.identity_file
 
 [limits]                               # fields of vdb.limits.Limits; they count when the directory is created
@@ -61,6 +65,7 @@ from vdb.cli.identity_file import IdentitySection
 from vdb.errors import ConfigError
 from vdb.fhir.projections import FHIR_PROJECTIONS
 from vdb.limits import Limits
+from vdb.node.audit.cosigning_settings import CosigningSettings, parse_every, parse_witness
 from vdb.node.config import MemberConfig
 from vdb.notebar.projections import NOTEBAR_PROJECTIONS
 from vdb.projections.config import ProjectionConfig, joined
@@ -114,6 +119,18 @@ class KeysSection(_Section, frozen=True):
     period_days: Annotated[int, msgspec.Meta(ge=0)] = 30
 
 
+class AuditSection(_Section, frozen=True):
+    witnesses: tuple[str, ...] = ()
+    """Each as 'URL KEY'."""
+    cosign_every: str = "1d"
+
+    def cosigning(self) -> CosigningSettings:
+        """ConfigError."""
+        return CosigningSettings(
+            witnesses=tuple(map(parse_witness, self.witnesses)), every_s=parse_every(self.cosign_every)
+        )
+
+
 class TlsSection(_Section, frozen=True):
     cert: str
     key: str
@@ -128,6 +145,7 @@ class ConfigFile(_Section, frozen=True):
     tls: TlsSection | None = None
     identity: IdentitySection = IdentitySection()
     keys: KeysSection = KeysSection()
+    audit: AuditSection = AuditSection()
     limits: dict[str, int] = {}
     builtin_projections: tuple[Literal["notebar", "fhir"], ...] = ("notebar", "fhir")
     projections_named: tuple[str, ...] = msgspec.field(default=(), name="projections")
@@ -189,6 +207,7 @@ def read_config_file(path: Path) -> ConfigFile:
             _find_modules_in(path.resolve().parent)
         config.projections()
         config.node.cluster_id()
+        config.audit.cosigning()
     except (msgspec.ValidationError, ConfigError) as error:
         raise ConfigError(f"{path}: {error}") from None
     return config

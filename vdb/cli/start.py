@@ -105,6 +105,7 @@ async def start(
         peer_address=file.node.peer_address,
         join=join or file.node.join,
         gate=file.identity.gate(),
+        cosigning=file.audit.cosigning(),
         identity=file.identity.identity(beside, None if file.tls is None else beside / file.tls.ca),
     )
     tls = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from attrs import asdict
 
-from vdb.cli.cluster_status import print_cluster
+from vdb.cli.cluster_status import age_text, print_cluster
 from vdb.cli.options import NODE, Json, NodeOptions
 from vdb.cli.output import print_json, print_table, print_text
 from vdb.cli.projection_status import print_group_alarms, print_projections, projection_as_json
@@ -30,7 +31,9 @@ async def status(*, options: NodeOptions = NODE) -> None:
             print_json(cluster_as_json(reports))
         else:
             print_cluster(reports)
-            _print_policies([group for one in reports if one.status is not None for group in one.status.groups])
+            groups = [group for one in reports if one.status is not None for group in one.status.groups]
+            _print_policies(groups)
+            _print_cosigned(groups)
             for report in reports:
                 print_group_alarms(() if report.status is None else report.status.groups)
             if found.projections:
@@ -74,6 +77,7 @@ async def status(*, options: NodeOptions = NODE) -> None:
         ],
     )
     _print_policies(found.groups)
+    _print_cosigned(found.groups)
     print_group_alarms(found.groups)
     if found.projections:
         print_text()
@@ -98,6 +102,15 @@ def _print_policies(groups: Sequence[GroupStatus]) -> None:
     for name, count in waiting.items():
         if count:
             print_text(f"broken glasses in {name} that wait for a review: {count} (vdb break-glass list --unreviewed)")
+
+
+def _print_cosigned(groups: Sequence[GroupStatus]) -> None:
+    """Of what each node leads: when the tree that waits longest was cosigned."""
+    for group in groups:
+        if group.serving and group.witnesses:
+            age = age_text(max(0.0, time.time() - group.cosigned_at / 1e6)) if group.cosigned_at else ""
+            told = f"all trees cosigned within the last {age}" if age else "not all trees have been cosigned yet"
+            print_text(f"witnesses of {group.group}: {group.witnesses}; {told}")
 
 
 def version(*, json: Json = False) -> None:

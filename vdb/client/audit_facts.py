@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vdb.audit.entry import decode_entry
 from vdb.audit.page import AuditRecord
@@ -18,7 +18,7 @@ from vdb.client.audit_scan import AuditSource, scan
 from vdb.client.client import Client
 from vdb.client.evidence_line import TreeHead
 from vdb.client.placing import read_placed
-from vdb.errors import UnknownTenant, VerityError
+from vdb.errors import NotAvailable, UnknownTenant, VerityError
 from vdb.policy.file import parse_policy
 from vdb.policy.held import GrantInfo
 from vdb.policy.model import Rule
@@ -27,6 +27,7 @@ from vdb.verifier.fhir import instant_of
 
 T = TypeVar("T")
 _MICROS = 1_000_000
+_TIME_SIZE = 8
 
 
 @frozen(kw_only=True)
@@ -64,6 +65,7 @@ class FactFinder:
         wanted = self._wanted
         tally, gaps = await self._tallied(self._source, head)
         audit = self._tree(head, leaves_checked=head.checkpoint.size, gaps=gaps, witnesses=wanted.witnesses)
+        audit = await self._with_cosigned(audit)
         system = await self._asked("the system's log", self._system_log(tally))
         data = await self._asked("the tree of the data", self._client.tree_head(wanted.group))
         scan = None if data is None else await self._asked("the headers of the data", self._scan(data))
@@ -112,6 +114,18 @@ class FactFinder:
             return None
         tally.system, gaps = await self._tallied(self._system, head)
         return self._tree(head, leaves_checked=head.checkpoint.size, gaps=gaps)
+
+    async def _with_cosigned(self, tree: TreeFacts) -> TreeFacts:
+        """With the last head that the node has had cosigned: by whom, on their own word, as their keys aren't here."""
+        try:
+            found = await self._client.cosigned_head(self._wanted.group, family="audit")
+        except NotAvailable:
+            return tree
+        lines = [one for one in found.note.signatures if one.name != tree.origin and len(one.signature) > _TIME_SIZE]
+        times = [int.from_bytes(one.signature[:_TIME_SIZE], "big") * _MICROS for one in lines]
+        told = ", ".join(f"{one.name} at {instant_of(at)}" for one, at in zip(lines, times, strict=True))
+        told += ", on the node's word" if told else ""
+        return evolve(tree, cosigned=told, cosigned_at=max(times, default=0))
 
     async def _asked(self, what: str, answer: Awaitable[T]) -> T | None:
         try:

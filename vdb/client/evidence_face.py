@@ -73,6 +73,20 @@ class EvidenceFace(FaceBase):
             self.tenant, name, first, maximum, family=family, timeout=self._seconds(timeout)
         )
 
+    async def cosigned_head(
+        self, group: Region | str = "", *, family: str = "data", system: bool = False, timeout: float | None = None
+    ) -> TreeHead:
+        """The last head that the node's witnesses have signed, checked against the tree as it is.
+
+        NotAvailable: there is none, and why. EvidenceInvalid: the tree doesn't begin with the one that they signed.
+        """
+        name, seconds = str(group) or await self._region_of_node(timeout), self._seconds(timeout)
+        tenant, evidence = 0 if system else self.tenant, self._gateway.evidence
+        head = await evidence.head(tenant, name, family=family, cosigned=True, timeout=seconds)
+        now, path = await evidence.consistency(tenant, name, head.checkpoint.size, family=family, timeout=seconds)
+        check_continues(head.checkpoint, now.checkpoint, path)
+        return head
+
     async def prove(self, stream: str, offset: int, *, timeout: float | None = None) -> RecordProof:
         """That the record of an event is in the tree. UnknownStream, InvalidArgument."""
         check_number(offset, U64_MAX, "an offset")

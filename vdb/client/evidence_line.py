@@ -35,7 +35,9 @@ class RecordProof:
 
 
 class EvidenceLine(Protocol):
-    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
+    async def head(
+        self, tenant: int, group: str, *, family: str = "", cosigned: bool = False, timeout: float
+    ) -> TreeHead:
         """`group`: a region's name or 'global'; empty: the node's region. `family`: "data" (empty too), "audit"."""
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof: ...

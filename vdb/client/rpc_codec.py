@@ -187,6 +187,8 @@ def read_status(results: Any) -> NodeStatus:
                 still_us=group.stillMicros,
                 policy_serial=group.policySerial,
                 unreviewed_grants=group.unreviewedGrants,
+                cosigned_at=group.cosignedAt,
+                witnesses=group.witnesses,
             )
             for group in results.groups
         ),

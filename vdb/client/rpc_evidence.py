@@ -21,11 +21,14 @@ class RpcEvidence:
         self._router = router
         self._group_of = group_of
 
-    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
+    async def head(
+        self, tenant: int, group: str, *, family: str = "", cosigned: bool = False, timeout: float
+    ) -> TreeHead:
         def build(params: Any) -> None:
             params.tenant = tenant
             params.group = group
             params.family = family
+            params.cosigned = cosigned
 
         return await self._router.ask("treeHead", build, _head, timeout=timeout, group=_group(group))
 

@@ -18,6 +18,12 @@ class SyncEvidenceFace(SyncBase):
         """The tree as it is, signed by the group's primary."""
         return self._run(partial(self._face.tree_head, group, family=family, timeout=timeout))
 
+    def cosigned_head(
+        self, group: Region | str = "", *, family: str = "data", timeout: float | None = None
+    ) -> TreeHead:
+        """The last head that the node's witnesses have signed, checked against the tree as it is."""
+        return self._run(partial(self._face.cosigned_head, group, family=family, timeout=timeout))
+
     def tree_leaves(
         self,
         group: Region | str = "",

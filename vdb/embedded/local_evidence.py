@@ -21,9 +21,11 @@ class ServiceEvidence:
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
 
-    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
+    async def head(
+        self, tenant: int, group: str, *, family: str = "", cosigned: bool = False, timeout: float
+    ) -> TreeHead:
         with trio.move_on_after(timeout):
-            return _head(await self._guard.tree_head(tenant, group, family))
+            return _head(await self._guard.tree_head(tenant, group, family, cosigned=cosigned))
         raise _timed_out("tree_head", timeout)
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof:
@@ -64,8 +66,11 @@ class HopEvidence:
         self._inner = inner
         self._loop = loop
 
-    async def head(self, tenant: int, group: str, *, family: str = "", timeout: float) -> TreeHead:
-        return await self._loop.call_async(partial(self._inner.head, tenant, group, family=family, timeout=timeout))
+    async def head(
+        self, tenant: int, group: str, *, family: str = "", cosigned: bool = False, timeout: float
+    ) -> TreeHead:
+        call = partial(self._inner.head, tenant, group, family=family, cosigned=cosigned, timeout=timeout)
+        return await self._loop.call_async(call)
 
     async def prove(self, tenant: int, stream: str, offset: int, *, timeout: float) -> RecordProof:
         return await self._loop.call_async(partial(self._inner.prove, tenant, stream, offset, timeout=timeout))

@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 from vdb.crypto.root import RootKeys
 from vdb.errors import ConfigError
 from vdb.limits import NODE_NUMBER_MAX, REPLICAS_MAX, Limits
+from vdb.node.audit.cosigning_settings import CosigningSettings
 from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.identity.identities import IdentitySettings
 from vdb.node.peers.peer_settings import PeerSettings
@@ -74,6 +75,8 @@ class NodeConfig:
     peers: PeerSettings = field(factory=PeerSettings)
     gate: GateSettings = field(factory=GateSettings)
     identity: IdentitySettings = field(factory=IdentitySettings)
+    cosigning: CosigningSettings = field(factory=CosigningSettings)
+    """Who cosigns heads of what this node leads, and how often."""
 
     def __attrs_post_init__(self) -> None:
         numbers = [member.node for member in self.members]

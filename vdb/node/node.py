@@ -16,6 +16,7 @@ import trio
 from vdb.crypto.keyring import Keyring
 from vdb.errors import DamagedData, StartError, VerityError
 from vdb.node import log
+from vdb.node.audit.cosigning import Cosigning
 from vdb.node.audit.recorder import Recorder
 from vdb.node.config import NodeConfig
 from vdb.node.crud.databases import CrudDatabases
@@ -124,6 +125,10 @@ class Node:
                     writes=writes,
                     projections=tuple(config.name for config in self.config.projections),
                 )
+                proofs = Prover(readers, self.config.root_keys, lambda: file.identity.disk)
+                cosigning = Cosigning(
+                    readers, proofs, self.world.network, disk, self.world.clock, self.config.cosigning
+                )
                 self._service = NodeService(
                     readers=readers,
                     writes=writes,
@@ -131,7 +136,8 @@ class Node:
                     region=self.config.region,
                     projections=projections,
                     membership=self._membership(file),
-                    proofs=Prover(readers, self.config.root_keys, lambda: file.identity.disk),
+                    proofs=proofs,
+                    cosigning=cosigning,
                     permits=permits,
                     erasing=Erasing(
                         readers,
@@ -172,6 +178,8 @@ class Node:
                 nursery.start_soon(Periods(readers, self.config.key_period_days).run)
                 await nursery.start(self._service.sql.run)
                 await nursery.start(eraser.run)
+                if cosigning.witnesses:
+                    nursery.start_soon(cosigning.run)
                 if listener is not None or self.config.peer_address is not None:
                     await nursery.start(identities.run)
                 if listener is not None:

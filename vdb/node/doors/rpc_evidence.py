@@ -19,7 +19,8 @@ def evidence_calls(guard: Guard) -> dict[str, Handler]:
 
     def head(call: IncomingCall) -> None:
         params = call.params
-        answer(call, partial(guard.tree_head, params.tenant, params.group, params.family), _fill_head)
+        asked = partial(guard.tree_head, params.tenant, params.group, params.family, cosigned=params.cosigned)
+        answer(call, asked, _fill_head)
 
     def prove(call: IncomingCall) -> None:
         params = call.params

@@ -47,6 +47,7 @@ def _fill_group(builder: Any, group: GroupStatus) -> None:
     builder.primary, builder.primaryAddress, builder.epoch = group.primary, group.primary_address, group.epoch
     builder.serving, builder.diskFull, builder.stillMicros = group.serving, group.disk_full, group.still_us
     builder.policySerial, builder.unreviewedGrants = group.policy_serial, group.unreviewed_grants
+    builder.cosignedAt, builder.witnesses = group.cosigned_at, group.witnesses
     for target, member in zip(builder.init("members", len(group.members)), group.members, strict=True):
         _fill_member(target, member)
 

@@ -88,6 +88,11 @@ class Prover:
         await self._confirm(reader)
         return self._sign(reader.group, self._log(reader.group, tenant, family), family)
 
+    def verifier(self, tenant: TenantId, group: GroupId, family: Family) -> VerifierKey:
+        """The key under which this node signs heads of a tree."""
+        cluster = self._readers[group].group.superblock.state.cluster
+        return VerifierKey(origin_of(cluster, group, tenant, family), self._keys(group)[0].public)
+
     async def prove(self, tenant: int, reader: GroupReader, stream: str, offset: int) -> tuple[LogProof, VerifierKey]:
         """That the record with this event is in the tree. InvalidArgument for an offset beyond the stream's end."""
         checked, group = check_tenant_id(tenant), reader.group

@@ -17,7 +17,7 @@ from vdb.node.gate.answers import GroupHolders
 from vdb.node.gate.guard_base import CLASSES, GuardBase
 from vdb.policy.words import Action
 from vdb.status import NodeStatus
-from vdb.types import GLOBAL_GROUP, DataClass
+from vdb.types import GLOBAL_GROUP, DataClass, GroupId, TenantId
 
 _HEADS = (Action.AUDIT, Action.READ, Action.STATUS)
 
@@ -68,10 +68,14 @@ class ClusterGuard(GuardBase):
 
     # Evidence --------------------------------------------------------------------------------------------------
 
-    async def tree_head(self, tenant: int, group: str, family: str = "") -> SignedHead:
-        """`Prover.head`."""
+    async def tree_head(self, tenant: int, group: str, family: str = "", *, cosigned: bool = False) -> SignedHead:
+        """`Prover.head`; or, `cosigned`, `Cosigning.head` at the group's primary."""
         await self.permit_any(_HEADS, tenant, group=group, door="treeHead")
-        return await self.service.proofs.head(tenant, group or self.service.region.name, family_of(family))
+        name, wanted = group or self.service.region.name, family_of(family)
+        if cosigned:
+            await self.service.group_of(name).confirm()
+            return self.service.cosigning.head(TenantId(tenant), GroupId(name), wanted)
+        return await self.service.proofs.head(tenant, name, wanted)
 
     async def consistency(self, tenant: int, group: str, size: int, family: str = "") -> tuple[SignedHead, list[bytes]]:
         """`Prover.consistency`."""

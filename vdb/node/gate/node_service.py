@@ -11,6 +11,7 @@ from vdb.kernel.command import INTERNAL, MemberRow
 from vdb.kernel.governance import policy_serial, unreviewed_grants
 from vdb.kernel.reply import Reconfigured, Refusal, Reply
 from vdb.marks import mark
+from vdb.node.audit.cosigning import Cosigning
 from vdb.node.audit.reading import AuditReader
 from vdb.node.audit.recorder import Recorder
 from vdb.node.consumers.consuming import Consumers
@@ -52,6 +53,7 @@ class NodeService(Service):
         projections: ProjectionManager,
         membership: Membership,
         proofs: Prover,
+        cosigning: Cosigning,
         permits: Permits,
         governance: Governance,
         erasing: Erasing,
@@ -77,6 +79,7 @@ class NodeService(Service):
         self.sql = NodeSessions(self, databases)
         """Sessions on them, for callers that aren't in this process' own threads."""
         self.proofs = proofs
+        self.cosigning = cosigning
         self.consumers = Consumers(self)
         """Consumer groups."""
         assert isinstance(permits.recorder, Recorder)
@@ -142,6 +145,8 @@ class NodeService(Service):
             still_us=int(self._projections.still_seconds(group.name) * 1e6),
             policy_serial=policy_serial(state),
             unreviewed_grants=unreviewed_grants(state),
+            cosigned_at=self.cosigning.oldest(group.name),
+            witnesses=self.cosigning.witnesses,
         )
 
     # Members ---------------------------------------------------------------------------------------------------
