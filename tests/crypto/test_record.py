@@ -21,7 +21,9 @@ from vdb.crypto.record import (
     header_size,
     leaf_hash,
     open_body,
+    prune_record,
     record_leaf,
+    record_start,
     schema_of,
     seal,
 )
@@ -288,3 +290,31 @@ def test_no_token_and_no_body_in_reprs() -> None:
     assert "subject_token" not in shown
     assert "body" not in shown
     assert repr(HEADER.subject_token)[2:-1] not in shown
+
+
+@given(count=st.integers(1, 5), with_ids=st.booleans(), body=st.binary(min_size=BODY_OVERHEAD, max_size=300))
+def test_what_is_left_of_a_pruned_record_has_its_leaf_its_ids_and_its_place(
+    count: int, with_ids: bool, body: bytes
+) -> None:
+    header = evolve(HEADER, count=count)
+    whole = encode_record(header.encode(), b"i" * 16 * count if with_ids else b"", body)
+    left = prune_record(whole)
+    assert body not in left
+    assert record_leaf(left) == record_leaf(whole)
+    assert whole.startswith(record_start(header.tenant))
+    assert left.startswith(record_start(header.tenant))
+    before, after = decode_record(whole), decode_record(left)
+    assert after.is_pruned
+    assert not before.is_pruned
+    assert (after.header, after.event_ids, after.leaf_data) == (before.header, before.event_ids, before.leaf_data)
+    assert bytes(after.body) == b""
+    assert prune_record(left) == left
+    with pytest.raises(RecordTampered, match="doesn't open"):
+        open_body(after.header_bytes, KEY, after.body)
+
+
+def test_a_pruned_record_of_another_length_is_refused() -> None:
+    left = prune_record(encode_record(HEADER.encode(), b"", bytes(BODY_OVERHEAD)))
+    for wrong in (left[:-1], left + b"x"):
+        with pytest.raises(RecordTampered, match=f"a pruned record has {len(left)} bytes; found {len(wrong)}"):
+            decode_record(wrong)
