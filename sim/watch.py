@@ -36,6 +36,7 @@ from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartView, StartViewChange
+from vdb.vsr.replica import Replica
 
 
 @define
@@ -135,6 +136,12 @@ class Watch:
             watch.replicas[number].on_wiped()
 
 
+def _check_counted(watch: GroupWatch, replica: Replica) -> None:
+    """Of a primary that serves: what it has counted so far."""
+    if replica.is_serving_primary:
+        watch.commits.on_counted(replica.view, replica.acks, replica.log.header)
+
+
 class Ears(Observer):
     """What one incarnation reports."""
 
@@ -182,6 +189,8 @@ class Ears(Observer):
             return
         watch = self._watch.watches[group]
         watch.logs.on_receive(found.replica, message)
+        if isinstance(message, PrepareOk):
+            _check_counted(watch, found.replica)
         if isinstance(message, StartViewChange):
             watch.wishes.on_receive(found.replica, message)
 
@@ -199,7 +208,8 @@ class Ears(Observer):
         proposed = replica is not None and replica.is_primary and header.view == replica.view
         in_flight = header.op - replica.commit_number if proposed and replica is not None else 0
         watch.replicas[self._number].on_prepare(prepare, in_flight=in_flight)
-        if proposed:
+        if proposed and replica is not None:
+            _check_counted(watch, replica)
             # What is in the pipeline below isn't committed yet; only a reconfiguration has nothing below it.
             holds = watch.configuration_before(header.op) if header.is_reconfiguration else header.configuration
             watch.commits.on_propose(header, holds)

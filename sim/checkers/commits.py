@@ -1,14 +1,14 @@
 """The moments when an op is proposed, and when somebody applies it first.
 
-It takes the slot of an op that a quorum has in a checkpoint (I27). When anybody takes it for committed, a replication
-quorum of distinct replicas has acked it in one view (I18), and recovery would find it on the platters of such a quorum
-now (I7). A redundant header was durable when its op was acked (I33); a crash since may have torn it together with one
-that was being written.
+It takes the slot of an op that a quorum has in a checkpoint (I27). A primary counts what it was given (I18). When
+anybody takes it for committed, a replication quorum of distinct replicas has acked it in one view (I18), and recovery
+would find it on the platters of such a quorum now (I7). A redundant header was durable when its op was acked (I33); a
+crash since may have torn it together with one that was being written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import define
 
@@ -49,6 +49,24 @@ class Commits:
             have >= configuration.quorums.replication,
             f"{self.group}: op {header.op} takes the slot of op {overwritten}; durable checkpoints are at {reached}",
         )
+
+    def on_counted(
+        self,
+        view: int,
+        counted: Mapping[int, Mapping[int, None]],
+        header_of: Callable[[int], PrepareHeader | None],
+    ) -> None:
+        """I18: what the primary of a view counts by op was given in that view, for the prepare that it has there. What
+        it counts wrongly is seen before it does harm."""
+        for op, replicas in counted.items():
+            header = header_of(op)
+            given = self.acks.of(header).get(view, {}) if header is not None else {}
+            surplus = [replica for replica in replicas if replica not in given]
+            self.verdict.check(
+                "I18",
+                not surplus,
+                f"{self.group}: the primary of view {view} counts acks of op {op} that {surplus} didn't give in it",
+            )
 
     def on_first_commit(self, header: PrepareHeader, before: Configuration) -> int:
         """An op that nobody had applied; `before` is the configuration of the op before it. Returns the view in which

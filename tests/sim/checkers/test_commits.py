@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from sim.checkers.acks import Acks
 from sim.checkers.commits import Commits
@@ -79,3 +80,17 @@ def test_an_op_is_held_by_a_whole_prepare_whose_header_was_torn_after_its_ack(wh
         commits.acks.on_ack(number, PrepareOk(view=1, op=header.op, checksum=header.checksum, replica=number))
     assert commits.on_first_commit(header, Configuration.founding((0, 1, 2))) == 1
     assert (verdict.violation.invariant if verdict.violation is not None else "") == fired
+
+
+def test_an_ack_counts_in_its_view_and_for_its_prepare() -> None:
+    commits, verdict = group_of((8, 8, 8))
+    commits.acks.on_ack(1, PrepareOk(view=1, op=NEXT_LAP.op, checksum=NEXT_LAP.checksum, replica=1))
+    counted = {NEXT_LAP.op: {1: None}}
+    commits.on_counted(1, counted, lambda _op: NEXT_LAP)
+    assert verdict.ok
+    for view, header in ((2, NEXT_LAP), (1, evolve(NEXT_LAP, checksum=b"?" * 32)), (1, None)):
+        commits, verdict = group_of((8, 8, 8))
+        commits.acks.on_ack(1, PrepareOk(view=1, op=NEXT_LAP.op, checksum=NEXT_LAP.checksum, replica=1))
+        commits.on_counted(view, counted, lambda _op, header=header: header)  # type: ignore[misc]
+        assert verdict.violation is not None
+        assert verdict.violation.invariant == "I18"
