@@ -56,6 +56,9 @@ def test_a_subject_is_erased(start_node: Any, run_here: Any, tmp_path: Path) -> 
     assert [line.split("\t")[-1] for line in vdb("read", "--stream", "notes").out.splitlines()] == ["(erased)", "other"]
     again = vdb("publish", "--stream", "notes", "--payload", "x", "--subject", "jane", "--json")
     assert again.error["code"] == "SUBJECT_ERASED"
+    searched = vdb("audit", "search", "--subject", "jane")
+    assert "this subject was erased on 20" in searched.err
+    assert "go on naming the subject" in searched.err
     out = tmp_path / "erasure.json"
     assert vdb("erase", "certificate", "--erasure", "1", "--out", str(out)).code == 0
     head = vdb("audit", "head", "--group", "ap-southeast-2").out + vdb("audit", "head", "--group", "ap-southeast-2").err

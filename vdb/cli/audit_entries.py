@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec import to_builtins
 
-from vdb.audit.entry import AuditEntry, Kind
+from vdb.audit.entry import AuditEntry, Kind, Outcome
 from vdb.audit.search import TOKEN_PREFIX
 from vdb.cli.options import TENANT, TenantOptions
 from vdb.cli.output import print_json, print_note, print_table, time_text
@@ -118,6 +118,16 @@ async def search(
             print_json(to_builtins(entry))
         return
     print_table(_COLUMNS, [_row(entry) for entry in shown])
+    erased = [entry for entry in shown if subject and _erases(entry)]
+    if erased:
+        print_note(
+            f"this subject was erased on {time_text(erased[-1].time)[:10]}: the data can't be read any more. Entries "
+            "of the audit log stay, and go on naming the subject: they show who had access before"
+        )
+
+
+def _erases(entry: AuditEntry) -> bool:
+    return entry.kind is Kind.ERASE and entry.outcome is Outcome.OK and "dry-run" not in entry.detail
 
 
 def _row(entry: AuditEntry) -> tuple[object, ...]:

@@ -85,7 +85,7 @@ def certificate_of(
             "leaves": [] if remains is None else remains["leaves"],
             "leaf-ranges-left-out": "" if remains is None else remains["ranges-left-out"],
             "pruned": _pruned(remains, pruned),
-            "audit-log": "retained",
+            "audit-log": "retained: its entries go on naming the subject, as they show who had access",
             "backups": _backups([one["root-key"] for one in said if one.get("root-key")], root_key, rotation),
         },
     }
