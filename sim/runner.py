@@ -45,6 +45,9 @@ SPIN_MAX = 5_000_000
 GC_THRESHOLDS = (50_000, 20, 50)
 """A run makes many objects and few cycles of them: looking for those at Python's usual pace is a fifth of its time."""
 
+SHORT_S = 1e-6
+"""Sleeps no longer than this are left to trio: their end may come while they begin."""
+
 STOPS_MAX = 8
 """Attempts to end a run's tasks before the run is given up with whatever still sleeps."""
 
@@ -115,7 +118,11 @@ class VirtualClock(trio.abc.Clock):
     # --- trio's side -------------------------------------------------------------------------------------------
 
     def start_clock(self) -> None:
-        trio_run.GLOBAL_RUN_CONTEXT.runner.deadlines = _OrderedDeadlines()
+        runner = trio_run.GLOBAL_RUN_CONTEXT.runner
+        runner.deadlines = _OrderedDeadlines()
+        if not runner.instruments["_all"]:
+            # Whether there are any is asked several times a turn, and of a plain dict it costs a tenth.
+            runner.instruments = {}  # type: ignore[assignment]
 
     def stop_main_with(self, stop: Callable[[], object]) -> None:
         """Tell the clock how to cancel the main task."""
@@ -187,6 +194,61 @@ class _OrderedDeadlines(trio_run.Deadlines):
         self._active += 1
 
 
+class _Sleeper:
+    """Stands in the heap of deadlines for a task that sleeps: as much of a cancel scope as the heap asks for."""
+
+    __slots__ = ("_registered_deadline", "_runner", "_task")
+
+    def __init__(self, task: trio.lowlevel.Task, deadline: float) -> None:
+        self._task = task
+        self._runner = task._runner
+        self._registered_deadline = deadline
+        self._runner.deadlines.add(deadline, self)  # type: ignore[arg-type]
+
+    def leave(self) -> None:
+        if self._registered_deadline != inf:
+            self._runner.deadlines.remove(self._registered_deadline, self)  # type: ignore[arg-type]
+            self._registered_deadline = inf
+
+    def _cancel(self, _reason: object) -> None:
+        """The deadline has come. A task that something else has woken already is woken once."""
+        self.leave()
+        if self._task._abort_func is not None:
+            self._runner.reschedule(self._task)
+
+
+def _sleeping(real: Callable[[float], Awaitable[None]]) -> Callable[[float], Awaitable[None]]:
+    """`trio.sleep` without a cancel scope, which costs most of it: a simulated node sleeps more often than all else.
+
+    It wakes in the very turn and place in which `real` would, after as many readings of the clock.
+    """
+
+    async def sleep(seconds: float) -> None:
+        task = trio.lowlevel.current_task()
+        clock = task._runner.clock
+        is_cancelled = task._cancel_status.effectively_cancelled
+        if is_cancelled or not isinstance(clock, VirtualClock) or not SHORT_S < seconds < inf:
+            await real(seconds)
+            return
+
+        def let_go(_raise_cancel: object) -> trio.lowlevel.Abort:
+            clock.current_time()  # a scope that is cancelled from outside looks whether its own time has come
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        deadline = clock.current_time() + seconds
+        clock.current_time()  # a scope looks whether it is late already
+        sleeper = _Sleeper(task, deadline)
+        try:
+            await trio.lowlevel.wait_task_rescheduled(let_go)
+        finally:
+            sleeper.leave()
+        if task._cancel_status.effectively_cancelled:
+            reason = task._cancel_status._scope._cancel_reason
+            raise trio.Cancelled._create(source="deadline" if reason is None else reason.source)
+
+    return sleep
+
+
 def virtual_clock() -> VirtualClock:
     """The clock of the run that the caller is in."""
     clock = trio.lowlevel.current_clock()
@@ -242,6 +304,7 @@ def _deterministic(seed: int) -> Iterator[None]:
     thread_cache = trio_threads.THREAD_CACHE
     waits = io_manager.wait_readable, io_manager.wait_writable
     get_events = io_manager.get_events
+    sleep = trio.sleep
     may_be_deterministic = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
     gc.collect()  # what an earlier run left must not be finalised in the middle of this one
     gc.freeze()
@@ -255,6 +318,7 @@ def _deterministic(seed: int) -> Iterator[None]:
     _set(io_manager, "wait_readable", _only_wakeups(waits[0]))
     _set(io_manager, "wait_writable", _only_wakeups(waits[1]))
     _set(io_manager, "get_events", _only_when_called(get_events))
+    _set(trio, "sleep", _sleeping(sleep))
     try:
         yield
     finally:
@@ -263,6 +327,7 @@ def _deterministic(seed: int) -> Iterator[None]:
         _set(io_manager, "wait_readable", waits[0])
         _set(io_manager, "wait_writable", waits[1])
         _set(io_manager, "get_events", get_events)
+        _set(trio, "sleep", sleep)
         _set(trio_threads, "THREAD_CACHE", thread_cache)
         _set(trio_run, "_ALLOW_DETERMINISTIC_SCHEDULING", may_be_deterministic)
         _set(trio_run, "_r", scheduler)
@@ -289,6 +354,11 @@ class _Draws:
         self._own = own
         self._others = others
         self._thread = get_ident()
+
+    def shuffle(self, batch: list[Any]) -> None:
+        """One task alone, as most batches are, draws nothing."""
+        if len(batch) > 1:
+            (self._own if get_ident() == self._thread else self._others).shuffle(batch)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._own if get_ident() == self._thread else self._others, name)
@@ -362,6 +432,6 @@ def _place(task: trio.lowlevel.Task) -> str:
     places = [
         f"{PurePath(frame.f_code.co_filename).name}:{line} {frame.f_code.co_name}"
         for frame, line in task.iter_await_frames()
-        if "trio" not in PurePath(frame.f_code.co_filename).parts
+        if "trio" not in PurePath(frame.f_code.co_filename).parts and frame.f_code.co_filename != __file__
     ]
     return places[-1] if places else "not started, or inside trio"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.to_thread
@@ -235,3 +237,37 @@ def test_loops_of_other_threads_go_on_and_draw_nothing_from_the_seed() -> None:
     finally:
         over.set()
         thread.join()
+
+
+def sleepers(seed: int, sleep: Callable[[float], Awaitable[None]] | None = None) -> list[object]:
+    """What tasks do that sleep, are cancelled and come late, each with the time: by this `sleep`, or the runner's."""
+    seen: list[object] = []
+
+    async def work(number: int, draws: random.Random) -> None:
+        rest = sleep or trio.sleep
+        for _ in range(8):
+            with trio.move_on_after(draws.choice([0.002, 0.004, draws.random() * 0.01])) as scope:
+                await rest(draws.choice([0.002, 0.004, 1e-9, draws.random() * 0.01]))
+            seen.append((number, virtual_clock().present_ns, scope.cancelled_caught))
+            await rest(draws.choice([0.001, 0.002]))
+            seen.append((number, virtual_clock().present_ns))
+
+    async def main() -> None:
+        draws = random.Random(seed)
+        for _ in range(3):
+            async with trio.open_nursery() as nursery:
+                for number in range(6):
+                    nursery.start_soon(work, number, draws)
+                await (sleep or trio.sleep)(draws.random() * 0.03)
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await (sleep or trio.sleep)(0.001)
+            seen.append(virtual_clock().present_ns)
+
+    run(seed, main)
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_sleep_ends_when_and_in_the_order_in_which_trios_own_would(seed: int) -> None:
+    assert sleepers(seed) == sleepers(seed, trio.sleep)
