@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from vdb.audit.bundle import ExportAbout
 from vdb.audit.fhir import PATIENTS_MAX, Place
@@ -29,7 +26,6 @@ from vdb.verifier.notes import key_from_vkey, read_policy
 from vdb.world.signing_keys import read_signing_key
 
 _WRITE_BYTES = 256 * 1024
-Words = Annotated[list[str] | None, Parameter(negative="")]
 
 
 async def export(
@@ -42,7 +38,7 @@ async def export(
     end: int | None = None,
     subject: str = "",
     actor: str = "",
-    kind: Words = None,
+    kind: list[str] | None = None,
     since: str = "",
     until: str = "",
     purpose: str = "HCOMPL",
@@ -52,8 +48,8 @@ async def export(
     description: str = "",
     organization: str = "",
     patients_max: int = PATIENTS_MAX,
-    witness: Words = None,
-    witness_key: Words = None,
+    witness: list[str] | None = None,
+    witness_key: list[str] | None = None,
     data_dir: Path | None = None,
     key_file: Path | None = None,
     options: TenantOptions = TENANT,
@@ -174,8 +170,8 @@ async def export(
 def verify_export(
     *,
     export: Path,
-    key: Words = None,
-    exporter_key: Words = None,
+    key: list[str] | None = None,
+    exporter_key: list[str] | None = None,
     trust: Path | None = None,
     json: bool = False,
 ) -> int:

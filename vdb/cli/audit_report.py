@@ -30,7 +30,6 @@ from vdb.evidence.note import parse_note
 from vdb.verifier.fhir import instant_of
 from vdb.world.pinned import PinDirectory
 
-Words = Annotated[list[str] | None, Parameter(negative="")]
 DAYS = 90
 _DAY = 86_400_000_000
 _WIDTH_PIPED = 110
@@ -43,8 +42,8 @@ async def report(
     until: str = "",
     config: Path | None = None,
     pins: Path | None = None,
-    witness: Words = None,
-    witness_key: Words = None,
+    witness: list[str] | None = None,
+    witness_key: list[str] | None = None,
     for_: Annotated[str, Parameter(name="--for")] = "",
     against: Path | None = None,
     sign_off: str | None = None,
@@ -136,12 +135,12 @@ async def _check_continued(audit: FaceAudit, earlier: Mapping[str, Any]) -> None
 async def accounting(
     *,
     patient: str,
-    also: Words = None,
+    also: list[str] | None = None,
     requested: str = "",
     since: str = "",
     until: str = "",
     csv: Path | None = None,
-    each: Annotated[bool, Parameter(negative="")] = False,
+    each: bool = False,
     group: str = "",
     options: TenantOptions = TENANT,
 ) -> None:

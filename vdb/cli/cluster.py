@@ -30,7 +30,6 @@ _LOOK_SECONDS = 0.5
 
 app = App(name="cluster", help="Set up a cluster, and change its members.")
 
-Hosts = Annotated[tuple[str, ...], Parameter(negative="")]
 
 
 @app.command
@@ -41,10 +40,10 @@ async def init(
     region: str = "ap-southeast-2",
     regions: str = "",
     global_nodes: int | None = None,
-    host: Hosts = (),
+    host: tuple[str, ...] = (),
     port: int = PORT,
     peer_port: int = PEER_PORT,
-    tls: bool = True,
+    tls: Annotated[bool, Parameter(negative="--no-tls")] = True,
     json: Json = False,
 ) -> None:
     """Write the files of a new cluster: a configuration for each node, certificates, and a root key.
@@ -139,8 +138,8 @@ async def prepare(
     port: int | None = None,
     peer_port: int | None = None,
     region: str = "",
-    global_group: bool = True,
-    again: Annotated[bool, Parameter(negative="")] = False,
+    global_group: Annotated[bool, Parameter(negative="--no-global-group")] = True,
+    again: bool = False,
     options: NodeOptions = NODE,
 ) -> None:
     """Write the files of a node that shall join a cluster: beside those that `vdb cluster init` wrote.

@@ -22,8 +22,6 @@ from vdb.types import Position
 app = App(name="consumer", help="Consumer groups: members share the events of a filter, and none is missed.")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-Several = Annotated[list[str] | None, Parameter(negative="")]
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 @app.command(name="list")
@@ -89,8 +87,8 @@ async def create(
     *,
     consumer: str,
     stream: str = "",
-    prefix: Several = None,
-    type_: Annotated[list[str] | None, Parameter(name="--type", negative="")] = None,
+    prefix: list[str] | None = None,
+    type_: Annotated[list[str] | None, Parameter(name="--type")] = None,
     start: str = "first",
     ack_deadline: float = 30.0,
     max_in_flight: int = 1000,
@@ -180,7 +178,7 @@ async def delete(*, consumer: str, group: str | None = None, options: TenantOpti
 
 @app.command(name="dead-letters")
 async def dead_letters(
-    *, consumer: str, content: Flag = False, group: str | None = None, options: TenantOptions = TENANT
+    *, consumer: str, content: bool = False, group: str | None = None, options: TenantOptions = TENANT
 ) -> None:
     """List the events that a consumer group has given up, and why.
 
@@ -230,8 +228,8 @@ async def dead_letters(
 async def replay(
     *,
     consumer: str,
-    position: Several = None,
-    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    position: list[str] | None = None,
+    all_: Annotated[bool, Parameter(name="--all")] = False,
     reason: str = "",
     actor: str = "",
     group: str | None = None,
@@ -267,8 +265,8 @@ async def replay(
 async def drop(
     *,
     consumer: str,
-    position: Several = None,
-    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    position: list[str] | None = None,
+    all_: Annotated[bool, Parameter(name="--all")] = False,
     reason: str = "",
     actor: str = "",
     group: str | None = None,

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from vdb.cli.interrupt import Interrupts
 from vdb.cli.output import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, exit_code, print_error
@@ -58,6 +58,7 @@ def make_app(arguments: Sequence[str]) -> App:
         help="VerityDB: a replicated, encrypted, tamper-evident database for clinics. Try: vdb demo",
         version=VERSION,
         help_format="markdown",
+        default_parameter=Parameter(negative=""),
     )
     for name, home, summary in _COMMANDS:
         app.command(home, name=name, help=None if name in arguments[:1] else summary)

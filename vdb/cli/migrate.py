@@ -137,8 +137,8 @@ def status(*, folder: Folder = FOLDER, where: Where = WHERE, options: TenantOpti
 def check(
     *,
     folder: Folder = FOLDER,
-    phi: bool = True,
-    compare: Annotated[bool, Parameter(negative="")] = False,
+    phi: Annotated[bool, Parameter(negative="--no-phi")] = True,
+    compare: bool = False,
     where: Where = WHERE,
     options: TenantOptions = TENANT,
 ) -> int:

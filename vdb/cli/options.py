@@ -17,7 +17,7 @@ from vdb.types import DEFAULT_ADDRESS
 from vdb.world.network import TlsConfig
 from vdb.world.token_file import token_of
 
-Json = Annotated[bool, Parameter(name="--json", negative="")]
+Json = Annotated[bool, Parameter(name="--json")]
 
 
 @Parameter(name="*")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Annotated, Any
+from typing import Any
 
 import trio
 from attrs import frozen
-from cyclopts import Parameter
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
@@ -30,15 +29,13 @@ from vdb.client.projection_line import Cells, RowDifference
 from vdb.errors import UnknownProjection
 from vdb.status import ProjectionBuilding, ProjectionStatus
 
-Flag = Annotated[bool, Parameter(negative="")]
-
 _LOOK_SECONDS = 0.1
 _LINE_SECONDS = 5.0
 """Between two lines of progress where there is no terminal."""
 
 
 async def rebuild(
-    *, projection: str, hold: Flag = False, no_wait: Flag = False, options: TenantOptions = TENANT
+    *, projection: str, hold: bool = False, no_wait: bool = False, options: TenantOptions = TENANT
 ) -> int:
     """Make a projection's rows anew from the log, beside those in use, and then use the new ones.
 
@@ -93,7 +90,7 @@ async def rebuild(
     return EXIT_FAILED if outcome.state == "failed" else EXIT_OK
 
 
-async def switch(*, projection: str, back: Flag = False, options: TenantOptions = TENANT) -> None:
+async def switch(*, projection: str, back: bool = False, options: TenantOptions = TENANT) -> None:
     """Use the rows that were built beside those in use; with --back, those that were in use before.
 
     Rows of before are as they were left. If the node has the handlers of their version, they catch up then.

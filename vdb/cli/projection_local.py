@@ -13,8 +13,6 @@ from cyclopts import Parameter
 from vdb.cli.local_options import LOCAL, LocalOptions
 from vdb.cli.options import Json
 
-Flag = Annotated[bool, Parameter(negative="")]
-
 
 def init(*, config: Path, json: Json = False) -> None:
     """Write a configuration file with an example, or check the one that is there and list its projections.
@@ -49,7 +47,7 @@ async def replay(
     *,
     projection: str,
     from_: Annotated[str, Parameter(name="--from")] = "",
-    twice: Flag = False,
+    twice: bool = False,
     limit: int = 20,
     options: LocalOptions = LOCAL,
 ) -> int:

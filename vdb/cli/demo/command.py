@@ -6,11 +6,10 @@ import shlex
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import trio
 from attrs import define, field
-from cyclopts import Parameter
 
 from vdb.cli.demo.checks import ReadBack, Search, compare, read_all, search
 from vdb.cli.demo.cluster import ClusterDemo
@@ -48,8 +47,8 @@ checkpoint-interval = 64
 async def demo(
     *,
     seed: int = 7,
-    cluster: Annotated[bool, Parameter(negative="")] = False,
-    cleanup: Annotated[bool, Parameter(negative="")] = False,
+    cluster: bool = False,
+    cleanup: bool = False,
     json: Json = False,
 ) -> int:
     """Watch a node take a clinic's day, be killed in the middle, and keep every promise. Takes under a minute.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, urlencode
-
-from cyclopts import Parameter
 
 import vdb.dbapi
 from vdb.cli.options import TENANT, TenantOptions, tls_config
@@ -22,7 +20,7 @@ from vdb.policy.words import PURPOSES
 
 
 def sql(
-    statements: Annotated[list[str] | None, Parameter(negative="")] = None,
+    statements: list[str] | None = None,
     /,
     *,
     database: str = "main",
@@ -30,8 +28,8 @@ def sql(
     key_file: Path | None = None,
     file: Path | None = None,
     as_of: str | None = None,
-    explain: Annotated[bool, Parameter(negative="")] = False,
-    csv: Annotated[bool, Parameter(negative="")] = False,
+    explain: bool = False,
+    csv: bool = False,
     actor: str = "",
     purpose: str = "",
     options: TenantOptions = TENANT,
