@@ -45,7 +45,7 @@ def test_a_subject_is_erased(start_node: Any, run_here: Any, tmp_path: Path) -> 
     text = vdb("erase", "--subject", "jane")
     assert text.code == 0
     assert "would erase 1 events" in text.out
-    done = vdb("erase", "--subject", "jane", "--basis", "GDPR 17(1)(b)", "--yes", "--json")
+    done = vdb("erase", "--subject", "jane", "--basis", "GDPR 17(1)(b)", "--yes", "--wait", "300", "--json")
     assert done.code == 0, done.err
     assert done.object["pending"] == []
     listed = vdb("erase", "list", "--json").object
@@ -66,6 +66,9 @@ def test_a_subject_is_erased(start_node: Any, run_here: Any, tmp_path: Path) -> 
     checked = run_here("erase", "verify", str(out), "--key", key)
     assert checked.code == 0, checked.err
     assert "acknowledged by node 0" in checked.out
+    assert "basis: GDPR 17(1)(b); " in checked.out
+    assert "leaves that are left of it: 1; sealed bytes: kept" in checked.out
+    assert "opens with the root key that is still in use" in checked.out
     whole = json.loads(out.read_text())
     whole["certificate"]["basis"] = "another"
     out.write_text(json.dumps(whole))
