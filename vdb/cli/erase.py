@@ -43,7 +43,7 @@ async def erase(
     subject
         Whose data.
     basis
-        The legal ground. It stands in clear in the certificate, so it names no person.
+        The legal ground. It stands in the certificate, so it names no person.
     yes
         Do it. There is no way back.
     wait
@@ -186,6 +186,12 @@ def verify(file: Path, /, *, key: str = "") -> None:
     print_text(
         f"erasure {found['erasure']} of tenant {found['tenant']} in {found['group']}: acknowledged by node {nodes}"
     )
+    remains = found["remains"]
+    if "leaves" in remains:
+        leaves = ", ".join(first if first == last else f"{first} to {last}" for first, last in remains["leaves"])
+        print_text(f"  basis: {found['basis']}; {len(found['keys'])} keys destroyed")
+        print_text(f"  leaves that are left of it: {leaves or 'none'}; sealed bytes: {remains['pruned']['sealed-bytes']}")
+        print_text(f"  backups: {remains['backups']['horizon']}")
     if not key:
         print_note("no --key was given: this is the file's own word, until you compare its key")
 
