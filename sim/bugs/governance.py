@@ -160,6 +160,36 @@ def answers_before_the_log() -> tuple[Replacement, ...]:
     return (Replacement(Governance, "put_consent", make),)
 
 
+def migrations_that_nobody_judges() -> tuple[Replacement, ...]:
+    from vdb.sql.governor import Governor
+
+    def make(_admit: Any) -> Any:
+        async def as_it_is(_self: Any, sql: str) -> str:
+            return sql
+
+        return as_it_is
+
+    return (Replacement(Governor, "admit_migrating", make),)
+
+
+def one_consent_for_all() -> tuple[Replacement, ...]:
+    from vdb.sql import rulings
+
+    return (Replacement(rulings, "subject_in", lambda _one: lambda _table, _column, _subjects: "(1)"),)
+
+
+def what_was_found_stays() -> tuple[Replacement, ...]:
+    from vdb.node.gate import by_subject
+
+    return (Replacement(by_subject._Found, "holds", lambda _holds: lambda *_: True),)
+
+
+def rows_unchecked() -> tuple[Replacement, ...]:
+    from vdb.sql.written_rows import Keeping
+
+    return (Replacement(Keeping, "run", lambda _run: lambda _self, work: work()),)
+
+
 GOVERNANCE_BUGS: tuple[Bug, ...] = (
     Bug(id="g1", what="a policy is taken whatever it replaces", expected=("G1", "G2"),
         replacements=any_serial, overrides=_CLUSTER),
@@ -173,12 +203,20 @@ GOVERNANCE_BUGS: tuple[Bug, ...] = (
         replacements=reviewing_oneself, overrides=_GOVERNED),
     Bug(id="g6", what="a grant lasts a day longer than it may", expected=("G3",),
         replacements=grants_by_the_gates_clock, overrides=_GOVERNED),
-    Bug(id="g7", what="the last consent that a subject withdraws stays", expected=("G4",),
+    Bug(id="g7", what="the last consent that a subject withdraws stays", expected=("G4", "G7"),
         replacements=withdrawn_in_part, overrides=_GOVERNED),
     Bug(id="g8", what="a node goes by the first policy that it has read", expected=("G4",),
         replacements=a_book_that_stays, overrides=_GOVERNED),
-    Bug(id="g9", what="a node lets people through whose grant was reviewed", expected=("G4",),
+    Bug(id="g9", what="a node lets people through whose grant was reviewed", expected=("G4", "G7"),
         replacements=grants_that_stay_in_the_book, overrides=_GOVERNED),
     Bug(id="g10", what="consents are answered before they are in the log", expected=("G5",),
         replacements=answers_before_the_log, overrides=_CLUSTER),
+    Bug(id="g11", what="a migration copies what its author may not see", expected=("G8",),
+        replacements=migrations_that_nobody_judges, overrides=_GOVERNED),
+    Bug(id="g12", what="one subject's consent shows everybody's rows in SQL", expected=("G7",),
+        replacements=one_consent_for_all, overrides=_GOVERNED),
+    Bug(id="g13", what="rows are shown in SQL after a consent or a grant has ended", expected=("G7",),
+        replacements=what_was_found_stays, overrides=_GOVERNED),
+    Bug(id="g14", what="SQL inserts rows that don't fulfil the rule's condition", expected=("G8",),
+        replacements=rows_unchecked, overrides=_GOVERNED),
 )  # fmt: skip

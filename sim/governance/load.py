@@ -43,6 +43,36 @@ roles = ["officer"]
 principals = [{clinicians}]
 roles = ["clinician"]
 [[rule]]
+name = "glass"
+effect = "break-glass"
+roles = ["clinician"]
+actions = ["query"]
+streams = ["charts"]
+tables = ["charts"]
+[[rule]]
+name = "by-consent"
+roles = ["clinician"]
+actions = ["query"]
+streams = ["charts"]
+tables = ["charts"]
+purposes = ["HRESCH"]
+consent = true
+[[rule]]
+name = "ward-a"
+roles = ["clinician"]
+actions = ["query"]
+streams = ["charts"]
+tables = ["charts"]
+rows = "ward = 'A'"
+masks = {{ note = "hide" }}
+[[rule]]
+name = "inbox"
+roles = ["clinician"]
+actions = ["append"]
+streams = ["charts"]
+tables = ["inbox"]
+rows = "ward = 'A'"
+[[rule]]
 name = "work"
 roles = ["worker"]
 actions = [{actions}]

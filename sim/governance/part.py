@@ -2,6 +2,7 @@
 
 - G5: what somebody was told is so: an applied policy has its serial, a grant and a review are in the log, a consent
   counts; who lists grants sees all that others had been told of before, and none as unreviewed that was reviewed.
+- G7, G8: see `charts`.
 - G6: an idle cluster's regions go by the last policy of the global group.
 """
 
@@ -14,6 +15,7 @@ from attrs import define, field
 
 from sim.checkers.governed import Governed
 from sim.cluster import Cluster
+from sim.governance.charts import ChartReader, Charts
 from sim.governance.load import CLINICIANS, FIRST, OFFICERS, PURPOSES, SUBJECTS, Deed, Fate, GovernanceLoad, principal
 from sim.governance.people import Person
 from sim.machine import Machine
@@ -73,6 +75,10 @@ class GovernancePart:
             async with trio.open_nursery() as people:
                 for number in range(OFFICERS + CLINICIANS):
                     people.start_soon(Person(self.load, number, draws(self.seed, f"person {number}")).run)
+                charts = Charts(load=self.load, cluster=self.cluster, governed=self.governed, verdict=self.verdict)
+                for number in range(CLINICIANS):
+                    random = draws(self.seed, f"charts {number}")
+                    people.start_soon(ChartReader(charts=charts, number=number, random=random).run)
             inspecting.cancel_scope.cancel()
 
     def lag(self) -> str:

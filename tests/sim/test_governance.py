@@ -11,7 +11,7 @@ from sim.run import run_seed
 from sim.simulation import Simulation
 from vdb.policy.file import parse_policy
 
-GOVERNED = {"governance": True, "sql": False, "events": False, "requests": 40, "governance_deeds": 40}
+GOVERNED = {"governance": True, "sql": False, "events": False, "requests": 40, "governance_deeds": 80}
 
 
 def test_the_runs_policy_is_sound() -> None:
@@ -32,9 +32,15 @@ def test_a_run(nodes: int) -> None:
     seen: list[Simulation] = []
     result = run_seed(2, overrides={**GOVERNED, "nodes": nodes, "regions": 1}, attach=seen.append)
     assert result.ok, result.violation
-    assert {"G1", "G2", "G3", "G4", "G5"} <= result.checks.keys()
+    assert {"G1", "G2", "G3", "G4", "G5", "G7"} <= result.checks.keys()
     kinds = {deed.kind for deed in seen[0].governance.load.deeds if deed.fate is Fate.DONE}
     assert {"apply", "open", "list", "give"} <= kinds
+
+
+def test_one_consent_that_shows_everybodys_rows_is_found() -> None:
+    violation = run_seed(1, bug=find_bug("g12")).violation
+    assert violation is not None
+    assert violation.invariant == "G7"
 
 
 def test_a_grant_that_its_review_doesnt_end_is_found() -> None:
