@@ -218,6 +218,8 @@ def integrity(facts: Facts, _tally: Tally) -> Row:
             continue
         scrub = instant_of(node.scrubbed_at) if node.scrubbed_at else "none yet"
         evidence.append(Evidence(what=f"last full scrub of {node.name}", value=scrub))
+        found = f"damage that scrubs of {node.name} have found since it started"
+        evidence.append(Evidence(what=found, count=node.scrub_faults))
         if not node.scrubbed_at:
             missing.append(f"no scrub of {node.name} has read all of its disk yet")
         elif facts.now - node.scrubbed_at > _SCRUB_AGE_MAX:

@@ -171,6 +171,8 @@ class NodeFacts:
     groups: tuple[str, ...]
     scrubbed_at: int = 0
     """Microseconds UTC: when the last scrub of the group ended that read all of it; 0: none did yet."""
+    scrub_faults: int = 0
+    """Damage that scrubs of the group have found since the node started."""
 
 
 @frozen(kw_only=True)

@@ -237,7 +237,7 @@ def _tell(found: Accounting) -> None:
         print_note(f"something is missing in {len(found.incomplete)} of them: find it out before you send this")
     everybody = sum(one.about_all for one in found.disclosures)
     if everybody:
-        print_note(f"{everybody} were about all patients, so they count for this one as well")
+        print_note(f"about all patients, so that they count for this one as well: {everybody}")
 
 
 def _as_json(found: Accounting) -> dict[str, object]:

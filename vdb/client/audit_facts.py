@@ -214,14 +214,15 @@ class FactFinder:
             if status is None:
                 self._notes.append(f"the node at {report.address}: {report.problem}")
                 continue
-            scrubs = [group.scrubbed_at for group in status.groups if group.group == self._wanted.group]
+            own = [group for group in status.groups if group.group == self._wanted.group]
             nodes.append(
                 NodeFacts(
                     name=status.node,
                     region=status.region,
                     version=status.version,
                     groups=tuple(str(group.group) for group in status.groups),
-                    scrubbed_at=min(scrubs, default=0),
+                    scrubbed_at=min((group.scrubbed_at for group in own), default=0),
+                    scrub_faults=sum(group.scrub_faults for group in own),
                 )
             )
         return tuple(nodes)
