@@ -275,3 +275,20 @@ principals = ["embedded"]
 actions = ["append"]
 tables = ["trails"]
 """
+
+
+def test_for_whom_the_code_around_asks_stands_in_receipts_and_notes(clinic: vdb.SqlDatabase) -> None:
+    with clinic.connect(isolation_level=None) as connection:
+        with vdb.context(actor="dr.kim"):
+            connection.execute("SELECT name FROM patients").fetchall()
+            connection.execute("INSERT INTO wards VALUES ('C')")
+        read, wrote = entries(clinic)[-2:]
+        assert [(one.kind, one.actor, one.on_behalf_of) for one in (read, wrote)] == [
+            (Kind.QUERY, "embedded", "dr.kim"),
+            (Kind.WRITE, "embedded", "dr.kim"),
+        ]
+        connection.execute("SELECT name FROM patients").fetchall()
+        assert entries(clinic)[-1].on_behalf_of == ""
+        with vdb.context(actor="dr.kim"), vdb.dbapi.attributed(actor="dr.lee"):
+            connection.execute("SELECT name FROM patients").fetchall()
+        assert entries(clinic)[-1].on_behalf_of == "dr.lee"

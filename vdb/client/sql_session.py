@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import anyio
+from attrs import evolve
 
 from vdb.changes import Attribution
 from vdb.client.sql_line import SqlLine, SqlSource
@@ -49,6 +50,7 @@ from vdb.errors import (
     TransactionEnded,
     Unreachable,
 )
+from vdb.events.event_context import current_context
 from vdb.marks import mark
 from vdb.sql.answers import STAYS_OPEN, Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
 from vdb.sql.keywords import first_keyword, has_returning, tokens
@@ -375,7 +377,7 @@ class RemoteSession(SqlPast):
                 raise AssertionError("a transaction lives on a line")
             self._line = await self._set_up(
                 await self._source.open(
-                    self._attribution,
+                    self._speaking(),
                     self.level,
                     primary=self._primary,
                     timeout=max(seconds, 0.1),
@@ -385,7 +387,7 @@ class RemoteSession(SqlPast):
             )
             if self._as_of:
                 self._as_of = str(self._line.next_offset)  # wherever it goes on, it is the same state
-            self._said = self._attribution
+            self._said = self._speaking()
             self._offset = self._line.next_offset
             self.total_changes = 0
         while self._given_up:
@@ -411,14 +413,19 @@ class RemoteSession(SqlPast):
             self._settings.pop(name, None)
             self._settings[name] = sql
 
+    def _speaking(self) -> Attribution:
+        """On whose behalf the next call is made: of whom the code around says, where the session says nobody."""
+        own, around = self._attribution, current_context().actor
+        return evolve(own, actor=around) if around and not own.actor else own
+
     def _sql_call(self, within: bool) -> SqlCall:
-        changed = self._attribution is not self._said
-        self._said = self._attribution
+        speaking = self._speaking()
+        changed, self._said = speaking != self._said, speaking
         return SqlCall(
             transaction=self._transaction,
             within=within,
             level=self.level,
-            attribution=self._attribution if changed else None,
+            attribution=speaking if changed else None,
         )
 
     def _learn(self, answer: SqlAnswer) -> None:

@@ -144,6 +144,23 @@ async def test_sql_is_asked_for_whom_it_says(governed: OpenClinic) -> None:
         assert asked == [("portal@clinic.example", "dr.kim")]
 
 
+async def test_sql_is_asked_for_whom_the_code_around_says(governed: OpenClinic) -> None:
+    async with governed(SERVICES) as found:
+        async with found.client("portal") as client:
+            await client.create_database("main")
+            async with client.sql("main") as session:
+                await session.execute("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)")
+                with vdb.context(actor="dr.kim"):
+                    await session.execute("SELECT * FROM notes")
+                    await session.execute("INSERT INTO notes (text) VALUES ('seen')")
+                await session.execute("SELECT id FROM notes")
+        entries = await found.entries(1)
+        asked = [(entry.statement, entry.on_behalf_of) for entry in entries if entry.statement.startswith("SELECT")]
+        assert asked == [("SELECT * FROM notes", "dr.kim"), ("SELECT id FROM notes", "")]
+        wrote = [entry.on_behalf_of for entry in entries if entry.tables == ("notes",) and entry.kind.value == "write"]
+        assert wrote == ["dr.kim"]
+
+
 async def test_while_a_name_is_not_accepted_no_call_is(clinic: OpenClinic) -> None:
     async with clinic() as found, found.connect("portal") as client:
         with pytest.raises(InvalidArgument, match="at most 256 characters"):
