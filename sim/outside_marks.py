@@ -34,7 +34,7 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
         "neighbourhood.not_heard_from_abroad",
         "neighbourhood.not_sent_abroad",
     ),
-    "witnesses aren't simulated": (
+    "no node of a run has a witness; `sim.witnessing` tries one by itself": (
         "witness.connection_broken",
         "witness.no_more_files",
         "witness.refused",
