@@ -22,6 +22,7 @@ from vdb.node.gate.node_service import NodeService
 from vdb.node.identity.identities import Identities
 from vdb.node.identity.visit import Visit
 from vdb.ports import Listener, Network, Peer
+from vdb.rare import rare
 from vdb.rpc.interface import Interface
 from vdb.rpc.limits import RpcLimits
 from vdb.rpc.server import ReceiveBudget, serve
@@ -76,7 +77,7 @@ async def serve_connections(
         guard.note_elsewhere()
 
         def look() -> None:
-            why = guard.ended()
+            why = guard.ended() or ("by chance" if rare("accept.ended") else "")
             if why:
                 mark("accept.credential_ended")
                 log.info("accept.closed", client=peer.address, reason=why)
