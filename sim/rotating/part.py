@@ -39,7 +39,7 @@ FIRST = 500
 RETRY_SECONDS = 60.0
 REST_SECONDS = 0.5
 LOOK_SECONDS = 0.05
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 4.0
 """So long does the operator wait for all disks to be rid of the old root key; then both stay for another rotation."""
 LATE_SHARE = 0.3
 """Of the exchanges in which one machine gets the new key later than the others."""
