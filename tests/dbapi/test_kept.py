@@ -13,6 +13,7 @@ import pytest
 import vdb
 import vdb.dbapi
 from vdb.audit.entry import AuditEntry, Kind, decode_entry
+from vdb.embedded.crud import open_local
 from vdb.errors import AccessDenied, AuditUnavailable, PolicyChanged
 from vdb.types import GroupId, TenantId
 
@@ -292,3 +293,19 @@ def test_for_whom_the_code_around_asks_stands_in_receipts_and_notes(clinic: vdb.
         with vdb.context(actor="dr.kim"), vdb.dbapi.attributed(actor="dr.lee"):
             connection.execute("SELECT name FROM patients").fetchall()
         assert entries(clinic)[-1].on_behalf_of == "dr.lee"
+
+
+def test_a_throw_away_database_asks_the_policy_that_it_has() -> None:
+    local = open_local(":memory:", is_kept=False)
+    try:
+        before = vdb.dbapi.Connection(local)
+        before.executescript(MIGRATIONS["0001_clinic.sql"])
+        assert local.keeper() is None
+        local.call(lambda: local.node.guard.apply_policy(POLICY, 0))
+        with vdb.dbapi.Connection(local, purpose="TREAT") as connection:
+            assert connection.execute("SELECT name, ssn FROM patients").fetchall() == [("Ada", "***6789")]
+            with pytest.raises(vdb.dbapi.DatabaseError, match="not authorized"):
+                connection.execute("DELETE FROM patients")
+        before.close()
+    finally:
+        local.close()

@@ -115,10 +115,14 @@ class LocalDatabase:
         return Governor(session, ThreadBridge(self._shared.node.loop), self.keeper(), past=past)
 
     def keeper(self) -> SqlKeeper | None:
-        """Of one session. None: the database is a throw-away one in which nobody has a say."""
-        if not self._shared.is_kept:
+        """Of one session. None: the database is a throw-away one, and no policy holds in it by now."""
+        if not self._shared.is_kept and not self._is_governed():
             return None
         return self.call(self._keeper)
+
+    def _is_governed(self) -> bool:
+        permits, place = self.guard.permits, self.guard.place(int(self.crud.tenant), STREAM_PREFIX + self.crud.name)
+        return permits.settings.require_policy or permits.book.policy(place.group) is not None
 
     async def _keeper(self) -> SqlKeeper:
         guard, tenant, name = self.guard, int(self.crud.tenant), self.crud.name
@@ -144,7 +148,7 @@ class _SharedNode:
     def __init__(self, node: EmbeddedDatabase, place: str | None, *, is_kept: bool = True) -> None:
         self.node = node
         self.is_kept = is_kept
-        """Whether policies and the audit log have a say in what is done by SQL."""
+        """Whether policies and the audit log have a say in what is done by SQL, from the first session on."""
         self.place = place
         """The directory's real path; None: it is nobody else's."""
         self.users = 1
@@ -170,7 +174,8 @@ def open_local(
     """Open a SQL database in a data directory; both are made if they are missing.
 
     `principal`: who asks, for policies and the audit log; `receipts`: whether what is read is written down before it is
-    seen (None: except in memory). `is_kept` False: nobody has a say, and nothing is asked.
+    seen (None: except in memory). `is_kept` False: nobody has a say in sessions that begin
+    before there is a policy, and nothing is written down of what they do.
     Raises what `vdb.open` raises; InvalidArgument for a name that can't be one. Handles of one directory share a node,
     with the keys of the first of them; InvalidArgument if that one has said otherwise of receipts.
     """

@@ -3,6 +3,10 @@
 A node of its own for each connection would take a tenth of a second and a data directory's space. So they share one, in
 which each is a database with a name of its own; a name may also be given, for connections that share a database. The
 node is ended and made anew once it has served many and none is in use.
+
+No handle of a program's leads to that node, so nobody applies a policy to it; where there is one, sessions that begin
+then are asked as anywhere else. A throw-away database with a policy is `vdb.open_crud(":memory:")`, whose node is the
+program's own.
 """
 
 from __future__ import annotations
