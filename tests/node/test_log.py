@@ -26,7 +26,7 @@ HOME = Path(vdb.__file__).parent
 
 FIELDS = {
     "numbers": (
-        "checkpoint_op commit erasure given grant keys lag node offset op peer principals repaired seconds segments "
+        "checkpoint_op commit erasure given grant keys lag node offset op peer principals records repaired seconds segments "
         "serial serials sources tenant uncertain until view waiting"
     ),
     "machines, and who asks": (
