@@ -26,8 +26,8 @@ HOME = Path(vdb.__file__).parent
 
 FIELDS = {
     "numbers": (
-        "checkpoint_op commit erasure given grant keys lag node offset op peer principals records repaired seconds segments "
-        "serial serials sources tenant uncertain until view waiting"
+        "checkpoint_op commit erasure given grant keys lag node offset op peer principals records repaired seconds "
+        "segments serial serials sources tenant uncertain until view waiting"
     ),
     "machines, and who asks": (
         "actor address client door group issuer kind missing others path principal projection region root_key source "
