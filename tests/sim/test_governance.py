@@ -24,7 +24,8 @@ def test_the_runs_policy_is_sound() -> None:
 def test_some_seeds_have_it() -> None:
     drawn = [Options.draw(seed) for seed in range(200)]
     assert 20 <= sum(options.governance for options in drawn) <= 100
-    assert not any(options.governance and (options.sql or options.events) for options in drawn)
+    beside = [options for options in drawn if options.governance and (options.sql or options.events)]
+    assert 5 <= len(beside) <= 50
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
