@@ -31,7 +31,6 @@ _LOOK_SECONDS = 0.5
 app = App(name="cluster", help="Set up a cluster, and change its members.")
 
 
-
 @app.command
 async def init(
     *,

@@ -190,7 +190,8 @@ def verify(file: Path, /, *, key: str = "") -> None:
     if "leaves" in remains:
         leaves = ", ".join(first if first == last else f"{first} to {last}" for first, last in remains["leaves"])
         print_text(f"  basis: {found['basis']}; {len(found['keys'])} keys destroyed")
-        print_text(f"  leaves that are left of it: {leaves or 'none'}; sealed bytes: {remains['pruned']['sealed-bytes']}")
+        sealed = remains["pruned"]["sealed-bytes"]
+        print_text(f"  leaves that are left of it: {leaves or 'none'}; sealed bytes: {sealed}")
         print_text(f"  backups: {remains['backups']['horizon']}")
     if not key:
         print_note("no --key was given: this is the file's own word, until you compare its key")
