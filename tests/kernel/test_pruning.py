@@ -83,7 +83,10 @@ def test_what_is_wrong_is_refused_and_said(primary: Any) -> None:
     )
     assert refused(primary, evolve(pruning(segment(1, 0, 4)), by="x" * 2000))[0] is invalid
     primary.apply(pruning(segment(1, 0, 4)))
-    assert refused(primary, pruning(segment(1, 0, 4))) == (invalid, "segment 1 was pruned before")
+    assert refused(primary, pruning(segment(1, 0, 4))) == (
+        RefusalCode.POLICY_CHANGED,
+        "segments were pruned by another call while they were judged",
+    )
 
 
 def test_what_was_judged_before_a_hold_or_a_rule_came_is_judged_again(primary: Any) -> None:

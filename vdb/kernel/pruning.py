@@ -7,7 +7,8 @@ Rules
 - The primary judges that each record has expired or can't be opened, and that nothing holds it: names of streams are
   sealed, and the kernel doesn't know where a segment ends. The command says by which holds and rules; if one was placed
   or changed meanwhile, it is refused.
-- A segment is pruned once. It lies below the tenant's last event, and segments are in the order of their positions.
+- A segment is pruned once: a second command that names it was judged on what was there before the first. It lies
+  below the tenant's last event, and segments are in the order of their positions.
 - Stubs are named by length and checksum, so every replica makes the same, or finds that it can't.
 - Audit logs aren't pruned: what they tell is kept for six years at least.
 """
@@ -66,6 +67,8 @@ def check_prune(state: View, command: Prune) -> Refusal | None:
     wrong = _wrong_shape(command) or _out_of_place(state, command)
     if wrong is not None:
         return Refusal(RefusalCode.INVALID_ARGUMENT, wrong)
+    if any(is_pruned(state, tenant, one.segment) for one in command.segments):
+        return Refusal(RefusalCode.POLICY_CHANGED, "segments were pruned by another call while they were judged")
     if command.judged != judgement_serial(state, tenant):
         return Refusal(RefusalCode.POLICY_CHANGED, "a hold or a rule of retention came while the segments were judged")
     return None
@@ -91,8 +94,6 @@ def _out_of_place(state: View, command: Prune) -> str | None:
     for one in command.segments:
         if one.next_position > head:
             return f"segment {one.segment} ends at position {one.next_position}, the tenant's log at {head}"
-        if is_pruned(state, command.tenant, one.segment):
-            return f"segment {one.segment} was pruned before"
     return None
 
 

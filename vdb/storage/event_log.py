@@ -151,10 +151,14 @@ class EventLog:
 
     async def plan_prune(self, tenant: TenantId, segment: int, may_go: Callable[[Frame], bool]) -> PrunedSegment | None:
         """What an op says that prunes a segment that `durable_segments` names; None where a record of it must stay."""
-        log = self._look(tenant)
-        closed = log.find_closed(segment)
-        assert closed is not None
-        return None if closed.pruned else await self._read(log, lambda: plan_stub(log, closed, may_go))
+        log = self._log(tenant)
+
+        async def plan() -> PrunedSegment | None:
+            closed = log.find_closed(segment)
+            assert closed is not None
+            return None if closed.pruned else await plan_stub(log, closed, may_go)
+
+        return await self._read(log, plan)
 
     def durable_segments(self, tenant: TenantId) -> list[int]:
         """Numbers of the whole segments that are closed, in the durable checkpoint."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -219,3 +220,13 @@ def test_what_was_pruned_is_told_though_a_hold_came_before_its_erasure(
         assert found.segments >= 3
         assert found.bytes > 150_000
         assert not db.wait_erased(found.report["erasure"], timeout=60).pending
+
+
+def test_an_erasure_of_a_subject_is_not_the_one_that_follows_a_pruning(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = SimpleNamespace(state=None)
+    erasures = [SimpleNamespace(time=9, subject=b"\1" * 32)]
+    monkeypatch.setattr(retaining, "pruned_of", lambda _state, _tenant: [SimpleNamespace(time=5)])
+    monkeypatch.setattr(retaining, "erasures_of", lambda _state, _tenant: erasures)
+    assert retaining._is_owed(group, 1)
+    erasures.append(SimpleNamespace(time=6, subject=bytes(32)))
+    assert not retaining._is_owed(group, 1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -110,19 +111,19 @@ def _pruned(remains: Mapping[str, Any] | None, pruned: Sequence[PrunedRow]) -> d
     """Whether sealed bytes are left, and when the last of them went."""
     if remains is None or not pruned:
         return {"sealed-bytes": "kept", "time": ""}
-    times = [_pruned_at(int(first), int(last), pruned) for first, last in remains["positions"]]
+    rows = {row.pruned.segment: row for row in pruned}
+    times = [_pruned_at(int(first), int(last), rows) for first, last in remains["positions"]]
     if None in times or int(remains["ranges-left-out"]):
         return {"sealed-bytes": "pruned in part" if any(times) else "kept", "time": ""}
     return {"sealed-bytes": "pruned", "time": str(max((time for time in times if time is not None), default=0))}
 
 
-def _pruned_at(first: int, last: int, pruned: Sequence[PrunedRow]) -> int | None:
-    """When the segments with the records between these positions were; None: not all of them were."""
-    rows = {row.pruned.segment: row for row in pruned}
-    ends = [
-        next((number for number, row in rows.items() if _holds_position(row, position)), None)
-        for position in (first, last)
-    ]
+def _pruned_at(first: int, last: int, rows: Mapping[int, PrunedRow]) -> int | None:
+    """When the segments with the records between these positions were; None: not all of them were.
+
+    `rows`: by segment, in their order, which is that of positions.
+    """
+    ends = [_segment_at(position, rows) for position in (first, last)]
     if ends[0] is None or ends[1] is None:
         return None
     between = [rows.get(number) for number in range(ends[0], ends[1] + 1)]
@@ -130,8 +131,11 @@ def _pruned_at(first: int, last: int, pruned: Sequence[PrunedRow]) -> int | None
     return max(times) if len(times) == len(between) else None
 
 
-def _holds_position(row: PrunedRow, position: int) -> bool:
-    return row.pruned.first_position <= position < row.pruned.next_position
+def _segment_at(position: int, rows: Mapping[int, PrunedRow]) -> int | None:
+    """The pruned segment that had this position."""
+    segments = list(rows)
+    at = bisect_right(segments, position, key=lambda segment: rows[segment].pruned.first_position) - 1
+    return segments[at] if at >= 0 and position < rows[segments[at]].pruned.next_position else None
 
 
 def _backups(under: Sequence[str], root_key: bytes, rotation: Rotation | None) -> dict[str, Any]:

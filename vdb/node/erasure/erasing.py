@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import trio
 from attrs import evolve
 
 from vdb.audit.entry import AuditEntry
@@ -30,7 +31,7 @@ from vdb.kernel.command import KeyScope
 from vdb.kernel.erasure import SUBJECT_WAS_ERASED, acks_of, erasures_of, is_erased, owing_nodes, pending_nodes
 from vdb.kernel.erasure_rows import Ack, Erasure
 from vdb.kernel.holds import find_hold, holds_of, judgement_serial
-from vdb.kernel.pruning import pruned_of
+from vdb.kernel.pruning import PrunedRow, pruned_of
 from vdb.limits import GOVERNANCE_TEXT_BYTES_MAX, STREAM_NAME_BYTES_MAX, SUBJECT_BYTES_MAX
 from vdb.marks import mark
 from vdb.node.erasure.certificate import certificate_of, op_of, sign_certificate
@@ -154,9 +155,14 @@ class Erasing(Endings):
         """A tenant's erasures in a group, in order, with the certificates of those that are complete."""
         checked = check_tenant_id(tenant)
         found = (await self._primary(group)).group
-        return [self._info(found, erasure) for erasure in erasures_of(found.state, checked)]
+        infos: list[ErasureInfo] = []
+        pruned = pruned_of(found.state, checked)
+        for erasure in erasures_of(found.state, checked):
+            infos.append(self._info(found, erasure, pruned))
+            await trio.lowlevel.checkpoint()
+        return infos
 
-    def _info(self, group: Group, erasure: Erasure) -> ErasureInfo:
+    def _info(self, group: Group, erasure: Erasure, pruned: Sequence[PrunedRow]) -> ErasureInfo:
         state = group.state
         acks = acks_of(state, erasure, self._asked(group, erasure))
         basis = _basis_of(group, erasure)
@@ -168,14 +174,16 @@ class Erasing(Endings):
             op=op_of(acks),
             keys=len(erasure.keys),
             pending=() if erasure.completed else pending_nodes(state, erasure),
-            certificate=self._certificate(group, erasure, acks, basis) if erasure.completed else "",
+            certificate=self._certificate(group, erasure, acks, basis, pruned) if erasure.completed else "",
         )
 
     def _asked(self, group: Group, erasure: Erasure) -> tuple[int, ...]:
         """Numbers of all nodes that have held the keys or may."""
         return tuple(sorted(dict.fromkeys((*owing_nodes(group.state, erasure), *erasure.members))))
 
-    def _certificate(self, group: Group, erasure: Erasure, acks: Sequence[Ack], basis: str) -> str:
+    def _certificate(
+        self, group: Group, erasure: Erasure, acks: Sequence[Ack], basis: str, pruned: Sequence[PrunedRow]
+    ) -> str:
         state, cluster = group.state, group.superblock.state.cluster
         said, owing = [ack.node for ack in acks], owing_nodes(state, erasure)
         tenant_key = group.keyring.row(erasure.tenant, KeyScope.TENANT)
@@ -188,7 +196,7 @@ class Erasing(Endings):
             basis=basis,
             removed=[node for node in erasure.members if node not in owing and node not in said],
             holds=holds_of(state, erasure.tenant),
-            pruned=pruned_of(state, erasure.tenant),
+            pruned=pruned,
             root_key=tenant_key.kek_id,
             rotation=state.rotation(),
         )

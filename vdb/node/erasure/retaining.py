@@ -56,7 +56,7 @@ class Segments:
     pruned: list[PrunedSegment] = field(factory=list)
     """That are to go, as many as one op prunes."""
     left: int = 0
-    """So many more."""
+    """So many more that weren't looked at: one op prunes no more than it has."""
     held: int = 0
     """So many a hold keeps back."""
     held_bytes: int = 0
@@ -175,9 +175,10 @@ def _held(group: Group, tenant: TenantId) -> Held:
 
 
 def _is_owed(group: Group, tenant: TenantId) -> bool:
-    """Whether segments were pruned that no erasure has followed yet."""
+    """Whether segments were pruned that no erasure of what has expired has followed yet: one of a subject ends less."""
     pruned = max((row.time for row in pruned_of(group.state, tenant)), default=0)
-    return pruned > max((erasure.time for erasure in erasures_of(group.state, tenant)), default=0)
+    followed = (erasure.time for erasure in erasures_of(group.state, tenant) if not any(erasure.subject))
+    return pruned > max(followed, default=0)
 
 
 class _Judge:
@@ -236,6 +237,9 @@ async def _judge(
     for number in group.event_log.durable_segments(tenant):
         if is_pruned(group.prepared, tenant, number):
             continue
+        if len(found.pruned) == PRUNED_SEGMENTS_MAX:
+            found.left += 1
+            continue
         judge.is_held = False
         plan = await group.event_log.plan_prune(tenant, number, judge.may_go)
         if plan is None:
@@ -243,8 +247,6 @@ async def _judge(
         if judge.is_held:
             found.held += 1
             found.held_bytes += _size([plan])
-        elif len(found.pruned) < PRUNED_SEGMENTS_MAX:
-            found.pruned.append(plan)
         else:
-            found.left += 1
+            found.pruned.append(plan)
     return found

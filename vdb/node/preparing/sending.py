@@ -108,5 +108,15 @@ def add_part(sealer: Sealer, batch: Batch, sending: Sending) -> None:
     )
     batch.add(Request(sending.pending.origin, part))
     if sending.done:
+        _tell_watches(sealer, sending)
         batch.waiters.append((len(batch.requests) - 1, sending.pending))
         note_request(sealer, batch, sending.pending)
+
+
+def _tell_watches(sealer: Sealer, sending: Sending) -> None:
+    """The log shows nothing of a transaction before its last part: who watches may have begun after the part was sealed
+    that is about its subject."""
+    if sealer.watches:
+        for part in sending.request.parts:
+            for run in (run for piece in part for run in piece.runs if run.subject):
+                sealer.watches.saw(sending.request.tenant, run.subject)
