@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vdb.changes import Attribution
-from vdb.errors import NotReady
+from vdb.errors import NotReady, SqlFailed
 from vdb.node.gate.caller import Caller, Credential
 from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.gate.guard import Guard
@@ -98,4 +98,66 @@ async def test_a_receipt_of_another_view_says_nothing(start: Any, monkeypatch: p
         finally:
             replica.view = view
         assert recorded == []
+        await sessions.close(session)
+
+
+FAILS = "SELECT abs(-9223372036854775808), name FROM patients"
+
+
+@pytest.mark.parametrize("how", ["execute", "batch", "executemany"])
+async def test_what_a_failed_read_has_looked_at_counts_until_somebody_confirms_it(start: Any, how: str) -> None:
+    async with start() as node:
+        await node.service.databases.create(1, "clinic")
+        sessions = Guard(node.service, Caller(principal=Principal(name="lee"), credential=Credential.MTLS)).sql
+        session = await sessions.open(1, "clinic", attribution=Attribution(), lock_seconds=5.0)
+
+        async def run(sql: str, level: Any = Consistency.LINEARIZABLE) -> Any:
+            return (await session.execute(SqlCall(level=level), SqlStatement(sql=sql), 0)).rows
+
+        await run("CREATE TABLE patients (name)")
+        await run("INSERT INTO patients VALUES ('Ada')")
+        await run("BEGIN")
+        with pytest.raises(SqlFailed, match="integer overflow"):
+            await run(FAILS)
+        replica = node.service.groups[REGION].replica
+        view = replica.view
+        replica.view = view + 1  # somebody else led the group meanwhile
+        statement = SqlStatement(sql="SELECT name FROM patients")
+        calls = {
+            "execute": lambda: session.execute(SqlCall(), statement, 0),
+            "batch": lambda: session.batch(SqlCall(), [statement]),
+            "executemany": lambda: session.executemany(SqlCall(), "INSERT INTO patients VALUES (?)", [("Bo",)]),
+        }
+        try:
+            with pytest.raises(NotReady, match="has changed while it was read"):
+                await calls[how]()
+        finally:
+            replica.view = view
+        assert await run("SELECT name FROM patients") == [("Ada",)]
+        await sessions.close(session)
+
+
+async def test_a_failed_read_by_itself_leaves_nothing_to_confirm(start: Any, asked: Any) -> None:
+    async with start() as node:
+        await node.service.databases.create(1, "clinic")
+        sessions = Guard(node.service, Caller(principal=Principal(name="lee"), credential=Credential.MTLS)).sql
+        session = await sessions.open(1, "clinic", attribution=Attribution(), lock_seconds=5.0)
+
+        async def run(sql: str, level: Any = Consistency.LINEARIZABLE) -> Any:
+            return (await session.execute(SqlCall(level=level), SqlStatement(sql=sql), 0)).rows
+
+        await run("CREATE TABLE patients (name)")
+        await run("BEGIN")
+        await run("ROLLBACK")
+        found = asked(node.service.groups[REGION])
+        with pytest.raises(SqlFailed, match="integer overflow"):
+            await run("SELECT abs(-9223372036854775808)")
+        await run("SELECT 1", Consistency.STALE)
+        assert found == []
+        await run("BEGIN", Consistency.STALE)
+        with pytest.raises(SqlFailed, match="integer overflow"):
+            await run("SELECT abs(-9223372036854775808)")
+        await session.rollback(SqlCall())
+        await run("SELECT 1", Consistency.STALE)
+        assert found == []
         await sessions.close(session)

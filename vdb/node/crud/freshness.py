@@ -23,8 +23,8 @@ class Freshness:
         self._database = database
         self._look: Look | None = None
 
-    def begin(self) -> None:
-        """A statement follows: what was looked at before is over."""
+    def forget(self) -> None:
+        """Nothing that was read with a look will leave any more."""
         self._look = None
 
     async def reach(self, level: ReadLevel) -> None:
@@ -43,7 +43,10 @@ class Freshness:
         await self._database.catch_up(self._database.logged_offset)
 
     async def look(self, level: ReadLevel) -> None:
-        """As `reach`; a linearizable read waits for this node's own log, and for `confirm` or `settle` afterwards."""
+        """As `reach`; a linearizable read waits for this node's own log, and for `confirm` or `settle` afterwards.
+
+        A look stays until then: a statement that fails in between leaves its transaction with what it has looked at.
+        """
         if level is not Consistency.LINEARIZABLE:
             await self.reach(level)
             return
@@ -55,6 +58,7 @@ class Freshness:
         look, self._look = self._look, None
         if look is not None:
             await self._database.wait_fresh()
+            look.still_leads()  # the quorum has vouched for the view of now
 
     async def confirm(self, *, receipt: bool) -> None:
         """Before rows leave. `receipt`: one is committed next. NotPrimary, NotReady."""

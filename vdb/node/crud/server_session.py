@@ -405,18 +405,17 @@ class ServerSession:
 
     async def _before(self, call: SqlCall, sql: str, *, told: bool = False) -> StatementKind:
         """What a statement needs of the log before it runs; what it is. `told`: `confirm` follows where it reads."""
-        self._freshness.begin()
         if self._as_of is not None:
             return (await self.session.verdict(sql)).kind
-        known = self.session.classifier.cached(sql)
-        if not (self.session.in_transaction and self._touched) and (
-            known is None or known.kind not in (*_WRITES, *_ENDS)
-        ):
-            fresh = self._freshness
-            await (fresh.look if told and self._governor.gives_receipts else fresh.reach)(call.level)
+        fresh = self._freshness
+        if not (self.session.in_transaction and self._touched):
+            fresh.forget()
+            known = self.session.classifier.cached(sql)
+            if known is None or known.kind not in (*_WRITES, *_ENDS):
+                await (fresh.look if told and self._governor.gives_receipts else fresh.reach)(call.level)
         verdict = await self.session.verdict(sql)
-        if verdict.kind not in _READS:
-            await self._freshness.settle()
+        if not told or verdict.kind not in _READS:
+            await fresh.settle()
         if not self.session.in_transaction or not self._touched:
             self._touched = verdict.kind not in _STEPS
         if (
