@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from vdb.node.identity.issuer_keys import (
     DISCOVERY,
     REFRESH_SECONDS,
     RETRY_SECONDS,
+    TOKEN_SIZE_MAX,
     UNKNOWN_KEY_SECONDS,
     KeysPlace,
 )
@@ -165,6 +167,43 @@ def test_the_last_good_keys_hold(issuer: Any, at_the_issuers: AtTheIssuers, stat
             with pytest.raises(NotAuthenticated):
                 await sign_in(found, ONE, BASE)
             tasks.cancel_scope.cancel()
+
+    at_the_issuers(body)
+
+
+DEEP = b'{"a": ' + b"[" * 4000 + b"]" * 4000 + b"}"
+
+
+def test_a_token_that_cant_be_read_is_a_failed_sign_in(issuer: Any, at_the_issuers: AtTheIssuers) -> None:
+    """Not an error of the node's, which would pass by what counts them; nor are keys fetched for a big one."""
+    nested = base64.urlsafe_b64encode(DEEP).decode().rstrip("=")
+    big = base64.urlsafe_b64encode(b'{"kid": "two", "x": "' + b"x" * TOKEN_SIZE_MAX + b'"}').decode().rstrip("=")
+
+    async def body(universe: Universe) -> None:
+        await universe.serve()
+        issuer.says("/realm" + JWKS, published(ONE))
+        found = universe.identities()
+        assert await sign_in(found, ONE, BASE) == "oidc:lee"
+        await trio.sleep(UNKNOWN_KEY_SECONDS)
+        for shown in (f"{nested}.e30.AAAA", f"{big}.e30.AAAA"):
+            await found.get_ready_for(shown)
+            with pytest.raises(NotAuthenticated, match=r"the token isn't valid|the token has \d+ bytes"):
+                found.signed_in(PEER, None, shown, "", "")
+        assert len(issuer.asked) == 1
+        assert await sign_in(found, ONE, BASE) == "oidc:lee"
+
+    at_the_issuers(body)
+
+
+def test_what_an_issuer_nests_too_deep_is_said(issuer: Any, at_the_issuers: AtTheIssuers) -> None:
+    async def body(universe: Universe) -> None:
+        await universe.serve()
+        issuer.says("/realm" + DISCOVERY, DEEP)
+        with pytest.raises(NotAuthenticated, match="the issuer's description isn't JSON that can be read"):
+            await sign_in(universe.identities(""), ONE, BASE)
+        issuer.says("/realm" + JWKS, DEEP)
+        with pytest.raises(NotAuthenticated, match=r"the keys of .* aren't a JWKS"):
+            await sign_in(universe.identities(), ONE, BASE)
 
     at_the_issuers(body)
 

@@ -33,6 +33,8 @@ UNKNOWN_KEY_SECONDS = 30.0
 RETRY_SECONDS = 10.0
 """After a failure, while there are none yet."""
 ANSWER_BYTES_MAX = 256 * 1024
+TOKEN_SIZE_MAX = 16 * 1024
+"""Nothing in a token above it is read."""
 _OK = 200
 
 
@@ -108,8 +110,8 @@ class IssuerKeys:
         found = await self._ask(issuer.rstrip("/") + DISCOVERY, "the address of its description")
         try:
             said: Any = json.loads(found)
-        except ValueError:
-            raise ConfigError("the issuer's description isn't JSON") from None
+        except (ValueError, RecursionError):
+            raise ConfigError("the issuer's description isn't JSON that can be read") from None
         if not isinstance(said, dict) or said.get("issuer") != issuer:
             raise ConfigError(f"the description found there isn't of {issuer}")
         url = said.get("jwks_uri")
@@ -140,11 +142,13 @@ def _is_loopback(place: WebPlace) -> bool:
 
 
 def _key_of(token: str) -> str:
-    """The id of the key that a token says it was signed with; empty where it doesn't."""
+    """The id of the key that a token says it was signed with; empty where it doesn't. Anybody may have sent it."""
+    if len(token) > TOKEN_SIZE_MAX:
+        return ""
     header = token.partition(".")[0]
     try:
         found = json.loads(base64.urlsafe_b64decode(header + "=" * (-len(header) % 4)))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         return ""
     kid = found.get("kid") if isinstance(found, dict) else ""
     return kid if isinstance(kid, str) else ""

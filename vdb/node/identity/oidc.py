@@ -20,13 +20,12 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from vdb.errors import ConfigError, NotAuthenticated
-from vdb.node.identity.issuer_keys import IssuerKeys, KeysPlace
+from vdb.node.identity.issuer_keys import TOKEN_SIZE_MAX, IssuerKeys, KeysPlace
 from vdb.ports import Source
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
 KEY_TYPES = ("RSA", "EC", "OKP")
 LEEWAY_SECONDS = 60
-TOKEN_SIZE_MAX = 16 * 1024
 PRINCIPAL_SIZE_MAX = 512
 SECONDS_MAX = 2**40
 
@@ -78,7 +77,7 @@ class OidcTokens:
             decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
         except ConfigError as error:
             raise NotAuthenticated(f"no token can be verified now: {error}") from None
-        except (JoseError, ValueError, TypeError, KeyError) as error:
+        except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise NotAuthenticated(f"the token isn't valid: {_plain(error)}") from None
         return self._claimed(decoded.claims, now)
 
@@ -97,7 +96,7 @@ class OidcTokens:
                 raise ConfigError(f"the keys of {issuer} hold a shared secret: expected public keys")
             known = [one for one in raw if one["kty"] in KEY_TYPES and one.get("use", "sig") == "sig"]
             keys = KeySet.import_key_set({"keys": known})
-        except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ConfigError(f"the keys of {issuer} aren't a JWKS: {_plain(error)}") from None
         if not known:
             raise ConfigError(f"the keys of {issuer} are none that sign: expected one at least")
