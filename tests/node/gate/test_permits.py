@@ -10,7 +10,7 @@ import trio
 
 from vdb.audit.entry import AuditEntry, Kind, Outcome, decode_entry
 from vdb.consumers import ConsumerSettings
-from vdb.errors import AccessDenied, AuditUnavailable, NotAvailable
+from vdb.errors import AccessDenied, AuditUnavailable, NotAvailable, NotReady
 from vdb.kernel.command import INTERNAL, Origin
 from vdb.node.gate.caller import Caller, Credential, embedded_caller
 from vdb.node.gate.gate_settings import GateSettings
@@ -302,6 +302,27 @@ async def test_a_node_may_require_a_policy(start: Any) -> None:
         with pytest.raises(NotAvailable):
             await guard.break_glass(1, PLACE, "p-1", "why", 60)
         await guard.apply_policy(POLICY, 0)
+
+
+async def test_who_leads_again_doesnt_vouch_for_what_was_read_before(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start() as node:
+        officer = await filled(node)
+        end = (await officer.get_stream(1, "notes")).next_offset
+        replica = node.groups[node.config.groups[0]].replica
+        view, confirmed = replica.view, node.service.reach
+
+        async def leads_again(*asked: Any) -> None:
+            await confirmed(*asked)
+            replica.view = view + 2
+
+        monkeypatch.setattr(node.service, "reach", leads_again)
+        try:
+            with pytest.raises(NotReady, match="has changed while it was read"):
+                await officer.read(1, "notes", end, max_events=9)
+        finally:
+            replica.view = view
 
 
 async def test_a_denied_write_of_a_session_uses_up_its_number(start: Any) -> None:

@@ -214,3 +214,4 @@ class LogGuard(GuardBase):
             await self.permits.record(tenant, where, entries)
         elif look is not None:
             await self.service.reach(look.group, LINEARIZABLE)
+            look.still_leads()  # the quorum has vouched for the view of now
