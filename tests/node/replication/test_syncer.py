@@ -12,13 +12,28 @@ from sim.world import SimUniverse
 from vdb.limits import Limits
 from vdb.node.replication.chunks import CHUNK_SECONDS, Chunks
 from vdb.node.replication.syncer import MANIFEST_SECONDS, Standing, Syncer
-from vdb.storage.staging import read_target
+from vdb.storage.staging import Staging, Target, read_target
 from vdb.types import Region
 from vdb.vsr.header import ALONE
 from vdb.vsr.message import FileEntry, Manifest
 from vdb.vsr.ready import SyncTarget
 
 FOLDER = "groups/g"
+
+
+class GatedDisk:
+    """Files are removed once the gate is open."""
+
+    def __init__(self, disk: Any) -> None:
+        self._disk = disk
+        self.gate = trio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._disk, name)
+
+    async def remove(self, path: str) -> None:
+        await self.gate.wait()
+        await self._disk.remove(path)
 
 
 class Bench:
@@ -61,11 +76,11 @@ def manifest(view: int, *, op: int = 16, replica: int = 1) -> Manifest:
     )
 
 
-def on_bench(body: Callable[[Bench], Any], *, view: Callable[[], int] | None) -> None:
+def on_bench(body: Callable[[Bench], Any], *, view: Callable[[], int] | None, wanted: bool = True) -> None:
     async def main() -> None:
         universe = SimUniverse(1)
         try:
-            bench = Bench(universe.node("n0", Region("ap-southeast-2")).boot().disk, view=view)
+            bench = Bench(universe.node("n0", Region("ap-southeast-2")).boot().disk, view=view, wanted=wanted)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(bench.syncer.run)
                 await trio.sleep(MANIFEST_SECONDS / 10)
@@ -155,3 +170,89 @@ def test_what_an_earlier_life_staged_is_removed_when_nobody_needs_it() -> None:
         assert await idle.chosen() is None
 
     on_bench(body, view=lambda: 4)
+
+
+async def stage(disk: Any) -> None:
+    """What an earlier life staged: a target at op 16, a file of keys and a part of a segment."""
+    offered = manifest(3)
+    target = Target(op=16, checkpoint_id=offered.checkpoint_id, configuration=b"", files=offered.files)
+    staging = await Staging.open(disk, FOLDER, group_hash=b"g" * 32)
+    await staging.begin(target)
+    await staging.append("checkpoints/keys-0000000000000010", 0, b"k" * 90)
+    await staging.append("log/t_1/000001.seg", 0, b"s" * 90)
+
+
+def test_two_who_ask_do_not_remove_the_same_files() -> None:
+    async def body(bench: Bench) -> None:
+        await stage(bench.disk)
+        disk = GatedDisk(bench.disk)
+        idle = Bench(disk, view=lambda: 4, wanted=False)
+        idle.own_op = 16
+        answers: list[bool] = []
+
+        async def ask() -> None:
+            answers.append(await idle.syncer.rid_of_overtaken())
+
+        async with trio.open_nursery() as nursery:
+            for _asker in range(2):
+                nursery.start_soon(ask)
+            await trio.sleep(MANIFEST_SECONDS)
+            assert answers == [False], "it is being removed: ask again"
+            disk.gate.set()
+        assert answers == [False, True]
+        assert await idle.syncer.rid_of_overtaken()
+
+    on_bench(body, view=lambda: 4, wanted=False)
+
+
+def test_nothing_is_staged_while_leftovers_are_removed() -> None:
+    """A checkpoint becomes wanted just then: its files aren't taken for those that are to go."""
+
+    async def body(bench: Bench) -> None:
+        await stage(bench.disk)
+        disk = GatedDisk(bench.disk)
+        again = Bench(disk, view=lambda: 4, wanted=False)
+        again.own_op = 16
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.syncer.run)
+            nursery.start_soon(again.syncer.rid_of_overtaken)
+            await trio.sleep(MANIFEST_SECONDS)
+            again.syncer.want(SyncTarget(checkpoint_op=24, sources=(1, 2)))
+            await trio.sleep(MANIFEST_SECONDS)
+            assert again.asked == []
+            assert not await again.syncer.rid_of_overtaken()
+            disk.gate.set()
+            await trio.sleep(MANIFEST_SECONDS / 2)
+            assert again.asked == [1]
+            again.syncer.on(manifest(3, op=24))
+            await trio.sleep(MANIFEST_SECONDS)
+            assert await again.chosen() == 24
+            assert await again.syncer.rid_of_overtaken(), "what is being fetched now is newer"
+            assert await again.chosen() == 24
+            assert await disk.list(f"{FOLDER}/sync/log/t_1") == []
+            nursery.cancel_scope.cancel()
+
+    on_bench(body, view=lambda: 4, wanted=False)
+
+
+def test_who_fetches_says_so_while_it_removes_what_is_not_needed() -> None:
+    """The target goes first: that there is none doesn't mean yet that nothing is staged."""
+
+    async def body(bench: Bench) -> None:
+        await stage(bench.disk)
+        disk = GatedDisk(bench.disk)
+        again = Bench(disk, view=lambda: 4)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(again.syncer.run)
+            await trio.sleep(CHUNK_SECONDS / 10)
+            assert await again.syncer.rid_of_overtaken(), "it is newer than what the group has"
+            again.own_op = 16
+            await trio.sleep(CHUNK_SECONDS * 10)
+            assert not await again.syncer.rid_of_overtaken()
+            disk.gate.set()
+            await trio.sleep(MANIFEST_SECONDS)
+            assert not again.syncer.busy
+            assert await again.syncer.rid_of_overtaken()
+            nursery.cancel_scope.cancel()
+
+    on_bench(body, view=lambda: 4, wanted=False)

@@ -11,6 +11,8 @@ Rules
 - A target that no source can supply any more is given up for a new one. Sources take turns.
 - A manifest of a newer view than the group's own durable one isn't taken: with commits of that view beneath it, the
   replica would vouch in its older view for another log. Others are asked, until it has learnt of the view.
+- What is staged is removed by one task at a time, and nothing is staged meanwhile. While a checkpoint is being fetched
+  only the task that fetches it removes.
 """
 
 from __future__ import annotations
@@ -109,6 +111,8 @@ class Syncer:
         self._offers: list[Manifest] = []
         self._wake = trio.Event()
         self._answered = trio.Event()
+        self._clearing = trio.Lock()
+        """Held while staged files are removed; who holds it and sees that nothing is wanted may remove all of them."""
 
     @property
     def busy(self) -> bool:
@@ -134,17 +138,26 @@ class Syncer:
 
     async def rid_of_overtaken(self) -> bool:
         """Whether nothing is staged of a checkpoint that the group's own has overtaken. What nobody fetches any more is
-        removed; who fetches it will see soon that it isn't needed."""
-        op = self._own.checkpoint_op()
-        if not self.busy:
-            await clear_overtaken(self._own.disk, self._own.directory, op)
-        target = await read_target(self._own.disk, self._own.directory)
-        return target is None or target.op > op
+        removed; who fetches it will see soon that it isn't needed. False while such files are being removed, too: ask
+        again."""
+        try:
+            self._clearing.acquire_nowait()
+        except trio.WouldBlock:
+            mark("syncer.being_cleared")
+            return False
+        try:
+            op = self._own.checkpoint_op()
+            if not self.busy:
+                await clear_overtaken(self._own.disk, self._own.directory, op)
+            target = await read_target(self._own.disk, self._own.directory)
+            return target is None or target.op > op
+        finally:
+            self._clearing.release()
 
     async def run(self) -> None:
         """Wait until a checkpoint is wanted, stage it, call `on_ready`; returns then."""
         await self._wake.wait()
-        staging = await Staging.open(self._own.disk, self._own.directory, group_hash=self._own.group_hash)
+        staging = await self._open()
         while True:
             try:
                 await self._stage(staging)
@@ -153,15 +166,25 @@ class Syncer:
                 staging = await self._drop(staging)
             except NotNeeded:
                 mark("syncer.not_needed")
-                await clear(self._own.disk, self._own.directory)
-                staging = staging.without_target()
+                await self._clear()
                 await self._wait_to_be_wanted()
+                staging = await self._open()
             except DiskFull:
                 mark("syncer.disk_full")
                 await trio.sleep(RETRY_SECONDS)
             else:
                 self._on_ready()
                 return
+
+    async def _open(self) -> Staging:
+        """What is staged. A checkpoint is wanted now, so nobody else begins to remove files; who has begun ends it."""
+        assert self.busy
+        async with self._clearing:
+            return await Staging.open(self._own.disk, self._own.directory, group_hash=self._own.group_hash)
+
+    async def _clear(self) -> None:
+        async with self._clearing:
+            await clear(self._own.disk, self._own.directory)
 
     async def _wait_to_be_wanted(self) -> None:
         self._wake = trio.Event()
@@ -208,7 +231,7 @@ class Syncer:
         own = self._own.checkpoint_op()
         if target is not None and target.op <= own:
             mark("syncer.leftovers")
-            await clear(self._own.disk, self._own.directory)
+            await self._clear()
         manifest = await self._ask_for_manifest()
         names = [checkpoint_file_name(entry.path) for entry in manifest.files]
         if None in names or manifest.checkpoint_op <= own:
