@@ -214,6 +214,41 @@ async def test_nobody_goes_on_with_anothers_sql_session(start: Any) -> None:
         await client.call("sqlExecute", execute("SELECT * FROM t"))
 
 
+async def test_a_sql_statement_that_waits_is_of_whoever_made_it(start: Any) -> None:
+    async with (
+        start(address="127.0.0.1:0", identity=IdentitySettings(development_secret=Given(SECRET))) as node,
+        _on_loopback(node) as client,
+    ):
+        await client.call("authenticate", _with(token=_token("lee")))
+        await client.call("sqlCreate", _with(tenant=1, database="main", dataClass=1, placement=PLACE))
+        opening = _with(tenant=1, database="main", lockMicros=60_000_000, idleMicros=60_000_000)
+        first, second = [(await client.call("sqlOpen", opening)).session for _ in range(2)]
+
+        def execute(session: int, text: str) -> Callable[[Any], None]:
+            def build(params: Any) -> None:
+                params.call.session = session
+                params.statement.text = text
+
+            return build
+
+        await client.call("sqlExecute", execute(first, "CREATE TABLE t (a)"))
+        await client.call("sqlExecute", execute(first, "BEGIN IMMEDIATE"))
+        before, answers = len(await _entries(node)), list[Any]()
+        async with trio.open_nursery() as tasks:
+            waiting = execute(second, "INSERT INTO t VALUES (1) RETURNING a")
+            tasks.start_soon(_outcome, client, "sqlExecute", waiting, answers)
+            await client.call("regions")
+            await client.call("authenticate", _with(token=_token("kim")))
+            assert answers == []
+            await client.call("sqlClose", _with(session=first))
+        assert [answer.answer.rowcount for answer in answers] == [1]
+        found = (await _entries(node))[before:]
+        assert [(entry.actor, entry.kind) for entry in found if entry.kind in (Kind.QUERY, Kind.WRITE)] == [
+            ("dev:lee", Kind.QUERY),
+            ("dev:lee", Kind.WRITE),
+        ]
+
+
 async def test_streams_that_one_may_not_know_of_are_not_there(governed: OpenClinic) -> None:
     async with governed(MENU) as found, found.connect("lee") as lee:
         for hidden in ("notes", "nothing"):

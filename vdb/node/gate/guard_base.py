@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 CLASSES = (DataClass.PHI, DataClass.DEIDENTIFIED, DataClass.NON_PHI)
 """The strictest first."""
-_PINNED: ContextVar[tuple[object, Caller | None]] = ContextVar("vdb.caller", default=(None, None))
-"""A guard, and who makes the call that it has let in."""
-Entered = Token[tuple[object, Caller | None]]
+Pinned = tuple[object, Caller | None, Caller | None]
+_PINNED: ContextVar[Pinned] = ContextVar("vdb.caller", default=(None, None, None))
+"""A guard, and who makes the call that it has let in: with the person whom they have named, and for nobody else."""
+Entered = Token[Pinned]
 
 
 @frozen
@@ -71,9 +72,9 @@ class GuardBase:
     @property
     def caller(self) -> Caller:
         """Who asks, and for whom. NotAuthenticated where nobody has shown who asks, or the credential has run out."""
-        guard, pinned = _PINNED.get()
+        guard, speaking, _ = _PINNED.get()
         if guard is self:
-            return self._counting(pinned)
+            return self._counting(speaking)
         caller = self.principal
         person = current_context().actor if self._visit is None else ""
         return caller.speaking_for(check_person(person)) if person else caller
@@ -81,7 +82,8 @@ class GuardBase:
     @property
     def principal(self) -> Caller:
         """Who asks, for nobody else: for doors whose calls say themselves whom they are made for. NotAuthenticated."""
-        return self._counting(self._caller)
+        guard, _, alone = _PINNED.get()
+        return self._counting(alone if guard is self else self._caller)
 
     def _counting(self, caller: Caller | None, *, touch: bool = False) -> Caller:
         """Whether the credential counts now. `touch`: a call has come."""
@@ -103,7 +105,7 @@ class GuardBase:
         each call that follows."""
         self._not_accepted = ""
         try:
-            self._speaking = self.principal.speaking_for(check_person(person))
+            self._speaking = self._counting(self._caller).speaking_for(check_person(person))
         except InvalidArgument as error:
             self._not_accepted = str(error)
             raise
@@ -148,7 +150,7 @@ class GuardBase:
             self._counting(self._caller, touch=True)
             if self._not_accepted and door != "speakFor":
                 raise InvalidArgument(self._not_accepted)
-        return _PINNED.set((self, self._speaking))
+        return _PINNED.set((self, self._speaking, self._caller))
 
     def leave(self, entered: Entered) -> None:
         """The call is dispatched."""
