@@ -171,6 +171,56 @@ async def test_while_a_name_is_not_accepted_no_call_is(clinic: OpenClinic) -> No
         await client.call("status")
 
 
+@pytest.mark.parametrize("name", ["x" * 257, "dr\nkim"])
+async def test_sql_is_asked_for_nobody_without_a_printable_name(clinic: OpenClinic, name: str) -> None:
+    async with clinic() as found, found.client("portal") as client:
+        await client.create_database("main")
+        with pytest.raises(InvalidArgument, match="printable name of at most 256 characters"):
+            async with client.sql("main", actor=name) as session:
+                await session.execute("SELECT 1")
+        async with client.sql("main") as session:
+            await session.execute("CREATE TABLE notes (text)")
+            session.attribution = Attribution(actor=name)
+            with pytest.raises(InvalidArgument, match="printable name of at most 256 characters"):
+                await session.execute("SELECT * FROM notes")
+            session.attribution = Attribution(actor="dr.kim")
+            await session.execute("SELECT * FROM notes")
+        entries = [entry for entry in await found.entries(1) if entry.statement.startswith("SELECT")]
+        assert [entry.on_behalf_of for entry in entries] == ["dr.kim"]
+
+
+async def test_sql_is_asked_for_nobody_who_was_revoked(clinic: OpenClinic) -> None:
+    class Revoked:
+        content = b""
+
+        def read(self) -> bytes:
+            return self.content
+
+    revoked = Revoked()
+    async with clinic(revoked=revoked) as found, found.client("portal") as client:
+        await client.create_database("main")
+        async with client.sql("main", actor="dr.kim") as session, client.sql("main") as other:
+            await session.execute("CREATE TABLE notes (text)")
+            await other.execute("SELECT * FROM notes")
+            revoked.content = b'revoked = ["dr.kim"]'
+
+            async def ask_until_refused() -> None:
+                while True:
+                    await session.execute("SELECT * FROM notes")
+                    await trio.sleep(0.1)
+
+            with trio.fail_after(10), pytest.raises(NotAuthenticated, match="revoked"):
+                await ask_until_refused()
+            other.attribution = Attribution(actor="dr.kim")
+            with pytest.raises(NotAuthenticated, match="revoked"):
+                await other.execute("SELECT * FROM notes")
+            with pytest.raises(NotAuthenticated, match="revoked"):
+                async with client.sql("main", actor="dr.kim") as late:
+                    await late.execute("SELECT 1")
+            other.attribution = Attribution()
+            await other.execute("SELECT * FROM notes")
+
+
 async def test_whoever_was_revoked_is_not_asked_for(clinic: OpenClinic) -> None:
     class Revoked:
         content = b""

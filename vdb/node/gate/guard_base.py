@@ -85,6 +85,17 @@ class GuardBase:
         guard, _, alone = _PINNED.get()
         return self._counting(alone if guard is self else self._caller)
 
+    def asking_for(self, person: str) -> Caller:
+        """The same for somebody whom a call names; empty: for nobody else. NotAuthenticated, also where that one was
+        revoked; InvalidArgument for what is no name."""
+        caller = self.principal
+        if not check_person(person):
+            return caller
+        found = caller.speaking_for(person)
+        if self._visit is not None:
+            self._visit.identities.check(found)
+        return found
+
     def _counting(self, caller: Caller | None, *, touch: bool = False) -> Caller:
         """Whether the credential counts now. `touch`: a call has come."""
         if caller is None:

@@ -118,9 +118,10 @@ class GuardedSessions:
         return session
 
     def naming(self, tenant: int, name: str, attribution: Attribution | None) -> Permit | None:
-        """A denied permit, where the caller may not name whom a transaction is made for."""
+        """A denied permit, where the caller may not name whom a transaction is made for. InvalidArgument for what is no
+        name; NotAuthenticated for one that was revoked."""
         guard = self._guard
-        caller = guard.principal.speaking_for(attribution.actor if attribution is not None else "")
+        caller = guard.asking_for(attribution.actor if attribution is not None else "")
         place = guard.place(tenant, STREAM_PREFIX + name)
         policy = guard.permits.book.policy(place.group)
         if policy is None or not caller.claims or policy.may_name_others(caller.principal.name, tenant):

@@ -138,10 +138,9 @@ class SqlKeeper:
 
     def _caller(self, attribution: Attribution) -> Caller:
         """Who asks, for whom, and for what: a session may say so with each of its transactions."""
-        caller = self._guard.principal
+        caller = self._guard.asking_for(attribution.actor)
         purpose = attribution.purpose if attribution.purpose in PURPOSES else caller.purpose
-        found = caller if purpose == caller.purpose else evolve(caller, purpose=purpose)
-        return found.speaking_for(attribution.actor) if attribution.actor else found
+        return caller if purpose == caller.purpose else evolve(caller, purpose=purpose)
 
     def _request(self, caller: Caller, question: Question) -> AccessRequest:
         table = question.table
