@@ -10,13 +10,15 @@ import trio
 import trio.lowlevel
 
 from vdb.crypto.record import NO_SUBJECT, RecordHeader, decode_record, encode_record, record_leaf
-from vdb.errors import DamagedData
+from vdb.errors import DamagedData, DiskFailed
 from vdb.kernel.effect import AppendRecord, PruneSegments
 from vdb.kernel.streamid import CATALOGUE
 from vdb.limits import Limits
+from vdb.storage import pruning
 from vdb.storage.event_log import EventLog, Frame
 from vdb.storage.log_rows import segment_key
 from vdb.storage.pieces import named_segments
+from vdb.storage.repair import REPAIRS_MAX
 from vdb.storage.tables import StorageTable
 from vdb.types import DataClass, StreamId, TenantId
 
@@ -285,5 +287,62 @@ async def test_a_damaged_segment_alone_is_not_pruned(new_disk: Any) -> None:
     op = await planned(node, 1)
     node.disk.names[f"g/log/t_{TENANT}/000001.seg"].cache[900] ^= 1
     node.do(op)
-    with pytest.raises(DamagedData, match=r"000001\.seg: byte \d+: the frame's checksum doesn't fit"):
+    with pytest.raises(
+        DamagedData,
+        match=r"000001\.seg: byte \d+: the frame's checksum doesn't fit its bytes: .*; the segment is "
+        r"pruned and its stub can't be made of what is left: put a sound copy of g/log/t_7/000001\.seg there",
+    ):
         await node.checkpoint()
+    node.disk.names[f"g/log/t_{TENANT}/000001.seg"].cache[900] ^= 1
+    await node.open()
+    await node.checkpoint()
+    await node.settle()
+    await check_pruned(node, op)
+
+
+async def test_a_segment_that_alone_cannot_be_read_is_pruned_once_the_disk_can(new_disk: Any) -> None:
+    node = await filled(new_disk)
+    op = await planned(node, 1)
+    node.do(op)
+    node.disk.break_sector(f"g/log/t_{TENANT}/000001.seg", 900)
+    with pytest.raises(DiskFailed, match="EIO"):
+        await node.checkpoint()
+    node.disk.bad_sectors = []
+    await node.open()
+    await node.checkpoint()
+    await node.settle()
+    await check_pruned(node, op)
+
+
+@pytest.mark.parametrize("harm", ["damaged", "unreadable"])
+async def test_pruning_waits_for_whoever_has_the_segment(
+    new_disk: Any, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """However long they are away: an error would end the node, and again at every start."""
+    monkeypatch.setattr(pruning, "REPAIR_RETRY_SECONDS", 0)
+    node = await filled(new_disk)
+    op = await planned(node, 1)
+    node.do(op)
+    path = f"g/log/t_{TENANT}/000001.seg"
+    if harm == "damaged":
+        node.disk.names[path].cache[900] ^= 1
+    else:
+        node.disk.break_sector(path, 900)
+    asked: list[str] = []
+
+    async def repair(wanted: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        asked.append(wanted)
+        if wanted != path or len(asked) < 8 * REPAIRS_MAX:
+            return False
+        if harm == "damaged":
+            node.disk.names[path].cache[900] ^= 1
+        node.disk.bad_sectors = []
+        return True
+
+    node.log.set_repair(repair)
+    await node.checkpoint()
+    assert len(asked) == 8 * REPAIRS_MAX
+    assert asked[:2] == [f"g/log/t_{TENANT}/000001.stub", path]
+    await node.settle()
+    await check_pruned(node, op)

@@ -8,7 +8,8 @@ Rules
   is executed again. After it only the stub is asked for, and what a crash has left of the segment is removed at the
   next start: every pruned segment's name is looked for.
 - A stub is what the op says, by length and checksum. A segment that the disk has damaged can't be made one of: its
-  stub, or the segment itself, comes from another replica.
+  stub, or the segment itself, comes from another replica, however long that takes. Where there is no other replica, the
+  error says which file a sound copy is needed of: only from all its records does the stub follow that the op names.
 - One task removes. Who must know that nothing is left asks `busy`.
 """
 
@@ -27,7 +28,7 @@ from vdb.storage import segment, segment_index
 from vdb.storage.log_rows import ClosedSegment
 from vdb.storage.open_files import OpenFiles
 from vdb.storage.overwriting import remove_traceless
-from vdb.storage.repair import REPAIR_RETRY_SECONDS, REPAIRS_MAX
+from vdb.storage.repair import REPAIR_RETRY_SECONDS
 from vdb.storage.segment import Frame
 from vdb.storage.stub import StubMaker
 from vdb.storage.tenant_log import TenantLog
@@ -62,7 +63,10 @@ async def plan_stub(log: TenantLog, closed: ClosedSegment, may_go: Callable[[Fra
 
 
 async def make_stub(log: TenantLog, wanted: PrunedSegment) -> ClosedSegment:
-    """The stub of a segment, durable; what the checkpoint says of the segment then. DiskFull: call it again."""
+    """The stub of a segment, durable; what the checkpoint says of the segment then. DiskFull: call it again.
+
+    Where nobody else has the segment: DamagedData, or DiskFailed where the disk can't read it.
+    """
     closed = log.find_closed(wanted.segment)
     assert closed is not None, f"segment {wanted.segment} of tenant {log.tenant} is pruned, and isn't closed"
     assert (closed.first_position, closed.next_position) == (wanted.first_position, wanted.next_position)
@@ -76,21 +80,29 @@ async def make_stub(log: TenantLog, wanted: PrunedSegment) -> ClosedSegment:
         pruned=True,
     )
     path = log.path(wanted.segment, pruned=True)
-    for attempt in range(REPAIRS_MAX + 1):
+    while True:
         try:
             await _write(log, closed, wanted, path)
             return found
         except DamagedData as error:
             repair = log.shared.repair
-            if repair is None or attempt == REPAIRS_MAX:
-                raise
+            if repair is None:
+                raise _unmended(error, log.path(wanted.segment)) from error
             mark("pruning.segment_damaged")
             if await repair(path):
                 mark("pruning.stub_fetched")
                 return found
             if not await repair(error.path or log.path(wanted.segment)):
-                await trio.sleep(REPAIR_RETRY_SECONDS)
-    raise AssertionError("unreachable")
+                mark("pruning.waits_for_repair")
+            # After a repair as well: a segment that is sound and yet isn't the one that was pruned stays as it is.
+            await trio.sleep(REPAIR_RETRY_SECONDS)
+
+
+def _unmended(error: DamagedData, path: str) -> DamagedData:
+    return DamagedData(
+        f"{error}; the segment is pruned and its stub can't be made of what is left: put a sound copy of {path} there",
+        path=path,
+    )
 
 
 async def _write(log: TenantLog, closed: ClosedSegment, wanted: PrunedSegment, path: str) -> None:
