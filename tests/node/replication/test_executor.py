@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from vdb.kernel.command import OpenSession, Origin, Request
+from vdb.crypto.keyring import Keyring
+from vdb.crypto.root import RootKey, RootRing
+from vdb.errors import WrongKey
+from vdb.kernel.command import Command, OpenSession, Origin, Request, RewrapKeys
 from vdb.kernel.state import State
 from vdb.limits import Limits
 from vdb.node.observer import Observer
@@ -20,6 +24,7 @@ from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.wire.command import encode_body
 
 GROUP = GroupId("global")
+OLD, NEW = (RootKey(bytes([number]) * 32) for number in (1, 2))
 LIMITS = Limits(wal_slots=16, checkpoint_interval=4, pipeline_max=2)
 
 
@@ -56,8 +61,8 @@ class Watch(Observer):
         self.ops.append(header.op)
 
 
-def prepare(op: int) -> Prepare:
-    body = encode_body([Request(Origin(bytes([op]) * 16, 0, 0), OpenSession())])
+def prepare(op: int, command: Command | None = None) -> Prepare:
+    body = encode_body([Request(Origin(bytes([op]) * 16, 0, 0), command or OpenSession())])
     header = PrepareHeader.make(
         body=body,
         parent=bytes(32),
@@ -73,19 +78,20 @@ def prepare(op: int) -> Prepare:
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, *, alone: bool = True) -> None:
+        self.keyring = Keyring(group=GROUP, root=RootRing(OLD))
         self.journal, self.checkpointer, self.watch = FakeJournal(), FakeCheckpointer(), Watch()
         self.damaged: list[PrepareHeader] = []
         self.bodies = Bodies(self.journal, count_max=4, on_damaged=self.damaged.append)  # type: ignore[arg-type]
         sinks = Sinks(
             event_log=FakeEventLog(),  # type: ignore[arg-type]
-            keyring=None,  # type: ignore[arg-type]
+            keyring=self.keyring,
             signals=Signals(),
             progress=Progress(),
             checkpointer=self.checkpointer,  # type: ignore[arg-type]
             observer=self.watch,
             on_members=lambda _state: None,
-            is_alone=lambda: True,
+            is_alone=lambda: alone,
         )
         self.executor = Executor(
             group=GROUP,
@@ -145,3 +151,30 @@ async def test_the_op_that_begins_a_checkpoint_waits_for_the_one_before() -> Non
         assert bench.watch.ops[-2:] == [8, 9]
         assert [plan.op for plan in bench.checkpointer.plans] == [4, 8]
         nursery.cancel_scope.cancel()
+
+
+def test_a_group_of_one_does_not_go_on_without_the_root_key_of_a_rotation() -> None:
+    """It was started again with the old key alone, which opens all that is there: at the next start it wouldn't."""
+    begins = prepare(1, RewrapKeys(root_key_id=NEW.key_id, begins=True))
+    bench = Bench()
+    bench.bodies.keep(begins)
+    with pytest.raises(WrongKey, match=f"wants root key {NEW.key_id.hex()}, this node was given {OLD.key_id.hex()}"):
+        bench.executor.commit([begins.header])
+    assert bench.watch.ops == []
+    given = Bench()
+    given.keyring.give(RootRing(NEW, (OLD,)))
+    given.bodies.keep(begins)
+    given.executor.commit([begins.header])
+    assert given.watch.ops == [1]
+
+
+def test_a_group_with_others_waits_for_the_root_key_of_a_rotation() -> None:
+    bench = Bench(alone=False)
+    prepares = [prepare(1, RewrapKeys(root_key_id=NEW.key_id, begins=True)), prepare(2)]
+    for each in prepares:
+        bench.bodies.keep(each)
+    bench.executor.commit([each.header for each in prepares])
+    assert (bench.watch.ops, bench.executor.missing_root_key) == ([], NEW.key_id)
+    bench.keyring.give(RootRing(NEW, (OLD,)))
+    bench.executor.pump()
+    assert (bench.watch.ops, bench.executor.missing_root_key) == ([1, 2], b"")

@@ -197,7 +197,7 @@ class Executor:
             case StoreKey():
                 self._sinks.keyring.add(effect.row)
             case TurnToRootKey():
-                pass  # the state says it; here it is known that the node was given the key
+                self._sinks.keyring.root(effect.root_key_id)  # the state says which; WrongKey where it wasn't given
             case DestroyKeys():
                 mark("executor.keys_destroyed")
                 for dek_id in effect.dek_ids:
