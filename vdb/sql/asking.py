@@ -5,6 +5,7 @@
   values as they are: a filter holds for the statement alone. SQLite doesn't say what a trigger will read, so each table
   counts that its text names.
 - A table or a column that gets another name gets past the rules that name it: so that, too, asks for all of the table.
+  So does dropping a column: another one of its name could be added, with what the rules ask for in every row.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Restricting = list[tuple[str, tuple[tuple[Action, Ruling], ...]]]
 """Rulings that restrict something, and of what action, by table."""
 
 _MAKES = ("CREATE", "ALTER", "DROP")
+_UNNAMES = ("RENAME", "DROP")
+"""Of ALTER TABLE."""
 
 
 def opened_by(sql: str, named: Collection[str], objects: Objects) -> tuple[str, ...]:
@@ -37,7 +40,7 @@ def opened_by(sql: str, named: Collection[str], objects: Objects) -> tuple[str, 
     words = leading_words(sql, 3)
     if words[:1] == ("CREATE",) and "TRIGGER" in words:
         return tuple(objects.tables[name] for name in named if name in objects.tables)
-    if words[:1] == ("ALTER",) and any(token.upper == "RENAME" for token in tokens(sql)):
+    if words[:1] == ("ALTER",) and any(token.upper in _UNNAMES for token in tokens(sql)):
         name = fold(parse_schema_statement(sql).name)
         return (objects.tables[name],) if name in objects.tables else ()
     return ()

@@ -68,6 +68,8 @@ OPENS = [
     "ALTER TABLE secrets RENAME TO other",
     "ALTER TABLE patients RENAME COLUMN ssn TO number",
     'ALTER TABLE "patients" RENAME TO people',
+    "ALTER TABLE patients DROP COLUMN ward",
+    "/* so */ ALTER TABLE main.patients DROP ward",
     "SELECT what FROM secrets",
 ]
 
@@ -112,6 +114,8 @@ HARMLESS = [
     "CREATE TRIGGER counts AFTER INSERT ON visits BEGIN UPDATE visits SET patient = new.patient; END",
     "CREATE TABLE copied AS SELECT * FROM visits",
     "ALTER TABLE copied RENAME TO other",
+    "ALTER TABLE other DROP COLUMN id",
+    'ALTER TABLE patients ADD COLUMN "drop" TEXT',
     "CREATE INDEX by_name ON visits (patient)",
     "INSERT INTO secrets (what) VALUES ('another')",
 ]
