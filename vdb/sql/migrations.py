@@ -8,6 +8,8 @@ A file may say more in comments that stand on a line of their own:
     -- vdb: no subject patients       there is none any more
     -- vdb: foreign keys off          the file builds tables anew: keys are checked once, at its end
 
+Declaring another subject column says whose rows are that others wrote: its author must be one who may read them all.
+
 What was applied is in `vdb_migrations`, with a checksum of each file. A file that changed after it was applied, that is
 missing, or that comes before one that was applied, is an error that names it: nothing is applied then.
 
@@ -32,6 +34,7 @@ from vdb.projections.store import SeveralStatements, SqliteError
 from vdb.sql.keywords import first_keyword, parse_transaction, split_script, tokens
 from vdb.sql.names import MIGRATIONS_TABLE, SUBJECTS_TABLE
 from vdb.sql.subjects import CREATE_SUBJECTS, GONE
+from vdb.sql.tables import fold, quote
 
 SUFFIX = ".sql"
 
@@ -306,6 +309,7 @@ async def _apply(session: MigrationSession, migration: Migration, found: Sequenc
 
 
 async def _run(session: MigrationSession, migration: Migration, admit: Admit) -> None:
+    redeclared = await _redeclared(session, migration)
     for line, statement in migration.statements():
         try:
             (await session.execute(await admit(statement))).fetchall()
@@ -315,9 +319,40 @@ async def _run(session: MigrationSession, migration: Migration, admit: Admit) ->
             raise MigrationError(f"{migration.name}, line {line}: {error}") from error
     if migration.foreign_keys_off:
         await _check_keys(session, migration)
+    await _ask_for(session, migration, redeclared, admit)
     with session.classifier.trusting():
         await _record(session, migration)
     await _check_subjects(session, migration)
+
+
+async def _redeclared(session: MigrationSession, migration: Migration) -> list[str]:
+    """Tables whose rows, there before it, count as others' subjects once a migration is applied."""
+    if not migration.subjects:
+        return []
+    with session.classifier.trusting():
+        declared = {fold(table): column for table, column in await _declared(session)}
+        found: list[str] = []
+        for subject in migration.subjects:
+            column = declared.get(fold(subject.table))
+            changes = fold(subject.column or "") != fold(column or "")
+            if changes and (column is not None or await _has_rows(session, subject.table)):
+                found.append(subject.table)
+    return found
+
+
+async def _ask_for(session: MigrationSession, migration: Migration, tables: Sequence[str], admit: Admit) -> None:
+    """AccessDenied unless the author may read the whole of these: what is shown by consent, and whom receipts name,
+    is by the declaration."""
+    for table in tables:
+        if not await _has_table(session, table):
+            continue  # its rows went along with it; that was asked for
+        try:
+            await admit(f"SELECT * FROM main.{quote(table)}")
+        except AccessDenied as error:
+            mark("sql.redeclaring_denied")
+            raise AccessDenied(f"{migration.name}, the subject column of {table}: {error}") from error
+        except (SqliteError, SqlRefused) as error:
+            raise MigrationError(f"{migration.name}, the subject column of {table}: {error}") from error
 
 
 async def _check_keys(session: MigrationSession, migration: Migration) -> None:
@@ -341,15 +376,13 @@ async def _record(session: MigrationSession, migration: Migration) -> None:
 async def _declare(session: MigrationSession, subjects: Sequence[Subject]) -> None:
     """Change what is declared. The table is made anew: as a change of the schema, every session on every node sees it,
     and seals what it writes next as it is declared now."""
-    declared: dict[str, tuple[str, str]] = {}
+    declared = {fold(table): (table, column) for table, column in await _declared(session)}
     if await _has_table(session, SUBJECTS_TABLE):
-        rows = (await session.execute(f"SELECT tbl, col FROM main.{SUBJECTS_TABLE}")).fetchall()
-        declared = {table.lower(): (table, column) for table, column in rows}
         await session.execute(f"DROP TABLE main.{SUBJECTS_TABLE}")
     for subject in subjects:
-        declared.pop(subject.table.lower(), None)
+        declared.pop(fold(subject.table), None)
         if subject.column is not None:
-            declared[subject.table.lower()] = subject.table, subject.column
+            declared[fold(subject.table)] = subject.table, subject.column
     await session.execute(CREATE_SUBJECTS)
     for row in declared.values():
         await session.execute(f"INSERT INTO main.{SUBJECTS_TABLE} (tbl, col) VALUES (?, ?)", row)
@@ -367,6 +400,21 @@ async def _check_subjects(session: MigrationSession, migration: Migration) -> No
         )
 
 
+async def _declared(session: Executes) -> list[tuple[str, str]]:
+    """The tables that have a subject column, and which."""
+    if not await _has_table(session, SUBJECTS_TABLE):
+        return []
+    rows = (await session.execute(f"SELECT tbl, col FROM main.{SUBJECTS_TABLE}")).fetchall()
+    return [(table, column) for table, column in rows]
+
+
+async def _has_rows(session: Executes, name: str) -> bool:
+    """Whether there is such a table, and something in it."""
+    if not await _has_table(session, name):
+        return False
+    return bool((await session.execute(f"SELECT 1 FROM main.{quote(name)} LIMIT 1")).fetchall())
+
+
 async def _has_table(session: Executes, name: str) -> bool:
-    result = await session.execute("SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ?", (name,))
-    return bool(result.fetchall())
+    sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
+    return bool((await session.execute(sql, (name,))).fetchall())

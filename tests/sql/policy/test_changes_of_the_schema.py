@@ -101,6 +101,39 @@ def test_a_migration_copies_nothing_that_its_author_may_not_query(clinic: vdb.Sq
         assert names.fetchall() == []
 
 
+REDECLARES = [
+    "-- vdb: subject patients.whose\nALTER TABLE patients ADD COLUMN whose TEXT DEFAULT 'p-1'",
+    "-- vdb: subject PATIENTS.ward\nSELECT 1",
+    "-- vdb: no subject patients\nSELECT 1",
+    "-- vdb: no subject patients\n-- vdb: subject patients.id\nSELECT 1",
+    "-- vdb: subject secrets.what\nSELECT 1",
+    "-- vdb: subject secrets.what\nCREATE TABLE IF NOT EXISTS secrets (what TEXT)",
+    "-- vdb: subject patients.name\nCREATE TEMP TABLE patients (id, name)",
+]
+
+
+@pytest.mark.parametrize("sql", REDECLARES)
+def test_whose_rows_are_isnt_said_by_who_may_not_see_them(clinic: vdb.SqlDatabase, sql: str) -> None:
+    with pytest.raises(AccessDenied, match=r"0002_more\.sql, the subject column of (?i:patients|secrets): "):
+        by_migration(clinic, sql)
+    with clinic.connect() as connection:
+        found = connection.execute("SELECT tbl, col FROM vdb_subject_columns")
+        assert found.fetchall() == [("patients", "id")]
+
+
+DECLARES = [
+    "-- vdb: subject patients.ID\nSELECT 1",
+    "-- vdb: subject made.whose\nCREATE TABLE made (whose TEXT); INSERT INTO made VALUES ('p-1')",
+    "-- vdb: subject visits.patient\nINSERT INTO visits (patient) VALUES ('p-1')",
+    "-- vdb: subject visits.id\nSELECT 1",
+]
+
+
+def test_but_of_new_tables_and_of_those_that_one_may_read(clinic: vdb.SqlDatabase) -> None:
+    files = {f"{2 + number:04}_more.sql": sql for number, sql in enumerate(DECLARES)}
+    assert len(clinic.migrate(MIGRATIONS | files)) == len(DECLARES)
+
+
 @pytest.mark.parametrize("sql", OPENS)
 def test_nor_does_a_connection(clinic: vdb.SqlDatabase, sql: str) -> None:
     with pytest.raises(vdb.dbapi.DatabaseError) as caught:
