@@ -138,6 +138,7 @@ DENIED: Mapping[str, Callable[[Any], Any]] = {
 }
 """What concerns a tenant's data, and is denied to whoever has no right to it."""
 READERS: Mapping[str, Callable[[Any], Any]] = {
+    "cosigned_head": lambda db: db.cosigned_head(),
     "follow_tree": lambda db: db.follow_tree(None, []),
     "list_streams": lambda db: db.list_streams(),
     "tree_head": lambda db: db.tree_head(),
@@ -203,6 +204,7 @@ def test_another_tenants_are_denied(place: Path) -> None:
             **DENIED,
             "list_streams": lambda db: db.list_streams(),
             "tree_head": lambda db: db.tree_head(),
+            "cosigned_head": lambda db: db.cosigned_head(),
         }.items():
             with pytest.raises(AccessDenied):
                 pytest.fail(f"{name} answers {call(database)!r}")
