@@ -247,6 +247,17 @@ def test_subject_columns(database: Rehearsal) -> None:
         apply(database, {**renamed, "0007_x.sql": "-- vdb: subject people.nothing"})
 
 
+def test_a_name_that_differs_by_a_capital_takes_no_declaration_of_anothers(database: Rehearsal) -> None:
+    kin = "-- vdb: subject kin.id\nCREATE TABLE kin (id TEXT);"
+    other = '-- vdb: subject "\u212ain".z\nCREATE TABLE "\u212ain" (z TEXT);'  # SQLite has both: it is KELVIN SIGN
+    apply(database, {"0001_kin.sql": kin})
+    with pytest.raises(
+        MigrationError, match=r"0002_other\.sql: the tables kin and \u212ain can't both have a subject column"
+    ):
+        apply(database, {"0001_kin.sql": kin, "0002_other.sql": other})
+    assert rows(database, "SELECT * FROM vdb_subject_columns") == [("kin", "id")]
+
+
 class Racing(Rehearsal):
     """Somebody else applies the first migration just before this one's transaction begins."""
 

@@ -370,19 +370,27 @@ async def _record(session: MigrationSession, migration: Migration) -> None:
         (migration.number, migration.name, migration.checksum),
     )
     if migration.subjects:
-        await _declare(session, migration.subjects)
+        await _declare(session, migration)
 
 
-async def _declare(session: MigrationSession, subjects: Sequence[Subject]) -> None:
+async def _declare(session: MigrationSession, migration: Migration) -> None:
     """Change what is declared. The table is made anew: as a change of the schema, every session on every node sees it,
     and seals what it writes next as it is declared now."""
     declared = {fold(table): (table, column) for table, column in await _declared(session)}
     if await _has_table(session, SUBJECTS_TABLE):
         await session.execute(f"DROP TABLE main.{SUBJECTS_TABLE}")
-    for subject in subjects:
+    for subject in migration.subjects:
         declared.pop(fold(subject.table), None)
         if subject.column is not None:
             declared[fold(subject.table)] = subject.table, subject.column
+    names: dict[str, str] = {}
+    for table, _ in declared.values():
+        # Elsewhere they are looked up so: one's declaration would hold for the other.
+        if names.setdefault(table.lower(), table) != table:
+            raise MigrationError(
+                f"{migration.name}: the tables {names[table.lower()]} and {table} can't both have a subject column: "
+                "only capitals beyond ASCII tell their names apart"
+            )
     await session.execute(CREATE_SUBJECTS)
     for row in declared.values():
         await session.execute(f"INSERT INTO main.{SUBJECTS_TABLE} (tbl, col) VALUES (?, ?)", row)
