@@ -17,6 +17,7 @@ from vdb.witness import holding
 from vdb.witness.holding import Witness
 
 SEEDS = 100
+HELD = 8
 
 
 def torture(seed: int) -> Torture:
@@ -41,8 +42,8 @@ def torture_all() -> None:
 
 
 def test_what_a_witness_cosigns_is_one_history() -> None:
-    sizes = [len(torture(seed).cosigned) for seed in range(SEEDS)]
-    assert sum(sizes) > 5 * SEEDS, "it has cosigned something"
+    sizes = [len(torture(seed).cosigned) for seed in range(HELD)]
+    assert sum(sizes) > 5 * HELD, "it has cosigned something"
     assert torture(7).cosigned == torture(7).cosigned
 
 

@@ -103,7 +103,7 @@ async def test_a_projection_that_stands_still_is_told_once(caplog: pytest.LogCap
 
     ((event, fields),) = await watch(body, caplog)
     assert event == "projection.stands_still"
-    assert (fields["lag"], fields["reason"]) == (9, "projection 'days' of tenant 1 waits: the disk is full")
+    assert (fields["lag"], fields["reason"]) == (9, "it waits for what the node lacks: see its status")
 
 
 @pytest.mark.parametrize(

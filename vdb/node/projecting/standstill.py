@@ -93,10 +93,17 @@ class Standstill:
                 tenant=projector.tenant,
                 lag=status.rows.lag,
                 seconds=round(status.still_seconds),
-                reason="its handler fails" if status.rows.error else "no event was applied",
+                reason=_reason(status.condition, status.rows.error),
             )
 
 
 def is_still(condition: str, lag: int, still_seconds: float) -> bool:
     """Whether a projection should move and doesn't. One that has stopped was reported when it did."""
     return condition != "stopped" and lag > 0 and still_seconds >= STILL_SECONDS
+
+
+def _reason(condition: str, error: str) -> str:
+    """In words of the project's own: an error may hold a handler's."""
+    if not error:
+        return "no event was applied"
+    return "it waits for what the node lacks: see its status" if condition == "held up" else "its handler fails"
