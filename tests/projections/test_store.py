@@ -87,3 +87,11 @@ def test_transactions_are_begun_by_sql_alone() -> None:
 )
 def test_failures_of_the_disk_are_told_from_those_of_a_statement(message: str, expected: type) -> None:
     assert type(storage_error(SqliteError(message), "x.db")) is expected
+
+
+def test_a_closed_connection_has_no_transaction() -> None:
+    connection = open_plain_memory()
+    connection.execute("BEGIN")
+    assert in_transaction(connection)
+    close_sqlcipher(connection)
+    assert not in_transaction(connection)

@@ -96,8 +96,11 @@ def close_sqlcipher(connection: Connection) -> None:
 
 
 def in_transaction(connection: Connection) -> bool:
-    """Whether a transaction is open."""
-    return bool(cast(sqlcipher3.Connection, connection).in_transaction)
+    """Whether a transaction is open; a connection that was closed, as for a file that is built anew, has none."""
+    try:
+        return bool(cast(sqlcipher3.Connection, connection).in_transaction)
+    except sqlcipher3.ProgrammingError:
+        return False
 
 
 def set_authorizer(connection: Connection, callback: Callable[..., int] | None) -> None:
