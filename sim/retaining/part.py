@@ -281,8 +281,11 @@ class RetainingPart:
                 self.verdict.check("D2", not held, f"{path} of n{node} holds what was pruned before erasure {erasure}")
 
     def lag(self) -> str:
-        """D4: which erasure of an idle cluster is pending."""
+        """D4: which erasure of an idle cluster is pending, as those who are members now know it."""
+        members = self.watch.watches[self.group].members
         for machine in self.cluster.up if self.options.erasing else ():
+            if machine.number not in members:
+                continue
             found = machine.node.groups.get(GroupId(self.group)) if machine.node is not None else None
             for erasure in erasures_of(found.state, TENANT) if found is not None else ():
                 if not erasure.completed:
