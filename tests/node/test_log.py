@@ -42,7 +42,7 @@ REASONS = {
     "self._why": "of fetching an issuer's keys",
     "why": "of connections and credentials",
     "problem": "of connections between nodes, and of a policy that can't be read",
-    "'its handler fails' if status.rows.error else 'no event was applied'": "words of this project alone",
+    "_reason(status.condition, status.rows.error)": "one of three sentences of this project's own",
 }
 """What reasons may be beside `log.reason(...)`."""
 
