@@ -307,7 +307,9 @@ def _deterministic(seed: int) -> Iterator[None]:
     sleep = trio.sleep
     may_be_deterministic = trio_run._ALLOW_DETERMINISTIC_SCHEDULING
     gc.collect()  # what an earlier run left must not be finalised in the middle of this one
-    gc.freeze()
+    freezes = gc.get_freeze_count() == 0  # or whoever runs this has put aside what it holds, and keeps it there
+    if freezes:
+        gc.freeze()
     thresholds = gc.get_threshold()
     gc.set_threshold(*GC_THRESHOLDS)
     _state.running = True
@@ -323,7 +325,8 @@ def _deterministic(seed: int) -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        if freezes:
+            gc.unfreeze()
         _set(io_manager, "wait_readable", waits[0])
         _set(io_manager, "wait_writable", waits[1])
         _set(io_manager, "get_events", get_events)

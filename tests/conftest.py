@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -14,3 +16,9 @@ settings.load_profile("gate")
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "trio"
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and their modules stay till the end: each collection of garbage would look at them all."""
+    gc.collect()
+    gc.freeze()
