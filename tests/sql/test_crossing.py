@@ -23,7 +23,7 @@ from vdb.sql.crossing import (
     versions_page,
 )
 from vdb.sql.diffing import RowDiff, TableDiff
-from vdb.sql.explain import Explanation, Read, Write
+from vdb.sql.explanation import Explanation, Read, Write
 from vdb.sql.history import Version
 from vdb.sql.verdict import StatementKind, Verdict
 from vdb.wire import schema

@@ -9,7 +9,8 @@ import pytest
 
 from vdb.errors import SqlRefused
 from vdb.projections.store import SqliteError, close_sqlcipher, open_plain_memory
-from vdb.sql.explain import Explanation, Write, explain
+from vdb.sql.explain import explain
+from vdb.sql.explanation import Explanation, Write
 from vdb.sql.remarks import remarks
 from vdb.sql.verdict import Classifier
 

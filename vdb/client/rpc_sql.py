@@ -30,7 +30,7 @@ from vdb.errors import (
 from vdb.ports import Entropy
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
 from vdb.sql.crossing import DiffPage, VersionsPage, attribution_into, diff_from, explanation_from, versions_from
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import DataClass, GroupId, Position, ReadLevel
 from vdb.wire.sql_api import check_value, parameters_into, rows_from, value_into

@@ -11,7 +11,7 @@ from vdb.changes import Attribution, Value
 from vdb.errors import NotPrimary, NotReady
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
 from vdb.sql.crossing import DiffPage, VersionsPage
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.types import DataClass, GroupId, ReadLevel
 
 LOCK_TIMEOUT = 5.0

@@ -15,7 +15,7 @@ from vdb.errors import ConnectionLost, PrimaryLost
 from vdb.sql.answers import SqlCall, SqlOutcome
 from vdb.sql.crossing import DiffPage, VersionsPage, tables_of
 from vdb.sql.diffing import RowDiff, TableDiff
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.history import Version
 from vdb.sql.moment import AnyMoment, moment_text, parse_moment
 from vdb.wire.sql_api import check_value

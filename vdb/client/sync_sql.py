@@ -14,7 +14,7 @@ from vdb.client.sql_rows import SqlRows
 from vdb.client.sql_session import RemoteSession
 from vdb.sql.answers import Parameters, SqlStatement
 from vdb.sql.diffing import TableDiff
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.history import Version
 from vdb.sql.migrations import Applied
 from vdb.sql.moment import AnyMoment

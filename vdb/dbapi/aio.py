@@ -22,7 +22,7 @@ from vdb.dbapi import connect as connect_sync
 from vdb.dbapi.connection import Connection
 from vdb.dbapi.cursor import Cursor
 from vdb.sql.diffing import TableDiff
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.history import Version
 from vdb.sql.moment import AnyMoment
 from vdb.world.threads import Turns

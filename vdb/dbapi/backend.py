@@ -11,7 +11,8 @@ from vdb.embedded.crud import LocalDatabase
 from vdb.embedded.past import diff, history, restore
 from vdb.ports import Connection
 from vdb.sql.diffing import TableDiff
-from vdb.sql.explain import Explanation, explain
+from vdb.sql.explain import explain
+from vdb.sql.explanation import Explanation
 from vdb.sql.governor import Governor
 from vdb.sql.history import Version
 from vdb.sql.host import run_inline

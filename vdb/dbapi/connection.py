@@ -23,7 +23,7 @@ from vdb.dbapi.opening import open_backend
 from vdb.dbapi.state import opened
 from vdb.errors import VerityError
 from vdb.sql.diffing import TableDiff
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.history import Version
 from vdb.sql.moment import AnyMoment, parse_moment
 from vdb.world.threads import thread_ident

@@ -37,7 +37,7 @@ from vdb.dbapi.errors import NotSupportedError, OperationalError
 from vdb.embedded.loop_thread import LoopThread
 from vdb.errors import ConfigError, SqlFailed, VerityError
 from vdb.sql.diffing import TableDiff
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.history import Version
 from vdb.sql.keywords import leading_words, parse_transaction, statement_verb, tokens
 from vdb.sql.moment import Moment

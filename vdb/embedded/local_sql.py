@@ -16,7 +16,7 @@ from vdb.node.crud.asked_session import AskedSession
 from vdb.node.gate.guard_sql import GuardedSessions
 from vdb.sql.answers import Parameters, SqlAnswer, SqlCall, SqlOutcome, SqlStatement
 from vdb.sql.crossing import DiffPage, VersionsPage
-from vdb.sql.explain import Explanation
+from vdb.sql.explanation import Explanation
 from vdb.sql.moment import parse_moment
 from vdb.types import ReadLevel
 

@@ -15,7 +15,7 @@ from vdb.changes import Attribution, Operation, Value
 from vdb.errors import WireError
 from vdb.limits import SQL_CHUNK_BYTES
 from vdb.sql.diffing import RowDiff, TableDiff
-from vdb.sql.explain import Explanation, Read, Write
+from vdb.sql.explanation import Explanation, Read, Write
 from vdb.sql.history import Version
 from vdb.sql.verdict import StatementKind, Verdict
 from vdb.wire.sql_api import value_from, value_into

@@ -24,7 +24,8 @@ from vdb.node.crud.server_session import ServerSession
 from vdb.policy.words import Action
 from vdb.sql.answers import SqlCall
 from vdb.sql.crossing import DiffPage, VersionsPage, diff_page, versions_page
-from vdb.sql.explain import Explanation, explain
+from vdb.sql.explain import explain
+from vdb.sql.explanation import Explanation
 from vdb.sql.moment import Moment
 from vdb.sql.subjects import Subjects
 from vdb.types import Consistency
