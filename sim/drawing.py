@@ -63,6 +63,8 @@ DISTURBANCES = (
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
 """Of seeds that have a SQL workload."""
+SQL_EVERY_COMMIT_SHARE = 1 / 4
+"""Of these: those that look back at the end of every transaction."""
 EVENTS_KINDS = ("append", "rows", "read", "follow", "aggregate", "again", "audit")
 """What clients of typed streams do."""
 GOVERNANCE_SHARE = 1 / 2
@@ -75,6 +77,8 @@ EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
 REGIONS_SHARE = 0.6
 """Of the seeds that have several nodes and neither SQL nor typed streams: those with several regions."""
+APART_SHARE = 0.12
+"""Of the seeds that have several nodes in one region: those in which some of them don't hold the global group."""
 REGIONS_BESIDE_SHARE = 0.42
 """Of the seeds that have several nodes, and SQL or typed streams: those with several regions."""
 BESIDE_SHARE = 0.2
@@ -114,10 +118,12 @@ def draw_peers(random: Random, drawn: Options, nodes: int) -> dict[str, Any]:
 
 
 def draw_regions(seed: int, drawn: Options) -> dict[str, Any]:
-    """What a cluster of several regions has beside, or instead of, what one has; nothing in the other seeds."""
+    """What a cluster of several regions has beside, or instead of, what one has. In the other seeds there may be nodes
+    that don't hold the global group."""
     random = draws(seed, "regions")
     if random.random() >= (REGIONS_BESIDE_SHARE if drawn.sql or drawn.events else REGIONS_SHARE):
-        return {}
+        apart = draws(seed, "apart")
+        return {"global_nodes": apart.choice((1, 2))} if apart.random() < APART_SHARE else {}
     nodes = random.choice((2, 3, 4, 5, 6, 6))
     spares = random.choice((0, 1)) if nodes < REPLICAS_MAX else 0
     disturbances = list(drawn.disturbances)

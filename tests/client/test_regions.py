@@ -104,6 +104,21 @@ async def test_a_client_that_is_bound_to_a_region_asks_no_other_for_a_name(regio
     assert writes(regions.nodes["n0"]).count("createStream") == 1
 
 
+@pytest.mark.parametrize("asked", ["n0", "n2"])
+async def test_a_node_without_the_global_group_does_not_say_what_is_not_in_it(cluster: Any, asked: str) -> None:
+    """One region, of which n0 alone holds the global group."""
+    for name, node in cluster.nodes.items():
+        node.region, node.groups = EU, [EU, "global"] if name == "n0" else [EU]
+        node.holders = {EU: ["n0", "n1", "n2"], "global": ["n0"]}
+        node.streams, node.elsewhere = ({}, None) if name != "n0" else (node.streams, None)
+    async with running(cluster, "n0") as client:
+        await client.create_stream("terms", "non-phi", "global")
+    async with running(cluster, asked, "n1", "n0") as client:
+        await client.publish("terms", b"a")
+        assert (await client.get_stream("terms")).group == "global"
+    assert cluster.nodes["n0"].streams["terms"].payloads == [b"a"]
+
+
 async def test_an_older_node_holds_what_its_status_names(cluster: Any) -> None:
     """One that doesn't know the question: it has one region, and says so in its status."""
     from vdb.errors import NotAvailable

@@ -142,15 +142,15 @@ class Router:
         return list(dict.fromkeys([*self._connectors, *self._routes.holders(group)]))
 
     @property
-    def has_regions(self) -> bool:
-        """Whether the cluster has several regions, so that not every node holds every group."""
-        return len([group for group in self._routes.groups if group != GLOBAL_GROUP]) > 1
+    def is_divided(self) -> bool:
+        """Whether not every node holds every group: there are several regions, or nodes without the global group."""
+        return self._routes.is_divided
 
     def target(self, group: GroupId, level: ReadLevel) -> Target:
         """Who answers a read of this group: its primary, or any node that holds it."""
         if level is Consistency.LINEARIZABLE:
             return group
-        return AnyMember(group) if self.has_regions else None
+        return AnyMember(group) if self.is_divided else None
 
     async def link(self, group: Target = None) -> Link:
         """The link that calls of this target go to (None: to any node); waits until there is one.

@@ -98,6 +98,14 @@ class Routes:
         found = dict.fromkeys([*self._named, *(group for groups in self._told.values() for group in groups)])
         return tuple(sorted(found, key=lambda group: (group == GLOBAL_GROUP, group)))
 
+    @property
+    def is_divided(self) -> bool:
+        """Whether some node lacks a group, as far as they have said."""
+        groups = self.groups
+        lacking = any(group not in told for told in self._told.values() for group in groups)
+        held = list(self._named.values())
+        return lacking or any(sorted(holders) != sorted(held[0]) for holders in held)
+
     def introduced(self, address: str, groups: tuple[GroupId, ...], named: Mapping[GroupId, tuple[str, ...]]) -> None:
         """A node said what it holds, and who holds what as far as it knows: of its own groups it knows best."""
         self._told[address] = groups

@@ -78,7 +78,7 @@ class RpcGateway:
             params.placement = placement
             params.ifNotExists = if_not_exists
 
-        if self._router.has_regions:
+        if self._router.is_divided:
             await self._check_name_is_free(tenant, name, placement, timeout)
         writer = self._writer(GroupId(placement))
         return await writer.write("createStream", build, lambda results: bool(results.created), timeout)
@@ -176,7 +176,7 @@ class RpcGateway:
         self, tenant: int, after: str, maximum: int, *, level: ReadLevel, timeout: float
     ) -> tuple[list[StreamInfo], bool]:
         groups = await self._all_groups(timeout)
-        if not self._router.has_regions:
+        if not self._router.is_divided:
             with suppress(NotPrimary):
                 return await self._list_in(None, tenant, after, maximum, level, timeout)
         if after:
@@ -212,9 +212,9 @@ class RpcGateway:
 
     async def get_stream(self, tenant: int, name: str, *, level: ReadLevel, timeout: float) -> StreamInfo:
         known = (
-            self._groups.get((tenant, name)) if level is Consistency.LINEARIZABLE or self._router.has_regions else None
+            self._groups.get((tenant, name)) if level is Consistency.LINEARIZABLE or self._router.is_divided else None
         )
-        if known is None and self._router.has_regions:
+        if known is None and self._router.is_divided:
             info = await self._look_everywhere(tenant, name, level, timeout)
         else:
             try:
@@ -271,7 +271,7 @@ class RpcGateway:
         """Who answers a read of this stream."""
         if level is Consistency.LINEARIZABLE:
             return await self._group_of(tenant, stream, timeout)
-        if not self._router.has_regions:
+        if not self._router.is_divided:
             return None
         if isinstance(level, Position):
             return AnyMember(level.group)
@@ -315,7 +315,7 @@ class RpcGateway:
             params.placement = placement
             params.ifNotExists = if_not_exists
 
-        if self._router.has_regions:
+        if self._router.is_divided:
             await self._check_name_is_free(tenant, STREAM_PREFIX + name, placement, timeout)
         writer = self._writer(GroupId(placement))
         return await writer.write("sqlCreate", build, lambda results: bool(results.created), timeout)

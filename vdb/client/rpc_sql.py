@@ -213,7 +213,7 @@ class RpcSql:
     ) -> list[SqlDatabase]:
         """All databases of a tenant; group by group where the node isn't the primary of all of them."""
         everywhere = await groups(timeout)
-        if not self._router.has_regions:
+        if not self._router.is_divided:
             with suppress(NotPrimary):
                 return await self._list_in(None, tenant, level, timeout)
         found: list[SqlDatabase] = []
@@ -258,7 +258,7 @@ class RpcSql:
         last: VerityError | None = None
         with anyio.move_on_after(timeout):
             group: Target = await self._group(tenant, name, timeout) if primary else None
-            if self._router.has_regions and not primary:
+            if self._router.is_divided and not primary:
                 group = AnyMember(await self._group(tenant, name, timeout))
             while True:
                 link = await self._router.link(group)
