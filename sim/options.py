@@ -25,6 +25,7 @@ from sim.drawing import (
     NODES,
     RARE_CHANCES,
     ROTATING_SHARE,
+    SQL_EVERY_COMMIT_SHARE,
     SQL_SHARE,
     changed_limits,
     draw_beside,
@@ -125,6 +126,8 @@ class Options:
     sql_travel: float = 0.1
     """How often a SQL client looks at the past before it does something."""
     sql_think_us: int = 0
+    sql_every_commit: bool = False
+    """Whether the last look back is at the end of every transaction instead of some."""
 
     events: bool = False
     """Whether clients of typed streams work beside the others."""
@@ -182,6 +185,7 @@ class Options:
             sql=sql,
             events=events,
             **draw_sql(draws(seed, "sql options")),
+            sql_every_commit=sql and draws(seed, "sql every commit").random() < SQL_EVERY_COMMIT_SHARE,
             **draw_events(draws(seed, "events options")),
         )
         regions = draw_regions(seed, options) if options.nodes > 1 else {}

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sim.bugs.patch import Bug, planted
+from sim.checkers.sql_past import near_restore_points
 from sim.options import Options
 from sim.rare import RareBranches
 from sim.result import Result
@@ -51,7 +52,7 @@ def run_seed(
     started = time.perf_counter()
     failure: Violation | None = None
     branches = RareBranches(seed, options.rare)
-    with planted(bug), drawn_by(branches), short_days():
+    with planted(bug), drawn_by(branches), short_days(), near_restore_points(options.sql_every_commit):
 
         async def main() -> None:
             simulations.append(Simulation(seed, options, trace_lines))

@@ -197,6 +197,34 @@ def batch_logged_in_part() -> tuple[Replacement, ...]:
     return (Replacement(SqlSession, "_log", make),)
 
 
+def first_after_a_restore_point() -> tuple[Replacement, ...]:
+    from vdb.node.crud import copies
+    from vdb.sql.meta import Place, advance
+
+    left: dict[int, None] = {}
+
+    def make_leave(leave: Any) -> Any:
+        async def leave_and_note(self: Any, file: Any, offset: int) -> None:
+            await leave(self, file, offset)
+            left[offset] = None
+
+        return leave_and_note
+
+    def make_apply(apply: Any) -> Any:
+        def apply_but_one(portion: Any, db: Any) -> None:
+            first = portion[0]
+            if len(portion) > 1 or first.first_offset not in left:
+                apply(portion, db)
+                return
+            db.execute("BEGIN IMMEDIATE")
+            advance(db, first.first_offset, Place(next_offset=first.next_offset, position=first.position))
+            db.execute("COMMIT")
+
+        return apply_but_one
+
+    return (Replacement(copies.Copies, "_leave", make_leave), Replacement(copies, "_apply", make_apply))
+
+
 def _begins(payload: Any) -> bool:
     from vdb.wire.sql import peek
 
@@ -223,4 +251,6 @@ SQL_BUGS: tuple[Bug, ...] = (
         replacements=sequences_lost, overrides={**_SQL, "sql_shapes": ["counted", "people"]}),
     Bug(id="q10", what="the last transaction of a batch isn't logged", expected=("Q2", "Q6"),
         replacements=batch_logged_in_part, overrides={**_SQL, "sql_clients": 8}),
+    Bug(id="q11", what="AS OF the first commit after a restore point is what it was before it", expected=("Q8", "Q9"),
+        replacements=first_after_a_restore_point, overrides={**_SQL, "sql_every_commit": True}),
 )  # fmt: skip

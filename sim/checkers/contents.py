@@ -34,6 +34,8 @@ class Opened:
     stream: StreamKey
     offset: int
     payload: bytes
+    time: int = 0
+    """Microseconds UTC, as the log has it."""
 
 
 @define
@@ -147,8 +149,9 @@ class Contents:
         if not stream.name.startswith((SYSTEM_PREFIX, PREFIX)):
             self._entries.append((frame.position, frame.op, frame.request, Entry(stream, frame.offset, payloads)))
         events = self.events.setdefault(tenant, [])
+        time = self.ledger.ops[frame.op].header.timestamp + frame.request
         for index, payload in enumerate(payloads):
-            events.append(Opened(frame.position + index, stream, frame.offset + index, payload))
+            events.append(Opened(frame.position + index, stream, frame.offset + index, payload, time))
 
 
 def check_log_reads(verdict: Verdict, history: History, contents: Contents) -> None:

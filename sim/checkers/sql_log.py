@@ -45,6 +45,10 @@ class SqlLog:
     """The next offset of the stream."""
     dumps: dict[int, Dump] = field(factory=dict)
     """By offset: what a database holds that has applied the log up to it."""
+    positions: list[int] = field(factory=list)
+    """Of each event of the stream, in the group's log."""
+    times: list[int] = field(factory=list)
+    """Of each event, in microseconds UTC."""
     by_deed: dict[int, Logged] = field(factory=dict)
     _db: Connection = field(factory=open_plain_memory)
     _reader: TransactionReader = field(factory=TransactionReader)
@@ -64,6 +68,8 @@ class SqlLog:
         events = self.contents.events.get(TENANT, [])
         for event in events[self._seen :]:
             if event.stream.name == STREAM and self.verdict.ok:
+                self.positions.append(event.position)
+                self.times.append(event.time)
                 self._add(event.payload)
         self._seen = len(events)
         return self.head

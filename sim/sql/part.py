@@ -12,7 +12,7 @@ from sim.checkers.file_keys import file_keys, key_of_file
 from sim.checkers.sql_deeds import SqlJudge
 from sim.checkers.sql_files import check_sql_file
 from sim.checkers.sql_log import SqlLog
-from sim.checkers.sql_past import check_past
+from sim.checkers.sql_past import check_every_commit, check_past
 from sim.cluster import Cluster
 from sim.machine import Machine
 from sim.options import Options
@@ -128,8 +128,12 @@ class SqlPart:
         return True
 
     async def _look_back(self, machine: Machine, database: CrudDatabase) -> None:
-        """Q8, at the ends of some transactions, or of all if they are few."""
+        """Q8, at the ends of some transactions, or of all: if they are few, and where the run is drawn so."""
         assert machine.node is not None
+        if self.options.sql_every_commit:
+            databases, random = machine.node.service.databases, draws(self.seed, "sql every commit order")
+            await check_every_commit(self.verdict, databases, database, self.log, random, machine.name)
+            return
         ends = [end for end in self.log.dumps if end <= database.logged_offset]
         random = draws(self.seed, "sql look back")
         for end in sorted(random.sample(ends, min(len(ends), LOOKS_MAX))):

@@ -34,5 +34,21 @@ def test_a_planted_bug_is_found() -> None:
         raise AssertionError("nothing was found")
 
 
-def test_there_are_ten_of_sql() -> None:
-    assert [bug.id for bug in SQL_BUGS] == [f"q{number}" for number in range(1, 11)]
+def test_a_run_looks_back_at_every_commit_from_restore_points_of_its_own() -> None:
+    small = {**SMALL, "sql_every_commit": True, "sql_travel": 0.0, "beyond_repair": False}
+    result = run_seed(6, overrides=small)
+    assert result.violation is None
+    assert "sql.left_restore_point" in result.marks
+    assert result.checks["Q8"] >= 2 * result.checks["Q4"] > 20
+
+
+def test_what_is_wrong_at_one_commit_alone_is_found() -> None:
+    bug = find_bug("q11")
+    assert bug is not None
+    found = (run_seed(seed, bug=bug, overrides={"sql_deeds": 60}).violation for seed in range(1, 20))
+    violation = next(filter(None, found))
+    assert violation.invariant in bug.expected
+
+
+def test_there_are_eleven_of_sql() -> None:
+    assert [bug.id for bug in SQL_BUGS] == [f"q{number}" for number in range(1, 12)]
