@@ -39,6 +39,7 @@ struct Request {
     putRetention @29 :PutRetention;
     prune @30 :Prune;
     attest @31 :Attest;
+    openSessionAs @32 :Data;      # 32 bytes: SHA-256 of the name of the principal who opens it
   }
 }
 

@@ -493,7 +493,8 @@ struct LiveSession {
 interface VerityDb {
   openSession @0 (client :Data, group :Text) -> (session :UInt64, window :UInt32);
   # A session belongs to one group (a region's name or "global"; empty: the node's region), because its requests are
-  # executed in order. Which group a stream lies in: getStream's placement.
+  # executed in order. Which group a stream lies in: getStream's placement. It belongs to the principal who opens it, too:
+  # what somebody else sends in it is denied, and so is opening another one for its client.
 
   createStream @1 (origin :Origin, tenant :UInt64, stream :Text, dataClass :UInt8, placement :Text,
                    ifNotExists :Bool) -> (id :UInt64, created :Bool);

@@ -5,7 +5,9 @@ from vdb.kernel.apply import stored_reply
 from vdb.kernel.command import ANY, INTERNAL, OpenSession, Origin
 from vdb.kernel.effect import EvictSession
 from vdb.kernel.reply import Appended, Refusal, SessionOpened
+from vdb.kernel.sessions import owner_of
 from vdb.kernel.streamid import first_session, group_tag
+from vdb.kernel.tables import SESSION_OWNERS
 from vdb.limits import SESSION_WINDOW
 
 CLIENT = b"c" * 16
@@ -133,3 +135,41 @@ def test_a_client_has_a_name(primary, name) -> None:
     assert reply == Refusal(
         RefusalCode.INVALID_ARGUMENT, f"a client id has 16 bytes, not all zero; found {len(name)} bytes"
     )
+
+
+OWNER, OTHER = b"o" * 32, b"p" * 32
+
+
+def test_a_session_says_whose_it_is_while_it_is_open(primary) -> None:
+    assert owner_of(primary.state, first_session(primary.state.group)) is None
+    session = primary.apply(OpenSession(owner=OWNER), Origin(CLIENT))[1].session
+    assert owner_of(primary.state, session) == OWNER
+    unsaid = primary.open(client(1))
+    assert owner_of(primary.state, unsaid) == b"", "opened when that wasn't said"
+    assert primary.apply(OpenSession(owner=OWNER), Origin(CLIENT))[1] == SessionOpened(session + 2)
+    assert owner_of(primary.state, session) is None
+    assert len(primary.state.rows[SESSION_OWNERS]) == 1, "the owner of an ended session is forgotten"
+
+
+def test_a_session_that_makes_room_leaves_no_owner(primary) -> None:
+    for number in range(1, primary.state.sessions_max + 3):
+        primary.apply(OpenSession(owner=OWNER), Origin(client(number)))
+    assert len(primary.state.rows[SESSION_OWNERS]) == primary.state.session_count == primary.state.sessions_max
+
+
+@pytest.mark.parametrize("other", [OTHER, b""])
+def test_nobody_else_ends_a_session_by_opening_another(primary, notes, other) -> None:
+    session = primary.apply(OpenSession(owner=OWNER), Origin(CLIENT))[1].session
+    effects, reply = primary.apply(OpenSession(owner=other), Origin(CLIENT))
+    assert effects == ()
+    assert reply == Refusal(
+        RefusalCode.ACCESS_DENIED, "another principal has a session for this client: expected a client id of one's own"
+    )
+    assert isinstance(primary.append(1, (notes, ANY, [1]), origin=Origin(CLIENT, session, 1)), Appended)
+
+
+def test_a_session_of_nobodys_is_followed_by_one_of_somebodys(primary) -> None:
+    old = primary.open(CLIENT)
+    effects, reply = primary.apply(OpenSession(owner=OWNER), Origin(CLIENT))
+    assert (effects, reply) == ((EvictSession(old),), SessionOpened(old + 1))
+    assert owner_of(primary.state, old + 1) == OWNER

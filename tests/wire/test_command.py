@@ -104,7 +104,7 @@ commands = st.one_of(
         record=octets,
         if_not_exists=st.booleans(),
     ),
-    st.builds(OpenSession),
+    st.builds(OpenSession, owner=st.sampled_from([b"", b"o" * 32])),
     st.builds(PutKey, row=key_rows),
     st.builds(
         RewrapKeys,
@@ -264,6 +264,7 @@ def body_with(**fields: object) -> bytes:
             "an audit log is that of a tenant up to 9223372036854775807; found 9223372036854775808",
         ),
         (body_with(reject={"code": "NEW"}), "a rejected request names a refusal code of this version; found another"),
+        (body_with(openSessionAs=b"short"), "whose a session is, 32 bytes say; found 5"),
         (b"\xff" * 64, "a prepare's body isn't a message of requests of this version"),
         (b"", "a prepare's body isn't a message of requests of this version"),
     ],

@@ -89,7 +89,7 @@ def execute_request(draft: Draft, request: Request) -> Reply:
     origin, command = request.origin, request.command
     if origin.session == 0:
         if isinstance(command, OpenSession):
-            return open_session(draft, origin)
+            return open_session(draft, origin, command.owner)
         return _execute(draft, command, origin)
     reply = stored_reply(draft, origin)
     if reply is None:

@@ -20,6 +20,9 @@ from vdb.values import fast_frozen
 
 CLIENT_ID_SIZE = 16
 DISK_ID_SIZE = 16
+OWNER_SIZE = 32
+NO_CLIENT = bytes(CLIENT_ID_SIZE)
+"""No client is called so: what comes from it comes outside of a session."""
 
 
 class ExpectedKind(IntEnum):
@@ -203,6 +206,9 @@ class VoidTransaction:
 class OpenSession:
     """Opens a session for the origin's client. The new session's number is in the reply."""
 
+    owner: bytes = b""
+    """SHA-256 of the name of the principal whose it is; empty: of whoever knows its number."""
+
 
 @frozen(kw_only=True)
 class PutKey:
@@ -300,7 +306,7 @@ Command = (
 class Origin:
     """Who sent a request: client id (16 bytes), session (0: none) and request number (from 1 in a session)."""
 
-    client: bytes = bytes(CLIENT_ID_SIZE)
+    client: bytes = NO_CLIENT
     session: int = 0
     number: int = 0
 

@@ -3,6 +3,8 @@
 Rules
 - A session belongs to one client; a client has one session. Opening again ends the old one: a client that lost the
   answer of its open must not be locked out, and nothing that it sent under the lost session can still run.
+- A session belongs to the principal who opened it, too, if that is said: so nobody else opens one for its client,
+  which would end it. That its requests come from the same principal, the gate sees to.
 - Requests of a session are executed in order of their numbers, from 1. A number that skips one isn't executed and
   isn't remembered, so that the client can send the missing one and then this one.
 - The replies of the last SESSION_WINDOW requests are kept, refusals among them: a retry gets the first answer.
@@ -15,19 +17,18 @@ Rules
 from __future__ import annotations
 
 from vdb.errors import RefusalCode
-from vdb.kernel.command import CLIENT_ID_SIZE, Origin
+from vdb.kernel.command import CLIENT_ID_SIZE, NO_CLIENT, Origin
 from vdb.kernel.draft import Draft
 from vdb.kernel.effect import EvictSession
 from vdb.kernel.reply import Refusal, Reply, SessionOpened
 from vdb.kernel.reply_codec import decode_reply, encode_reply
 from vdb.kernel.rows import SESSION_ROW
-from vdb.kernel.tables import CLIENTS, REPLIES, SESSIONS, U64, reply_key, session_key
+from vdb.kernel.tables import CLIENTS, REPLIES, SESSION_OWNERS, SESSIONS, U64, reply_key, session_key
 from vdb.kernel.transactions import void_of_session
 from vdb.kernel.view import View
 from vdb.limits import SESSION_WINDOW
 from vdb.marks import mark
 
-_NO_CLIENT = bytes(CLIENT_ID_SIZE)
 _OF_THE_BOOKS = (RefusalCode.SESSION_EXPIRED, RefusalCode.SESSION_GAP, RefusalCode.REQUEST_TOO_OLD)
 
 
@@ -77,14 +78,27 @@ def record_reply(draft: Draft, origin: Origin, reply: Reply) -> None:
     draft.put(REPLIES, reply_key(session, number), U64.pack(number) + encode_reply(reply))
 
 
-def open_session(draft: Draft, origin: Origin) -> Reply:
+def owner_of(state: View, session: int) -> bytes | None:
+    """SHA-256 of the name of the principal who opened it; empty: it was never said. None: there is no such session."""
+    key = session_key(session)
+    if key not in state.rows[SESSIONS]:
+        return None
+    return state.rows[SESSION_OWNERS].get(key, b"")
+
+
+def open_session(draft: Draft, origin: Origin, owner: bytes = b"") -> Reply:
     client = origin.client
-    if len(client) != CLIENT_ID_SIZE or client == _NO_CLIENT:
+    if len(client) != CLIENT_ID_SIZE or client == NO_CLIENT:
         return Refusal(
             RefusalCode.INVALID_ARGUMENT,
             f"a client id has {CLIENT_ID_SIZE} bytes, not all zero; found {len(client)} bytes",
         )
     held = draft.rows[CLIENTS].get(client)
+    if held is not None and draft.rows[SESSION_OWNERS].get(held, owner) != owner:
+        return Refusal(
+            RefusalCode.ACCESS_DENIED,
+            "another principal has a session for this client: expected a client id of one's own",
+        )
     if held is not None:
         mark("session.reopened")
         _end_session(draft, held)
@@ -95,6 +109,8 @@ def open_session(draft: Draft, origin: Origin) -> Reply:
     draft.next_session = session + 1
     draft.put(CLIENTS, client, session_key(session))
     draft.put(SESSIONS, session_key(session), SESSION_ROW.pack(client, 0, draft.last_timestamp))
+    if owner:
+        draft.put(SESSION_OWNERS, session_key(session), owner)
     return SessionOpened(session)
 
 
@@ -114,6 +130,8 @@ def _end_session(draft: Draft, key: bytes) -> None:
     client, last, _ = SESSION_ROW.unpack(draft.rows[SESSIONS][key])
     draft.remove(SESSIONS, key)
     draft.remove(CLIENTS, client)
+    if key in draft.rows[SESSION_OWNERS]:
+        draft.remove(SESSION_OWNERS, key)
     for number in range(max(1, last - SESSION_WINDOW + 1), last + 1):
         draft.remove(REPLIES, reply_key(session, number))
     void_of_session(draft, session)

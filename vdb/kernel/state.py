@@ -11,6 +11,7 @@ Rules
 Invariants
 - `next_position` grows by one for each event, `last_timestamp` by at least one for each request.
 - Each row of STREAM_NAMES names a row of STREAMS, each row of STREAMS a tenant; CLIENTS and SESSIONS are one to one.
+- Each row of SESSION_OWNERS belongs to a row of SESSIONS.
 - TRANSACTIONS has one row at most, and PARTS the rows that it counts.
 - MEMBERS has rows of voters and learners of the current configuration alone.
 - CONSUMERS and CONSUMER_WORK have the same keys. Each row of DEAD_LETTERS belongs to one of theirs, which counts it.

@@ -33,6 +33,7 @@ in checkpoints: they are never reused. Those of storage start at 100 (`vdb.stora
 | RETENTION    | tenant u64, lookup 32        | how long events of some streams are kept                |
 | ATTESTATIONS | tenant u64, stream u64       | an expert's word that a stream is de-identified         |
 | PRUNED       | tenant u64, segment u32      | a segment that was pruned (`vdb.kernel.pruning`)        |
+| SESSION_OWNERS | session u64                | SHA-256 of the name of the principal who opened it      |
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Table(IntEnum):
     RETENTION = 23
     ATTESTATIONS = 24
     PRUNED = 25
+    SESSION_OWNERS = 26
 
 
 # The members as plain names: Python 3.11 looks a member up in its enum in 130 ns, and an append needs ten.
@@ -99,6 +101,7 @@ HOLDS: Final = Table.HOLDS
 RETENTION: Final = Table.RETENTION
 ATTESTATIONS: Final = Table.ATTESTATIONS
 PRUNED: Final = Table.PRUNED
+SESSION_OWNERS: Final = Table.SESSION_OWNERS
 
 ROW_TABLES: tuple[Table, ...] = (
     TENANTS,
@@ -126,6 +129,7 @@ ROW_TABLES: tuple[Table, ...] = (
     RETENTION,
     ATTESTATIONS,
     PRUNED,
+    SESSION_OWNERS,
 )
 """The tables that the state keeps as maps. META is made from the state's scalars whenever it is asked for."""
 

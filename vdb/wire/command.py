@@ -18,6 +18,7 @@ from vdb.kernel.audit_command import AuditAppend
 from vdb.kernel.command import (
     ANY,
     CLIENT_ID_SIZE,
+    OWNER_SIZE,
     AppendBatch,
     AppendPart,
     Command,
@@ -109,7 +110,10 @@ def _encode_command(builder: Any, command: Command) -> None:
     elif isinstance(command, VoidTransaction):
         builder.voidTransaction = command.transaction
     elif isinstance(command, OpenSession):
-        builder.openSession = None
+        if command.owner:
+            builder.openSessionAs = command.owner
+        else:
+            builder.openSession = None
     elif isinstance(command, Reconfigure):
         _encode_reconfigure(builder.init("reconfigure"), command)
     elif isinstance(command, ErasureCommand):
@@ -273,6 +277,13 @@ def _decode_open(_reader: Any) -> Command:
     return OpenSession()
 
 
+def _decode_open_as(reader: Any) -> Command:
+    owner = reader._get("openSessionAs")
+    if len(owner) != OWNER_SIZE:
+        raise WireError(f"whose a session is, {OWNER_SIZE} bytes say; found {len(owner)}")
+    return OpenSession(owner=owner)
+
+
 def _decode_reconfigure(reader: Any) -> Command:
     change = reader._get("reconfigure")
     return Reconfigure(
@@ -306,6 +317,7 @@ _DECODERS = {
     "createStream": _decode_create,
     "knownAppend": _decode_known,
     "openSession": _decode_open,
+    "openSessionAs": _decode_open_as,
     "reconfigure": _decode_reconfigure,
     "reject": _decode_reject,
     "voidTransaction": _decode_void,

@@ -10,6 +10,8 @@ import pytest
 import trio
 
 from vdb.errors import (
+    AccessDenied,
+    AuditUnavailable,
     InvalidArgument,
     LearnerBehind,
     NotPrimary,
@@ -21,7 +23,10 @@ from vdb.errors import (
     VerityError,
 )
 from vdb.kernel.command import INTERNAL, Origin
+from vdb.node.gate.caller import Caller, Credential
+from vdb.node.gate.guard import Guard
 from vdb.node.preparing.request import PlainAppend, PlainRun
+from vdb.policy.decide import Principal
 from vdb.types import Consistency, DataClass, GroupId, Position
 from vdb.wire.event import encode_batch
 
@@ -309,3 +314,34 @@ def test_a_primary_abdicates(in_cluster: Callable[..., None]) -> None:
         await cluster.append("notes", b"two")
 
     in_cluster(body)
+
+
+def test_a_session_is_its_principals_under_the_next_primary(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster: Any) -> None:
+        client = b"c" * 16
+        primary, _ = await primary_and_backup(cluster)
+        owner, other = (Guard(service(cluster, primary), caller_named(name)) for name in ("lee", "mallory"))
+        session = await owner.open_session(client)
+        with pytest.raises(AccessDenied):
+            await other.append(Origin(client, session, 1), 1, (append_to("notes", b"x"),))
+        await owner.append(Origin(client, session, 1), 1, (append_to("notes", b"two"),))
+        await cluster.crash(primary)
+        then = await cluster.primary()
+        assert then != primary
+        owner, other = (Guard(service(cluster, then), caller_named(name)) for name in ("lee", "mallory"))
+        for number in (1, 2):
+            with pytest.raises(AccessDenied, match=f"session {session} was opened by another principal"):
+                await other.append(Origin(client, session, number), 1, (append_to("notes", b"x"),))
+        again = await owner.append(Origin(client, session, 1), 1, (append_to("notes", b"two"),))
+        assert again.streams[0].first_offset == 1
+        backup = next(number for number in cluster.running() if number != then)
+        with pytest.raises((NotPrimary, NotReady, AuditUnavailable, AccessDenied)):
+            await Guard(service(cluster, backup), caller_named("mallory")).append(
+                Origin(client, session, 2), 1, (append_to("notes", b"x"),)
+            )
+
+    in_cluster(body)
+
+
+def caller_named(name: str) -> Caller:
+    return Caller(principal=Principal(name=name), credential=Credential.MTLS)

@@ -330,7 +330,7 @@ async def test_a_denied_write_of_a_session_uses_up_its_number(start: Any) -> Non
         await filled(node)
         guard = Guard(node.service, caller("lee"))
         client = bytes(range(16))
-        session = await guard.open_session(client)
+        session = await node.service.open_session(client)
         for number in (1, 2):
             with pytest.raises(AccessDenied):
                 await guard.append(Origin(client, session, number), 1, [one("notes", b"x")])

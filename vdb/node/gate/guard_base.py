@@ -22,6 +22,7 @@ from vdb.node.gate.caller import Caller, check_person
 from vdb.node.gate.doors import DOORS, UNGUARDED
 from vdb.node.gate.permit import Permit
 from vdb.node.gate.permits import Permits, denied
+from vdb.node.gate.session_owners import SessionOwners
 from vdb.node.gate.writes import Failure
 from vdb.policy.decide import AccessRequest
 from vdb.policy.words import Action
@@ -61,6 +62,8 @@ class GuardBase:
         """Who asks on a connection, with the person whom it has named."""
         self._not_accepted = ""
         """Why what it has named isn't."""
+        self.owners = SessionOwners(self)
+        """Whose write sessions are."""
 
     @property
     def groups(self) -> Sequence[GroupId]:
@@ -84,6 +87,13 @@ class GuardBase:
         """Who asks, for nobody else: for doors whose calls say themselves whom they are made for. NotAuthenticated."""
         guard, _, alone = _PINNED.get()
         return self._counting(alone if guard is self else self._caller)
+
+    @property
+    def shown_name(self) -> str:
+        """The name of `principal`, which doesn't look whether the credential still counts; empty: nobody's."""
+        guard, _, alone = _PINNED.get()
+        caller = alone if guard is self else self._caller
+        return "" if caller is None else caller.principal.name
 
     def asking_for(self, person: str) -> Caller:
         """The same for somebody whom a call names; empty: for nobody else. NotAuthenticated, also where that one was

@@ -26,9 +26,9 @@ class ClusterGuard(GuardBase):
     """See the module's docstring."""
 
     async def open_session(self, client: bytes, group: str = "") -> int:
-        """`Service.open_session`: for whoever has shown who asks."""
+        """`Service.open_session`: for whoever has shown who asks, whose the session is then."""
         _ = self.caller
-        return await self.service.open_session(client, group)
+        return await self.owners.open(client, group)
 
     async def status(self) -> NodeStatus:
         """`NodeService.status`. Of projections, which are named and may say what failed, those hear that may."""

@@ -41,6 +41,7 @@ class GuardedConsumers:
     # Groups ----------------------------------------------------------------------------------------------------
 
     async def create(self, origin: Origin, tenant: int, group: str, name: str, settings: ConsumerSettings) -> bool:
+        origin = await self._guard.owners.claimed(origin, tenant, "consumerCreate")
         permit = await self._permit(Action.CREATE, tenant, group, name, "consumerCreate")
         await self._guard.acted(permit, Kind.ADMIN)
         return await self._inner.create(origin, tenant, group, name, settings)
@@ -55,6 +56,7 @@ class GuardedConsumers:
         return [one for one in found if self._decide(Action.CONSUME, tenant, group, one.name, "consumerList").allowed]
 
     async def delete(self, origin: Origin, tenant: int, group: str, name: str) -> bool:
+        origin = await self._guard.owners.claimed(origin, tenant, "consumerDelete")
         permit = await self._permit(Action.CREATE, tenant, group, name, "consumerDelete")
         await self._guard.acted(permit, Kind.ADMIN)
         return await self._inner.delete(origin, tenant, group, name)
@@ -119,6 +121,10 @@ class GuardedConsumers:
         settlements: Sequence[Settlement],
         on_answer: OnAnswer[list[int]],
     ) -> None:
+        claimed = self._guard.owners.claim(origin, tenant, "consumerSettle", on_answer)
+        if claimed is None:
+            return
+        origin = claimed
         self._write(
             self._decide(Action.CONSUME, tenant, group, name, "consumerSettle"),
             origin,
@@ -136,6 +142,10 @@ class GuardedConsumers:
     def leave_soon(
         self, origin: Origin, tenant: int, group: str, name: str, member: bytes, on_answer: OnAnswer[int]
     ) -> None:
+        claimed = self._guard.owners.claim(origin, tenant, "consumerLeave", on_answer)
+        if claimed is None:
+            return
+        origin = claimed
         self._write(
             self._decide(Action.CONSUME, tenant, group, name, "consumerLeave"),
             origin,
@@ -172,6 +182,10 @@ class GuardedConsumers:
         reason: str,
         on_answer: OnAnswer[int],
     ) -> None:
+        claimed = self._guard.owners.claim(origin, tenant, "deadLettersSettle", on_answer)
+        if claimed is None:
+            return
+        origin = claimed
         permit = self._decide(Action.CONSUME, tenant, group, name, "deadLettersSettle")
 
         def settle() -> None:

@@ -53,6 +53,10 @@ class GuardedSessions:
     ) -> None:
         """`CrudDatabases.create_soon`."""
         guard, databases = self._guard, self._guard.service.databases
+        claimed = guard.owners.claim(origin, tenant, "sqlCreate", on_answer)
+        if claimed is None:
+            return
+        origin = claimed
         kind = DataClass(data_class) if data_class in tuple(DataClass) else DataClass.PHI
         group = guard.group_of_class(kind, placement)
         permit = guard.decide(Action.CREATE, tenant, kind, group=group, stream=name, door="sqlCreate", plain=False)

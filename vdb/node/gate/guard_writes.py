@@ -57,6 +57,10 @@ class WritesGuard(GuardBase):
         on_answer: OnCreate,
     ) -> None:
         """`Writes.create`."""
+        claimed = self.owners.claim(origin, tenant, "createStream", on_answer)
+        if claimed is None:
+            return
+        origin = claimed
         kind = DataClass(data_class) if data_class in tuple(DataClass) else DataClass.PHI
         group = self.group_of_class(kind, placement)
         permit = self.decide(Action.CREATE, tenant, kind, group=group, stream=name, door="createStream")
@@ -98,6 +102,10 @@ class WritesGuard(GuardBase):
         self, origin: Origin, tenant: int, append: PlainAppend, on_appended: OnAppended, on_error: OnError
     ) -> None:
         """`Writes.publish`."""
+        claimed = self.owners.claim(origin, tenant, "publish", on_error)
+        if claimed is None:
+            return
+        origin = claimed
         permit, note = self._append_permit(tenant, append, "publish")
         if permit.allowed:
             self.service.writes.publish(origin, tenant, append, on_appended, on_error, note=note)
@@ -118,6 +126,10 @@ class WritesGuard(GuardBase):
 
     def append_soon(self, origin: Origin, tenant: int, appends: Sequence[PlainAppend], on_answer: OnAppend) -> None:
         """`Writes.append`."""
+        claimed = self.owners.claim(origin, tenant, "append", on_answer)
+        if claimed is None:
+            return
+        origin = claimed
         permits = [self._append_permit(tenant, append, "append") for append in appends]
         refused = next((permit for permit, _ in permits if not permit.allowed), None)
         note = _joint(permits) if refused is None else None

@@ -55,11 +55,14 @@ class Service:
 
     # Sessions --------------------------------------------------------------------------------------------------
 
-    async def open_session(self, client: bytes, group: str = "") -> int:
-        """A new session of this client in a group (empty: the node's region). It replaces the client's old one."""
+    async def open_session(self, client: bytes, group: str = "", *, owner: bytes = b"") -> int:
+        """A new session of this client in a group (empty: the node's region). It replaces the client's old one.
+
+        `owner`: SHA-256 of the name of the principal whose it is. AccessDenied, where the old one is another's.
+        """
         if len(client) != CLIENT_ID_SIZE:
             raise InvalidArgument(f"a client id has {CLIENT_ID_SIZE} bytes; found {len(client)}")
-        reply = await self._group(group or self.region.name).execute(PlainSession(), Origin(client, 0, 0))
+        reply = await self._group(group or self.region.name).execute(PlainSession(owner=owner), Origin(client, 0, 0))
         if isinstance(reply, Refusal):
             raise error_for_refusal(reply.code, reply.message)
         assert isinstance(reply, SessionOpened)

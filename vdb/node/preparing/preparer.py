@@ -103,7 +103,7 @@ class Preparer(Sealer):
             case PlainCreate():
                 return create_command(self, batch, request)
             case PlainSession():
-                return OpenSession()
+                return OpenSession(owner=request.owner)
             case PlainReject():
                 return Reject(code=request.code, message=request.message)
             case PlainKey():

@@ -132,6 +132,9 @@ class PlainVoid:
 class PlainSession:
     """Open a session for the origin's client."""
 
+    owner: bytes = b""
+    """SHA-256 of the name of the principal whose it is; empty: of whoever knows its number."""
+
 
 @frozen(kw_only=True)
 class PlainKey:
