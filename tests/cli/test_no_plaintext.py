@@ -30,6 +30,8 @@ from vdb.wire.event import ENVELOPE_SCHEMA, EventEnvelope, encode_envelope
 
 PATIENTS = 1000
 ROWS = 150
+GRAM, STEP = 5, 4
+"""Bytes that are looked up, and how far apart: the shortest text has as many as both have, less one."""
 _PRINTABLE = re.compile(rb"[\x20-\x7e]{8,}")
 _NAMES = ("Aroha", "Bartholomew", "Celestine", "Dimitrios", "Eleonora", "Ferdinand", "Guinevere", "Hinewai")
 _FAMILIES = ("Abernathy", "Blackwood", "Castellano", "Delacroix", "Eriksson", "Featherstone", "Grigoriev")
@@ -55,17 +57,30 @@ class Planted:
     """What must be found nowhere."""
 
     texts: dict[str, None] = field(factory=dict)
+    _grams: dict[bytes, list[tuple[str, bytes, int]]] = field(factory=dict)
+    """By what stands at the first places of a form: every stretch of a text that holds the form has one of them."""
 
     def plant(self, text: str) -> str:
         assert len(text) >= 8, "shorter ones occur by chance"
         assert text.isascii()
-        self.texts[text] = None
+        if text not in self.texts:
+            self.texts[text] = None
+            for form in forms(text):
+                assert len(form) >= GRAM + STEP - 1, "no gram of it need be looked up"
+                for place in range(STEP):
+                    gram = form[place : place + GRAM]
+                    self._grams.setdefault(gram, []).append((text, form, place))
         return text
 
     def found_in(self, content: bytes) -> list[str]:
         """Those that are in these bytes in some form."""
         readable = b"\n".join(_PRINTABLE.findall(content) + _PRINTABLE.findall(content.replace(b"\0", b"")))
-        return [text for text in self.texts if any(form in readable for form in forms(text))]
+        found: dict[str, None] = {}
+        for at in range(0, len(readable) - GRAM + 1, STEP):
+            for text, form, place in self._grams.get(readable[at : at + GRAM], ()):
+                if at >= place and readable.startswith(form, at - place):
+                    found[text] = None
+        return list(found)
 
 
 def forms(text: str) -> Iterable[bytes]:
@@ -200,7 +215,7 @@ def use_sql(cluster: Any, tmp_path: Path, planted: Planted) -> None:
 def use_events(cluster: Any, planted: Planted) -> None:
     """Events whose payloads, subjects and ids are planted; requests about what isn't there."""
     cluster.vdb("stream", "create", "--stream", "letters")
-    for number in range(20):
+    for number in range(6):
         name, record, note = patient(20_000 + number, planted)
         cluster.vdb("publish", "--stream", "letters", "--payload", note, "--subject", record)
         cluster.vdb("read", "--stream", name, fine=False)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,20 @@ REGION = "ap-southeast-2"
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
     """A real node in a process of its own."""
-    command = [sys.executable, "-m", "vdb.cli", "start", "--data-dir", str(tmp_path / "data"), "--region", REGION]
+    with real_node(tmp_path / "data") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real node that outlives a test: for those that leave it as it was, but for a stream."""
+    with real_node(tmp_path_factory.mktemp("shared") / "data") as address:
+        yield address
+
+
+@contextmanager
+def real_node(data: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "vdb.cli", "start", "--data-dir", str(data), "--region", REGION]
     environment = {**os.environ, "VDB_ROOT_KEY": b64encode(bytes(32)).decode()}
     with subprocess.Popen(
         [*command, "--address", "127.0.0.1:0", "--json"],
@@ -48,8 +62,12 @@ def with_their_client(address: str, use: Callable[[Any], Awaitable[None]]) -> No
     asyncio.run(capnp.run(main()))
 
 
-async def create(db: Any, name: str = "notes", data_class: int = 1, placement: str = REGION) -> Any:
-    return await db.createStream(tenant=1, stream=name, dataClass=data_class, placement=placement)
+async def create(
+    db: Any, name: str = "notes", data_class: int = 1, placement: str = REGION, *, if_not_exists: bool = False
+) -> Any:
+    return await db.createStream(
+        tenant=1, stream=name, dataClass=data_class, placement=placement, ifNotExists=if_not_exists
+    )
 
 
 async def publish(db: Any, payloads: list[bytes], **more: Any) -> Any:
@@ -124,19 +142,19 @@ def test_64_calls_in_flight_are_answered_in_their_order_in_the_log(address: str)
         (lambda db: publish(db, [bytes(1_500_000)]), "TOO_LARGE: .*expected at most"),
     ],
 )
-def test_refusals_name_their_code(address: str, call: Callable[[Any], Awaitable[Any]], reason: str) -> None:
+def test_refusals_name_their_code(shared: str, call: Callable[[Any], Awaitable[Any]], reason: str) -> None:
     async def use(db: Any) -> None:
-        await create(db)
+        await create(db, if_not_exists=True)
         with pytest.raises(capnp.KjException, match=reason):
             await call(db)
-        await publish(db, [b"the connection is fine"])
+        assert (await db.listStreams(tenant=1)).streams, "the connection is fine"
 
-    with_their_client(address, use)
+    with_their_client(shared, use)
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 64, b"GET / HTTP/1.1\r\n\r\n", bytes(8), b"\x00\x00\x00\x00\x02\x00"])
-def test_garbage_ends_its_connection_and_nothing_else(address: str, garbage: bytes) -> None:
-    host, port = address.split(":")
+def test_garbage_ends_its_connection_and_nothing_else(shared: str, garbage: bytes) -> None:
+    host, port = shared.split(":")
     with socket.create_connection((host, int(port))) as bad:
         bad.sendall(garbage)
         bad.shutdown(socket.SHUT_WR)
@@ -144,9 +162,9 @@ def test_garbage_ends_its_connection_and_nothing_else(address: str, garbage: byt
             pass
 
     async def use(db: Any) -> None:
-        assert (await create(db)).created
+        assert (await create(db, f"after {garbage.hex()}")).created
 
-    with_their_client(address, use)
+    with_their_client(shared, use)
 
 
 def test_sql_in_a_session_of_the_connection(address: str) -> None:
