@@ -108,7 +108,7 @@ class Builder:
             members=tuple(
                 member(each, regions)
                 for each in range(options.nodes + options.spares)
-                if each < options.nodes or (each == number and len(regions.names) > 1)
+                if each < options.nodes or (each == number and (len(regions.names) > 1 or regions.shared))
             ),
             cluster=draws(self.seed, "cluster id").randbytes(16),
             peer_address=f"{host(number)}:{PEER_PORT}",

@@ -17,6 +17,7 @@ from sim.checkers.ledger import Ledger
 from sim.checkers.logs import Logs
 from sim.checkers.media import Platter
 from sim.checkers.promises import Promises
+from sim.checkers.rounds import Rounds
 from sim.checkers.shadow import Shadow
 from sim.checkers.standing import check_standing
 from sim.checkers.votes import Votes
@@ -35,7 +36,7 @@ from vdb.storage.superblock_layout import SuperblockState
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import Prepare, PrepareHeader
-from vdb.vsr.message import DoViewChange, Message, PrepareOk, StartView, StartViewChange
+from vdb.vsr.message import CommitOk, DoViewChange, Message, PrepareOk, StartView, StartViewChange
 from vdb.vsr.replica import Replica
 
 
@@ -50,6 +51,7 @@ class GroupWatch:
     votes: Votes
     logs: Logs
     wishes: Wishes
+    rounds: Rounds
     replicas: dict[int, Promises]
     commits: Commits
     founding: Configuration
@@ -105,6 +107,7 @@ class Watch:
             votes=Votes(group, verdict),
             logs=Logs(group, ledger, verdict),
             wishes=Wishes(group, verdict),
+            rounds=Rounds(group, verdict),
             replicas=replicas,
             commits=Commits(group, limits, verdict, acks, replicas),
             founding=Configuration.founding(self.places.founders(group)),
@@ -238,6 +241,20 @@ class Ears(Observer):
         elif isinstance(message, StartView):
             self._add("start view", group, message.view, message.commit)
             watch.logs.on_start_view(message)
+        elif isinstance(message, CommitOk):
+            watch.rounds.on_answer(self._number, to, message)
+
+    def on_read_asks(self, group: GroupId, read: int) -> None:
+        if self._hears():
+            watch = self._watch.watches[group]
+            head = watch.ledger.head
+            watch.rounds.on_asks((self._number, self._incarnation), read, head, watch.configuration_before(head + 1))
+
+    def on_read_confirmed(self, group: GroupId, read: int) -> None:
+        found = self._group(group)
+        if self._hears() and found is not None:
+            rounds = self._watch.watches[group].rounds
+            rounds.on_confirmed((self._number, self._incarnation), read, found.applied, alone=found.is_alone)
 
     def on_commit(
         self, group: GroupId, header: PrepareHeader, requests: Sequence[Request], replies: Sequence[Reply]

@@ -222,6 +222,33 @@ def local_reads() -> tuple[Replacement, ...]:
     return (Replacement(normal, "is_round_answered", lambda _old: lambda state, needed: True),)
 
 
+def earlier_answers_prove() -> tuple[Replacement, ...]:
+    from vdb.vsr import normal
+
+    def make(is_round_answered: Any) -> Any:
+        return lambda state, needed: is_round_answered(state, needed - 1)
+
+    return (Replacement(normal, "is_round_answered", make),)
+
+
+def reads_join_a_proof() -> tuple[Replacement, ...]:
+    from vdb.node.replication.confirming import Confirmer
+
+    def make(confirm: Any) -> Any:
+        async def join(self: Any) -> None:
+            if self._asked is None:
+                await confirm(self)
+                return
+            proof = self._asked
+            await proof.done.wait()
+            if proof.error is not None:
+                raise proof.error
+
+        return join
+
+    return (Replacement(Confirmer, "confirm", make),)
+
+
 def wishes_never_expire() -> tuple[Replacement, ...]:
     from vdb.vsr import view_change
 
@@ -277,4 +304,7 @@ VIEW_BUGS: tuple[Bug, ...] = (
     Bug(id="21", what="the primary serves linearizable reads alone", expected=("I30", "I22"), replacements=local_reads),
     Bug(id="24", what="wishes for a view never expire", expected=("I37",), replacements=wishes_never_expire),
     Bug(id="25", what="no repair while the group is idle", expected=("I36", "I38"), replacements=no_repair_when_idle),
+    Bug(id="31", what="answers to earlier heartbeats prove that a read may go on", expected=("I30",),
+        replacements=earlier_answers_prove),
+    Bug(id="32", what="a read joins a proof that is under way", expected=("I30",), replacements=reads_join_a_proof),
 )  # fmt: skip

@@ -30,7 +30,8 @@ What they check has an id, by which verdicts, planted bugs and stories name it; 
     I27  no WAL slot is written again before its op is in a durable checkpoint: of the replica,
          and of a replication quorum where the primary proposes                                  promises, commits
     I29  recovery is idempotent: the nemesis crashes recoveries, and all of the above hold
-    I30  a deposed primary serves no read that claims to be linearizable: a part of I22
+    I30  a deposed primary serves no read that claims to be linearizable: a part of I22, and
+         each proof is of a quorum that was in the view after the question                       rounds
     I31  timestamps strictly increase with the op                                                ledger
     I32  queues, pipelines and sessions stay within their limits                                 ledger, promises
     I33  no ack and no reply depends on a write that isn't synced                                promises

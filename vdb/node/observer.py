@@ -28,6 +28,13 @@ class Observer:
     def on_receive(self, group: GroupId, message: Message) -> None:
         """The message of another node goes into the replica now."""
 
+    def on_read_asks(self, group: GroupId, read: int) -> None:
+        """A read asks whether this replica still leads, and for all that was acknowledged before. `read` is its number
+        since the group was opened."""
+
+    def on_read_confirmed(self, group: GroupId, read: int) -> None:
+        """The read of this number goes on, by a quorum's proof and with what is applied now."""
+
     def on_view(self, group: GroupId, view: int, log_view: int, status: str) -> None:
         """The replica's view, log_view or status is another than before."""
 

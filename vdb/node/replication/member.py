@@ -125,6 +125,7 @@ class Member:
         self.limits: Limits = durable.limits
         self._world = world
         self._observer = observer
+        self._reads = 0
         self._settings = settings
         self._outside = outside
         self._led = trio.Event()
@@ -277,6 +278,9 @@ class Member:
     async def confirm(self) -> None:
         """Wait until `state` holds all that was acknowledged before this call. NotPrimary when it can't be told."""
         view = self.replica.view
+        self._reads += 1
+        read = self._reads
+        self._observer.on_read_asks(self.name, read)
         if not self.is_serving:
             await self._wait_to_serve(view)
         if not self.is_alone:
@@ -287,6 +291,7 @@ class Member:
             # The group is opened anew, and this executor applies nothing more.
             mark("member.closed_in_a_read")
             raise self._outside.not_primary()
+        self._observer.on_read_confirmed(self.name, read)
 
     async def _wait_to_serve(self, view: int) -> None:
         ready = self.proposer.ready
