@@ -9,7 +9,7 @@ from attrs import define, field
 from vdb.changes import Transaction
 from vdb.errors import DatabaseLocked, Timeout
 from vdb.sql.host import OneShot, Outcome
-from vdb.sql.rulings import Ruling
+from vdb.sql.keeping import Asked
 from vdb.wire.sql import Payload
 
 
@@ -25,12 +25,12 @@ class Batch:
     lost: BaseException | None = None
     """Why what was done before couldn't be done again, after a statement had ended SQLite's transaction."""
 
-    def rulings(self, mine: Iterable[Ruling]) -> Iterator[Ruling]:
+    def asked(self, mine: Iterable[Asked]) -> Iterator[Asked]:
         """By which what is in it was admitted. `mine`: those of the session that leads it."""
         yield from mine
         for other in self.done:
             if isinstance(other.outcome, Outcome):
-                yield from other.rulings
+                yield from other.asked
 
     def tell(self, others: Sequence[OneShot], error: BaseException) -> None:
         """Nothing of the batch was kept here: whoever was in it is told so, unless it failed by itself."""

@@ -18,7 +18,7 @@ from vdb.audit.entry import ALL_SUBJECTS
 from vdb.changes import Value
 from vdb.policy.words import Action
 from vdb.sql.host import Bridge
-from vdb.sql.keeping import Answered, Keeper, named
+from vdb.sql.keeping import UNASKED, Answered, Asked, Keeper, named
 from vdb.sql.results import Result
 from vdb.sql.rulings import Ruling
 from vdb.sql.session import SqlSession
@@ -75,13 +75,12 @@ class Governor:
         return evolve(admission, receipt=False)
 
     def _remember(self, admission: Admission) -> None:
-        """By which rulings it writes, for the note of what the transaction appends."""
+        """By which rulings it writes, for the note of what the transaction appends, and to ask again then."""
         session = self._session
         if not session.in_transaction:
-            session.keeping.rulings.clear()
-        for question, ruling in zip(admission.questions, admission.rulings, strict=False):
-            if question.action in (Action.APPEND, Action.SCHEMA) and ruling not in session.keeping.rulings:
-                session.keeping.rulings.append(ruling)
+            session.keeping.asked.clear()
+        found = asked_of(admission)
+        session.keeping.asked += [one for one in found if one not in session.keeping.asked]
 
     async def admit_migrating(self, sql: str) -> str:
         """What runs for a statement of a migration, whose rows nobody sees: the statement itself, or nothing."""
@@ -179,6 +178,20 @@ def _subject_in(image: Mapping[str, Value], column: str) -> str:
     """Whose a row is; empty: nobody can say."""
     value = next((value for name, value in image.items() if fold(name) == fold(column)), None)
     return subject_name(value)
+
+
+def asked_of(admission: Admission) -> list[Asked]:
+    """What is asked again when a statement's transaction commits: what it writes, and what it must see of that."""
+    if not admission.governed and not admission.questions:
+        return [UNASKED]
+    rulings = admission.rulings or (None,) * len(admission.questions)
+    found = [
+        Asked(question=question, ruling=ruling) for question, ruling in zip(admission.questions, rulings, strict=True)
+    ]
+    if any(one.question.action is Action.SCHEMA for one in found):
+        return [evolve(one, makes=True) for one in found]
+    tables = {fold(one.question.table): None for one in found if one.writes}
+    return [one for one in found if one.writes or fold(one.question.table) in tables]
 
 
 def _before(admission: Admission) -> Answered:

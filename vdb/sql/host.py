@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from vdb.audit.entry import AuditEntry
 from vdb.changes import Attribution
-from vdb.sql.rulings import Ruling
+from vdb.sql.keeping import Asked
 from vdb.types import Position
 from vdb.wire.sql import Payload
 
@@ -64,7 +64,7 @@ class OneShot:
     """PRAGMAs that its session has set: a session that runs it has set the same."""
     id: bytes | None = None
     """Of its transaction, where its session's caller has chosen it."""
-    rulings: tuple[Ruling, ...] = ()
+    asked: tuple[Asked, ...] = ()
     """By which it was admitted."""
     view: int = 0
     """Of the group, when the statement began to wait: in a later one it isn't run any more."""

@@ -17,7 +17,6 @@ from vdb.errors import AccessDenied
 from vdb.policy.words import Action
 from vdb.sql.conditions import Bindings
 from vdb.sql.rulings import Ruling
-from vdb.sql.subjects import Subjects
 from vdb.wire.sql import subjects_of
 
 SUBJECTS_MAX = 1000
@@ -38,6 +37,26 @@ class Question:
     """The answer can't be restricted: a decision that shows some rows alone, or masks columns, denies it."""
     knows_subjects: bool = False
     """The table declares whose its rows are."""
+
+
+@frozen(kw_only=True)
+class Asked:
+    """What was asked of a statement that writes, to be asked again when its transaction commits."""
+
+    question: Question
+    ruling: Ruling | None = None
+    """None: no policy held."""
+    makes: bool = False
+    """The statement changes the schema."""
+
+    @property
+    def writes(self) -> bool:
+        return self.question.action in WRITING
+
+
+WRITING = (Action.APPEND, Action.SCHEMA)
+UNASKED = Asked(question=Question(action=Action.APPEND))
+"""Of a statement that ran as no policy held, and of which nobody knows what it would have been asked."""
 
 
 @frozen(kw_only=True)
@@ -105,13 +124,6 @@ class Keeper(Protocol):
 def named(subjects: Mapping[str, None], *, everybody: bool = False) -> tuple[str, ...]:
     """Whose data an entry is about."""
     return ALL_SUBJECTS if everybody or len(subjects) > SUBJECTS_MAX else tuple(subjects)
-
-
-def note_of(
-    keeper: Keeper | None, transactions: Sequence[Transaction], subjects: Subjects, rulings: Iterable[Ruling] = ()
-) -> AuditEntry | None:
-    """The note of an append; None where nobody keeps the session. `rulings`: by which its statements were admitted."""
-    return None if keeper is None else keeper.note(written(transactions, subjects.columns(), rulings))
 
 
 def written(

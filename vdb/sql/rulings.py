@@ -14,7 +14,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from attrs import field, frozen
 
@@ -44,6 +44,10 @@ class Ruling:
     def decisions(self) -> tuple[Decision, ...]:
         """All by which rows may be had."""
         return tuple(one for one in (self.decision, *(part.decision for part in self.apart)) if one.allowed)
+
+    def of(self, subject: str) -> Decision:
+        """The decision for a subject's rows; for "" of those that are nobody's in particular."""
+        return next((part.decision for part in self.apart if subject in part.subjects), self.decision)
 
     @property
     def is_whole(self) -> bool:
@@ -123,6 +127,17 @@ def counting_for(rulings: tuple[Ruling, ...], subjects: tuple[str, ...], everybo
         if ruling.decision.allowed and any(subject not in apart for subject in named):
             found.append(ruling.decision)
     return [one for one in found if one.allowed]
+
+
+def still_allows(then: Ruling, now: Ruling, subjects: Collection[str]) -> bool:
+    """Whether rows of these subjects ("": nobody's) that were written by one ruling may be by another as well."""
+    return all(_fits(then.of(subject), now.of(subject)) for subject in subjects)
+
+
+def _fits(then: Decision, now: Decision) -> bool:
+    """Rows under no condition may be written whatever was looked at then; under another one nobody has looked."""
+    same_rows, same_masks = now.rows in ("", then.rows), not now.masks or _key(now)[2] == _key(then)[2]
+    return now.allowed and same_rows and same_masks
 
 
 def _key(decision: Decision) -> tuple[object, ...]:

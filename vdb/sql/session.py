@@ -34,8 +34,9 @@ from vdb.sql import sqlite_api
 from vdb.sql.applying import apply_transaction
 from vdb.sql.batch import Batch
 from vdb.sql.capture import Capture
+from vdb.sql.confirming import appending
 from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
-from vdb.sql.keeping import Keeper, note_of
+from vdb.sql.keeping import Keeper
 from vdb.sql.meta import Place, advance
 from vdb.sql.noticing import NoticingBridge
 from vdb.sql.results import Result, buffered, live, returned
@@ -52,8 +53,7 @@ LOCK_TIMEOUT = 5.0
 
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _FAILING = (275, 1299, 1555, 1811, 2067, 2579)  # codes of constraints on which OR FAIL and RAISE(FAIL) act
-_MEMBER, _SCHEMA = "vdb_member", "vdb_schema"
-_BUSY = 5
+_MEMBER, _SCHEMA, _BUSY = "vdb_member", "vdb_schema", 5
 
 
 class SqlSession:
@@ -287,7 +287,7 @@ class SqlSession:
                 attribution=self.attribution,
                 settings=tuple(sorted(self.settings.items())),
                 id=self.next_id,
-                rulings=tuple(self.keeping.rulings),
+                asked=tuple(self.keeping.asked),
             )
             found = await self._bridge.on_loop(lambda: self._host.lead(self, mine, self.lock_timeout))
             if found is None:
@@ -434,8 +434,8 @@ class SqlSession:
         logged: Logged | None = None
         try:
             if batch.payloads:
-                note = note_of(self.keeper, batch.transactions, self._subjects, batch.rulings(self.keeping.rulings))
-                logged = await self._bridge.on_loop(lambda: self._host.append(batch.payloads, note))
+                append = appending(self.keeper, self._host, batch, self._subjects, self.keeping.asked, self.attribution)
+                logged = await self._bridge.on_loop(append)
             await self._bridge.off_loop(lambda: self._finish(ending, logged))
         except BaseException as error:
             await self._abandon(batch, (), None if logged is not None else error)
@@ -496,5 +496,5 @@ class SqlSession:
 
     def _reset(self) -> None:
         self._schema_changed = False
-        self.keeping.rulings.clear()
+        self.keeping.asked.clear()
         self._savepoints.clear()

@@ -26,8 +26,8 @@ from vdb.ports import Connection
 from vdb.projections.store import SqliteError
 from vdb.sql.capture import Capture
 from vdb.sql.capture_triggers import CAPTURE_WIDTH, VALUE_COLUMNS, Event, code
+from vdb.sql.keeping import Asked
 from vdb.sql.names import CAPTURE_TABLE
-from vdb.sql.rulings import Ruling
 from vdb.sql.savepoints import all_or_nothing
 from vdb.sql.tables import Table, plain_cursor, quote
 
@@ -64,7 +64,7 @@ class Keeping:
         self._trusting = trusting
         self.check: RowCheck | None = None
         """Of the statement that runs now."""
-        self.rulings: list[Ruling] = []
+        self.asked: list[Asked] = []
         """By which the statements of the open transaction were admitted that write."""
 
     def run(self, work: Callable[[], T]) -> T:
