@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,25 @@ def test_the_first_policy_ends_cursors_that_are_open(tmp_path: Path, receipts: b
             with pytest.raises(vdb.dbapi.OperationalError, match="run it again") as caught:
                 fetch(cursor)
             assert isinstance(caught.value.__cause__, PolicyChanged)
+
+
+CONSENTED = POLICY.replace('rows = "ward = \'A\'"\nmasks = { ssn = "last-four" }', "consent = true")
+
+
+def test_each_chunk_is_asked_for_as_consents_are_then(clinic: vdb.SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vdb.dbapi.telling.SQL_ROWS_PER_CHUNK", 1)
+    guard, region = clinic.local.node.guard, "ap-southeast-2"
+    clinic.local.call(lambda: guard.apply_policy(CONSENTED, 0))
+    for subject in ("p-1", "p-2"):
+        clinic.local.call(partial(guard.put_consent, 1, region, subject, ("TREAT",), 0, withdraw=False))
+    with clinic.connect(purpose="TREAT") as connection:
+        cursor = connection.execute("SELECT name FROM patients ORDER BY id")
+        assert cursor.fetchone() == ("Ada",)
+        clinic.local.call(partial(guard.put_consent, 1, region, "p-2", ("TREAT",), 0, withdraw=True))
+        with pytest.raises(vdb.dbapi.OperationalError, match="run it again") as caught:
+            cursor.fetchone()
+        assert isinstance(caught.value.__cause__, PolicyChanged)
+        assert connection.execute("SELECT name FROM patients").fetchall() == [("Ada",)]
 
 
 def test_rows_stay_where_they_cant_be_written_down(clinic: vdb.SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:

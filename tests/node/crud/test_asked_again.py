@@ -1,4 +1,6 @@
-"""What a transaction has written is asked for again when it commits: policies, consents and glasses end meanwhile."""
+"""What was allowed is asked for again, when a transaction commits and before more rows leave: policies, consents and
+glasses end meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -316,3 +318,36 @@ async def test_a_statement_that_waits_is_asked_for_when_its_turn_comes(clinic: C
         assert all(isinstance(error, AccessDenied | PolicyChanged) for error in outcomes), outcomes
         assert await patients(node) == UNTOUCHED
         assert await denials(node)
+
+
+async def rae_reads(node: Node, session: AskedSession) -> int:
+    """A cursor on two patients who have consented, of whom Ada's row has left."""
+    for subject in ("p-1", "p-2"):
+        await guard(node, "root").put_consent(1, REGION, subject, ("HRESCH",), 0, withdraw=False)
+    first = await session.execute(CALL, SqlStatement(sql="SELECT name FROM patients ORDER BY id", parameters=()), 1)
+    assert first.rows == [("Ada",)]
+    return first.cursor
+
+
+@pytest.mark.parametrize(
+    ("ending", "refusal"), [(("p-2",), PolicyChanged), (("p-1",), PolicyChanged), (("p-1", "p-2"), AccessDenied)]
+)
+async def test_rows_that_are_left_are_asked_for_when_a_consent_has_ended(
+    clinic: Clinic, ending: tuple[str, ...], refusal: type[Exception]
+) -> None:
+    async with clinic() as node, entered(node, "rae", "HRESCH") as session:
+        cursor = await rae_reads(node, session)
+        for subject in ending:
+            await guard(node, "root").put_consent(1, REGION, subject, ("HRESCH",), 0, withdraw=True)
+        with pytest.raises(refusal):
+            await session.fetch(cursor, 1)
+        page = await node.service.audit.records(TenantId(1), REGION, 0, 1000)
+        found = [decode_entry(entry) for record in page.records for entry in record.entries]
+        assert [one.subjects for one in found if one.kind is Kind.QUERY and one.actor == "rae"] == [("p-1",)]
+
+
+async def test_rows_that_are_left_come_while_consents_are_the_same(clinic: Clinic) -> None:
+    async with clinic() as node, entered(node, "rae", "HRESCH") as session:
+        cursor = await rae_reads(node, session)
+        await guard(node, "root").put_consent(1, REGION, "p-3", ("TREAT",), 0, withdraw=False)
+        assert (await session.fetch(cursor, 1)).rows == [("Bob",)]
