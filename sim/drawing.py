@@ -71,6 +71,8 @@ GOVERNANCE_SHARE = 1 / 2
 """Of the seeds with neither SQL nor typed streams: those in which policies are applied, and glasses broken."""
 ERASING_SHARE = 1 / 2
 """Of those that have none of the workloads before: those in which subjects are erased."""
+ERASED_ROWS_SHARE = 2 / 3
+"""Of the seeds in which subjects are erased: those that have rows of a SQL database about some."""
 ROTATING_SHARE = 1 / 2
 """Of the seeds with neither SQL, typed streams nor governance: those in which keys rotate."""
 EVENTS_SHARE = 1 / 2
@@ -153,6 +155,11 @@ def draw_beside(seed: int) -> dict[str, Any]:
         "erasing": erasing, "erasing_deeds": 30 if erasing else 60,
         "governance": governance, "governance_deeds": 30 if governance else 60,
     }  # fmt: skip
+
+
+def draw_erased_rows(random: Random) -> int:
+    """How much is done about them."""
+    return random.choice((25, 40, 60)) if random.random() < ERASED_ROWS_SHARE else 0
 
 
 def draw_sql(random: Random) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from sim.drawing import (
     draw_beside,
     draw_disk,
     draw_disturbances,
+    draw_erased_rows,
     draw_events,
     draw_limits,
     draw_mix,
@@ -162,6 +163,8 @@ class Options:
     rotating: bool = False
     """Whether root keys are exchanged, and keys rotate, beside the others."""
     rotations: int = 3
+    erased_rows: int = 0
+    """What is done about rows of a SQL database whose subjects are erased, where subjects are; 0: there is none."""
     erasing: bool = False
     """Whether somebody writes about subjects, and has them erased, beside the others."""
     erasing_deeds: int = 60
@@ -185,6 +188,7 @@ class Options:
             sql=sql,
             events=events,
             **draw_sql(draws(seed, "sql options")),
+            erased_rows=draw_erased_rows(draws(seed, "erased rows")),
             sql_every_commit=sql and draws(seed, "sql every commit").random() < SQL_EVERY_COMMIT_SHARE,
             **draw_events(draws(seed, "events options")),
         )

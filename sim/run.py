@@ -52,7 +52,8 @@ def run_seed(
     started = time.perf_counter()
     failure: Violation | None = None
     branches = RareBranches(seed, options.rare)
-    with planted(bug), drawn_by(branches), short_days(), near_restore_points(options.sql_every_commit):
+    near = options.sql_every_commit or bool(options.erasing and options.erased_rows)
+    with planted(bug), drawn_by(branches), short_days(), near_restore_points(near):
 
         async def main() -> None:
             simulations.append(Simulation(seed, options, trace_lines))

@@ -14,6 +14,7 @@ from sim.checkers.contents import Contents
 from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
 from sim.erasing.part import ErasingPart
+from sim.erasing.rows import RowsPart
 from sim.events.part import EventsPart
 from sim.events.projecting import census
 from sim.governance.part import GovernancePart
@@ -135,6 +136,11 @@ class Simulation:
             trace=self.trace, connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy,
             tell=self.workload.tell, platters=platters,
         )  # fmt: skip
+        self.rows = RowsPart(
+            seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
+            trace=self.trace, contents=self.contents, connectors=self.connectors, learn=self.connector,
+            entropy=self.workload.entropy, tell=self.workload.tell, platters=platters,
+        )  # fmt: skip
         self.rotating = RotatingPart(
             seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
             trace=self.trace, keys=builder.root_keys,
@@ -144,6 +150,7 @@ class Simulation:
             self.workload.beside.append(lambda: self.rotating.progress)
         if options.erasing:
             self.workload.beside.append(lambda: self.erasing.progress)
+            self.workload.beside.append(lambda: self.rows.progress)
         if options.governance:
             self.workload.beside.append(lambda: self.governance.load.progress)
         if options.sql:
@@ -151,7 +158,7 @@ class Simulation:
         if options.events:
             self.workload.beside.append(lambda: self.events.load.progress)
         network.named = options.governance
-        self.judging.on_others_end = (self.sql.on_end, self.events.on_end)
+        self.judging.on_others_end = (self.sql.on_end, self.events.on_end, self.rows.on_end)
         self.members = Members(
             self.cluster, options, draws(seed, "members"), self.trace, self.watch, self.connectors, self.connector,
             self.workload.entropy,
@@ -195,6 +202,7 @@ class Simulation:
     def close(self) -> None:
         """Remove the scratch folders."""
         self.cluster.for_all(lambda machine: machine.scratch.close())
+        self.rows.close()
         self.sql.close()
 
     # The phases ------------------------------------------------------------------------------------------------
@@ -216,6 +224,7 @@ class Simulation:
                 self.events.check_history()
                 self.governance.check_history()
                 self.erasing.check_history()
+                self.rows.check_history()
                 self.rotating.check_history()
                 self.retaining.check_history()
             finally:
@@ -249,6 +258,7 @@ class Simulation:
                 both.start_soon(self.events.run)
                 both.start_soon(self.governance.run)
                 both.start_soon(self.erasing.run)
+                both.start_soon(self.rows.run)
                 both.start_soon(self.retaining.run)
                 both.start_soon(self.rotating.run)
             done.set()
@@ -284,12 +294,13 @@ class Simulation:
     @property
     def _answered(self) -> int:
         others = self.events.load.deeds.answered + self.governance.load.answered + self.erasing.answered
-        others += self.rotating.answered + self.retaining.answered
+        others += self.rotating.answered + self.retaining.answered + self.rows.answered
         return self.history.acknowledged + self.sql.load.deeds.count(Fate.DONE) + others
 
     @property
     def _left(self) -> int:
         beside = self.governance.load.left + self.erasing.left + self.rotating.left + self.retaining.left
+        beside += self.rows.left
         return self.workload.calls_left + self.sql.load.left + self.events.load.left + beside
 
     def _check_progress(self, progress: bool) -> None:
@@ -306,6 +317,7 @@ class Simulation:
         for _ in range(int(self.options.heal_bound_us / 1e6 / CONVERGENCE_STEP_SECONDS)):
             busy = self.members.waits_for
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
+            lack = lack or self.rows.lag()
             lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag() or self.erasing.lag()
             lack = lack or self.rotating.lag() or self.retaining.lag()
             if not lack:
@@ -332,6 +344,7 @@ class Simulation:
                 self.stopped = readback.refused
             await self.sql.read_back(forgiving=bool(self.judging.beyond))
             await self.events.read_back(forgiving=bool(self.judging.beyond))
+            await self.rows.read_back(forgiving=bool(self.judging.beyond))
         if bound.cancelled_caught and self.judging.beyond:
             self.stopped = self.stopped or "nobody answers"
             return

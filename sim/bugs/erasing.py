@@ -8,10 +8,17 @@ from sim.bugs.patch import Bug, Replacement
 
 _ERASING = {
     "erasing": True, "erasing_deeds": 120, "governance": False, "sql": False, "events": False, "requests": 60,
-    "clients": 2, "beyond_repair": False,
+    "clients": 2, "beyond_repair": False, "erased_rows": 0,
 }  # fmt: skip
 """Somebody has subjects erased, beside a few other clients."""
 _CLUSTER = {**_ERASING, "nodes": 3, "spares": 0, "regions": 1, "disturbances": ["crash"] * 3 + ["partition"] * 3}
+
+
+_ROWS = {
+    **_ERASING, "erasing_deeds": 4, "erased_rows": 80, "requests": 10, "clients": 1, "rotating": False, "nodes": 1,
+    "spares": 0, "regions": 1, "disturbances": ["crash"],
+}  # fmt: skip
+"""Nearly all that is written about them are rows, on one node."""
 
 
 def journal_that_stays() -> tuple[Replacement, ...]:
@@ -102,6 +109,38 @@ def holds_looked_past() -> tuple[Replacement, ...]:
     return (Replacement(erasure, "was_judged", lambda _was: lambda *_what: True),)
 
 
+def rows_copied_along() -> tuple[Replacement, ...]:
+    """The file under the new key is a copy of the old one."""
+    from vdb.node.crud.database import CrudDatabase
+
+    return (Replacement(CrudDatabase, "renew", lambda _renew: CrudDatabase.rekey),)
+
+
+def copies_that_stay() -> tuple[Replacement, ...]:
+    from vdb.node.crud.timetravel import TimeTravel
+
+    def make(_forget: Any) -> Any:
+        async def forget(_self: Any, _database: Any) -> None:
+            return
+
+        return forget
+
+    return (Replacement(TimeTravel, "forget", make),)
+
+
+def halves_lost() -> tuple[Replacement, ...]:
+    """Of an update that moved a row to somebody who was erased since, neither half is left."""
+    from vdb.wire.sql import TransactionReader
+
+    def make(_end_half: Any) -> Any:
+        def end_half(self: Any) -> None:
+            self._half = None
+
+        return end_half
+
+    return (Replacement(TransactionReader, "_end_half", make),)
+
+
 ERASING_BUGS: tuple[Bug, ...] = (
     Bug(id="e1", what="the journal keeps what it has of destroyed keys", expected=("E3", "E4"),
         replacements=journal_that_stays, overrides=_ERASING),
@@ -117,4 +156,10 @@ ERASING_BUGS: tuple[Bug, ...] = (
         replacements=subjects_come_back, overrides=_ERASING),
     Bug(id="e7", what="a hold that is placed while an erasure is judged is looked past", expected=("E6",),
         replacements=holds_looked_past, overrides=_ERASING),
+    Bug(id="e8", what="a database's file is copied for an erasure, not built anew", expected=("E9", "E11"),
+        replacements=rows_copied_along, overrides=_ROWS),
+    Bug(id="e9", what="copies of a database's earlier states outlive an erasure", expected=("E9", "E11"),
+        replacements=copies_that_stay, overrides=_ROWS),
+    Bug(id="e10", what="a row that went to somebody who was erased is where it was before", expected=("E10",),
+        replacements=halves_lost, overrides=_ROWS),
 )  # fmt: skip

@@ -114,6 +114,12 @@ Of the workload of erasures:
     E3   who says that its disk is rid of the keys has them in no file                            sim.erasing.part
     E4   an erasure that is told as complete has left its keys on no member's disk                sim.erasing.part
     E5   an idle cluster's erasures are complete: a part of I38                                   sim.erasing.part
+    E9   what is about a subject of whom a node says that its disk is rid is in no rows there, of
+         now or before; nor in any row's history once the node goes by the erasure                erased_rows
+    E10  rows about others, and their history, are what the log has; nothing is written about a
+         subject after the erasure                                                                erased_rows
+    E11  nor does any page of any file of such rows hold it, under any key                        erased_rows
+    E12  an idle cluster's erasures of rows are complete: a part of I38                           sim.erasing.rows
     D1   what is in a pruned segment had expired or been erased, and no hold was on it            sim.retaining.part
     D2   who says that its disk is rid of what was pruned has no sealed byte of it in any file     sim.retaining.part
     D3   what wasn't pruned or erased is read as it was written                                   sim.retaining.part

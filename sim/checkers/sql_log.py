@@ -40,6 +40,8 @@ class SqlLog:
 
     contents: Contents
     verdict: Verdict
+    tenant: int = TENANT
+    stream: str = STREAM
     transactions: list[Logged] = field(factory=list)
     head: int = 0
     """The next offset of the stream."""
@@ -65,14 +67,18 @@ class SqlLog:
     def catch_up(self) -> int:
         """Open what is new; the next offset."""
         self.contents.catch_up()
-        events = self.contents.events.get(TENANT, [])
+        events = self.contents.events.get(self.tenant, [])
         for event in events[self._seen :]:
-            if event.stream.name == STREAM and self.verdict.ok:
+            if event.stream.name == self.stream and self.verdict.ok:
                 self.positions.append(event.position)
                 self.times.append(event.time)
                 self._add(event.payload)
         self._seen = len(events)
         return self.head
+
+    def change(self, sql: str, *parameters: str) -> None:
+        """Have what is replayed from now on build on other rows: some of them were erased."""
+        self._db.execute(sql, parameters)
 
     def _add(self, payload: bytes) -> None:
         try:

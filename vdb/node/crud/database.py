@@ -8,7 +8,8 @@ Rules
 - A lease is for one view of the group: whoever waited for it across a change of views, or held it, is refused. So what
   a later primary says of a transaction that it doesn't find stays true.
 - The follower applies what comes from elsewhere. It, too, waits for the lease, so it never works beside a session.
-- A file that turns out damaged is set aside and built anew from the log; sessions of the old one end.
+- A file that turns out damaged is set aside and built anew from the log; sessions of the old one end. One whose keys
+  were destroyed, since something in it was erased, is removed instead.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ CATCH_UP_SECONDS_MAX = 30.0
 
 RETRY_SECONDS = 0.2
 _ID_SIZE = 16
-_DRAFT = ".rekeyed"
+DRAFT = ".rekeyed"
 """Ends the name of a file that is to take the place of another."""
 _NO_OFFSET = 2**63
 
@@ -94,6 +95,8 @@ class CrudDatabase:
         """Of the group, for which the lease was last given."""
         self._epoch = 0
         self._set_aside_before = False
+        self._key = ""
+        """Under which the file was made, or would be, when it was opened: its id."""
         self._damaged = False
         """Whether a session met a page that can't be read."""
         self._sessions: dict[SqlSession, Database] = {}
@@ -115,7 +118,7 @@ class CrudDatabase:
             try:
                 await self._catch_up()
             except DatabaseDamaged as damage:
-                await self._set_aside(damage)
+                await self._make_room(damage)
                 await self._open_file()
                 await self._catch_up()
         finally:
@@ -130,17 +133,22 @@ class CrudDatabase:
     async def _open_file(self) -> None:
         await self._world.disk.make_directory(self.path.rpartition("/")[0])
         key = await self._keys.key_for(self.tenant, self.name)
+        self._key = self._keys.id_of(self.tenant, self.name)
+        erased = self._keys.was_erased(self.tenant, self.name)
         while self._file is None:
             try:
                 await self._open_once(key)
+            except WrongKey as error:
+                if erased:
+                    erased = False
+                    await self._remove()
+                else:
+                    await self._set_aside(DatabaseDamaged(str(error)))
             except DatabaseDamaged as damage:
                 await self._set_aside(damage)
 
     async def _open_once(self, key: bytes) -> None:
-        try:
-            file = await self._world.disk.open_database(self.path, key)
-        except WrongKey:
-            raise DatabaseDamaged(f"{self.path}: it doesn't open under its key") from None
+        file = await self._world.disk.open_database(self.path, key)
         group, stream = self.reader.group.name, self._stream_state().stream
         try:
             place = await file.run(lambda db: prepare_meta(db, database=self.name, group=group, stream=stream))
@@ -151,8 +159,23 @@ class CrudDatabase:
         self._file, self._applied, self._position = file, place.next_offset, place.position
         self._damaged = False
 
+    async def _make_room(self, damage: DatabaseDamaged) -> None:
+        """For a file that is built anew: this one isn't what the log made."""
+        if self._keys.is_destroyed(self._key):
+            # What was erased isn't in the log any more, and is in the file: rows that came since may be in its place.
+            mark("sql.erased_in_the_way")
+            await self._remove()
+        else:
+            await self._set_aside(damage)
+
+    async def _remove(self) -> None:
+        """The file and what is left of others: something in them was erased."""
+        await self.close()
+        await remove_database(self._world.disk, self.path)
+        await remove_database(self._world.disk, f"{self.path}{DRAFT}")
+        self._epoch += 1
+
     async def _set_aside(self, damage: DatabaseDamaged) -> None:
-        """Make room for a file that is built anew."""
         if self._set_aside_before:
             raise damage
         self._set_aside_before = True
@@ -168,9 +191,7 @@ class CrudDatabase:
         await self._lease.acquire(self, float("inf"))
         try:
             mark("sql.renewed")
-            await self.close()
-            await remove_database(self._world.disk, self.path)
-            self._epoch += 1
+            await self._remove()
             await self._open_file()
             await self._catch_up()
         finally:
@@ -181,7 +202,7 @@ class CrudDatabase:
 
         Sessions of the old file end. A crash leaves the old file, or none, and then it is built anew.
         """
-        disk, draft = self._world.disk, f"{self.path}{_DRAFT}"
+        disk, draft = self._world.disk, f"{self.path}{DRAFT}"
         await self._lease.acquire(self, float("inf"))
         try:
             mark("sql.rekeyed")
@@ -418,7 +439,7 @@ class CrudDatabase:
             log.warning("sql.follower_held_up", database=log.sign(self.name), reason=log.reason(error))
             await trio.sleep(RETRY_SECONDS)
         except DatabaseDamaged as damage:
-            await self._set_aside(damage)
+            await self._make_room(damage)
             await self._open_file()
         finally:
             self._lease.release(self)

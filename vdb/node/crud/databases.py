@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
@@ -20,8 +21,10 @@ from vdb.crypto.record import schema_of
 from vdb.errors import InvalidArgument, UnknownDatabase, VerityError
 from vdb.kernel.command import INTERNAL, Origin
 from vdb.kernel.reply import StreamCreated
+from vdb.marks import mark
 from vdb.node import log
-from vdb.node.crud.database import CrudDatabase
+from vdb.node.crud.copies import FOLDER
+from vdb.node.crud.database import DRAFT, CrudDatabase
 from vdb.node.crud.timetravel import TimeTravel
 from vdb.node.gate.reader import GroupReader
 from vdb.node.gate.service import answered
@@ -29,6 +32,8 @@ from vdb.node.gate.writes import Failure, Writes
 from vdb.node.projecting.file_keys import FileKeys
 from vdb.node.projecting.keyed_disk import KeyedDisk
 from vdb.ports import World
+from vdb.projections.generations import remove_database
+from vdb.projections.running import database_path
 from vdb.sql.names import STREAM_PREFIX
 from vdb.types import GLOBAL_GROUP, DataClass, GroupId, StreamId, TenantId, check_tenant_id
 from vdb.wire.sql import SQL_SCHEMA
@@ -68,6 +73,8 @@ class CrudDatabases:
         self._open: dict[tuple[TenantId, str], CrudDatabase] = {}
         self._turns: dict[tuple[TenantId, str], trio.Lock] = {}
         """One opens a database, others wait for it: a file may wait for its key, which holds up no other one."""
+        self._looked = trio.Event()
+        """Set once the databases are open of which an earlier life left files."""
         self._nursery: trio.Nursery | None = None
         self._beginning, self._begun = trio.open_memory_channel[tuple[GroupReader, TenantId, StreamId]](math.inf)
         for reader in readers.values():
@@ -134,11 +141,16 @@ class CrudDatabases:
         if found is not None:
             return found
         owner = TenantId(checked), name
+        async with self._turn(owner):
+            found = self._open.get(owner)
+            return found if found is not None else await self._open_new(*owner)
+
+    @asynccontextmanager
+    async def _turn(self, owner: tuple[TenantId, str]) -> AsyncIterator[None]:
         turn = self._turns.setdefault(owner, trio.Lock())
         async with turn:
             try:
-                found = self._open.get(owner)
-                return found if found is not None else await self._open_new(*owner)
+                yield
             finally:
                 if not turn.statistics().tasks_waiting:
                     del self._turns[owner]
@@ -147,6 +159,7 @@ class CrudDatabases:
         """Build the files of a tenant's databases anew under the keys that they have now, and drop their copies of
         earlier states. Returns when nothing is left of the old ones: where each stands in its stream."""
         renewed: dict[str, int] = {}
+        await self._looked.wait()
         for (owner, _), turn in list(self._turns.items()):
             if owner == tenant:
                 # One that is being opened may have begun under the old key, and have read what is erased by now.
@@ -158,7 +171,30 @@ class CrudDatabases:
                 await database.renew()
                 await self.travel.forget(database)
                 renewed[name] = database.applied
+        await self._remove_left(tenant)
         return renewed
+
+    async def _remove_left(self, tenant: TenantId) -> None:
+        """What an earlier life left of databases that aren't open: they are built from the log when they are used."""
+        disk = self._world.disk
+        files = [file.partition(".db") for file in await disk.list(f"projections/t_{tenant}")]
+        names = [name for name, ends, _ in files if ends and "." not in name]
+        for name in dict.fromkeys((*names, *await disk.list(f"{FOLDER}/t_{tenant}"))):
+            async with self._turn((tenant, name)):
+                if (tenant, name) in self._open or not self._is_database(tenant, name):
+                    continue
+                mark("sql.removed_what_was_left")
+                for path in (database_path(tenant, name), f"{database_path(tenant, name)}{DRAFT}"):
+                    await remove_database(disk, path)
+                for copy in await disk.list(f"{FOLDER}/t_{tenant}/{name}"):
+                    await disk.remove(f"{FOLDER}/t_{tenant}/{name}/{copy}")
+
+    def _is_database(self, tenant: TenantId, name: str) -> bool:
+        try:
+            self.group_of(tenant, name)
+        except UnknownDatabase:
+            return False
+        return name not in self._projections
 
     async def rekey(self, tenant: TenantId, name: str) -> None:
         """Copy an open database's file into one under the key that it has now. Readers of the old file end then."""
@@ -220,6 +256,12 @@ class CrudDatabases:
 
     async def _open_found(self) -> None:
         """Open each database of which there is a file here."""
+        try:
+            await self._open_files()
+        finally:
+            self._looked.set()
+
+    async def _open_files(self) -> None:
         for folder in await self._world.disk.list("projections"):
             number = folder.removeprefix("t_")
             if not number.isdigit():

@@ -57,6 +57,15 @@ class FileKeys:
         rows = self._rows(tenant, name)
         return rows[0].dek_id.hex() if rows else ""
 
+    def is_destroyed(self, key_id: str) -> bool:
+        """Whether a key of this id, in hex, was destroyed: what was made under it is to go."""
+        row = self._home.state.key(bytes.fromhex(key_id)) if key_id else None
+        return row is not None and row.is_destroyed
+
+    def was_erased(self, tenant: TenantId, name: str) -> bool:
+        """Whether a key that a name's files had was destroyed: there may be one that nobody opens any more."""
+        return any(row.is_destroyed for row in self._held(tenant, name))
+
     @property
     def head(self) -> int:
         """The last op of the log that is here, committed or not."""
@@ -99,6 +108,11 @@ class FileKeys:
 
     def _rows(self, tenant: TenantId, name: str) -> list[KeyRow]:
         """The rows of a file's keys that are committed and weren't destroyed, the newest first."""
+        live = [row for row in self._held(tenant, name) if not row.is_destroyed]
+        return sorted(live, key=lambda row: -row.period)
+
+    def _held(self, tenant: TenantId, name: str) -> list[KeyRow]:
+        """The rows of a file's keys that are committed."""
         keyring = self._home.keyring
         if keyring.row(tenant, KeyScope.TENANT) is None:
             return []
@@ -106,8 +120,7 @@ class FileKeys:
         if newest is None:
             return []
         held = [self._home.state.key(row.dek_id) for row in keyring.rows(tenant, KeyScope.PROJECTION, name, last)]
-        live = [row for row in held if row is not None and not row.is_destroyed]
-        return sorted(live, key=lambda row: -row.period)
+        return [row for row in held if row is not None]
 
 
 _FILE_DEPTH = 2
