@@ -111,6 +111,7 @@ struct PeerFrame {
     policy @60 :Data;         # to the primary of a region's group: the policy that the global group goes by (likewise)
     entries @61 :Data;        # to the primary: entries of an audit log (vdb/wire/audit_messages.py)
     recorded @62 :Data;       # the answer
+    rootKeys @63 :Data;       # which root keys have you? and the answer (vdb/wire/peer_messages.py)
   }
 
   enum Refusal {

@@ -731,11 +731,12 @@ interface VerityDb {
 
   listConsents @58 (tenant :UInt64, group :Text, subject :Text) -> (consents :List(Consent));
 
-  rotateKeys @59 (tenant :UInt64, group :Text, max :UInt32, begin :Bool, rotationId :Data)
+  rotateKeys @59 (tenant :UInt64, group :Text, max :UInt32, begin :Bool, rotationId :Data, force :Bool)
              -> (rewrapped :UInt64, left :UInt64, period :UInt32, rootKeyId :Data);
   # One step: at most so many tenants' keys. left: tenants whose turn is still to come. begin: unless a rotation to the
   # same root key isn't done yet, another one begins. tenant 0: all; another one: new data keys for it alone.
   # rotationId: 16 bytes that whoever asks has chosen: what was begun under it last isn't begun again. Empty: it is.
+  # force: begin also where a member of the group lacks the new root key, or doesn't say; it applies nothing until then.
 
   keyStatus @60 (group :Text)
             -> (provider :Text, rootKeyId :Data, tenants :UInt64, behind :UInt64, keys :UInt64, given :List(Data),

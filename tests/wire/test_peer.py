@@ -35,6 +35,7 @@ from vdb.vsr.message import (
     RequestManifest,
     RequestPrepare,
     RequestStartView,
+    RootKeysMessage,
     StartView,
     StartViewChange,
     SyncMessage,
@@ -141,6 +142,8 @@ MESSAGES = (
     RecordedMessage(
         number=LARGEST, done=True, tenant=7, index=LARGEST, first_entry=LARGEST, position=LARGEST, replica=2
     ),
+    RootKeysMessage(number=LARGEST, asks=True, given=(), replica=2),
+    RootKeysMessage(number=0, asks=False, given=(b"1" * 16, b"2" * 16), replica=2),
     RecordedMessage(number=1, done=False, tenant=0, index=0, first_entry=0, position=0, replica=2),
 )
 LINK_FRAMES = (

@@ -20,6 +20,7 @@ class KeyFace(FaceBase):
         begin: bool = True,
         rotation_id: bytes = b"",
         maximum: int = 0,
+        force: bool = False,
         timeout: float | None = None,
     ) -> RotationStep:
         """One step of a rotation to the root key that is the first of those given to the nodes. Online.
@@ -29,18 +30,21 @@ class KeyFace(FaceBase):
 
         `rotation_id`: 16 bytes that name the rotation. Who doesn't know how an attempt ended repeats it under the same
         id: the rotation begins once. Without it, this holds within one call alone.
+
+        InvalidArgument while a member of the group lacks the new root key, or doesn't say; `force`: then, too. Who
+        lacks it applies nothing from there on, until it is given it.
         """
         check_number(maximum, _U32_MAX, "a number of tenants")
         name = str(group) or await self._region_of_node(timeout)
         return await self._gateway.keys.rotate(
-            0, name, maximum, begin=begin, rotation_id=rotation_id, timeout=self._seconds(timeout)
+            0, name, maximum, begin=begin, rotation_id=rotation_id, force=force, timeout=self._seconds(timeout)
         )
 
     async def start_key_period(self, group: Region | str = "", *, timeout: float | None = None) -> RotationStep:
         """New data keys for all that is sealed of the tenant from now on. UnknownTenant."""
         name = str(group) or await self._region_of_node(timeout)
         return await self._gateway.keys.rotate(
-            self.tenant, name, 0, begin=False, rotation_id=b"", timeout=self._seconds(timeout)
+            self.tenant, name, 0, begin=False, rotation_id=b"", force=False, timeout=self._seconds(timeout)
         )
 
     async def key_status(self, group: Region | str = "", *, timeout: float | None = None) -> list[KeyReport]:

@@ -11,7 +11,7 @@ class KeyLine(Protocol):
     """Groups are named by a region, or 'global'."""
 
     async def rotate(
-        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, force: bool, timeout: float
     ) -> RotationStep:
         """`rotation_id`: 16 bytes under which it is begun once; empty: one that is drawn for this call."""
 

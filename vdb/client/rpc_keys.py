@@ -25,14 +25,14 @@ class RpcKeys:
         self._entropy = entropy
 
     async def rotate(
-        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, force: bool, timeout: float
     ) -> RotationStep:
         """The router asks again when an answer is lost: under one id nothing begins twice."""
         own = rotation_id or self._entropy.random_bytes(ROTATION_ID_SIZE)
 
         def build(params: Any) -> None:
             params.tenant, params.group, params.max, params.begin = tenant, group, maximum, begin
-            params.rotationId = own
+            params.rotationId, params.force = own, force
 
         return await self._router.ask("rotateKeys", build, _step, timeout=timeout, group=GroupId(group))
 

@@ -19,11 +19,12 @@ class SyncKeyFace(SyncBase):
         begin: bool = True,
         rotation_id: bytes = b"",
         maximum: int = 0,
+        force: bool = False,
         timeout: float | None = None,
     ) -> RotationStep:
         """One step of a rotation to the root key that is the first of those given to the nodes."""
         rotate = partial(self._face.rotate_keys, group, begin=begin, rotation_id=rotation_id, maximum=maximum)
-        return self._run(partial(rotate, timeout=timeout))
+        return self._run(partial(rotate, force=force, timeout=timeout))
 
     def start_key_period(self, group: Region | str = "", *, timeout: float | None = None) -> RotationStep:
         """New data keys for all that is sealed of the tenant from now on."""

@@ -22,10 +22,11 @@ class ServiceKeys:
         self._guard = guard
 
     async def rotate(
-        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, force: bool, timeout: float
     ) -> RotationStep:
         with trio.move_on_after(timeout):
-            return await self._guard.rotate_keys(tenant, group, maximum, begin=begin, rotation_id=rotation_id)
+            rotate = partial(self._guard.rotate_keys, tenant, group, maximum, begin=begin, rotation_id=rotation_id)
+            return await rotate(force=force)
         raise Timeout(f"rotate_keys: no answer within {timeout:g} s")
 
     async def statuses(self, group: str, *, timeout: float) -> list[KeyReport]:
@@ -42,10 +43,10 @@ class HopKeys:
         self._loop = loop
 
     async def rotate(
-        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, timeout: float
+        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes, force: bool, timeout: float
     ) -> RotationStep:
         rotate = partial(self._inner.rotate, tenant, group, maximum, begin=begin, rotation_id=rotation_id)
-        return await self._loop.call_async(partial(rotate, timeout=timeout))
+        return await self._loop.call_async(partial(rotate, force=force, timeout=timeout))
 
     async def statuses(self, group: str, *, timeout: float) -> list[KeyReport]:
         return await self._loop.call_async(partial(self._inner.statuses, group, timeout=timeout))

@@ -34,6 +34,7 @@ from vdb.node.governance.carrying import PolicyCarrier
 from vdb.node.governance.governing import Governance
 from vdb.node.identity.identities import Identities
 from vdb.node.keys.periods import Periods
+from vdb.node.keys.root_poll import RootPoll
 from vdb.node.keys.root_watch import RootWatch
 from vdb.node.keys.rotating import KeyRotation
 from vdb.node.observer import SILENT, Observer
@@ -102,7 +103,9 @@ class Node:
                     await self.neighbourhood.wait_to_found()
                 await self._open_groups(file)
                 roots = RootWatch(self.groups, self.config.reload_keys)
+                root_poll = RootPoll(self.groups, roots.refresh)
                 nursery.start_soon(roots.run)
+                nursery.start_soon(root_poll.run)
                 for group in self.groups.values():
                     await nursery.start(group.run)
                 readers = {name: GroupReader(group) for name, group in self.groups.items()}
@@ -153,6 +156,7 @@ class Node:
                         provider=self.config.root_keys.source,
                         refresh=roots.refresh,
                         files_behind=lambda: self.file_rotation.behind,
+                        lacking=root_poll.lacking,
                     ),
                     governance=governance,
                     clock=self.world.clock,

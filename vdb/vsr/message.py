@@ -294,7 +294,19 @@ class RecordedMessage:
     replica: int
 
 
-WordMessage = ErasedMessage | PolicyMessage | RecordMessage | RecordedMessage
+@frozen(kw_only=True)
+class RootKeysMessage:
+    """From the primary: which root keys have you? And the answer."""
+
+    number: int
+    """By which the primary knows the answer."""
+    asks: bool
+    given: tuple[bytes, ...]
+    """Ids of the sender's root keys, 16 bytes each; of who asks: none."""
+    replica: int
+
+
+WordMessage = ErasedMessage | PolicyMessage | RecordMessage | RecordedMessage | RootKeysMessage
 """What members tell a primary beside the protocol."""
 Message = CoreMessage | SyncMessage | WordMessage
 

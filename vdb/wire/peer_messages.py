@@ -40,6 +40,7 @@ from vdb.vsr.message import (
     RequestManifest,
     RequestPrepare,
     RequestStartView,
+    RootKeysMessage,
     StartView,
     StartViewChange,
 )
@@ -52,6 +53,9 @@ _COUNT_SIZE = 2
 _ERASED = struct.Struct(">QQB")
 """Tenant, erasure, and the size of the signature, which follows; then the statement."""
 _ERASED_SIZE_MAX = 256 * 1024
+_ROOT_KEYS = struct.Struct(">QB")
+_KEY_ID_SIZE = 16
+_GIVEN_MAX = 1024
 _POLICY = struct.Struct(">QHH")
 _POLICY_SIZE_MAX = _POLICY.size + POLICY_BYTES_MAX + PRINCIPAL_BYTES_MAX + 128
 PATH_BYTES_MAX = 512
@@ -289,6 +293,20 @@ def _read_policy(frame: Any, replica: int) -> PolicyMessage:
     return PolicyMessage(serial=serial, version=version, by=by, text=text, replica=replica)
 
 
+def _fill_root_keys(frame: Any, message: RootKeysMessage) -> None:
+    frame.rootKeys = _ROOT_KEYS.pack(message.number, message.asks) + b"".join(message.given[:_GIVEN_MAX])
+
+
+def _read_root_keys(frame: Any, replica: int) -> RootKeysMessage:
+    data = frame.rootKeys
+    size = len(data) - _ROOT_KEYS.size
+    if size < 0 or size % _KEY_ID_SIZE or size > _GIVEN_MAX * _KEY_ID_SIZE or data[_ROOT_KEYS.size - 1] > 1:
+        raise ProtocolError("a word on root keys is malformed")
+    number, asks = _ROOT_KEYS.unpack_from(data)
+    given = tuple(data[at : at + _KEY_ID_SIZE] for at in range(_ROOT_KEYS.size, len(data), _KEY_ID_SIZE))
+    return RootKeysMessage(number=number, asks=bool(asks), given=given, replica=replica)
+
+
 # Parts --------------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +363,7 @@ _FILL: dict[type, Fill] = {
     PolicyMessage: _fill_policy,
     RecordMessage: fill_record,
     RecordedMessage: fill_recorded,
+    RootKeysMessage: _fill_root_keys,
 }
 _READ: dict[str, Read] = {
     "prepare": _read_prepare,
@@ -359,6 +378,7 @@ _READ: dict[str, Read] = {
     "policy": _read_policy,
     "entries": read_record,
     "recorded": read_recorded,
+    "rootKeys": _read_root_keys,
 }
 for _name, _kind, _fields in _PLAIN:
     _FILL[_kind], _READ[_name] = _plain(_name, _kind, _fields)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import trio
 from attrs import evolve
 
 from vdb.crypto.root import RootKeys
-from vdb.errors import VerityError
+from vdb.errors import InvalidArgument, VerityError
 from vdb.types import GroupId, Region
 
 REGION = Region("ap-southeast-2")
 HOME = GroupId(REGION.name)
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 BEFORE, BOTH = RootKeys(OLD), RootKeys(NEW, others=[OLD])
-NEW_ID = RootKeys(NEW).for_group(HOME).key_id
+OLD_ID, NEW_ID = (RootKeys(key).for_group(HOME).key_id for key in (OLD, NEW))
 
 
 def may_be_given(cluster: Any, number: int) -> None:
@@ -41,7 +42,7 @@ async def rotate(cluster: Any) -> None:
         number = await cluster.primary()
         keys = cluster.machines[number].node.service.keys
         try:
-            left = (await keys.rotate("", 0, begin=True, rotation_id=b"r" * 16)).left
+            left = (await keys.rotate("", 0, begin=True, rotation_id=b"r" * 16, force=True)).left
         except VerityError:
             await trio.sleep(0.05)
 
@@ -114,5 +115,39 @@ def test_so_does_one_that_starts_before_the_op_and_one_that_copies_the_state(in_
         assert group.missing_root_key == NEW_ID
         give(cluster, late)
         await cluster.converge()
+
+    in_cluster(body)
+
+
+def test_no_rotation_begins_before_all_members_have_the_new_root_key(in_cluster: Callable[..., None]) -> None:
+    async def body(cluster: Any) -> None:
+        late = await started(cluster)
+        others = [number for number in range(3) if number != late]
+        give(cluster, *others)
+        leading = await cluster.primary()
+        keys = cluster.machines[leading].node.service.keys
+        with pytest.raises(
+            InvalidArgument, match=f"found node {late} at .*, which has {OLD_ID.hex()}. Give it to them"
+        ):
+            await keys.rotate("", 0, begin=True)
+        assert keys.status("").began == 0
+        give(cluster, late)
+        for other in others:
+            cluster.universe.network.cut(f"n{late}", f"n{other}")
+        with pytest.raises(InvalidArgument, match=f"found node {late} at .*, which doesn't answer"):
+            await keys.rotate("", 0, begin=True)
+        cluster.universe.network.heal()
+        await cluster.append("s", b"meanwhile")
+        # It reads its keys when it is asked.
+        number, begun = await cluster.primary(), None
+        while begun is None:
+            try:
+                begun = await cluster.machines[number].node.service.keys.rotate("", 0, begin=True)
+            except VerityError:
+                await trio.sleep(0.5)
+                number = await cluster.primary()
+        assert begun.root_key_id == NEW_ID
+        for number in range(3):
+            assert not cluster.group(number).missing_root_key
 
     in_cluster(body)

@@ -19,7 +19,7 @@ def key_calls(guard: Guard) -> dict[str, Handler]:
         tenant, group, maximum, begin = params.tenant, params.group, params.max, params.begin
         rotation_id = bytes(params.rotationId)
         work = partial(guard.rotate_keys, tenant, group, maximum, begin=begin, rotation_id=rotation_id)
-        answer(call, work, _fill_step)
+        answer(call, partial(work, force=params.force), _fill_step)
 
     def status(call: IncomingCall) -> None:
         answer(call, partial(guard.key_status, call.params.group), _fill_status)

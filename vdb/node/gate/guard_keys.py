@@ -13,7 +13,14 @@ class KeyGuard(GuardBase):
     """See the module's docstring. Each step of a rotation goes with its entry in one prepare."""
 
     async def rotate_keys(
-        self, tenant: int, group: str, maximum: int, *, begin: bool, rotation_id: bytes = b""
+        self,
+        tenant: int,
+        group: str,
+        maximum: int,
+        *,
+        begin: bool,
+        rotation_id: bytes = b"",
+        force: bool = False,
     ) -> RotationStep:
         """`KeyRotation.rotate`, or `start_period` of one tenant."""
         permit = await self.permit(
@@ -23,8 +30,9 @@ class KeyGuard(GuardBase):
         if tenant:
             note = permit.entry(Kind.KEY, detail={"period": "next"})
             return await keys.start_period(group, tenant, note, rotation_id=rotation_id)
-        note = permit.entry(Kind.KEY, detail={"rotation": "begin" if begin else "step"})
-        return await keys.rotate(group, maximum, begin=begin, rotation_id=rotation_id, note=note)
+        detail = {"rotation": "begin" if begin else "step"} | ({"force": "true"} if force else {})
+        note = permit.entry(Kind.KEY, detail=detail)
+        return await keys.rotate(group, maximum, begin=begin, rotation_id=rotation_id, note=note, force=force)
 
     async def key_status(self, group: str) -> KeyStatus:
         """`KeyRotation.status`. It names no key but by its id, and no tenant."""

@@ -6,7 +6,8 @@
 
 Rules
 - The rotation leads to the root key that is the first of those which this node, the primary, was given. All other nodes
-  should have been given it before: one that lacks it applies nothing from there on, until it is given it.
+  must have been given it before: one that lacks it applies nothing from there on, until it is given it. So no rotation
+  to another root key begins before each member has said that it has it, unless whoever asks says that it shall.
 - Where a rotation stands, the state says: whoever asks for the next step goes on with it, after a crash as well, and
   from another node. Asking for a step too many is harmless.
 """
@@ -40,6 +41,10 @@ NO_TRANSACTION = 0
 """Voiding it changes nothing."""
 
 
+async def _nobody_lacks(_group: Group, _target: bytes) -> list[str]:
+    return []
+
+
 class KeyRotation:
     """See the module's docstring. One per node."""
 
@@ -52,10 +57,12 @@ class KeyRotation:
         provider: str,
         refresh: Callable[[], Awaitable[None]],
         files_behind: Callable[[], int] = lambda: 0,
+        lacking: Callable[[Group, bytes], Awaitable[list[str]]] = _nobody_lacks,
     ) -> None:
         """`refresh` takes root keys that the node was given since it started; `files_behind` counts files under an
-        earlier key."""
+        earlier key; `lacking` says which members lack a root key."""
         self.refresh = refresh
+        self._lacking = lacking
         self._files_behind = files_behind
         self._readers = readers
         self._region = region
@@ -73,7 +80,7 @@ class KeyRotation:
             node=self._node,
             group=found.name,
             provider=self._provider,
-            root_key_id=keyring.roots.founding.key_id if rotation is None else rotation.root_key_id,
+            root_key_id=self._root_key(found),
             given=keyring.roots.ids,
             tenants=len(keyring.tenant_rows()),
             behind=behind,
@@ -95,11 +102,19 @@ class KeyRotation:
         return RotationStep(rewrapped=0, left=0, period=reply.period, root_key_id=root_key_id)
 
     async def rotate(
-        self, group: str, maximum: int, *, begin: bool, rotation_id: bytes = b"", note: AuditEntry | None = None
+        self,
+        group: str,
+        maximum: int,
+        *,
+        begin: bool,
+        rotation_id: bytes = b"",
+        note: AuditEntry | None = None,
+        force: bool = False,
     ) -> RotationStep:
         """One step; `maximum` tenants at most, 0 for as many as a step holds. InvalidArgument, NotPrimary.
 
-        `begin`: another rotation begins before it, unless the last one isn't done, or was begun under this id.
+        `begin`: another rotation begins before it, unless the last one isn't done, or was begun under this id. `force`:
+        also where a member lacks the new root key, or doesn't say.
         """
         found = self._group(group)
         refusal = found.not_serving()
@@ -113,11 +128,27 @@ class KeyRotation:
         if again:
             mark("keys.begun_already")
         elif begin and (rotation is None or rotation.root_key_id != target or not self._behind(found)):
+            if not force and self._root_key(found) != target:
+                await self._check_members(found, target)
             await self._commit(found, PlainRotation(root_key_id=target, rotation_id=rotation_id), note)
             log.info("keys.rotation_begun", group=found.name, root_key=target.hex())
         elif rotation is None:
             raise InvalidArgument(f"no rotation of the keys of group {found.name} has begun: expected one, found none")
         return await self._step(found, maximum, note)
+
+    async def _check_members(self, group: Group, target: bytes) -> None:
+        lacking = await self._lacking(group, target)
+        if lacking:
+            mark("keys.members_lack_it")
+            raise InvalidArgument(
+                f"all nodes of group {group.name} must have the new root key before: expected {target.hex()} of each, "
+                f"found {'; '.join(lacking)}. Give it to them, or begin with force: who lacks it applies nothing then"
+            )
+
+    def _root_key(self, group: Group) -> bytes:
+        """The root key that the log goes by."""
+        rotation = group.state.rotation()
+        return group.keyring.roots.founding.key_id if rotation is None else rotation.root_key_id
 
     async def _step(self, group: Group, maximum: int, note: AuditEntry | None) -> RotationStep:
         most = min(maximum or REWRAPPED_KEYS_MAX, REWRAPPED_KEYS_MAX)

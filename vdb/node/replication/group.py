@@ -39,7 +39,16 @@ from vdb.storage.superblock import Superblock
 from vdb.storage.wal import Journal
 from vdb.types import GroupId
 from vdb.vsr.configuration import Configuration
-from vdb.vsr.message import Abdicate, ErasedMessage, Message, PolicyMessage, RecordedMessage, RecordMessage, WordMessage
+from vdb.vsr.message import (
+    Abdicate,
+    ErasedMessage,
+    Message,
+    PolicyMessage,
+    RecordedMessage,
+    RecordMessage,
+    RootKeysMessage,
+    WordMessage,
+)
 from vdb.vsr.replica import Replica, Status
 
 INSTALL_RETRY_SECONDS = 1.0
@@ -91,6 +100,8 @@ class Group:
         """Likewise of the policy that the global group goes by."""
         self.on_record: Callable[[RecordMessage | RecordedMessage], None] = nobody
         """Likewise of what they have recorded in audit logs."""
+        self.on_root_keys: Callable[[RootKeysMessage], None] = nobody
+        """Likewise of which root keys they have, or want to know."""
         self._named = 0
         """How often a member was named since this node was removed."""
         self._missing_to_open = b""
@@ -128,6 +139,8 @@ class Group:
             self.on_erased(message)
         elif isinstance(message, PolicyMessage):
             self.on_policy(message)
+        elif isinstance(message, RootKeysMessage):
+            self.on_root_keys(message)
         else:
             self.on_record(message)
 
