@@ -85,6 +85,8 @@ REGIONS_BESIDE_SHARE = 0.42
 """Of the seeds that have several nodes, and SQL or typed streams: those with several regions."""
 BESIDE_SHARE = 0.2
 """Of the seeds with SQL or typed streams: those with each of rotation, erasing and governance beside."""
+WITNESSES_SHARE = 0.15
+"""Of the seeds, whatever else they have: those whose heads are cosigned by witnesses."""
 RARE_CHANCES = (0.0, 0.0, 0.02, 0.1)
 """Of rare branches of the product, where they are on."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)
@@ -204,6 +206,20 @@ def draw_events(random: Random) -> dict[str, Any]:
         "consumer_faults": random.choice((0.0, 0.1, 0.3, 0.6)),
         "consumer_vanish": random.choice((0.0, 0.05, 0.2)),
         "events_inline": random.random() < 0.4,
+    }
+
+
+def draw_witnesses(random: Random) -> dict[str, Any]:
+    """Witnesses beside the cluster, in some seeds."""
+    if random.random() >= WITNESSES_SHARE:
+        return {}
+    return {
+        "witnesses": random.choice((1, 1, 2, 3)),
+        "witness_every_us": random.choice((100_000, 300_000, 2_000_000)),
+        "witness_trouble_us": random.choice((0, 100_000, 500_000)),
+        "witness_skew_us": random.choice((0, 2_000_000, 86_400_000_000)),
+        "witnesses_away": random.random() < 0.15,
+        "witness_forger": random.random() < 0.4,
     }
 
 

@@ -39,6 +39,7 @@ from sim.drawing import (
     draw_peers,
     draw_regions,
     draw_sql,
+    draw_witnesses,
     minority,
     with_database_rot,
 )
@@ -168,6 +169,18 @@ class Options:
     erasing: bool = False
     """Whether somebody writes about subjects, and has them erased, beside the others."""
     erasing_deeds: int = 60
+    witnesses: int = 0
+    """That are to cosign all heads."""
+    witness_every_us: int = 1_000_000
+    """How old a cosigned head gets before the next is asked for."""
+    witness_trouble_us: int = 0
+    """Between two things that happen to a witness or its links, on average; 0: nothing does."""
+    witness_skew_us: int = 0
+    """Of some witnesses' clocks, either way."""
+    witnesses_away: bool = False
+    """Whether none of them is there before all is healed."""
+    witness_forger: bool = False
+    """Whether in the end somebody shows one of them other histories."""
     consumers: int = 2
     consumer_members: int = 2
     """Of each consumer, at a time."""
@@ -191,6 +204,7 @@ class Options:
             erased_rows=draw_erased_rows(draws(seed, "erased rows")),
             sql_every_commit=sql and draws(seed, "sql every commit").random() < SQL_EVERY_COMMIT_SHARE,
             **draw_events(draws(seed, "events options")),
+            **draw_witnesses(draws(seed, "witnesses")),
         )
         regions = draw_regions(seed, options) if options.nodes > 1 else {}
         if sql or events:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import trio
+from attrs import evolve
 
 from sim.atlas import Atlas
 from sim.build import Builder, Judge
@@ -13,6 +14,7 @@ from sim.checkers.abroad import Abroad
 from sim.checkers.contents import Contents
 from sim.checkers.convergence import unconverged
 from sim.cluster import Cluster
+from sim.cosigning.part import CosigningPart
 from sim.erasing.part import ErasingPart
 from sim.erasing.rows import RowsPart
 from sim.events.part import EventsPart
@@ -146,6 +148,12 @@ class Simulation:
             trace=self.trace, keys=builder.root_keys,
             connectors=self.connectors, learn=self.connector, entropy=self.workload.entropy, tell=self.workload.tell,
         )  # fmt: skip
+        self.cosigning = CosigningPart(
+            seed=seed, options=options, cluster=self.cluster, watch=self.watch, verdict=self.verdict,
+            trace=self.trace, port=network.port("forger", self.client_fence),
+        )  # fmt: skip
+        for machine in machines.values():
+            machine.config = evolve(machine.config, cosigning=self.cosigning.settings)
         if options.rotating:
             self.workload.beside.append(lambda: self.rotating.progress)
         if options.erasing:
@@ -204,6 +212,7 @@ class Simulation:
         self.cluster.for_all(lambda machine: machine.scratch.close())
         self.rows.close()
         self.sql.close()
+        self.cosigning.close()
 
     # The phases ------------------------------------------------------------------------------------------------
 
@@ -214,6 +223,7 @@ class Simulation:
             nursery.start_soon(self._end_when_broken, nursery.cancel_scope)
             nursery.start_soon(self._end_when_over, nursery.cancel_scope)
             nursery.start_soon(self.cluster.run)
+            nursery.start_soon(self.cosigning.run)
             try:
                 await (act or self._work)()
                 await self._read_back()
@@ -226,6 +236,7 @@ class Simulation:
                 self.erasing.check_history()
                 self.rows.check_history()
                 self.rotating.check_history()
+                self.cosigning.check_history()
                 self.retaining.check_history()
             finally:
                 self.cluster.for_all(lambda machine: machine.tasks.resume())
@@ -245,6 +256,7 @@ class Simulation:
         self.events.check_history()
         self.governance.check_history()
         self.rotating.check_history()
+        self.cosigning.check_history()
         scope.cancel()
 
     async def _work(self) -> None:
@@ -280,6 +292,7 @@ class Simulation:
             elapsed = self.clock.now_ns()
             self.idle = self.workload.idle_ns / max(1, elapsed)
             self.nemesis.heal()
+            self.cosigning.heal()
             with trio.move_on_after(self.options.heal_bound_us / 1e6) as bound:
                 await self.events.drain()
             self.verdict.check(
@@ -289,6 +302,7 @@ class Simulation:
                 await self.rotating.finish()
             self.verdict.check("I36", not bound.cancelled_caught, "K5: somebody still needs an old root key")
             await self._converge()
+            await self.cosigning.forge()
             nursery.cancel_scope.cancel()
 
     @property
@@ -319,7 +333,7 @@ class Simulation:
             lack = f"the operator still tries to {busy}" if busy else unconverged(self.watch, self.cluster)
             lack = lack or self.rows.lag()
             lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag() or self.erasing.lag()
-            lack = lack or self.rotating.lag() or self.retaining.lag()
+            lack = lack or self.rotating.lag() or self.retaining.lag() or self.cosigning.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

@@ -6,6 +6,7 @@ from sim.bugs.audits import AUDIT_BUGS
 from sim.bugs.clusters import CLUSTER_BUGS
 from sim.bugs.consensus import CONSENSUS_BUGS
 from sim.bugs.consumers import CONSUMER_BUGS
+from sim.bugs.cosigning import COSIGNING_BUGS
 from sim.bugs.erasing import ERASING_BUGS
 from sim.bugs.event_ids import EVENT_ID_BUGS
 from sim.bugs.evidence import EVIDENCE_BUGS
@@ -23,7 +24,7 @@ _OF_THE_PROTOCOL = sorted((*CONSENSUS_BUGS, *CLUSTER_BUGS), key=lambda bug: int(
 BUGS: tuple[Bug, ...] = (
     *_OF_THE_PROTOCOL, *STORAGE_BUGS, *TRANSACTION_BUGS, *SQL_BUGS, *EVENT_ID_BUGS, *CONSUMER_BUGS, *PROJECTION_BUGS,
     *EVIDENCE_BUGS, *AUDIT_BUGS, *GOVERNANCE_BUGS, *ERASING_BUGS, *REGION_BUGS,
-    *ROTATION_BUGS, *RETAINING_BUGS,
+    *ROTATION_BUGS, *RETAINING_BUGS, *COSIGNING_BUGS,
 )  # fmt: skip
 assert len({bug.id for bug in BUGS}) == len(BUGS)
 

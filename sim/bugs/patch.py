@@ -28,7 +28,7 @@ class Bug:
     transactions, 'q1'... for SQL, 'd1'... for what appends are answered, 'c1'... for
     consumers, 'h1'... for evidence, 'a1'... for audit logs, 'g1'... for governance, 'e1'... for erasures, 'r1'... for
     regions,
-    'k1'... for rotations of keys."""
+    'k1'... for rotations of keys, 'w1'... for cosigning."""
 
     id: str
     what: str

@@ -130,6 +130,16 @@ Of the workload of erasures:
     K4   no tenant has more periods of keys than rotations were asked for                         sim.rotating.part
     K5   when all is mended no member's disk needs a root key that was replaced: of I36 and I40   sim.rotating.part
 
+Of witnesses beside the cluster (one that is alone is tortured by `sim.witnessing`, which has W1 and W2 of its own):
+
+    W2   what a witness has cosigned it knows, across crashes                                    sim.cosigning.host
+    W3   what a witness has cosigned is the tree of so many of the records that were committed,
+         so of any two one begins with the other (W1), across view changes                       cosigned
+    W4   what a node shows as cosigned is signed by its log and all witnesses, who did sign it   cosigned
+    W5   an idle cluster has all trees cosigned as they are: a part of I38                       sim.cosigning.part
+    W6   a head that was rolled back or forked is refused, and a node whose log isn't the one
+         that a witness knows says so                                                            sim.cosigning.part
+
 Of several regions:
 
     abroad-wire  no node is sent another region's data, in clear or sealed                       abroad

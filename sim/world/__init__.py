@@ -44,11 +44,14 @@ __all__ = [
 class SimUniverse:
     """All that the worlds of one run share. Made inside `sim.runner.run`; closed at its end."""
 
-    def __init__(self, seed: int, *, network_faults: NetworkFaults | None = None) -> None:
+    def __init__(
+        self, seed: int, *, network_faults: NetworkFaults | None = None, network: SimNetwork | None = None
+    ) -> None:
+        """`network`: one that there is already, whose faults are counted with its own."""
         self.seed = seed
         self.clock = virtual_clock()
-        self.faults: Counter[str] = Counter()
-        self.network = SimNetwork(self.clock, draws(seed, "network"), self.faults, network_faults)
+        self.faults: Counter[str] = Counter() if network is None else network.counts
+        self.network = network or SimNetwork(self.clock, draws(seed, "network"), self.faults, network_faults)
         self.nodes: dict[str, SimNode] = {}
 
     def node(

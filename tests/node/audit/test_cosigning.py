@@ -20,6 +20,7 @@ from vdb.node.audit.cosigning_settings import CosigningSettings, parse_every, pa
 from vdb.node.evidence.proving import Family
 from vdb.node.gate.caller import embedded_caller
 from vdb.node.gate.guard import Guard
+from vdb.ports import Clock
 from vdb.types import DataClass, GroupId, TenantId
 from vdb.witness.asking import WitnessAsked, WitnessPlace
 from vdb.witness.door import serve_witness
@@ -33,10 +34,12 @@ HOME, ONE = GroupId(REGION), TenantId(1)
 
 
 @asynccontextmanager
-async def witnessing(folder: Path, logs: dict[str, tuple[VerifierKey, ...]]) -> AsyncIterator[WitnessAsked]:
+async def witnessing(
+    folder: Path, logs: dict[str, tuple[VerifierKey, ...]], clock: Clock | None = None
+) -> AsyncIterator[WitnessAsked]:
     """A witness that knows these logs."""
     disk = RealDisk(folder)
-    witness = Witness(disk, RealClock(), "w.example", SigningKey(b"w" * 32), logs)
+    witness = Witness(disk, clock or RealClock(), "w.example", SigningKey(b"w" * 32), logs)
     await witness.open()
     listener = await RealNetwork().listen("127.0.0.1:0")
     async with trio.open_nursery() as nursery:
@@ -45,6 +48,13 @@ async def witnessing(folder: Path, logs: dict[str, tuple[VerifierKey, ...]]) -> 
         nursery.cancel_scope.cancel()
     await listener.aclose()
     await disk.close()
+
+
+class ADayAhead(RealClock):
+    """A clock that is wrong."""
+
+    def wall_us(self) -> int:
+        return super().wall_us() + 86_400_000_000
 
 
 def guard(node: Any) -> Guard:
@@ -98,6 +108,21 @@ async def test_every_tree_is_cosigned_again_and_again(start: Any, tmp_path: Path
             await until(lambda: len(cosigning._trees) > 1)
             assert cosigning.oldest(HOME) >= kept, "what was cosigned is known after a restart"
             assert (await guard(node).tree_head(1, REGION, "data", cosigned=True)).note.signatures
+
+
+async def test_after_a_restart_a_witness_whose_clock_is_ahead_is_asked_as_soon_as_any(
+    start: Any, tmp_path: Path
+) -> None:
+    logs: dict[str, tuple[VerifierKey, ...]] = {}
+    async with witnessing(tmp_path / "witness", logs, ADayAhead()) as asked:
+        settings = CosigningSettings(witnesses=(asked,), every_s=0.1)
+        async with start(cosigning=settings) as node:
+            await guard(node).create_stream(INTERNAL, 1, "notes", DataClass.PHI, REGION)
+            await know(node, logs)
+            await until(lambda: node.service.cosigning.oldest(HOME) > 0)
+            before = node.service.cosigning.oldest(HOME)
+        async with start(cosigning=settings) as node:
+            await until(lambda: node.service.cosigning.oldest(HOME) > before)
 
 
 async def test_one_that_knows_another_history_is_told_at_every_try(start: Any, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class Cosigning:
             return _Tree()
         finally:
             await file.close()
-        age = (self._clock.wall_us() - at) / _MICROS
+        age = max(0.0, (self._clock.wall_us() - at) / _MICROS)  # a witness's clock may be ahead of this one
         return _Tree(note=note, at=at, due=trio.current_time() + max(0.0, self._settings.every_s - age))
 
     def _path(self, key: Tree, reader: GroupReader) -> str:
