@@ -14,7 +14,7 @@ import trio
 
 import vdb
 from vdb.crypto.root import RootKeys
-from vdb.errors import InvalidArgument, UnknownProjection
+from vdb.errors import InvalidArgument, ProjectionFailed, UnknownProjection
 from vdb.node.config import NodeConfig
 from vdb.node.node import Node
 from vdb.projections.config import ProjectionConfig
@@ -177,3 +177,26 @@ async def test_what_is_parked_is_listed_tried_and_dropped(tmp_path: Path) -> Non
         assert (database.status().projections[0].parked, database.status().projections[0].skipped) == (0, 1)
         assert database.drop_parked("beds") == 0
         assert database.retry_parked("beds") == 0
+
+
+def test_a_lowered_version_ends_nothing_but_its_projection(tmp_path: Path) -> None:
+    """Of a program that is deployed as it was before."""
+    wards = ProjectionConfig(name="wards", version=1, streams=["beds"], template=BEDS)
+    with vdb.open(tmp_path, KEYS, projections=[beds(), wards]) as database:
+        database.create_stream("beds")
+        position = database.publish("beds", bed(1)).position
+        assert database.wait_for("beds", position)
+    with vdb.open(tmp_path, KEYS, projections=[beds(2), wards]) as database:
+        until(lambda: next(one for one in database.status().projections if one.name == "beds").version == 2)
+    with vdb.open(tmp_path, KEYS, projections=[beds(), wards]) as database:
+        position = database.publish("beds", bed(2)).position
+        assert database.wait_for("wards", position)
+        assert len(database.rows("wards", "beds").rows) == 2
+        with pytest.raises(ProjectionFailed, match="has stopped: its rows were made by version 2, newer than 1"):
+            database.rows("beds", "beds")
+        stopped = {one.name: one for one in database.status().projections}["beds"]
+        assert (stopped.state, stopped.version) == ("stopped", 2)
+        assert "give the node that version again" in stopped.error
+        assert database.switch_projection("beds", back=True) == 1
+        assert database.wait_for("beds", position)
+        assert len(database.rows("beds", "beds").rows) == 2

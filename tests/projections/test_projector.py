@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from vdb.errors import ConfigError, InvalidArgument, NodeStopped
+from vdb.errors import InvalidArgument, NodeStopped, ProjectionFailed
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.handler import Handlers
 from vdb.projections.opening import Means
@@ -345,13 +345,17 @@ async def test_a_check_that_is_no_query_is_told(start: Start, publish: Any) -> N
         assert projector.status().building.error == "its check query can't be run: OperationalError"
 
 
-async def test_a_newer_file_is_refused(start: Start, publish: Any) -> None:
-    async with start(version(2)):
-        pass
-    refused = pytest.RaisesExc(ConfigError, match="was made by version 2, newer than 1")
-    with pytest.RaisesGroup(refused, flatten_subgroups=True):
-        async with start(version(1)):
-            pass
+async def test_rows_of_a_newer_version_that_no_pointer_names(start: Start, publish: Any) -> None:
+    end = publish(4)
+    async with start(version(2)) as projector:
+        assert await counted(projector, end) == (1, 8)
+    async with start(version(1)) as projector:
+        assert (projector.status().condition, "newer than 1" in projector.status().rows.error) == ("stopped", True)
+        with pytest.raises(ProjectionFailed, match="newer than 1"):
+            await projector.rows("counts")
+        await projector.rebuild(hold=False)
+        await until(lambda: projector.status().condition == "following")
+        assert await counted(projector, end) == (2, 4)
 
 
 @pytest.mark.parametrize("damage", ["pointer", "no pointer", "building", "current"])

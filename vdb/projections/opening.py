@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from attrs import field, frozen
 
-from vdb.errors import DatabaseDamaged, WrongKey
+from vdb.errors import ConfigError, DatabaseDamaged, WrongKey
 from vdb.marks import mark
 from vdb.ports import Database, Disk
 from vdb.projections.config import ProjectionConfig
@@ -44,6 +44,20 @@ class Means:
     """Told (event, **fields) of normal operation."""
     warn: Callable[..., None] = _say_nothing
     """Told (event, **fields) of what an operator should look at."""
+
+
+async def begin(nursery: trio.Nursery, serving: Serving) -> None:
+    """Run a generation's task. ConfigError where its file was made by another configuration."""
+    try:
+        await nursery.start(serving.run)
+    except BaseExceptionGroup as errors:
+        wrong, others = errors.split(ConfigError)
+        if wrong is None or others is not None:
+            raise
+        found: BaseException = wrong
+        while isinstance(found, BaseExceptionGroup):
+            found = found.exceptions[0]
+        raise found from None
 
 
 class Opener:
@@ -91,7 +105,14 @@ class Opener:
         """Of the generation in use; `live_from`: by group, no event before has effects.
 
         None where neither the handlers of its version are here, nor rows that could be served without them.
+        ConfigError, where its version is newer than those here: what reads its rows may not know their shape.
         """
+        if generation.version > self._newest.version:
+            raise ConfigError(
+                f"its rows were made by version {generation.version}, newer than {self._newest.version}: give the node "
+                "that version again, or go back to the rows of before with `vdb projection switch --back`, or build "
+                "them anew with `vdb projection rebuild`"
+            )
         config = self._versions.get(generation.version)
         source = WatchedSource(self._means.source_for(config or self._newest), self._tenant)
         if config is None:

@@ -11,11 +11,13 @@ Promises
    If that fails, the generation in use stays, and the status says why.
 5. At the switch both stand at the same position, so that each event is live in exactly one of them.
 6. The generation that was in use before is kept, as it was left, for the way back; older ones are removed.
+7. Where what is in use is newer than the versions here, the projection stops, and nothing else; the status says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import trio
@@ -37,14 +39,13 @@ from vdb.projections.comparing import RowDifferences, compare
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.finishing import align, catch_up, check
 from vdb.projections.generations import FIRST, Generation, GenerationFiles, Pointer
-from vdb.projections.opening import Means, Opener
+from vdb.projections.opening import Means, Opener, begin
 from vdb.projections.parking import ParkedEvent, list_parked
 from vdb.projections.progress import Progress
 from vdb.projections.replaying import Replayed, replay
 from vdb.projections.rows import LIMIT_DEFAULT, Rows
 from vdb.projections.runner import ProjectionRunner
-from vdb.projections.running import ProjectionStatus
-from vdb.projections.serving import ProjectorStatus, Serving, building_status
+from vdb.projections.serving import ProjectorStatus, Serving, building_status, without_rows
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, Position, TenantId
 
@@ -73,7 +74,7 @@ class Projector:
         """Whether the generation in use is open."""
         self._opens = trio.Event()
         self._changing = trio.Lock()
-        self._held_up = ""
+        self._held_up = self._stopped = ""  # why the rows in use aren't open yet; why they can't be by what is here
         self._holds_again = False
         """Whether something was built that waits for a command, when all began to be built anew."""
         self._nursery: trio.Nursery | None = None
@@ -86,8 +87,9 @@ class Projector:
                 self._pointer = await self._patiently(self._load)
                 if self._pointer.last > FIRST:
                     await self._patiently(lambda: self._files.tidy(self._pointer))
-                if self._pointer.current is not None:
-                    await self._serve(self._pointer.current)
+                with suppress(ConfigError):  # it has stopped, and says so
+                    if self._pointer.current is not None:
+                        await self._serve(self._pointer.current)
                 await self._patiently(self._take_up_building)
             task_status.started()
             await trio.sleep_forever()
@@ -136,6 +138,8 @@ class Projector:
     async def _on_current(self, ask: Callable[[Serving], Awaitable[T]]) -> T:
         while True:
             while not self._opened:
+                if self._stopped:
+                    raise ProjectionFailed(self._stopped)
                 await self._opens.wait()
             serving = self._current
             assert serving is not None
@@ -147,26 +151,21 @@ class Projector:
                 mark("projector.asked_again")
 
     def status(self) -> ProjectorStatus:
-        current, building = self._current, self._building
+        current, building, pointer = self._current, self._building, self._pointer
         if current is None:
-            source = self._means.source_for(self._newest)
-            rows = ProjectionStatus(
-                tenant=self.tenant,
-                name=self.name,
-                version=0 if self._pointer.current is None else self._pointer.current.version,
-                positions={},
-                lag=sum(source.head(self.tenant, group) for group in source.groups()),
-                error=self._held_up,
-            )
+            version = 0 if pointer.current is None else pointer.current.version
+            source, why = self._means.source_for(self._newest), self._stopped or self._held_up
+            rows = without_rows(self.tenant, self.name, version, source, why)
+            condition = "stopped" if self._stopped else "opening"
         else:
-            rows = current.rows.status()
+            rows, condition = current.rows.status(), current.rows.condition
         return ProjectorStatus(
             rows=rows,
-            generation=0 if self._pointer.current is None else self._pointer.current.number,
-            condition="opening" if current is None else current.rows.condition,
+            generation=0 if pointer.current is None else pointer.current.number,
+            condition=condition,
             still_seconds=0.0 if current is None else trio.current_time() - current.source.moved_at,
-            previous=0 if self._pointer.previous is None else self._pointer.previous.number,
-            building=None if building is None else building_status(building, hold=self._pointer.hold),
+            previous=0 if pointer.previous is None else pointer.previous.number,
+            building=None if building is None else building_status(building, hold=pointer.hold),
         )
 
     @property
@@ -342,20 +341,22 @@ class Projector:
         return pointer
 
     async def _serve(self, generation: Generation, live_from: Mapping[GroupId, int] | None = None) -> None:
-        """Open the generation in use."""
-        if generation.version > self._newest.version:
-            raise ConfigError(
-                f"projection {self.name!r}: its file was made by version {generation.version}, newer than "
-                f"{self._newest.version}: give the node that version as well, and go back with "
-                "`vdb projection switch --back`"
-            )
-        serving = await self._patiently(lambda: self._opener.serving(generation, live_from))
-        if serving is None:
-            self._pointer = evolve(self._pointer, current=None)
-            return
-        self._current = serving
+        """Open the generation in use. ConfigError, where what is here can't: then the projection has stopped."""
         assert self._nursery is not None
-        await self._nursery.start(serving.run)
+        self._stopped = ""
+        try:
+            found = self._current = await self._patiently(lambda: self._opener.serving(generation, live_from))
+            if found is None:
+                self._pointer = evolve(self._pointer, current=None)
+                return
+            await begin(self._nursery, found)
+        except ConfigError as error:
+            mark("projector.stopped")
+            self._stopped = f"projection {self.name!r} of tenant {self.tenant} has stopped: {error}"
+            self._current, opens, self._opens = None, self._opens, trio.Event()
+            opens.set()
+            self._means.warn("projection.stopped", reason=self._stopped)
+            raise
         self._opened = True
         self._opens.set()
 

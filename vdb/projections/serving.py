@@ -15,6 +15,7 @@ from vdb.projections.generations import Generation
 from vdb.projections.progress import Progress, WatchedSource
 from vdb.projections.rows import LIMIT_DEFAULT, Rows, make_query, read_rows
 from vdb.projections.running import ProjectionStatus
+from vdb.projections.source import EventSource
 from vdb.projections.stored import Stored, config_of
 from vdb.projections.values import SqlValue
 from vdb.types import GroupId, TenantId
@@ -158,6 +159,12 @@ class ProjectorStatus:
     still_seconds: float
     previous: int
     building: BuildingStatus | None
+
+
+def without_rows(tenant: TenantId, name: str, version: int, source: EventSource, error: str) -> ProjectionStatus:
+    """The status of a projection whose rows aren't open. `error`: why."""
+    lag = sum(source.head(tenant, group) for group in source.groups())
+    return ProjectionStatus(tenant=tenant, name=name, version=version, positions={}, lag=lag, error=error)
 
 
 def building_status(building: Serving, *, hold: bool) -> BuildingStatus:
