@@ -19,6 +19,7 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
         "identity.revocations_unreadable",
         "identity.revoked",
         "identity.session_over",
+        "witness.no_more_files",
     ),
     "all who speak are nodes and clients of this version": (
         "peers.protocol_error",
@@ -33,11 +34,6 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
     "only an error of this program leads there, such as those that `sim.bugs` plants": (
         "neighbourhood.not_heard_from_abroad",
         "neighbourhood.not_sent_abroad",
-    ),
-    "no node of a run has a witness; `sim.witnessing` tries one by itself": (
-        "witness.connection_broken",
-        "witness.no_more_files",
-        "witness.refused",
     ),
     "SQL clients of a run are sessions in the nodes, without policies of their own": (
         "client.sql_not_committed",
