@@ -28,7 +28,7 @@ from sim.checkers.sql_log import Logged, SqlLog
 from sim.machine import Machine
 from sim.sql.model import Dump, dump
 from sim.verdict import Verdict
-from vdb.changes import RowChange
+from vdb.changes import Operation, RowChange
 from vdb.errors import DatabaseDamaged, WrongKey
 from vdb.kernel.command import KeyScope
 from vdb.kernel.erasure import erasures_of
@@ -36,6 +36,7 @@ from vdb.kernel.erasure_command import AckErasure, EraseSubject, ErasureCommand
 from vdb.kernel.reply import Numbered, Reply
 from vdb.projections.running import database_path
 from vdb.projections.store import SqliteError, close_sqlcipher, open_sqlcipher
+from vdb.sql.diffing import TableDiff
 from vdb.sql.history import Version
 from vdb.sql.meta import Place, read_place
 from vdb.sql.names import META_TABLE, STREAM_PREFIX
@@ -162,6 +163,17 @@ class ErasedRows:
             for some in (told, due)
         )
         self.verdict.check("E10", told == due, f"{who}: the history of visit {key} is {told}; the log has {due}")
+
+    def check_erased_versions(self, who: str, subject: str, found: Sequence[Version]) -> None:
+        """E9, of the history of a row whose key names a subject by whose erasure the node goes."""
+        shown = [one for one in found if one.operation is not Operation.ERASED or one.before or one.after]
+        self.verdict.check("E9", not shown, f"{who}: the history of {subject}, who was erased, has {shown[:1]}")
+
+    def check_differences(self, who: str, gone: Sequence[str], found: Sequence[TableDiff]) -> None:
+        """E9, of what differs between two states. `gone`: those of whom the node had said that its disk is rid."""
+        texts = [str((row.before, row.after)) for table in found for row in table.rows]
+        shown = [text for text in texts if any(subject in text for subject in gone)]
+        self.verdict.check("E9", not shown, f"{who}: the differences have {shown[:1]}, which was erased")
 
     # Files -----------------------------------------------------------------------------------------------------
 

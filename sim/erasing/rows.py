@@ -51,7 +51,7 @@ WRITERS = 2
 SUBJECTS = tuple(f"{WORD}-row-{number:02d}" for number in range(40))
 AT_A_TIME = 3
 """Subjects that are written about."""
-WORK = {"write": 8, "look": 2, "past": 2, "history": 2, "erase": 2}
+WORK = {"write": 8, "look": 2, "past": 2, "history": 1, "differ": 1, "erase": 2}
 WRITES = {"visit": 5, "replace": 2, "patient": 3, "update": 2, "move": 2, "delete": 2, "room": 1}
 ERASED_SHARE = 0.05
 """Of what is written about: somebody who was erased."""
@@ -166,7 +166,10 @@ class RowsPart:
                 up = [machine for machine in self.cluster.up if self._holds(machine)]
                 elsewhere = kind != "write" and up and random.random() < 0.7
                 acts: dict[str, Callable[..., Awaitable[None]]]
-                acts = {"write": self._write, "look": self._look, "past": self._past, "history": self._history}
+                acts = {
+                    "write": self._write, "look": self._look, "past": self._past, "history": self._history,
+                    "differ": self._differ,
+                }  # fmt: skip
                 machine = random.choice(up) if elsewhere else self._primary()
                 await self._visit(who, machine, lambda *at: acts[kind](*at, random))  # noqa: B023 - awaited at once
             await trio.sleep(REST_SECONDS * random.random())
@@ -320,6 +323,17 @@ class RowsPart:
         travel = machine.node.service.databases.travel
         found = await travel.history(database, "visits", key, to_offset=head)
         self.rows.check_versions(f"{who} on {machine.who}", gone, key, head, found)
+        if gone:
+            subject = random.choice(gone)
+            found = await travel.history(database, "patients", subject)
+            self.rows.check_erased_versions(f"{who} on {machine.who}", subject, found)
+
+    async def _differ(self, who: str, machine: Machine, database: CrudDatabase, random: Random) -> None:
+        assert machine.node is not None
+        gone = list(self.rows.acked.get(machine.number, {}))
+        one, other = (random.randrange(database.logged_offset + 1) for _ in range(2))
+        found = await machine.node.service.databases.travel.diff(database, one, other)
+        self.rows.check_differences(f"{who} on {machine.who}", gone, found)
 
     # The end ---------------------------------------------------------------------------------------------------
 
@@ -342,10 +356,13 @@ class RowsPart:
         if not self.is_on or not self.rows.log.catch_up():
             return
         random = draws(self.seed, "rows read back")
-        acts: list[Callable[..., Awaitable[None]]] = [self._look, *[self._past, self._history] * LAST_LOOKS]
+        acts: list[Callable[..., Awaitable[None]]] = [
+            self._look,
+            *[self._past, self._history, self._differ] * LAST_LOOKS,
+        ]
         with trio.move_on_after(LOOK_SECONDS if forgiving else float("inf")):
             for machine in [machine for machine in self.cluster.up if self._holds(machine)]:
-                for act in acts:
+                for act in (self._look, *past * LAST_LOOKS):
                     await self._visit("w9", machine, lambda *at: act(*at, random))  # noqa: B023 - awaited at once
 
     def on_end(self, machine: Machine) -> None:

@@ -13,7 +13,10 @@ another.
 Keys are compared by their text, so that 42 and "42" name the same row.
 
 What was erased with its subject has no images and no key any more: that something was done, when and by whom, is what
-is left. It is found where the key itself names the subject: the table's key is its subject column.
+is left. It is found where the key itself names the subject: the table's key is its subject column. Of any other table
+nothing in the log says whose row had a key: the key went with the images, under the subject's own key. To keep it, or a
+hash of it by which who asks for the key finds it, would be to keep what singles somebody out: a number of a row may be
+that of a chart, and rows of other tables, which stay, name it.
 """
 
 from __future__ import annotations
