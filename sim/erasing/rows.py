@@ -356,10 +356,7 @@ class RowsPart:
         if not self.is_on or not self.rows.log.catch_up():
             return
         random = draws(self.seed, "rows read back")
-        acts: list[Callable[..., Awaitable[None]]] = [
-            self._look,
-            *[self._past, self._history, self._differ] * LAST_LOOKS,
-        ]
+        past: list[Callable[..., Awaitable[None]]] = [self._past, self._history, self._differ]
         with trio.move_on_after(LOOK_SECONDS if forgiving else float("inf")):
             for machine in [machine for machine in self.cluster.up if self._holds(machine)]:
                 for act in (self._look, *past * LAST_LOOKS):
