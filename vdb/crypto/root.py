@@ -119,7 +119,7 @@ class RootKeys:
     `others` open what they wrapped, in either group: the key before this one, or the one to come.
     """
 
-    __slots__ = ("_global", "_others", "_regional", "region", "source")
+    __slots__ = ("_global", "_others", "_regional", "place", "region", "source")
 
     def __init__(
         self,
@@ -128,6 +128,7 @@ class RootKeys:
         others: Sequence[bytes] = (),
         *,
         source: str = "program",
+        place: str = "among the `others` of the program's RootKeys",
         region: str = "",
     ) -> None:
         """`region`: the only one that they are for; empty: whichever the node is in."""
@@ -138,12 +139,14 @@ class RootKeys:
         self.region = region
         self.source = source
         """Where they come from: what an operator is told of them."""
+        self.place = place
+        """Where another one is to be put, in words."""
 
     def beside(self, earlier: RootKeys) -> RootKeys:
         """These keys, with which those before open as well."""
         others = (*self._others, earlier._regional, earlier._global, *earlier._others)
         own_global = None if self._global == self._regional else self._global
-        return RootKeys(self._regional, own_global, others, source=self.source, region=self.region)
+        return RootKeys(self._regional, own_global, others, source=self.source, place=self.place, region=self.region)
 
     def for_group(self, group: GroupId) -> RootKey:
         """The root key of this group: the one that wraps. ConfigError where the keys are another region's."""

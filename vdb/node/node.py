@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import trio
 
 from vdb.crypto.keyring import Keyring
-from vdb.errors import DamagedData, StartError, VerityError
+from vdb.errors import DamagedData, StartError, VerityError, WrongKey
 from vdb.node import log
 from vdb.node.audit.cosigning import Cosigning
 from vdb.node.audit.recorder import Recorder
@@ -256,7 +256,14 @@ class Node:
         if not await is_formatted(self.world.disk, name):
             raise DamagedData(f"group '{name}' has lost its superblock: the data directory isn't whole")
         roots = self.config.root_keys.ring(name)
-        storage = await self._open_storage(identity, name, roots.ids)
+        try:
+            storage = await self._open_storage(identity, name, roots.ids)
+        except WrongKey as error:
+            if not error.missing:
+                raise
+            told = WrongKey(f"{error}. Put it {self.config.root_keys.place}, and start the node again")
+            told.missing = error.missing
+            raise told from None
         keyring = Keyring(group=name, root=roots.wrapping_with(storage.superblock.state.root_key_id))
         preparer = Preparer(region=name, keyring=keyring, entropy=self.world.entropy)
         return Group(

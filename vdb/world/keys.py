@@ -76,6 +76,7 @@ def root_keys_from_environment(environ: Mapping[str, str]) -> RootKeys | None:
         global_=parse_root_key(global_) if global_ else None,
         others=[parse_root_key(other) for other in environ.get(OTHERS_VARIABLE, "").split()],
         source=EnvironmentKeys.name,
+        place=f"behind those in {OTHERS_VARIABLE}, with a space between",
     )
 
 
@@ -87,6 +88,7 @@ def root_keys_from_file(path: Path) -> RootKeys:
         global_=parse_root_key(keys["global"][0]) if "global" in keys else None,
         others=[parse_root_key(other) for other in keys.get("other", ())],
         source=FileKeys.name,
+        place=f"in {path}, on a line `other = KEY`",
     )
 
 

@@ -62,6 +62,7 @@ class AwsKmsKeys:
             global_=None if file.global_ is None else _open(client, file, file.global_, GLOBAL_GROUP),
             others=[_open_other(client, file, other) for other in file.others],
             source=f"{self.name} {file.kms_key}",
+            place=f"in {self.path}, among its `others`, as it stands in a copy of the file that has it",
             region=file.region,
         )
 

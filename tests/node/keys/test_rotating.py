@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from re import escape
+
 import pytest
 
 from vdb.crypto.root import RootKeys
@@ -12,6 +15,7 @@ from vdb.node.node import Node
 from vdb.node.preparing.request import PlainAppend, PlainBatch, PlainCreate, PlainRun
 from vdb.types import GLOBAL_GROUP, DataClass, Region, TenantId
 from vdb.wire.event import decode_batch, encode_batch
+from vdb.world.keys import root_keys_from_file
 
 REGION = Region("ap-southeast-2")
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
@@ -90,6 +94,30 @@ async def test_a_rotation_in_steps(start) -> None:
     with wrong_key(f"is under: expected key id {NEW_ID.hex()}, found {OLD_ID.hex()}"):
         async with start(keys=BEFORE):
             pass
+
+
+async def test_a_start_without_a_root_key_says_which_it_needs_what_for_and_where_to_put_it(start, tmp_path) -> None:
+    """One that some tenants alone need stops it all the same: a node that is up serves all that it is asked for."""
+    async with start(keys=BEFORE) as node:
+        for tenant in (1, 2, 3):
+            await write(node, tenant, b"before")
+    async with start(keys=BOTH) as node:
+        await node.service.keys.rotate("", 2, begin=True)
+        await node.service.keys._settle(node.groups[REGION.name], node.groups[REGION.name].state.last_timestamp)
+    file = tmp_path / "root.key"
+    file.write_text(f"regional = {b64encode(NEW).decode()}\n")
+    file.chmod(0o600)
+    message = (
+        f"expected key id {OLD_ID.hex()}, found {NEW_ID.hex()}; {OLD_ID.hex()} wraps the keys of 1 of 3 tenants. "
+        f"Put it in {file}, on a line `other = KEY`, and start the node again"
+    )
+    with wrong_key(escape(message)):
+        async with start(keys=root_keys_from_file(file)):
+            pass
+    with file.open("a") as lines:
+        lines.write(f"other = {b64encode(OLD).decode()}\n")
+    async with start(keys=root_keys_from_file(file)) as node:
+        assert await payloads(node, 3) == [b"before"]
 
 
 async def test_the_old_root_key_is_needed_until_the_rotation_is_done(start) -> None:

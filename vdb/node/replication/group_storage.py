@@ -149,7 +149,7 @@ async def open_group(disk: Disk, group: GroupId, *, cluster: bytes, root_key_ids
         wrong = WrongKey(
             f"the root key given isn't the one that group {group!r} is under: expected key id "
             f"{' and '.join(key_id.hex() for key_id in missing)}, "
-            f"found {' and '.join(key_id.hex() for key_id in root_key_ids)}"
+            f"found {' and '.join(key_id.hex() for key_id in root_key_ids)}; {_wanted_for(state, missing)}"
         )
         wrong.missing = missing[0]
         raise wrong
@@ -184,6 +184,17 @@ def needed_root_keys(state: State, founding: bytes) -> list[bytes]:
     needed = {founding if rotation is None else rotation.root_key_id: None}
     needed |= dict.fromkeys(row.kek_id for row in state.tenant_keys() if not row.is_destroyed)
     return sorted(needed)
+
+
+def _wanted_for(state: State, missing: Sequence[bytes]) -> str:
+    """What each of these root keys wraps, in words."""
+    wrapped = [row.kek_id for row in state.tenant_keys() if not row.is_destroyed]
+    return ", ".join(
+        f"{key_id.hex()} wraps the keys of {wrapped.count(key_id)} of {len(wrapped)} tenants"
+        if key_id in wrapped
+        else f"{key_id.hex()} is to wrap the keys of tenants that come"
+        for key_id in missing
+    )
 
 
 async def _load(checkpoints: CheckpointStore, superblock: Superblock) -> Tables:
