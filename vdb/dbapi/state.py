@@ -23,6 +23,7 @@ from vdb.dbapi.constants import LEGACY_TRANSACTION_CONTROL
 from vdb.dbapi.errors import DataError, Error, OperationalError, ProgrammingError, Warning, completed, translated
 from vdb.errors import ForkedHandle, VerityError
 from vdb.projections.store import compile_statement
+from vdb.sql.hiding import without_own
 from vdb.sql.keywords import leading_words, split_script, tokens
 from vdb.sql.results import Result
 from vdb.sql.sqlite_api import limit
@@ -284,7 +285,7 @@ class ConnectionState:
         if called.tracer is None:
             yield
             return
-        called.tracing.append(Traced(_traceable(sql)))
+        called.tracing.append(Traced(_traceable(without_own(sql))))
         try:
             yield
         finally:
@@ -385,7 +386,7 @@ class ConnectionState:
             self.facts = {}
             self.reads = {}
         self.facts[sql] = facts
-        if facts.kind is StatementKind.READ and self.direct:
+        if facts.kind is StatementKind.READ and self.direct and without_own(sql) is sql:
             self.reads[sql] = True
 
 

@@ -17,6 +17,7 @@ from attrs import evolve
 from vdb.audit.entry import ALL_SUBJECTS
 from vdb.changes import Value
 from vdb.policy.words import Action
+from vdb.sql.hiding import without_own
 from vdb.sql.host import Bridge
 from vdb.sql.keeping import UNASKED, Answered, Asked, Keeper, named
 from vdb.sql.results import Result
@@ -57,9 +58,11 @@ class Governor:
         """What runs for a statement. `rows`: what it returns leaves. `names`: its receipt names subjects. `runs`: it
         isn't just looked at. `whole`: it runs as it is, or not at all."""
         if self._warden is None:
-            return Admission(sql=sql, statement=sql)
+            return Admission(sql=without_own(sql) if runs else sql, statement=sql)
         self._session.settings[_KEPT] = self._warden.keeper.key  # the connection may have shown another credential
         admission = await self._warden.admit(sql, names=names, runs=runs, whole=whole)
+        if runs and not whole and not admission.governed:
+            admission = evolve(admission, sql=without_own(admission.sql))
         if runs:
             self._remember(admission)
         if not admission.receipt:

@@ -424,5 +424,6 @@ async def _has_rows(session: Executes, name: str) -> bool:
 
 
 async def _has_table(session: Executes, name: str) -> bool:
-    sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
+    # That it says `vdb_` asks for VerityDB's own tables as well (`hiding`).
+    sql = "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE AND name <> 'vdb_'"
     return bool((await session.execute(sql, (name,))).fetchall())

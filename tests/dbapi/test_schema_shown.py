@@ -1,0 +1,115 @@
+"""Programs that look through the schema find what they made in it, and none of VerityDB's own tables."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from vdb import dbapi
+from vdb.sql.hiding import without_own
+
+SCRIPT = """
+CREATE TEMP TABLE drafts (text TEXT);
+CREATE TABLE patients (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE Notes (id INTEGER PRIMARY KEY AUTOINCREMENT, patient REFERENCES patients);
+CREATE INDEX by_patient ON notes (patient);
+CREATE VIEW names AS SELECT name FROM patients;
+CREATE TRIGGER kept AFTER DELETE ON patients BEGIN SELECT 1; END;
+"""
+
+ASKING = (
+    "SELECT name FROM sqlite_master",
+    "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name",
+    "select NAME from SQLITE_MASTER where type='table'",
+    "SELECT name FROM sqlite_schema ORDER BY name",
+    "SELECT count(*) FROM main.sqlite_master",
+    'SELECT name FROM "main".sqlite_master ORDER BY name',
+    'SELECT m.name FROM "main"."sqlite_master" m JOIN [sqlite_master] AS n ON m.tbl_name = n.name ORDER BY 1',
+    "SELECT main.sqlite_master.name FROM main . sqlite_master",
+    "SELECT sqlite_master.name, 'a%' FROM sqlite_master WHERE name LIKE 'n%'",
+    "/* all */ SELECT count(*) FROM sqlite_master -- of them",
+    "WITH t AS (SELECT * FROM sqlite_master) SELECT count(*) FROM t, sqlite_schema",
+    "WITH RECURSIVE t(n) AS (SELECT count(*) FROM main.sqlite_master) SELECT n FROM t",
+    "SELECT 1 UNION ALL SELECT count(*) FROM (SELECT * FROM sqlite_master)",
+    "WITH sqlite_master AS (SELECT 1 AS one) SELECT * FROM sqlite_master",
+    "WITH sqlite_master(one) AS (SELECT 1) SELECT * FROM sqlite_master",
+    "SELECT p.name FROM sqlite_master AS m, pragma_table_info(m.name) AS p ORDER BY 1",
+    "SELECT 'sqlite_master'",
+    "SELECT name FROM sqlite_temp_master",
+    "SELECT name, type FROM sqlite_temp_schema UNION SELECT name, type FROM sqlite_master ORDER BY 1, 2",
+)
+
+
+def both(script: str) -> tuple[sqlite3.Connection, dbapi.Connection]:
+    plain, ours = sqlite3.connect(":memory:"), dbapi.connect(":memory:")
+    for connection in (plain, ours):
+        connection.executescript(script)
+    return plain, ours
+
+
+@pytest.mark.parametrize("sql", ASKING)
+def test_the_schema_is_what_the_program_made(sql: str) -> None:
+    plain, ours = both(SCRIPT)
+    expected = plain.execute(sql).fetchall()
+    for _ in range(2):  # the first and the second run of a text take different ways
+        cursor = ours.execute(sql)
+        assert cursor.fetchall() == expected
+        assert cursor.description == plain.execute(sql).description
+    plain.close()
+    ours.close()
+
+
+def test_a_database_without_tables_is_empty() -> None:
+    plain, ours = both("")
+    assert ours.execute("SELECT * FROM sqlite_master").fetchall() == []
+    assert ours.execute("SELECT name FROM sqlite_master WHERE name = ?", ("a",)).fetchall() == []
+    plain.close()
+    ours.close()
+
+
+def test_a_program_can_drop_all_that_it_finds() -> None:
+    plain, ours = both(SCRIPT)
+    found = ours.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite~_%' ESCAPE '~'")
+    for (name,) in found.fetchall():
+        ours.execute(f'DROP TABLE "{name}"')
+    assert ours.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("sqlite_sequence",)]
+    plain.close()
+    ours.close()
+
+
+def test_who_names_them_sees_them() -> None:
+    plain, ours = both("")
+    asked = "SELECT name FROM sqlite_master WHERE name = 'projection_meta'"
+    assert ours.execute(asked).fetchall() == [("projection_meta",)]
+    plain.close()
+    ours.close()
+
+
+def test_rows_with_their_numbers_are_sqlites_own() -> None:
+    sql = "SELECT rowid, name FROM sqlite_master"
+    assert without_own(sql) is sql
+
+
+def test_a_statement_is_traced_that_asks_for_the_schema() -> None:
+    plain, ours = both(SCRIPT)
+    told: list[str] = []
+    ours.set_trace_callback(told.append)
+    assert ours.execute("SELECT count(*) FROM sqlite_master").fetchone() is not None
+    assert len(told) == 1
+    assert told[0].endswith("SELECT count(*) FROM sqlite_master")
+    plain.close()
+    ours.close()
+
+
+def test_in_a_data_directory_too(tmp_path: Path) -> None:
+    key = tmp_path / "root.key"
+    key.write_bytes(base64.b64encode(bytes(32)))
+    key.chmod(0o600)
+    with dbapi.connect(tmp_path / "data", keys=key) as ours:
+        ours.executescript(SCRIPT)
+        found = ours.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
+        assert found == [("Notes",), ("patients",), ("sqlite_sequence",)]
+    ours.close()
