@@ -58,7 +58,7 @@ MEMBER_DISTURBANCES = ("lose_disk", "add_member", "remove_member")
 REGION_DISTURBANCES = ("cut_region", "foreign_member")
 """What happens to regions: all links of one break; somebody tries to make a node of one a member of another."""
 DISTURBANCES = (
-    *MAIN_DISTURBANCES, "database_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES, *REGION_DISTURBANCES,
+    *MAIN_DISTURBANCES, "database_rot", "file_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES, *REGION_DISTURBANCES,
 )  # fmt: skip
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
@@ -77,6 +77,8 @@ ROTATING_SHARE = 1 / 2
 """Of the seeds with neither SQL, typed streams nor governance: those in which keys rotate."""
 EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
+FILE_ROT_SHARE = 0.25
+"""Of the seeds that have several nodes: those in which segments and checkpoints rot."""
 REGIONS_SHARE = 0.6
 """Of the seeds that have several nodes and neither SQL nor typed streams: those with several regions."""
 APART_SHARE = 0.12
@@ -318,4 +320,13 @@ def with_database_rot(disturbances: tuple[str, ...], random: Random) -> tuple[st
     if random.random() < 0.3:
         for _ in range(random.choice((1, 1, 2))):
             found.insert(random.randrange(len(found) + 1), "database_rot")
+    return tuple(found)
+
+
+def with_file_rot(disturbances: tuple[str, ...], random: Random) -> tuple[str, ...]:
+    """Rot of segments and checkpoints among the others, in some runs of several nodes."""
+    found = list(disturbances)
+    if random.random() < FILE_ROT_SHARE:
+        for _ in range(random.choice((1, 2, 4))):
+            found.insert(random.randrange(len(found) + 1), "file_rot")
     return tuple(found)

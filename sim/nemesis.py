@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 
 from sim.atlas import Atlas
 from sim.cluster import Cluster
+from sim.file_rot import FileRot
 from sim.machine import BEFORE_RESTART_SECONDS, Machine
 from sim.nemesis_links import Links
 from sim.nemesis_members import Members
@@ -28,6 +29,8 @@ from sim.workload import Workload
 PATIENCE_SECONDS = 4.0
 """At most so long does the nemesis wait for progress before its next disturbance."""
 PATIENCE_AMONG_PEERS_SECONDS = 1.5
+SCRUB_SECONDS_MAX = 20.0
+"""A scrubber that takes longer finds nothing within a run."""
 
 
 @define
@@ -44,6 +47,7 @@ class Nemesis:
     members: Members
     _repairs: Repairs = field(init=False)
     _links: Links = field(init=False)
+    file_rot: FileRot = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         clock = next(iter(self.cluster)).clock
@@ -52,6 +56,7 @@ class Nemesis:
             self.cluster, self.random, self._repairs, tuple(f"c{number}" for number in range(self.options.clients)),
             self.watch, self.trace,
         )  # fmt: skip
+        self.file_rot = FileRot(self.options.scrub_period_s <= SCRUB_SECONDS_MAX, self.random, self.atlases, self.watch)
 
     async def run(self) -> None:
         """All disturbances, then mend all that a core needs."""
@@ -118,6 +123,7 @@ class Nemesis:
             "crash_in_recovery": self._crash_in_recovery,
             "bit_rot": self._bit_rot,
             "database_rot": self._database_rot,
+            "file_rot": self._file_rot,
             "misdirected_write": lambda: self._arm("misdirected_write", 1),
             "lost_write": lambda: self._arm("lost_write", 1),
             "read_error": lambda: self._arm("eio_read", 1),
@@ -214,6 +220,17 @@ class Nemesis:
             machine.crash()
             await trio.sleep(BEFORE_RESTART_SECONDS)  # checkers have read it, and the write-ahead file is in it
             self.trace.add("nemesis", "rotted", path, scratch.exists(path) and scratch.rot(path, place))
+
+    async def _file_rot(self) -> None:
+        """One bit of a segment, or of a checkpoint, that other members have as well."""
+        numbers = self.options.harmed_nodes
+        if len(self.cluster) == 1 or not numbers:
+            return
+        machine = self.cluster.machines[self.random.choice(numbers)]
+        await self._until_up(machine)
+        self.trace.add("nemesis", "rotted", self.file_rot.strike(machine))
+        if self.random.random() < 0.5:
+            machine.crash()
 
     async def _arm(self, kind: str, shots: int) -> None:
         """Let a fault of the disk fire, where the atlas permits it, within some time."""

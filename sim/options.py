@@ -42,6 +42,7 @@ from sim.drawing import (
     draw_witnesses,
     minority,
     with_database_rot,
+    with_file_rot,
 )
 from sim.regions import Regions
 from sim.sql.grammar import KINDS as SQL_KINDS
@@ -206,6 +207,9 @@ class Options:
             **draw_events(draws(seed, "events options")),
             **draw_witnesses(draws(seed, "witnesses")),
         )
+        if options.nodes > 1:
+            rotten = with_file_rot(options.disturbances, draws(seed, "file rot"))
+            options = attrs.evolve(options, disturbances=rotten)
         regions = draw_regions(seed, options) if options.nodes > 1 else {}
         if sql or events:
             options = attrs.evolve(options, **draw_beside(seed), **regions)

@@ -334,6 +334,7 @@ class Simulation:
             lack = lack or self.rows.lag()
             lack = lack or self.sql.lag() or self.events.lag() or self.governance.lag() or self.erasing.lag()
             lack = lack or self.rotating.lag() or self.retaining.lag() or self.cosigning.lag()
+            lack = lack or self.nemesis.file_rot.lag()
             if not lack:
                 break
             await trio.sleep(CONVERGENCE_STEP_SECONDS)

@@ -102,6 +102,25 @@ def last_event_of_a_run_missed() -> tuple[Replacement, ...]:
     return (Replacement(apply, "_apply_run", make),)
 
 
+def checkpoints_not_scrubbed() -> tuple[Replacement, ...]:
+    from vdb.storage.scrubber import Scrubber
+
+    def make(_scrub: Any) -> Any:
+        async def look_away(self: Any, path: str, size: int, digest: bytes) -> None:
+            await self._rest(max(size, 0))
+
+        return look_away
+
+    return (Replacement(Scrubber, "_scrub_checkpoint_file", make),)
+
+
+_ROT = {
+    "nodes": 3, "spares": 0, "regions": 1, "global_nodes": 0, "beyond_repair": False, "dead_at_the_end": False,
+    "sql": False, "events": False, "governance": False, "erasing": False, "rotating": False, "projection": False,
+    "scrub_period_s": 2.0, "requests": 200, "disturbances": ["file_rot", "crash", "file_rot", "file_rot", "pause"] * 3,
+}  # fmt: skip
+"""Much rot of what lies at rest."""
+
 STORAGE_BUGS: tuple[Bug, ...] = (
     Bug(id="s1", what="the index of closed segments is off by one", expected=("I5", "I22", "read-log", "projection"),
         replacements=index_off_by_one),
@@ -112,6 +131,8 @@ STORAGE_BUGS: tuple[Bug, ...] = (
         replacements=header_with_its_prepare),
     Bug(id="s5", what="a checkpoint doesn't sync the segments", expected=("segments",),
         replacements=segments_not_synced),
+    Bug(id="s6", what="the scrubber passes over checkpoints", expected=("I38",),
+        replacements=checkpoints_not_scrubbed, overrides=_ROT),
     Bug(id="p1", what="the projection commits its position before the rows", expected=("projection",),
         replacements=position_before_rows),
     Bug(id="p2", what="the projection misses the last event of a run", expected=("projection",),
