@@ -89,6 +89,8 @@ BESIDE_SHARE = 0.2
 """Of the seeds with SQL or typed streams: those with each of rotation, erasing and governance beside."""
 WITNESSES_SHARE = 0.15
 """Of the seeds, whatever else they have: those whose heads are cosigned by witnesses."""
+SQL_RAW_TEXT_SHARE = 0.3
+"""Of the seeds that have a SQL workload: those with texts that aren't UTF-8."""
 RARE_CHANCES = (0.0, 0.0, 0.02, 0.1)
 """Of rare branches of the product, where they are on."""
 NODES = (1, 1, 1, 1, 2, 3, 3, 3, 3, 3, 4, 5, 6)

@@ -26,6 +26,7 @@ from sim.drawing import (
     RARE_CHANCES,
     ROTATING_SHARE,
     SQL_EVERY_COMMIT_SHARE,
+    SQL_RAW_TEXT_SHARE,
     SQL_SHARE,
     changed_limits,
     draw_beside,
@@ -129,6 +130,8 @@ class Options:
     sql_travel: float = 0.1
     """How often a SQL client looks at the past before it does something."""
     sql_think_us: int = 0
+    sql_raw_text: bool = False
+    """Whether some texts aren't UTF-8."""
     sql_every_commit: bool = False
     """Whether the last look back is at the end of every transaction instead of some."""
 
@@ -203,6 +206,7 @@ class Options:
             events=events,
             **draw_sql(draws(seed, "sql options")),
             erased_rows=draw_erased_rows(draws(seed, "erased rows")),
+            sql_raw_text=sql and draws(seed, "sql raw text").random() < SQL_RAW_TEXT_SHARE,
             sql_every_commit=sql and draws(seed, "sql every commit").random() < SQL_EVERY_COMMIT_SHARE,
             **draw_events(draws(seed, "events options")),
             **draw_witnesses(draws(seed, "witnesses")),

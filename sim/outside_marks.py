@@ -41,10 +41,7 @@ _REASONS: Mapping[str, tuple[str, ...]] = {
         "sql.restricted_refused",
         "sql.subjects_unnamed",
     ),
-    "the grammar of SQL leaves it out": (
-        "sql.order_unknown",
-        "sql.raw_text",
-    ),
+    "the grammar of SQL leaves it out": ("sql.order_unknown",),
     "no workload writes deidentified data, FHIR resources or types that a consumer doesn't know": (
         "consumer.unknown_type_ignored",
         "deidentified.refused",

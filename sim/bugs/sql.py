@@ -225,6 +225,15 @@ def first_after_a_restore_point() -> tuple[Replacement, ...]:
     return (Replacement(copies.Copies, "_leave", make_leave), Replacement(copies, "_apply", make_apply))
 
 
+def raw_text_mended() -> tuple[Replacement, ...]:
+    from vdb.sql import capture
+
+    def make(_text_or_raw: Any) -> Any:
+        return lambda data: bytes(data).decode("utf-8", "replace")
+
+    return (Replacement(capture, "text_or_raw", make),)
+
+
 def _begins(payload: Any) -> bool:
     from vdb.wire.sql import peek
 
@@ -253,4 +262,6 @@ SQL_BUGS: tuple[Bug, ...] = (
         replacements=batch_logged_in_part, overrides={**_SQL, "sql_clients": 8}),
     Bug(id="q11", what="AS OF the first commit after a restore point is what it was before it", expected=("Q8", "Q9"),
         replacements=first_after_a_restore_point, overrides={**_SQL, "sql_every_commit": True}),
+    Bug(id="q12", what="text that isn't UTF-8 is captured as text that is", expected=("Q4", "Q6"),
+        replacements=raw_text_mended, overrides={**_SQL, "sql_raw_text": True}),
 )  # fmt: skip

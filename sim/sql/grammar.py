@@ -14,7 +14,7 @@ from attrs import define, field
 from sim.sql.changes import Changes
 from sim.sql.script import CHANGES, PLACE, Script, Statement
 from sim.sql.shapes import Known, Shape
-from sim.sql.values import KEYS, draw_value
+from sim.sql.values import KEYS, RAW_TEXTS, draw_value
 
 KINDS = (
     "insert", "upsert", "replace", "insert_select", "update", "update_from", "move", "delete", "with_delete", "many",
@@ -25,6 +25,9 @@ _CONFLICTS = ("", "", "", "", " OR IGNORE", " OR REPLACE", " OR FAIL", " OR ABOR
 _BEGINS = ("BEGIN", "BEGIN", "begin deferred", "BEGIN IMMEDIATE", "BEGIN EXCLUSIVE TRANSACTION")
 _ENDS = ("COMMIT", "COMMIT", "COMMIT", "END", "COMMIT TRANSACTION", "ROLLBACK")
 BULK_ROWS = 40
+RAW_KINDS = ("text", "any")
+"""Of columns that get text which isn't UTF-8. Keys don't: they are told, and such text can't be."""
+RAW_CHANCE = 0.2
 
 
 @define
@@ -33,6 +36,8 @@ class Grammar:
 
     random: Random
     weights: Mapping[str, int]
+    raw: Random | None = None
+    """Draws which texts aren't UTF-8; None: none are."""
     tables: dict[str, Known] = field(factory=dict)
     changes: Changes = field(init=False)
 
@@ -136,17 +141,29 @@ class Grammar:
             for name in names
         )  # fmt: skip
 
+    def _given(self, kind: str, value: object) -> tuple[str, object]:
+        """How a value is written in a statement, and the parameter: instead of some texts one that isn't UTF-8."""
+        if self.raw is None or not isinstance(value, str) or kind not in RAW_KINDS or self.raw.random() >= RAW_CHANCE:
+            return "?", value
+        return "CAST(? AS TEXT)", self.raw.choice(RAW_TEXTS)
+
     def _returning(self, table: Known) -> str:
         if self.random.random() < 0.7:
             return ""
-        return " RETURNING " + self.random.choice(("*", table.key, f"{table.key} AS k, typeof({table.key})"))
+        told = self.random.choice(("*", table.key, f"{table.key} AS k, typeof({table.key})"))
+        if self.raw is not None:  # a row that can't be told is an error, and SQLite keeps the change nevertheless
+            told = f"hex({table.key}) AS k, typeof({table.key})"
+        return f" RETURNING {told}"
 
     def _values(self, table: Known, head: str, tail: str = "", *, gives_rowid: bool = False) -> Statement:
         names = self._some(table)
         rows = [self._row(table, names) for _ in range(self.random.choice((1, 1, 1, 2, 4)))]
-        marks = ", ".join(["(" + ", ".join("?" * len(names)) + ")"] * len(rows))
+        kinds = [table.columns[name] for name in names]
+        given = [[self._given(kind, value) for kind, value in zip(kinds, row, strict=True)] for row in rows]
+        marks = ", ".join("(" + ", ".join(mark for mark, _ in row) + ")" for row in given)
         sql = f"{head} {table.name}({', '.join(names)}) VALUES {marks}{tail}{self._returning(table)}"
-        return Statement(sql, tuple(value for row in rows for value in row), gives_rowid=gives_rowid and table.rowid)
+        values = tuple(value for row in given for _, value in row)
+        return Statement(sql, values, gives_rowid=gives_rowid and table.rowid)
 
     def _insert(self) -> Statement:
         conflict = self.random.choice(_CONFLICTS)
@@ -204,8 +221,9 @@ class Grammar:
         name = self.random.choice(list(table.columns))
         where, values = self._where(table)
         conflict = self.random.choice(_CONFLICTS)
-        change = self.random.choice((f"{name} = ?", f"{name} = ?", f"{name} = coalesce(?, {name})"))
-        value = draw_value(self.random, table.columns[name])
+        change = self.random.choice(("{} = {}", "{} = {}", "{0} = coalesce({1}, {0})"))
+        mark, value = self._given(table.columns[name], draw_value(self.random, table.columns[name]))
+        change = change.format(name, mark)
         sql = f"UPDATE{conflict} {table.name} SET {change} WHERE {where}{self._returning(table)}"
         return Statement(sql, (value, *values))
 

@@ -51,7 +51,9 @@ class SqlLoad:
     def __attrs_post_init__(self) -> None:
         options = self.options
         self.left = options.sql_deeds if options.sql else 0
-        self.grammar = Grammar(Random(f"{self.random.random()}/grammar"), options.sql_mix)
+        drawn = self.random.random()
+        raw = Random(f"{drawn}/raw") if options.sql_raw_text else None
+        self.grammar = Grammar(Random(f"{drawn}/grammar"), options.sql_mix, raw)
         self.foreign_keys = self.random.random() < 0.85
         self.data_class = DataClass.NON_PHI if options.sql_global else DataClass.PHI
         self.group = str(GLOBAL_GROUP) if options.sql_global else self.region

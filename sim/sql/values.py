@@ -11,6 +11,8 @@ KEYS = 12
 """Integer keys and words that are drawn."""
 
 _TEXTS = ("", "é\u20ac\U0001f600", "a\x00b", "'\"", "NULL", "0", " 1 ", "1e3", f"{WORD}-sql-text")
+RAW_TEXTS = (b"\xff", b"caf\xe9", b"\xc3", b"\xed\xa0\x80", b"a\x00\xfe")
+"""What isn't UTF-8, and yet may be text to SQLite."""
 _BLOBS = (b"", b"\x00", b"\xff\xfe\x00\x80", b"text", bytes(40))
 _INTEGERS = (0, 1, -1, 2**63 - 1_000_000, -(2**63), 2**53 + 1, 127, 128, 1 << 40)
 """Not quite to the upper end: behind the largest rowid SQLite draws rowids at random, and nobody can know them."""

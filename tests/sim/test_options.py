@@ -36,7 +36,8 @@ def test_a_third_of_the_seeds_has_sql() -> None:
     drawn = [Options.draw(seed) for seed in range(300)]
     assert 70 <= sum(options.sql for options in drawn) <= 130
     assert 10 <= sum(options.sql_every_commit for options in drawn) <= 45
-    assert all(options.sql for options in drawn if options.sql_every_commit)
+    assert all(options.sql for options in drawn if options.sql_every_commit or options.sql_raw_text)
+    assert 15 <= sum(options.sql_raw_text for options in drawn) <= 60
     assert {name for options in drawn for name in options.sql_shapes} == {shape.name for shape in SHAPES}
 
 

@@ -42,13 +42,14 @@ def test_a_run_looks_back_at_every_commit_from_restore_points_of_its_own() -> No
     assert result.checks["Q8"] >= 2 * result.checks["Q4"] > 20
 
 
-def test_what_is_wrong_at_one_commit_alone_is_found() -> None:
-    bug = find_bug("q11")
+@pytest.mark.parametrize("id", ["q11", "q12"])
+def test_what_is_wrong_in_one_place_alone_is_found(id: str) -> None:
+    bug = find_bug(id)
     assert bug is not None
     found = (run_seed(seed, bug=bug, overrides={"sql_deeds": 60}).violation for seed in range(1, 20))
     violation = next(filter(None, found))
     assert violation.invariant in bug.expected
 
 
-def test_there_are_eleven_of_sql() -> None:
-    assert [bug.id for bug in SQL_BUGS] == [f"q{number}" for number in range(1, 12)]
+def test_there_are_twelve_of_sql() -> None:
+    assert [bug.id for bug in SQL_BUGS] == [f"q{number}" for number in range(1, 13)]
