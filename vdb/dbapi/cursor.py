@@ -17,6 +17,7 @@ from vdb.dbapi.errors import Error, ProgrammingError, translated
 from vdb.dbapi.state import CLOSED, ConnectionState, Facts
 from vdb.errors import VerityError
 from vdb.projections.store import open_plain_memory
+from vdb.sql.results import Result
 from vdb.sql.verdict import StatementKind
 from vdb.world.threads import thread_ident
 
@@ -338,8 +339,10 @@ class Cursor:
         if self.connection.backend is None:
             self._state = CLOSED
             raise ProgrammingError("Cannot operate on a closed database.")
+        ended = None if self._source is None else Result(description=self.description, rowcount=self.rowcount)
         self._reset()
         self._state = CLOSED
+        self._source = ended  # what it did can be asked for still
 
     def setinputsizes(self, sizes: Any, /) -> None:
         """Required by PEP 249; does nothing."""
