@@ -7,7 +7,7 @@ from typing import Any
 from sim.bugs.patch import Bug, Replacement
 
 _RETAINING = {
-    "erasing": True, "erasing_deeds": 120, "governance": False, "sql": False, "events": False, "requests": 60,
+    "erasing": True, "erasing_deeds": 120, "erased_rows": 0, "governance": False, "sql": False, "events": False, "requests": 60,
     "clients": 2, "beyond_repair": False, "rotating": False, "limits": {"segment_size": 1024},
 }  # fmt: skip
 """Somebody has segments pruned, beside others."""
