@@ -90,8 +90,8 @@ class VerityDialect(SQLiteDialect_pysqlite):
 
     def _sqlite_main_query(self, table: str, type_: str, schema: str | None, sqlite_include_internal: bool) -> str:
         query: str = super()._sqlite_main_query(table, type_, schema, sqlite_include_internal)
-        if sqlite_include_internal:
-            return query
+        if sqlite_include_internal:  # a statement that says their prefix asks for our own tables as well
+            return query.replace(" ORDER BY ", f" AND name <> '{OWN_PREFIX}' ORDER BY ")
         ours = f"name LIKE '{_OWN}' ESCAPE '~' OR lower(name) IN ({_HIDDEN})"
         return query.replace(" ORDER BY ", f" AND NOT ({ours}) ORDER BY ")
 
