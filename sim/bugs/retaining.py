@@ -7,8 +7,8 @@ from typing import Any
 from sim.bugs.patch import Bug, Replacement
 
 _RETAINING = {
-    "erasing": True, "erasing_deeds": 120, "erased_rows": 0, "governance": False, "sql": False, "events": False, "requests": 60,
-    "clients": 2, "beyond_repair": False, "rotating": False, "limits": {"segment_size": 1024},
+    "erasing": True, "erasing_deeds": 120, "erased_rows": 0, "governance": False, "sql": False, "events": False,
+    "requests": 60, "clients": 2, "beyond_repair": False, "rotating": False, "limits": {"segment_size": 1024},
 }  # fmt: skip
 """Somebody has segments pruned, beside others."""
 _LONG_JOURNAL = {**_RETAINING, "limits": {"segment_size": 1024, "wal_slots": 128}}
