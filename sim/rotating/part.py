@@ -184,16 +184,18 @@ class RotatingPart:
 
     async def _rotate_once(self, client: Client, group: str, maximum: int, rotation_id: bytes) -> bytes:
         self._asked[group] += 1
+        force = bool(rotation_id[0] & 1)
         while True:
             begin, left = True, 1
             try:
                 while left:
                     found = await client.rotate_keys(
-                        group, begin=begin, rotation_id=rotation_id, maximum=maximum, force=bool(rotation_id[0] & 1)
+                        group, begin=begin, rotation_id=rotation_id, maximum=maximum, force=force
                     )
                     begin, left = False, found.left
             except VerityError as error:
                 self.trace.add("rotator", group, type(error).__name__, str(error))
+                force = True  # some member may be gone for good
                 await trio.sleep(REST_SECONDS)
             else:
                 return found.root_key_id
