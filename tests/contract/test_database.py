@@ -10,6 +10,7 @@ import trio
 
 from vdb.errors import FileMissing, WrongKey
 from vdb.ports import Connection, World
+from vdb.projections.generations import remove_database
 from vdb.projections.store import SqliteError
 
 InWorld = Callable[[Callable[[World], Awaitable[None]]], None]
@@ -240,5 +241,35 @@ def test_connections_have_the_house_settings(in_world: InWorld) -> None:
 
         for call in (database.run, database.read):
             assert await call(settings) == ["wal", 1, 1, 2]
+
+    in_world(body)
+
+
+def test_no_session_opens_a_file_that_is_being_closed(in_world: InWorld) -> None:
+    """Else it would open what came in its place, or the remains of what was moved away."""
+
+    async def body(world: World) -> None:
+        for _ in range(5):
+            database = await world.disk.open_database("x.db", KEY)
+            opened: list[Connection] = []
+            closed = 0
+
+            async def open_one(database: Any = database, opened: list[Connection] = opened) -> None:
+                nonlocal closed
+                try:
+                    opened.append(await database.connect())
+                except trio.ClosedResourceError:
+                    closed += 1
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(8):
+                    nursery.start_soon(open_one)
+                await trio.lowlevel.checkpoint()
+                await database.close()
+                await remove_database(world.disk, "x.db")
+            assert len(opened) + closed == 8
+            for connection in opened:
+                with pytest.raises(SqliteError, match="closed"):
+                    connection.execute("SELECT 1")
 
     in_world(body)

@@ -40,6 +40,9 @@ READERS_MAX = 4
 WORKERS_MAX = 16
 """Threads that may work for the sessions of one database at once."""
 
+CONNECTING_MAX = 4
+"""Connections for sessions of one database that may be opened at once."""
+
 
 class RealDatabase:
     """The Database port. Call `open` first."""
@@ -55,6 +58,7 @@ class RealDatabase:
         self._reading = trio.CapacityLimiter(READERS_MAX)
         self._sessions: list[Connection] = []
         self._working = trio.CapacityLimiter(WORKERS_MAX)
+        self._connecting = trio.CapacityLimiter(CONNECTING_MAX)
 
     @property
     def is_closed(self) -> bool:
@@ -94,10 +98,15 @@ class RealDatabase:
 
     async def connect(self, **options: Any) -> Connection:
         self._check()
+
+        def open_if_open() -> Connection:
+            self._check()  # the file may be gone after `close`, or be another one
+            connection = _open(str(self._location), self._key, **options)
+            self._sessions.append(connection)  # before `close`, which waits for this thread, goes through them
+            return connection
+
         with _files_left(str(self._location)):
-            connection = await trio.to_thread.run_sync(partial(_open, str(self._location), self._key, **options))
-        self._sessions.append(connection)
-        return connection
+            return await trio.to_thread.run_sync(open_if_open, limiter=self._connecting)
 
     async def work(self, work: Callable[[], T]) -> T:
         self._check()
@@ -122,6 +131,8 @@ class RealDatabase:
         with trio.CancelScope(shield=True):
             for worker in range(WORKERS_MAX):
                 await self._working.acquire_on_behalf_of((self, worker))
+            for opening in range(CONNECTING_MAX):
+                await self._connecting.acquire_on_behalf_of((self, opening))
             while self._sessions:
                 close_sqlcipher(self._sessions.pop())
             for reader in range(READERS_MAX):  # wait for those that read: SQLite's last close touches the file
@@ -133,6 +144,8 @@ class RealDatabase:
                     await trio.to_thread.run_sync(close_sqlcipher, self._writer)
             for worker in range(WORKERS_MAX):  # who still waits finds that it is closed
                 self._working.release_on_behalf_of((self, worker))
+            for opening in range(CONNECTING_MAX):
+                self._connecting.release_on_behalf_of((self, opening))
             for reader in range(READERS_MAX):
                 self._reading.release_on_behalf_of((self, reader))
 

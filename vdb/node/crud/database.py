@@ -239,14 +239,12 @@ class CrudDatabase:
     ) -> SqlSession:
         """A new session with a connection of its own; `options` are the connection's. End it with `end`."""
         file = self.file
-        db: Connection = await file.connect(**options)
-        session = SqlSession(
-            db,
-            self,
-            bridge if bridge is not None else LoopBridge(file),
-            attribution=attribution,
-            lock_timeout=lock_timeout,
-        )
+        try:
+            db: Connection = await file.connect(**options)
+        except trio.ClosedResourceError:
+            raise NodeStopped(f"the file of database {self.name!r} was replaced: try again") from None
+        bridge = bridge if bridge is not None else LoopBridge(file)
+        session = SqlSession(db, self, bridge, attribution=attribution, lock_timeout=lock_timeout)
         self._sessions[session] = file
         return session
 
