@@ -15,6 +15,7 @@ from vdb.changes import Layout, RawText, RowChange, SchemaChange, SequenceChange
 from vdb.errors import SqlRefused
 from vdb.projections.store import SqliteError, open_plain_memory
 from vdb.sql import sqlite_api
+from vdb.sql.altering import change_schema
 from vdb.sql.capture import Capture
 from vdb.sql.capture_rows import text_or_raw
 
@@ -217,7 +218,7 @@ def replay(db: Any, layouts: tuple[Layout, ...], steps: list[Step]) -> None:
             _apply(db, net)
             net = {}
             if isinstance(step, SchemaChange):
-                db.execute(step.sql)
+                change_schema(db, db, step.sql)
             else:
                 _set_sequence(db, step)
         _apply(db, net)

@@ -301,7 +301,6 @@ REFUSED: list[tuple[str, str]] = [
     ("PRAGMA page_size = 512", "PRAGMA page_size can't be set: the file's layout is VerityDB's"),
     ("PRAGMA writable_schema = ON", "PRAGMA writable_schema can't be set: the schema changes by CREATE, ALTER"),
     ("PRAGMA schema_version = 1", "PRAGMA schema_version can't be set: SQLite counts it, and VerityDB relies on it"),
-    ("PRAGMA legacy_alter_table = ON", "PRAGMA legacy_alter_table can't be set: ALTER TABLE has to do the same on"),
     ("PRAGMA ignore_check_constraints = ON", "PRAGMA ignore_check_constraints can't be set: rows that break a CHECK"),
     ("PRAGMA temp_store = FILE", "PRAGMA temp_store can't be set: temporary tables stay in memory, so that nothing"),
     ("PRAGMA soft_heap_limit = 1", "PRAGMA soft_heap_limit can't be set: it would hold for every database of this"),

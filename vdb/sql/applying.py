@@ -27,6 +27,7 @@ from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import SqliteError, set_text_factory, storage_error
 from vdb.sql import sqlite_api
+from vdb.sql.altering import change_schema, legacy_off, set_legacy
 from vdb.sql.net_effect import Located, net_effect
 from vdb.sql.sqlite_api import ENABLE_FOREIGN_KEYS, ENABLE_TRIGGERS
 from vdb.sql.tables import quote, read_table
@@ -66,6 +67,7 @@ class Applier:
             )
         if not self._ignored:
             db.execute("PRAGMA ignore_check_constraints = ON")
+        self._legacy = legacy_off(self._cursor)
 
     def release(self) -> None:
         """Give the connection back as it was."""
@@ -76,6 +78,7 @@ class Applier:
             self._db.execute("PRAGMA foreign_keys = ON")
         if not self._ignored:
             self._db.execute("PRAGMA ignore_check_constraints = OFF")
+        set_legacy(self._cursor, self._legacy)
 
     def apply(self, transaction: Transaction) -> None:
         """Do what the transaction did. DatabaseDamaged when the file isn't what the log made."""
@@ -99,7 +102,7 @@ class Applier:
     def _change_schema(self, step: SchemaChange) -> None:
         self._plans.clear()
         with _diverging("a statement that changed the schema"):
-            self._cursor.execute(step.sql)
+            change_schema(self._db, self._cursor, step.sql)
 
     def _apply_run(
         self, layouts: Sequence[Layout], rows: Sequence[RowChange], sequences: Sequence[SequenceChange]

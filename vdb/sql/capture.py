@@ -29,6 +29,7 @@ from vdb.errors import SqlRefused
 from vdb.marks import mark
 from vdb.ports import Connection
 from vdb.projections.store import SqliteError
+from vdb.sql.altering import as_logged
 from vdb.sql.capture_guard import Guard
 from vdb.sql.capture_live import NO_NESTING, Live, check_capturable, check_rowids, guard_of, triggers_of
 from vdb.sql.capture_rows import layout_of, read_steps, select_rows, text_or_raw
@@ -156,7 +157,8 @@ class Capture:
             if table is not None and statement.as_select:
                 self._log_schema(self._created_sql(table), table)
             else:
-                self._log_schema(sql)
+                for text in as_logged(self._db, self._cursor, sql) if statement.verb == "ALTER" else (sql,):
+                    self._log_schema(text)
             self._restore_changes(changes)
 
     # What was captured --------------------------------------------------------------------------------------------

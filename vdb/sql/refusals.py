@@ -95,6 +95,7 @@ _SET = (
     *("analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "case_sensitive_like"),
     *("count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names"),
     *(
+        "legacy_alter_table",
         "query_only",
         "read_uncommitted",
         "recursive_triggers",
@@ -122,7 +123,6 @@ _READ_ONLY = {
     "ignore_check_constraints": "rows that break a CHECK would be refused by other nodes",
     "journal_mode": _DURABLE,
     "journal_size_limit": _DURABLE,
-    "legacy_alter_table": "ALTER TABLE has to do the same on every node",
     "locking_mode": _DURABLE,
     "max_page_count": _FILE,
     "mmap_size": _FILE,
@@ -141,7 +141,6 @@ _SAME = {
     "journal_mode": ("wal",),
     "synchronous": ("normal", "1"),
     "encoding": ("utf-8", "utf8"),
-    "legacy_alter_table": ("off", "0", "false", "no"),
     "locking_mode": ("normal",),
     "temp_store": ("memory", "2"),
     "writable_schema": ("off", "0", "false", "no", "reset"),
