@@ -105,12 +105,10 @@ class _Confirming:
             (now,) = await self.keeper.ask([question], attribution)
             if then.key != now.key and not still_allows(then, now, self._whose(question)):
                 raise await self.keeper.deny([now], question.table, _CHANGED, attribution)
-        if UNASKED in asked:
-            known = {fold(one.question.table): None for one in self.batch.asked(asked)}
-            unknown = [table for folded, table in tables.items() if folded not in known]
-            if unknown:
-                await self.keeper.deny([], unknown[0], _UNKNOWN, attribution)
-                raise PolicyChanged(_UNKNOWN)
+        if UNASKED in asked and (tables or schema):
+            # What was allowed of the same tables since says nothing of these rows.
+            await self.keeper.deny([], next(iter(tables.values()), "sqlite_master"), _UNKNOWN, attribution)
+            raise PolicyChanged(_UNKNOWN)
 
     def _whose(self, question: Question) -> dict[str, None]:
         """Whose rows of a table were changed; "" for those that are nobody's."""

@@ -183,10 +183,14 @@ def _subject_in(image: Mapping[str, Value], column: str) -> str:
     return subject_name(value)
 
 
+_MAY_WRITE = (StatementKind.EMPTY, StatementKind.WRITE, StatementKind.SCHEMA)
+"""EMPTY: nobody has looked what the statement is."""
+
+
 def asked_of(admission: Admission) -> list[Asked]:
     """What is asked again when a statement's transaction commits: what it writes, and what it must see of that."""
     if not admission.governed and not admission.questions:
-        return [UNASKED]
+        return [UNASKED] if admission.kind in _MAY_WRITE else []
     rulings = admission.rulings or (None,) * len(admission.questions)
     found = [
         Asked(question=question, ruling=ruling) for question, ruling in zip(admission.questions, rulings, strict=True)

@@ -138,7 +138,7 @@ class Warden:
         if verdict.kind not in _ASKED:
             if verdict.name in TELLING_PRAGMAS:
                 await self.ask(self._read_action)
-            return Admission(sql=sql, statement=sql, governed=governed)
+            return Admission(sql=sql, statement=sql, kind=verdict.kind, governed=governed)
         if runs and verdict.kind in _WRITES and self._session.in_transaction:
             await self._session.take_lease()
         known = await self._bridge.off_loop(lambda: self._known(sql))

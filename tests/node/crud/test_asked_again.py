@@ -290,6 +290,28 @@ async def test_the_first_policy_holds_for_transactions_that_are_open(clinic: Cli
         assert [one.actor for one in await denials(node)] == ["lee"]
 
 
+async def test_what_was_written_before_the_first_policy_isnt_covered_by_what_came_after(clinic: Clinic) -> None:
+    """Of the same table, and allowed: that says nothing of rows that nobody asked about."""
+    async with clinic("", gate=GateSettings(receipts=False)) as node, entered(node, "lee") as session:
+        await begin(session, ADA)
+        await apply(node, FILTERED)
+        await run(session, "UPDATE patients SET name = 'Bo' WHERE id = 'p-2'", WITHIN)
+        with pytest.raises(PolicyChanged):
+            await session.commit(WITHIN)
+        assert await patients(node) == UNTOUCHED
+        assert [one.actor for one in await denials(node)] == ["lee"]
+
+
+async def test_a_schema_that_was_changed_before_the_first_policy(clinic: Clinic) -> None:
+    async with clinic("", gate=GateSettings(receipts=False)) as node, entered(node, "lee") as session:
+        await begin(session, "CREATE TABLE beds (id INTEGER PRIMARY KEY)")
+        await apply(node, NO_MAKING)
+        with pytest.raises(PolicyChanged):
+            await session.commit(WITHIN)
+        async with entered(node, "root") as other:
+            assert not (await run(other, "SELECT 1 FROM sqlite_master WHERE name = 'beds'")).rows
+
+
 async def test_a_statement_that_waits_is_asked_for_when_its_turn_comes(clinic: Clinic) -> None:
     """Two of a session's kind, one of which runs what the other waits with, behind an open transaction."""
     async with (
