@@ -61,8 +61,8 @@ class Governor:
             return Admission(sql=without_own(sql) if runs else sql, statement=sql)
         self._session.settings[_KEPT] = self._warden.keeper.key  # the connection may have shown another credential
         admission = await self._warden.admit(sql, names=names, runs=runs, whole=whole)
-        if runs and not whole and not admission.governed:
-            admission = evolve(admission, sql=without_own(admission.sql))
+        if runs and not whole:
+            admission = await self._without_own(self._warden, admission, names=names)
         if runs:
             self._remember(admission)
         if not admission.receipt:
@@ -76,6 +76,16 @@ class Governor:
         if leaves or kind is StatementKind.TEMP:
             await self.record([_before(admission)])
         return evolve(admission, receipt=False)
+
+    async def _without_own(self, warden: Warden, admission: Admission, *, names: bool) -> Admission:
+        """The same, which sees of the schema what programs made there (`hiding`). Under a policy the other text is
+        asked for as well; one that runs restricted stays as it is."""
+        shown = without_own(admission.sql)
+        if shown is admission.sql or (admission.governed and admission.sql != admission.statement):
+            return admission
+        if not admission.governed:
+            return evolve(admission, sql=shown)
+        return evolve(await warden.admit(shown, names=names), statement=admission.statement)
 
     def _remember(self, admission: Admission) -> None:
         """By which rulings it writes, for the note of what the transaction appends, and to ask again then."""

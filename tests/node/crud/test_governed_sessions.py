@@ -185,6 +185,20 @@ async def test_a_clinician_sees_patients_of_hers(governed: Any) -> None:
         assert [one.subjects for one in found] == [("p-1",), ("*",)]
 
 
+async def test_the_schema_is_what_was_made_there(governed: Any) -> None:
+    """Without VerityDB's own tables, as without a policy; a filter that stands in the same statement stays."""
+    async with governed() as node, entered(node, "lee") as session:
+        asked = "SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY name"
+        assert (await run(session, asked)).rows == [("notes",), ("patients",), ("secrets",)]
+        both = "SELECT m.name, p.name FROM sqlite_master m, patients p WHERE m.name = 'patients'"
+        assert (await run(session, both)).rows == [("patients", "Ada")]
+        before = len(await entries(node))
+        counted = "SELECT (SELECT count(*) FROM sqlite_master WHERE type = 'table'), count(*) FROM notes"
+        async with entered(node, "root") as all_of_it:
+            assert (await run(all_of_it, counted)).rows == [(3, 2)]
+        assert [one.statement for one in await entries(node, after=before)] == [counted]
+
+
 async def test_without_the_purpose_nothing_is_shown(governed: Any) -> None:
     async with governed() as node, entered(node, "lee", "HRESCH") as session:
         assert (await run(session, "SELECT * FROM patients")).rows == []
