@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from vdb.errors import NodeStopped, TransactionEnded
+from vdb.errors import NotReady, TransactionEnded
 from vdb.projections.store import SqliteError
 
 PAGE = 4096
@@ -43,7 +43,7 @@ async def test_a_session_meets_a_damaged_page(start, clinic, opened, query, tmp_
                     async with opened(database) as other:
                         assert await query(other, "SELECT count(*) FROM t WHERE length(b) = 900") == [(40,)]
                         break
-                except (NodeStopped, SqliteError, TransactionEnded):
+                except (NotReady, SqliteError, TransactionEnded):
                     await trio.sleep(0.01)
         with pytest.raises((TransactionEnded, SqliteError)):
             await session.execute("SELECT 1")

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from vdb.changes import Layout, Operation, RowChange, Transaction
-from vdb.errors import DiskFull
+from vdb.errors import DiskFull, NotReady
 from vdb.node.crud.database import CrudDatabase
 from vdb.node.crud.databases import CrudDatabases
 from vdb.types import TenantId
@@ -94,6 +94,37 @@ async def test_files_of_a_database_that_did_not_open_are_removed(
         monkeypatch.setattr(CrudDatabase, "open", real_open)
         async with opened(await clinic(node)) as session:
             assert await query(session, "SELECT count(*) FROM t") == [(0,)]
+
+
+async def test_no_session_opens_while_the_file_is_built_anew(start: Any, clinic: Any, opened: Any) -> None:
+    """A client asks again after a pause, then: it would ask again at once whoever had stopped."""
+    async with start() as node:
+        database = await clinic(node)
+        file = database.file
+        connecting, go_on, real_connect = trio.Event(), trio.Event(), file.connect
+
+        async def connect(**options: Any) -> Any:
+            found = await real_connect(**options)
+            connecting.set()
+            await go_on.wait()
+            return found
+
+        file.connect = connect
+        async with trio.open_nursery() as nursery:
+
+            async def open_one() -> None:
+                with pytest.raises(NotReady, match="the file of database 'clinic' is closed, or built anew: try again"):
+                    await database.session()
+
+            nursery.start_soon(open_one)
+            await connecting.wait()
+            await database.close()
+            with pytest.raises(NotReady, match="try again"):
+                await database.session()
+            go_on.set()
+        await database.renew()
+        async with opened(database) as session:
+            await session.execute("CREATE TABLE t (a)")
 
 
 def files(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from vdb.errors import DatabaseDamaged, FileMissing, NodeStopped
+from vdb.errors import DatabaseDamaged, FileMissing, NotReady
 from vdb.marks import mark
 from vdb.node.crud.copying import copy_file
 from vdb.node.crud.database import CrudDatabase
@@ -92,7 +92,7 @@ class Copies:
             if offset not in self._copies:
                 try:
                     await self._build(offset, alone=False)
-                except (DatabaseDamaged, NodeStopped, trio.ClosedResourceError):
+                except (DatabaseDamaged, NotReady, trio.ClosedResourceError):
                     mark("sql.damaged_copy")  # or the live file, which may be closed because of that
                     await self._drop_idle()
                     await self._build(offset, alone=True)

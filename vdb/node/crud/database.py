@@ -27,7 +27,6 @@ from vdb.changes import NOBODY, Attribution
 from vdb.errors import (
     DatabaseDamaged,
     DiskFull,
-    NodeStopped,
     NotReady,
     Overloaded,
     Timeout,
@@ -65,8 +64,7 @@ from vdb.wire.sql import PIECE_SIZE, SQL_SCHEMA, Payload
 CATCH_UP_SECONDS_MAX = 30.0
 """How long a session waits for a file that lags behind the log."""
 
-RETRY_SECONDS = 0.2
-_ID_SIZE = 16
+RETRY_SECONDS, _ID_SIZE = 0.2, 16
 DRAFT = ".rekeyed"
 """Ends the name of a file that is to take the place of another."""
 _NO_OFFSET = 2**63
@@ -105,10 +103,13 @@ class CrudDatabase:
 
     @property
     def file(self) -> Database:
-        """The open file."""
+        """The open file. NotReady while there is none."""
         if self._file is None:
-            raise NodeStopped(f"database {self.name!r} isn't open")
+            raise self._without_file()
         return self._file
+
+    def _without_file(self) -> NotReady:
+        return NotReady(f"the file of database {self.name!r} is closed, or built anew: try again")
 
     async def open(self) -> None:
         """Open or make the file, and apply what the log has committed by now."""
@@ -237,14 +238,16 @@ class CrudDatabase:
         lock_timeout: float = LOCK_TIMEOUT,
         **options: Any,
     ) -> SqlSession:
-        """A new session with a connection of its own; `options` are the connection's. End it with `end`."""
+        """A new session with a connection of its own; `options` are the connection's. End it with `end`. NotReady."""
         file = self.file
         try:
             db: Connection = await file.connect(**options)
         except trio.ClosedResourceError:
-            raise NodeStopped(f"the file of database {self.name!r} was replaced: try again") from None
-        bridge = bridge if bridge is not None else LoopBridge(file)
-        session = SqlSession(db, self, bridge, attribution=attribution, lock_timeout=lock_timeout)
+            raise self._without_file() from None
+        if self._file is not file:
+            await file.disconnect(db)
+            raise self._without_file()
+        session = SqlSession(db, self, bridge or LoopBridge(file), attribution=attribution, lock_timeout=lock_timeout)
         self._sessions[session] = file
         return session
 
