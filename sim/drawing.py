@@ -58,7 +58,8 @@ MEMBER_DISTURBANCES = ("lose_disk", "add_member", "remove_member")
 REGION_DISTURBANCES = ("cut_region", "foreign_member")
 """What happens to regions: all links of one break; somebody tries to make a node of one a member of another."""
 DISTURBANCES = (
-    *MAIN_DISTURBANCES, "database_rot", "file_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES, *REGION_DISTURBANCES,
+    *MAIN_DISTURBANCES, "database_rot", "file_rot", "head_rot", *PEER_DISTURBANCES, *MEMBER_DISTURBANCES,
+    *REGION_DISTURBANCES,
 )  # fmt: skip
 """What the nemesis does at drawn moments."""
 SQL_SHARE = 1 / 3
@@ -79,6 +80,8 @@ EVENTS_SHARE = 1 / 2
 """Of the other seeds: those that have a workload of typed streams."""
 FILE_ROT_SHARE = 0.25
 """Of the seeds that have several nodes: those in which segments and checkpoints rot."""
+HEAD_ROT_SHARE = 0.2
+"""Of the seeds that have several nodes: those in which what was acked last rots."""
 REGIONS_SHARE = 0.6
 """Of the seeds that have several nodes and neither SQL nor typed streams: those with several regions."""
 APART_SHARE = 0.12
@@ -331,4 +334,13 @@ def with_file_rot(disturbances: tuple[str, ...], random: Random) -> tuple[str, .
     if random.random() < FILE_ROT_SHARE:
         for _ in range(random.choice((1, 2, 4))):
             found.insert(random.randrange(len(found) + 1), "file_rot")
+    return tuple(found)
+
+
+def with_head_rot(disturbances: tuple[str, ...], random: Random) -> tuple[str, ...]:
+    """Rot of what was acked last among the others, in some runs of several nodes."""
+    found = list(disturbances)
+    if random.random() < HEAD_ROT_SHARE:
+        for _ in range(random.choice((1, 2, 4))):
+            found.insert(random.randrange(len(found) + 1), "head_rot")
     return tuple(found)

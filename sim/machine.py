@@ -99,6 +99,12 @@ class Machine:
         return self._up.is_set()
 
     @property
+    def leads(self) -> bool:
+        """Whether its node is the serving primary of a group."""
+        groups = self.node.groups.values() if self.node is not None and self.is_up else ()
+        return any(group.replica.is_serving_primary for group in groups)
+
+    @property
     def is_held(self) -> bool:
         return not self._may_start.is_set()
 

@@ -17,6 +17,7 @@ from attrs import define, evolve, field
 from sim.atlas import Atlas
 from sim.cluster import Cluster
 from sim.file_rot import FileRot
+from sim.head_rot import place_at_the_head
 from sim.machine import BEFORE_RESTART_SECONDS, Machine
 from sim.nemesis_links import Links
 from sim.nemesis_members import Members
@@ -124,6 +125,7 @@ class Nemesis:
             "bit_rot": self._bit_rot,
             "database_rot": self._database_rot,
             "file_rot": self._file_rot,
+            "head_rot": self._head_rot,
             "misdirected_write": lambda: self._arm("misdirected_write", 1),
             "lost_write": lambda: self._arm("lost_write", 1),
             "read_error": lambda: self._arm("eio_read", 1),
@@ -231,6 +233,22 @@ class Nemesis:
         self.trace.add("nemesis", "rotted", self.file_rot.strike(machine))
         if self.random.random() < 0.5:
             machine.crash()
+
+    async def _head_rot(self) -> None:
+        """One bit of what was acked last, on a machine that loses its power with who leads, or with all others."""
+        if len(self.cluster) == 1 or not self.options.harmed_nodes:
+            return
+        machine = self._machine(harmed=True)
+        await self._until_up(machine)
+        place = place_at_the_head(self.watch, machine, self.options.limits, self.random)
+        if place is None:
+            return
+        self.atlases[machine.number].note_rot(*place)
+        machine.disk.rot(*place)
+        all_of_them = self.random.random() < 0.3
+        for other in self.cluster:
+            if other is machine or all_of_them or other.leads:
+                other.crash()
 
     async def _arm(self, kind: str, shots: int) -> None:
         """Let a fault of the disk fire, where the atlas permits it, within some time."""

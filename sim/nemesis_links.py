@@ -74,7 +74,7 @@ class Links:
 
     async def deaf_primary(self) -> None:
         """A primary that its peers don't hear, or that doesn't hear them, while clients reach it."""
-        machine = next((found for found in self.cluster if self._is_primary(found)), None) or self._machine()
+        machine = next((found for found in self.cluster if found.leads), None) or self._machine()
         others = self._others(machine)
         kind = self.random.randrange(3)
         ways = [(machine.name, other) for other in others] if kind != 1 else []
@@ -89,11 +89,6 @@ class Links:
                 if source != destination and self.random.random() < 0.4:
                     self.cluster.network.slow(source, destination, self.random.choice((5, 50, 400)), both=False)
                     self._heal_later(source, destination, LONGEST_SECONDS)
-
-    def _is_primary(self, machine: Machine) -> bool:
-        node = machine.node
-        groups = node.groups.values() if node is not None and machine.is_up else ()
-        return any(group.replica.is_serving_primary for group in groups)
 
     def _machine(self) -> Machine:
         return self.random.choice(list(self.cluster.machines.values()))

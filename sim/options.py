@@ -44,6 +44,7 @@ from sim.drawing import (
     minority,
     with_database_rot,
     with_file_rot,
+    with_head_rot,
 )
 from sim.regions import Regions
 from sim.sql.grammar import KINDS as SQL_KINDS
@@ -213,6 +214,7 @@ class Options:
         )
         if options.nodes > 1:
             rotten = with_file_rot(options.disturbances, draws(seed, "file rot"))
+            rotten = with_head_rot(rotten, draws(seed, "head rot"))
             options = attrs.evolve(options, disturbances=rotten)
         regions = draw_regions(seed, options) if options.nodes > 1 else {}
         if sql or events:

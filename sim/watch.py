@@ -12,6 +12,7 @@ from attrs import define, field
 
 from sim.checkers.acks import Acks
 from sim.checkers.checkpoints import Checkpoints
+from sim.checkers.choices import Choices
 from sim.checkers.commits import Commits
 from sim.checkers.ledger import Ledger
 from sim.checkers.logs import Logs
@@ -38,6 +39,7 @@ from vdb.vsr.configuration import Configuration
 from vdb.vsr.header import Prepare, PrepareHeader
 from vdb.vsr.message import CommitOk, DoViewChange, Message, PrepareOk, StartView, StartViewChange
 from vdb.vsr.replica import Replica
+from vdb.vsr.tail import decode_log
 
 
 @define
@@ -49,6 +51,7 @@ class GroupWatch:
     checkpoints: Checkpoints
     acks: Acks
     votes: Votes
+    choices: Choices
     logs: Logs
     wishes: Wishes
     rounds: Rounds
@@ -105,6 +108,7 @@ class Watch:
             checkpoints=Checkpoints(group, verdict),
             acks=acks,
             votes=Votes(group, verdict),
+            choices=Choices(group, verdict),
             logs=Logs(group, ledger, verdict),
             wishes=Wishes(group, verdict),
             rounds=Rounds(group, verdict),
@@ -285,12 +289,28 @@ class Ears(Observer):
         self._add("superblock", group, state.sequence, state.view, state.checkpoint_op)
         watch.replicas[self._number].on_superblock(state)
         watch.acks.on_superblock(self._number, state.log_view, state.tail)
+        self._check_chosen(watch, group, state)
         if state.checkpoint_op:
             watch.checkpoints.on_checkpoint(state.checkpoint_op, state.checkpoint_id, self._machine.who)
         if group not in self._opened:
             self._opened[group] = None
             watch.ledger.on_start(state.checkpoint_op, self._number)
             watch.wishes.on_start(self._number)
+
+    def _check_chosen(self, watch: GroupWatch, group: GroupId, state: SuperblockState) -> None:
+        """What a new primary made durable is the log that its votes name."""
+        found = self._group(group)
+        replica = found.replica if found is not None else None
+        started = decode_log(state.tail)
+        if (
+            replica is None
+            or started is None
+            or not (replica.starting and replica.view == state.view == state.log_view)
+        ):
+            return
+        commit = max(vote.commit for vote in replica.votes.values())
+        holds = watch.configuration_before(commit + 1)
+        watch.choices.on_chosen(self._number, state.view, replica.votes, started[1], holds)
 
     def on_recovered(self, group: GroupId, commit_number: int, state: State) -> None:
         if not self._hears():

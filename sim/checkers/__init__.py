@@ -15,7 +15,8 @@ What they check has an id, by which verdicts, planted bugs and stories name it; 
     I11  no message speaks of a view or log_view that isn't durable                              promises
     I12  all votes of a replica for one view are identical                                       votes
     I13  votes with the same log_view don't conflict                                             votes
-    I14  nothing that was committed is cut, or missing where a view starts                       logs
+    I14  nothing that was committed is cut, or missing where a view starts; the log of a view is
+         chosen from a quorum's votes by log_view, and cut where nobody can have acked           logs, choices
     I15  a nack is truthful, by the history of acks                                              acks
     I16  a present bit is truthful                                                               votes
     I17  repair never moves the head; who is unsure of it neither votes nor acks                 logs, standing

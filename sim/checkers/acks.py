@@ -32,6 +32,13 @@ class Acks:
         """For each view the distinct replicas that acked this prepare in it."""
         return self._of_prepare.get((header.op, header.checksum), {})
 
+    def last_of(self, replica: int, promises: Promises) -> PrepareHeader | None:
+        """The highest op that this replica acked and must keep, in no checkpoint of its own; None if there is none."""
+        kept = self._kept.get(replica, {})
+        op = max(kept, default=0)
+        header = promises.written.get(op)
+        return header if header is not None and header.checksum == kept[op][0] and op > promises.checkpoint_op else None
+
     def on_ack(self, replica: int, message: PrepareOk) -> None:
         voted = self._voted.get(replica, 0)
         self.verdict.check(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sim.bugs.catalogue import BUGS
+from sim.bugs.catalogue import BUGS, find_bug
 from sim.bugs.patch import Bug, Replacement, planted
 from sim.run import run_seed
 
@@ -83,3 +83,10 @@ def test_an_early_ack_is_found() -> None:
     assert violation is not None
     assert violation.invariant in bug.expected
     assert run_seed(2, overrides=alone).ok
+
+
+@pytest.mark.parametrize(("id", "seed", "invariant"), [("7", 4, "I14"), ("11", 1, "I15")])
+def test_votes_that_tell_or_are_taken_wrongly_are_found(id: str, seed: int, invariant: str) -> None:
+    violation = run_seed(seed, bug=find_bug(id)).violation
+    assert violation is not None
+    assert violation.invariant == invariant

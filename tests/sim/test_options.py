@@ -25,7 +25,7 @@ def test_a_seed_draws_the_same_options_again(seed: int) -> None:
 
 def test_swarm_leaves_faults_out_and_repeats_others() -> None:
     drawn = [Options.draw(seed) for seed in range(200)]
-    for kind in (*MAIN_DISTURBANCES, *PEER_DISTURBANCES, "database_rot", "file_rot"):
+    for kind in (*MAIN_DISTURBANCES, *PEER_DISTURBANCES, "database_rot", "file_rot", "head_rot"):
         with_it = sum(kind in options.disturbances for options in drawn)
         assert 20 <= with_it <= 199, kind
     assert any(options.beyond_repair for options in drawn)
