@@ -126,6 +126,15 @@ def test_a_changed_byte_is_told_on_the_command_line(complete: Any, tmp_path: Pat
     assert ran.stdout == "FAILED  audit.ndjson: its SHA-256 isn't the one in the manifest: it was changed\n"
 
 
+def test_a_file_whose_name_looks_like_a_cache_counts_as_well(
+    complete: Any, verifier: dict[str, Any], tmp_path: Path
+) -> None:
+    written(tmp_path, {**complete.files, "__pycache__/verify.cpython-311.pyc": b""})
+    assert verifier["main"]([str(tmp_path)]) == 0
+    written(tmp_path, {"keys/more__pycache__.vkey": b""})
+    assert verifier["main"]([str(tmp_path)]) == 1
+
+
 def test_the_log_has_to_be_the_one_that_is_known(complete: Any, verifier: dict[str, Any]) -> None:
     other = verifier["key_from_vkey"](str(complete.exporter))
     with pytest.raises(verifier["Fault"], match=r"checkpoint: it isn't signed by a key that was given"):
