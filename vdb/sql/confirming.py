@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from attrs import evolve, frozen
 
 from vdb.changes import Attribution, RowChange, SchemaChange, Transaction
-from vdb.errors import AccessDenied, PolicyChanged, VerityError
+from vdb.errors import DefiniteError, PolicyChanged, VerityError
 from vdb.policy.words import Action
 from vdb.sql.batch import Batch
 from vdb.sql.host import Host, Logged, Outcome
@@ -87,7 +87,7 @@ class _Confirming:
             if isinstance(other.outcome, Outcome):
                 try:
                     await self._ask(other.asked, other.attribution, tables, schema=schema)
-                except (AccessDenied, PolicyChanged):
+                except DefiniteError:
                     raise PolicyChanged(_OTHERS) from None
         await self._ask(asked, attribution, tables, schema=schema)
 
