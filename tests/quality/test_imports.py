@@ -72,3 +72,10 @@ def test_each_contract_finds_its_bad_sample(root: Path, sample: Path) -> None:
     for name in contracts(root).values():
         assert f"{name} BROKEN" in run.stdout
     assert "vdb.storage -> time (l.1)" in run.stdout
+
+
+def test_a_node_starts_without_what_few_nodes_use() -> None:
+    command = "import sys, vdb.node.node, vdb.cli.main, vdb.cli.config_file; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True).stdout.split()
+    assert "vdb.node.identity.identities" in loaded
+    assert not {"sqlglot", "joserfc", "boto3", "anyio", "django", "sqlalchemy"}.intersection(loaded)

@@ -39,7 +39,7 @@ from vdb.errors import ConfigError
 from vdb.node.gate.gate_settings import GateSettings
 from vdb.node.identity.identities import IdentitySettings
 from vdb.node.identity.issuer_keys import KeysPlace
-from vdb.node.identity.oidc import OidcSettings
+from vdb.node.identity.oidc_settings import OidcSettings
 from vdb.ports import Source
 from vdb.world.network import RealNetwork
 from vdb.world.watched_file import WatchedFile

@@ -18,7 +18,6 @@ from attrs import frozen
 
 from vdb.errors import SqlRefused
 from vdb.sql.keywords import Token, tokens
-from vdb.sql.remarks import tables_in_condition
 
 CONDITION_MAX = 8192
 """Characters."""
@@ -48,6 +47,8 @@ def bound_condition(rows: str, bindings: Bindings) -> str:
     """The condition, in parentheses, for the WHERE of a SELECT from its table alone."""
     if len(rows) > CONDITION_MAX:
         raise SqlRefused(f"the policy's condition on rows has {len(rows)} characters: expected at most {CONDITION_MAX}")
+    from vdb.sql.remarks import tables_in_condition  # loads sqlglot, a good part of a node's start
+
     found = list(tokens(rows))
     _check(rows, found)
     starts = dict.fromkeys(tables_in_condition(rows))

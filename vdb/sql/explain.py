@@ -14,7 +14,6 @@ from vdb.projections.store import SqliteError
 from vdb.sql import refusals as actions
 from vdb.sql.explanation import Explanation, Read, Write
 from vdb.sql.keywords import tokens
-from vdb.sql.remarks import remarks
 from vdb.sql.verdict import Action, Classifier, StatementKind, Verdict
 
 _OPERATIONS = {actions.INSERT: "insert", actions.UPDATE: "update", actions.DELETE: "delete"}
@@ -26,6 +25,8 @@ def explain(db: Connection, classifier: Classifier, sql: str, subjects: Mapping[
 
     SqlRefused, or SQLite's own error, as when it would run. Parameters needn't be given.
     """
+    from vdb.sql.remarks import remarks  # loads sqlglot, a good part of a node's start
+
     verdict = classifier.verdict(sql)
     rows = verdict.kind in (StatementKind.READ, StatementKind.WRITE, StatementKind.TEMP)
     recorded = classifier.record(sql) if rows or verdict.kind is StatementKind.SCHEMA else ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vdb.policy.words import SQL_STREAMS
+
 META_TABLE = "projection_meta"
 """How much of the log the file has applied. In each node's file, never in the log."""
 
@@ -19,7 +21,7 @@ CAPTURE_STATE_TABLE = "vdb_capture_state"
 
 INTERNAL_TABLES = (META_TABLE, MIGRATIONS_TABLE, SUBJECTS_TABLE, CAPTURE_TABLE, CAPTURE_STATE_TABLE)
 
-STREAM_PREFIX = "$sql/"
+STREAM_PREFIX = SQL_STREAMS
 """Of the stream that holds a database's transactions; the database's name follows."""
 
 

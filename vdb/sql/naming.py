@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping
 from attrs import field, frozen
 
 from vdb.sql.keywords import tokens
-from vdb.sql.remarks import plain_sources
 from vdb.sql.tables import fold, quote
 
 SLOT = "vdb_subject_"
@@ -60,6 +59,8 @@ def with_subjects(
     folded = [fold(table) for table in reads]
     if not all(table in subjects for table in folded):
         return None
+    from vdb.sql.remarks import plain_sources  # loads sqlglot, a good part of a node's start
+
     sources = plain_sources(sql)
     if sources is None or sorted({fold(table) for _, table in sources}) != sorted(folded):
         return None

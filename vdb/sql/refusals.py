@@ -94,15 +94,8 @@ _READ_ANY = (
 _SET = (
     *("analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "case_sensitive_like"),
     *("count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names"),
-    *(
-        "legacy_alter_table",
-        "query_only",
-        "read_uncommitted",
-        "recursive_triggers",
-        "reverse_unordered_selects",
-        "short_column_names",
-        "threads",
-    ),
+    *("journal_size_limit", "legacy_alter_table", "mmap_size", "query_only", "read_uncommitted", "recursive_triggers"),
+    *("reverse_unordered_selects", "short_column_names", "threads"),
 )
 
 _HEADER = ("application_id", "user_version")
@@ -122,10 +115,8 @@ _READ_ONLY = {
     "hard_heap_limit": _PROCESS,
     "ignore_check_constraints": "rows that break a CHECK would be refused by other nodes",
     "journal_mode": _DURABLE,
-    "journal_size_limit": _DURABLE,
     "locking_mode": _DURABLE,
     "max_page_count": _FILE,
-    "mmap_size": _FILE,
     "page_size": _FILE,
     "schema_version": "SQLite counts it, and VerityDB relies on it",
     "secure_delete": _FILE,
@@ -138,8 +129,12 @@ _READ_ONLY = {
 }
 
 _SAME = {
+    "auto_vacuum": ("none", "0"),
     "journal_mode": ("wal",),
-    "synchronous": ("normal", "1"),
+    "page_size": ("4096",),
+    "secure_delete": ("on", "1", "true", "yes"),
+    "synchronous": ("normal", "1", "full", "2", "extra", "3"),
+    "wal_autocheckpoint": ("1000",),
     "encoding": ("utf-8", "utf8"),
     "locking_mode": ("normal",),
     "temp_store": ("memory", "2"),
@@ -147,7 +142,7 @@ _SAME = {
     "ignore_check_constraints": ("off", "0", "false", "no"),
     "trusted_schema": ("off", "0", "false", "no"),
 }
-"""Settings that ask for what is the case anyway."""
+"""Settings that ask for what is the case anyway: a log that is synced at each COMMIT is no less than FULL or EXTRA."""
 
 _NEVER = {
     "incremental_vacuum": _FILE,

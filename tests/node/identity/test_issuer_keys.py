@@ -25,7 +25,7 @@ from vdb.node.identity.issuer_keys import (
     UNKNOWN_KEY_SECONDS,
     KeysPlace,
 )
-from vdb.node.identity.oidc import OidcSettings
+from vdb.node.identity.oidc_settings import OidcSettings
 from vdb.ports import Peer
 from vdb.types import Region
 from vdb.web.exchange import ANSWER_SECONDS_MAX

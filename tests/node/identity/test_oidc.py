@@ -10,7 +10,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from vdb.errors import ConfigError, NotAuthenticated
-from vdb.node.identity.oidc import OidcSettings, OidcTokens
+from vdb.node.identity.oidc import OidcTokens
+from vdb.node.identity.oidc_settings import OidcSettings
 
 NOW = 1_800_000_000
 ISSUER, AUDIENCE = "https://login.clinic.example", "veritydb"

@@ -16,7 +16,7 @@ from vdb.crypto.certificates import Issued, make_authority
 from vdb.crypto.revocation_list import read_revocation_lists
 from vdb.errors import ConfigError, NotAuthenticated
 from vdb.node.identity.identities import Identities, IdentitySettings
-from vdb.node.identity.oidc import OidcSettings
+from vdb.node.identity.oidc_settings import OidcSettings
 from vdb.node.identity.visit import Visit
 from vdb.ports import Peer, PeerCertificate
 

@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import evolve, field, frozen
@@ -23,11 +24,14 @@ from vdb.node.gate.caller import ANYONE, Caller, Credential
 from vdb.node.identity.certificates import principal_named_by
 from vdb.node.identity.development import is_development_token, read_development_token
 from vdb.node.identity.live_sessions import LiveSessions
-from vdb.node.identity.oidc import OidcSettings, OidcTokens
+from vdb.node.identity.oidc_settings import OidcSettings
 from vdb.node.identity.revocation import RevocationLists, Revoked, parse_revoked
 from vdb.policy.decide import Principal
 from vdb.policy.words import PURPOSES
 from vdb.ports import Peer, Source
+
+if TYPE_CHECKING:
+    from vdb.node.identity.oidc import OidcTokens
 
 WATCH_SECONDS = 2.0
 """How often the list of what was revoked is looked at."""
@@ -66,7 +70,7 @@ class Identities:
         """ConfigError where a file isn't what it should be."""
         self.settings = settings
         self._wall_us = wall_us
-        self._oidc = None if settings.oidc is None else OidcTokens(settings.oidc)
+        self._oidc = None if settings.oidc is None else _reader(settings.oidc)
         if self._oidc is not None and self._oidc.fetched is None:
             self._oidc.keys()
         if settings.development_secret is not None:
@@ -208,3 +212,9 @@ class Identities:
             serial=serial,
             expires=found.expires,
         )
+
+
+def _reader(settings: OidcSettings) -> OidcTokens:
+    from vdb.node.identity.oidc import OidcTokens  # loads joserfc, which nodes without tokens do without
+
+    return OidcTokens(settings)

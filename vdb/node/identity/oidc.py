@@ -14,13 +14,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from vdb.errors import ConfigError, NotAuthenticated
 from vdb.node.identity.issuer_keys import TOKEN_SIZE_MAX, IssuerKeys, KeysPlace
+from vdb.node.identity.oidc_settings import OidcSettings
 from vdb.ports import Source
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
@@ -28,19 +29,6 @@ KEY_TYPES = ("RSA", "EC", "OKP")
 LEEWAY_SECONDS = 60
 PRINCIPAL_SIZE_MAX = 512
 SECONDS_MAX = 2**40
-
-
-@frozen(kw_only=True)
-class OidcSettings:
-    issuer: str
-    audience: str
-    jwks: Source | KeysPlace = field(repr=False)
-    """What holds the keys, or where they are fetched."""
-    principal_claim: str = "sub"
-    principal_prefix: str = "oidc:"
-    """Put before the claim, so that nobody's name can be mistaken for that of another kind of credential."""
-    mfa_amr: tuple[str, ...] = ("mfa",)
-    mfa_acr: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)
