@@ -18,6 +18,7 @@ CREATE TABLE Notes (id INTEGER PRIMARY KEY AUTOINCREMENT, patient REFERENCES pat
 CREATE INDEX by_patient ON notes (patient);
 CREATE VIEW names AS SELECT name FROM patients;
 CREATE TRIGGER kept AFTER DELETE ON patients BEGIN SELECT 1; END;
+INSERT INTO patients VALUES (1, 'Ada'), (2, 'Bo');
 """
 
 ASKING = (
@@ -39,6 +40,9 @@ ASKING = (
     "SELECT p.name FROM sqlite_master AS m, pragma_table_info(m.name) AS p ORDER BY 1",
     "SELECT 'sqlite_master'",
     "SELECT name FROM sqlite_temp_master",
+    "SELECT schema, name, type, ncol FROM pragma_table_list WHERE schema = 'main' ORDER BY name",
+    "SELECT name FROM pragma_table_list('notes')",
+    "SELECT m.name, p.name FROM sqlite_master AS m, pragma_table_list AS p WHERE m.name = p.name ORDER BY 1",
     "SELECT name, type FROM sqlite_temp_schema UNION SELECT name, type FROM sqlite_master ORDER BY 1, 2",
 )
 
@@ -88,6 +92,34 @@ def test_who_names_them_sees_them() -> None:
     ours.close()
 
 
+@pytest.mark.parametrize("sql", ["PRAGMA table_list", "pragma main.table_list;", "PRAGMA table_list(patients)"])
+def test_a_list_of_tables_without_ours(sql: str) -> None:
+    plain, ours = both(SCRIPT)
+    expected, found = ([row for row in each.execute(sql) if row[0] == "main"] for each in (plain, ours))
+    assert sorted(found) == sorted(expected)
+    plain.close()
+    ours.close()
+
+
+def test_statistics_are_of_the_programs_tables() -> None:
+    plain, ours = both(f"{SCRIPT} ANALYZE")
+    for sql in (
+        "SELECT tbl, idx, stat FROM sqlite_stat1 ORDER BY tbl",
+        "SELECT count(*) FROM main.sqlite_stat1 AS s JOIN sqlite_master AS m ON m.name = s.tbl",
+    ):
+        assert ours.execute(sql).fetchall() == plain.execute(sql).fetchall()
+    plain.close()
+    ours.close()
+
+
+def test_the_file_is_never_mapped_into_memory() -> None:
+    plain, ours = both("")
+    for sql in ("PRAGMA mmap_size = 134217728", "pragma main.mmap_size(134217728);", "PRAGMA mmap_size"):
+        assert ours.execute(sql).fetchall() == [(0,)]
+    plain.close()
+    ours.close()
+
+
 def test_rows_with_their_numbers_are_sqlites_own() -> None:
     sql = "SELECT rowid, name FROM sqlite_master"
     assert without_own(sql) is sql
@@ -112,4 +144,7 @@ def test_in_a_data_directory_too(tmp_path: Path) -> None:
         ours.executescript(SCRIPT)
         found = ours.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
         assert found == [("Notes",), ("patients",), ("sqlite_sequence",)]
+        assert ours.execute("PRAGMA page_size").fetchall() == [(4096,)]
+        assert ours.execute("PRAGMA mmap_size = 134217728").fetchall() == [(0,)]
+        assert ours.execute("PRAGMA mmap_size").fetchall() == [(0,)]
     ours.close()

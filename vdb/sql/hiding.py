@@ -1,9 +1,12 @@
 """A statement's text so that it sees the schema as its author made it: without VerityDB's own tables. Pure.
 
-Programs ask `sqlite_master` which tables there are, to copy them, to drop them, or to find out what is missing. In
-front of the statement, which stays the user's own text, stands a common table that takes its place:
+Programs ask `sqlite_master` which tables there are, to copy them, to drop them, or to find out what is missing; some
+ask `pragma_table_list`, and statistics name tables, too. In front of the statement, which stays the user's own text,
+stands a common table that takes its place:
 
     WITH "sqlite_master" AS (SELECT * FROM main."sqlite_master" WHERE ...) SELECT name FROM sqlite_master
+
+A PRAGMA can't be asked so; `pragmas` has what runs for those of them that say something else here.
 
 A name with its schema would go past it, so `main.` goes. Left as they are: statements that name a table of ours, and
 so ask for it; those that ask for rowids, which a common table hasn't; and those that use the name for one of their own.
@@ -16,27 +19,32 @@ from collections.abc import Sequence
 
 from vdb.sql.keywords import Token, tokens
 from vdb.sql.names import META_TABLE
+from vdb.sql.pragmas import instead_of
 from vdb.sql.refusals import OWN_PREFIX
 
 _MAIN = ("sqlite_master", "sqlite_schema")
 _TEMP = ("sqlite_temp_master", "sqlite_temp_schema")
-_SCHEMAS = (*_MAIN, *_TEMP)
+_STATISTICS = ("sqlite_stat1", "sqlite_stat4")
+_LIST = "pragma_table_list"
+_ASKED = (*_MAIN, *_TEMP, *_STATISTICS, _LIST)
 _NAMES = ("word", "quoted")
 _ROWIDS = ("rowid", "oid", "_rowid_")
 _AFTER = OWN_PREFIX[:-1] + chr(ord(OWN_PREFIX[-1]) + 1)
 # Comparisons alone: a program may have put functions of its own in the place of LIKE and GLOB.
-_OTHERS = f"""tbl_name <> '{META_TABLE}' AND NOT (tbl_name >= '{OWN_PREFIX}' AND tbl_name < '{_AFTER}')
-AND NOT (name >= '{OWN_PREFIX}' AND name < '{_AFTER}')"""
 
 
 def without_own(sql: str) -> str:
     """The text to run for a statement of a user's."""
     folded = sql.lower()
-    if "sqlite_" not in folded or OWN_PREFIX in folded or META_TABLE in folded:
+    if "pragma" in folded:
+        sql = instead_of(sql)
+    elif "sqlite_" not in folded:
+        return sql
+    if OWN_PREFIX in folded or META_TABLE in folded:
         return sql
     found = list(tokens(sql))
     begins = found[0].upper if found else ""
-    asked = [at for at, token in enumerate(found) if _name(token) in _SCHEMAS]
+    asked = [at for at, token in enumerate(found) if _name(token) in _ASKED]
     if begins not in ("SELECT", "WITH") or not asked or _is_unfit(found, asked):
         return sql
     wanted = dict.fromkeys(_name(found[at]) for at in asked if not _is_of(found, at, "temp"))
@@ -51,8 +59,13 @@ def without_own(sql: str) -> str:
 
 
 def _shown(name: str) -> str:
-    source = f"main.{name}" if name in _MAIN else f"temp.{_MAIN[_TEMP.index(name)]}"
-    return f'"{name}" AS (SELECT * FROM {source} WHERE {_OTHERS})'
+    columns = ("name",) if name == _LIST else ("tbl",) if name in _STATISTICS else ("tbl_name", "name")
+    source = f"temp.{_MAIN[_TEMP.index(name)]}" if name in _TEMP else f"main.{name}"
+    return f'"{name}" AS (SELECT * FROM {source} WHERE {" AND ".join(map(_of_others, columns))})'
+
+
+def _of_others(column: str) -> str:
+    return f"{column} <> '{META_TABLE}' AND NOT ({column} >= '{OWN_PREFIX}' AND {column} < '{_AFTER}')"
 
 
 def _name(token: Token) -> str:

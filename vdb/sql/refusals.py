@@ -89,12 +89,13 @@ _READ_ANY = (
     *("freelist_count", "function_list", "index_info", "index_list", "index_xinfo", "integrity_check", "module_list"),
     *("page_count", "pragma_list", "quick_check", "shrink_memory", "table_info", "table_list", "table_xinfo"),
     *("cipher_provider", "cipher_provider_version", "cipher_version"),
+    "mmap_size",  # what runs for it never sets it (`pragmas`)
 )
 
 _SET = (
     *("analysis_limit", "automatic_index", "busy_timeout", "cache_size", "cache_spill", "case_sensitive_like"),
     *("count_changes", "defer_foreign_keys", "empty_result_callbacks", "foreign_keys", "full_column_names"),
-    *("journal_size_limit", "legacy_alter_table", "mmap_size", "query_only", "read_uncommitted", "recursive_triggers"),
+    *("journal_size_limit", "legacy_alter_table", "query_only", "read_uncommitted", "recursive_triggers"),
     *("reverse_unordered_selects", "short_column_names", "threads"),
 )
 
