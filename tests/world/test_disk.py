@@ -102,6 +102,35 @@ async def test_work_of_a_slow_kind_goes_to_threads() -> None:
     assert await pace.run(where) == "thread"
 
 
+async def test_brief_syncs_run_inline_beside_a_busy_loop() -> None:
+    pace, loop = Pace(), trio.lowlevel.current_trio_token()
+    places: list[str] = []
+
+    def where() -> None:
+        try:
+            places.append("loop" if trio.lowlevel.current_trio_token() is loop else "thread")
+        except RuntimeError:
+            places.append("thread")
+
+    async def busy() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(busy)
+        await pace.run_sync(where, pace_module.BRIEF_BYTES_MAX)
+        assert places == ["loop"]
+        # Whether the busy task is seen depends on who has run last: it is, sooner or later.
+        while places[-1] == "loop":
+            await pace.run_sync(where, pace_module.BRIEF_BYTES_MAX + 1)
+        while places[-1] == "thread":
+            await pace.run_sync(where, 1)
+        while places[-1] == "loop":
+            await pace.run_sync(lambda: time.sleep(2 * pace_module.BRIEF_S / pace_module.WEIGHT), 1)
+            await pace.run_sync(where, 1)
+        nursery.cancel_scope.cancel()
+
+
 async def test_others_get_a_turn_when_much_was_written() -> None:
     pace, turns = Pace(), 0
 

@@ -37,6 +37,8 @@ class RealFile:
         self._descriptor = descriptor
         self._closed = False
         self._calls = 0
+        self._unsynced = 0
+        """Bytes that were written since the last sync."""
 
     async def read_at(self, offset: int, size: int) -> bytes:
         assert offset >= 0
@@ -52,6 +54,7 @@ class RealFile:
         assert offset >= 0
         with self._use(f"writing {len(data)} bytes at {offset}") as descriptor:
             work = partial(_write_all, descriptor, offset, data)
+            self._unsynced += len(data)
             if len(data) <= INLINE_WRITE_MAX:
                 await self._disk.pace.run_quick(work, len(data))
             else:
@@ -61,8 +64,9 @@ class RealFile:
     async def sync(self) -> None:
         with self._use("syncing") as descriptor:
             self._disk.check_syncs()
+            size, self._unsynced = self._unsynced, 0
             try:
-                await self._disk.pace.run(partial(os.fdatasync, descriptor))
+                await self._disk.pace.run_sync(partial(os.fdatasync, descriptor), size)
             except OSError as error:
                 self._disk.sync_failed = True
                 reason = os.strerror(error.errno or errno.EIO)

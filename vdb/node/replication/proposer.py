@@ -4,7 +4,7 @@
 
 Rules
 - Requests that arrive while a prepare is being written travel together in the next one (group commit). No timer
-  delays a batch: a prepare is made as soon as the journal has none waiting.
+  delays a batch: a prepare is made as soon as the journal has none waiting, and a crowd that still grows is let in.
 - `prepared` is the committed state with the whole pipeline applied. A new primary makes it anew, by executing what is
   left in the pipeline, before it proposes anything.
 - A request that is sent again while its first copy is in the pipeline waits for that copy's reply.
@@ -54,6 +54,10 @@ from vdb.vsr.message import Propose
 from vdb.vsr.replica import Replica
 from vdb.wire.command import encode_body
 
+CROWD = 4
+"""Above so many waiting requests more are looked for, for as long as each turn of the loop brings some: a prepare has a
+cost of its own, as high as that of several requests."""
+GATHER_TURNS_MAX = 8
 ROOT_KEY_RETRY_SECONDS = 0.5
 """Between two looks of a primary at whether the root key was given that its log asks for."""
 
@@ -145,7 +149,17 @@ class Proposer:
             self._wake = trio.Event()
             if self._view is not None and self._prepared is None:
                 await self._take_over()
+            await self._gather()
             self.pump()
+
+    async def _gather(self) -> None:
+        """While a crowd comes in, let in those who arrive with the next turns of the loop."""
+        found = CROWD
+        for _turn in range(GATHER_TURNS_MAX):
+            if not found < len(self.queue) < self._limits.requests_per_prepare_max:
+                return
+            found = len(self.queue)
+            await trio.lowlevel.checkpoint()
 
     # Leading ---------------------------------------------------------------------------------------------------
 
