@@ -77,6 +77,11 @@ name = "work"
 roles = ["worker"]
 actions = [{actions}]
 [[rule]]
+name = "read-back"
+roles = ["worker"]
+actions = ["read"]
+streams = ["$sql/*"]
+[[rule]]
 name = "govern"
 roles = ["officer"]
 actions = ["policy"]

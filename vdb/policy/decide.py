@@ -7,6 +7,8 @@ Rules
   in the order from the narrow to the wide.
 - A rule whose only unmet condition is consent, a second factor or the broken glass says so in the denial: the person
   sees what would help.
+- A stream that holds a SQL database's rows may be read by rules that name such streams: it shows what filters, masks
+  and rules about tables hide.
 - Who names somebody else for whom they ask has to be one whom the policy lets do so, and has their own rights alone.
 - Every decision names the rule and the policy's version. Deciding the same again gives the same.
 """
@@ -18,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from attrs import field, frozen
 
 from vdb.policy.model import Policy, Rule, fits
-from vdb.policy.words import EMERGENCY_PURPOSES, Action, Effect, Mask
+from vdb.policy.words import EMERGENCY_PURPOSES, SQL_STREAMS, Action, Effect, Mask
 from vdb.types import DataClass
 
 DEFAULT = "default"
@@ -118,6 +120,8 @@ def decide(
         if rule.effect is Effect.DENY or not _covers(rule, request):
             continue
         unmet = _unmet(rule, request, grants, consents)
+        if not _names_sql(rule, request):
+            unmet = f"{SQL_STREAMS}... among its streams: rows of SQL databases are for 'query', 'time-travel'"
         if not unmet:
             return Decision(
                 allowed=True,
@@ -153,6 +157,13 @@ def _concerns(rule: Rule, request: AccessRequest, roles: frozenset[str]) -> bool
         and (not rule.streams or fits(rule.streams, request.stream))
         and (not rule.purposes or request.purpose in rule.purposes)
     )
+
+
+def _names_sql(rule: Rule, request: AccessRequest) -> bool:
+    """Whether a rule that lets read means streams of SQL databases, if this is one. '*' alone doesn't."""
+    if request.action is not Action.READ or not request.stream.startswith(SQL_STREAMS):
+        return True
+    return fits((one for one in rule.streams if one.startswith(SQL_STREAMS[0])), request.stream)
 
 
 def _touches(rule: Rule, request: AccessRequest) -> bool:

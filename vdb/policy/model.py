@@ -73,7 +73,8 @@ class Rule:
     tenants: tuple[int, ...] = ()
     classes: tuple[DataClass, ...] = ()
     streams: tuple[str, ...] = ()
-    """Patterns of streams, projections, databases and consumers by their names."""
+    """Patterns of streams, projections, databases and consumers by their names. Without any, or by "*", the streams
+    that hold rows of SQL databases aren't meant where they are read as they are: "$sql/*" means them."""
     tables: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     """Names; of a rule that denies: it denies requests that touch one of these."""

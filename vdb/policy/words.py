@@ -57,6 +57,10 @@ class Mask(Enum):
     """The last four characters, behind `***`."""
 
 
+SQL_STREAMS = "$sql/"
+"""What the names of the streams begin with that hold rows of SQL databases. To read one is to read all of it as it was
+written, past filters, masks and rules about tables: a rule lets nobody who doesn't name such streams."""
+
 EMERGENCY_PURPOSES = ("BTG", "ETREAT")
 """HL7 v3-ActReason: break the glass, emergency treatment."""
 

@@ -23,7 +23,7 @@ DOORS: Mapping[str, tuple[Action, ...]] = {
     "read": (Action.READ,),
     "readLog": (Action.READ,),
     "listStreams": (Action.READ, Action.APPEND),
-    "getStream": (Action.READ, Action.APPEND),
+    "getStream": (Action.READ, *_SQL),
     "status": (),
     "rows": (Action.QUERY,),
     "waitForProjection": (Action.QUERY,),

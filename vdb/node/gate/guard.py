@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vdb.node.gate.answers import StreamInfo
 from vdb.node.gate.caller import Caller
 from vdb.node.gate.guard_audit import AuditGuard
 from vdb.node.gate.guard_cluster import ClusterGuard
@@ -30,6 +31,9 @@ from vdb.node.gate.guard_rows import RowsGuard
 from vdb.node.gate.guard_sessions import SessionGuard
 from vdb.node.gate.guard_sql import GuardedSessions
 from vdb.node.gate.guard_writes import WritesGuard
+from vdb.node.gate.service import LINEARIZABLE
+from vdb.sql.names import STREAM_PREFIX
+from vdb.types import ReadLevel
 
 if TYPE_CHECKING:
     from vdb.node.gate.node_service import NodeService
@@ -55,6 +59,15 @@ class Guard(
         self.sql = GuardedSessions(self)
         """SQL databases, and sessions on them."""
         self.consumers = GuardedConsumers(self)
+
+    async def get_stream(
+        self, tenant: int, name: str, *, group: str = "", level: ReadLevel = LINEARIZABLE
+    ) -> StreamInfo:
+        """`LogGuard.get_stream`. Who may do anything with a SQL database may know where it lies, to open it there."""
+        database = name.removeprefix(STREAM_PREFIX)
+        if database != name and self.sql.may_open(tenant, database):
+            return await self.service.get_stream(tenant, name, group=group, level=level)
+        return await super().get_stream(tenant, name, group=group, level=level)
 
     def become(self, caller: Caller | None) -> None:
         super().become(caller)

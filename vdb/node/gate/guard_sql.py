@@ -91,6 +91,11 @@ class GuardedSessions:
     def _may_know(self, tenant: int, info: DatabaseInfo) -> bool:
         return self._decide_any(_ANY, tenant, info.name, Place(info.group, info.data_class), "sqlList").allowed
 
+    def may_open(self, tenant: int, name: str) -> bool:
+        """Whether the caller may do anything with a database. Nothing is written down."""
+        place = self._guard.place(tenant, STREAM_PREFIX + name)
+        return self._decide_any(_ANY, tenant, name, place, "getStream").allowed
+
     async def open(
         self,
         tenant: int,
