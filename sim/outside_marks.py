@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 _REASONS: Mapping[str, tuple[str, ...]] = {
     "simulated links have neither TLS nor credentials, and no limit of descriptors": (
-        "accept.credential_ended",
         "accept.handshake_failed",
         "accept.no_capacity",
         "identity.development_token_refused",
