@@ -20,6 +20,7 @@ from sim.history import Outcome as Answered
 from sim.verdict import Verdict
 from vdb.audit.entry import AuditEntry, Kind, Outcome, decode_entry
 from vdb.errors import DamagedData
+from vdb.sql.names import STREAM_PREFIX
 
 SYSTEM_PREFIX = "$"
 READS = ("read", "read_stale", "read_at_least", "follow")
@@ -123,6 +124,8 @@ class Audits:
 def _tells(entry: AuditEntry, write: Write, name: str) -> bool:
     if entry.outcome is not Outcome.OK:
         return False
+    if entry.door == "sql":
+        name = name.removeprefix(STREAM_PREFIX)  # of a database, as its users know it
     if write.creates:
         return entry.kind is Kind.CREATE and entry.object == name
     if entry.first is None:

@@ -2,7 +2,8 @@
 shows them by hand.
 
 - G7: the rows that somebody sees are those of ward A, with their notes hidden, and those of subjects who have consented
-  to the purpose or for whom that person has broken the glass, as they are: at some op while the statement ran.
+  to the purpose or for whom that person has broken the glass, as they are: at some op while the statement ran. All of
+  them before the first policy is in the region.
 - G8: what the policy denies isn't done: rows of another ward aren't written, and no migration copies what is hidden.
 """
 
@@ -102,8 +103,14 @@ class Charts:
                 return machine
         return None
 
+    def is_governed(self, group: Group, op: int) -> bool:
+        """Whether the region has a policy; the first one may come there a while after it was applied."""
+        return self.governed.policy_at(str(group.name), op) is not None
+
     def shown(self, group: Group, person: str, purpose: str, moment: _Moment) -> list[Row]:
         """The rows that somebody may see, by the log."""
+        if not self.is_governed(group, moment.op):
+            return sorted((row, note) for row, _, _, note in ROWS)
         lookups = {subject: group.keyring.lookup(TenantId(TENANT), KeyScope.SUBJECT, subject) for subject in SUBJECTS}
         consents = self.governed.consents_at(str(group.name), moment.op)
         grants = [
@@ -193,7 +200,7 @@ class ChartReader:
                 if self.random.random() < 0.75:
                     await self._read(machine, session)
                 else:
-                    await self._try_what_is_denied(session)
+                    await self._try_what_is_denied(machine, session)
         finally:
             await sessions.close(session)
 
@@ -217,7 +224,10 @@ class ChartReader:
         )
         charts.load.trace.add(self.person, "charts", purpose, len(rows))
 
-    async def _try_what_is_denied(self, session: AskedSession) -> None:
+    async def _try_what_is_denied(self, machine: Machine, session: AskedSession) -> None:
+        assert machine.node is not None
+        group = machine.node.groups[self.charts.group]
+        governed = self.charts.is_governed(group, group.applied)
         sql = self.random.choice((*DENIED, ""))
         call = SqlCall(attribution=Attribution(purpose="TREAT"))
         try:
@@ -228,4 +238,5 @@ class ChartReader:
         except AccessDenied:
             self.charts.load.trace.add(self.person, "charts denied", sql)
         else:
-            self.charts.verdict.check("G8", False, f"{self.person} did what the policy denies: {sql or 'a migration'}")
+            done = sql or "a migration"
+            self.charts.verdict.check("G8", not governed, f"{self.person} did what the policy denies: {done}")
