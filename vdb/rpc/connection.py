@@ -145,12 +145,19 @@ class Connection:
 
     def next_event(self) -> Event | None:
         """The next thing to act on; None when more bytes are needed, while stalled, or once the end was reported."""
-        next_frame = self._splitter.next_frame
+        next_frame, events, limits = self._splitter.next_frame, self._events, self.limits
+        takes_calls, calls_max, unsent_max = (
+            self.bootstrap is not None,
+            limits.calls_in_flight_max,
+            limits.unsent_bytes_max,
+        )
         while True:
-            if self._events:
-                return self._events.popleft()
-            if self.ended is not None or self.stalled:
+            if events:
+                return events.popleft()
+            if self.ended is not None:
                 return None
+            if takes_calls and (self.calls_in_flight >= calls_max or self.unsent_bytes >= unsent_max):
+                return None  # `stalled`, without the call
             try:
                 segments = next_frame()
                 if segments is None:
@@ -360,8 +367,16 @@ class Connection:
             self._refuse(answer, Fault(FaultKind.UNIMPLEMENTED, "results go to the caller only"))
             return None
         target = message.target
-        if not isinstance(target, PromisedAnswer):
-            return self._arrived(answer, self.exports.get(target), None)
+        if type(target) is int:
+            # As `_arrived`: nearly all calls come through here.
+            exported = self.exports.get(target)
+            method = exported.interface.by_id.get((answer.interface_id, answer.method_id))
+            if method is None:
+                self._refuse(answer, _no_method(exported, answer))
+                return None
+            answer.state, answer.target, answer.method = _RUNNING, exported, method
+            return CallArrived(answer)
+        assert isinstance(target, PromisedAnswer)
         source = self.answers.get(target.question)
         if source is answer:
             raise WireError(f"the question {answer.question} is a call on its own answer")

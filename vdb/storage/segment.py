@@ -31,11 +31,12 @@ import struct
 from collections.abc import Iterator
 from zlib import crc32
 
-from attrs import field, frozen
+from attrs import field
 
 from vdb.errors import DamagedData, ForeignData, NewerFormat
 from vdb.kernel.effect import AppendRecord
 from vdb.types import StreamId
+from vdb.values import fast_frozen
 
 MAGIC = b"VDBSEGMT"
 STUB_MAGIC = b"VDBSTUBS"
@@ -52,7 +53,7 @@ _RECORD_MAGIC = b"VDBR"
 assert _HEADER.size == HEADER_SIZE
 
 
-@frozen
+@fast_frozen
 class Frame:
     """One record as it is read back. `record` stays valid as long as it is held; it lies over immutable bytes."""
 
@@ -87,9 +88,8 @@ def check_header(path: str, data: bytes, *, segment: int, tenant: int, group_has
 
 def frame_of_effect(effect: AppendRecord) -> Frame:
     """The frame as a reader sees it, before it is on disk."""
-    return Frame(
-        effect.first_position, effect.stream, effect.first_offset, effect.count, memoryview(effect.record).toreadonly()
-    )
+    assert type(effect.record) is bytes
+    return Frame(effect.first_position, effect.stream, effect.first_offset, effect.count, memoryview(effect.record))
 
 
 def check_effect(effect: AppendRecord) -> None:

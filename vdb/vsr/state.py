@@ -32,6 +32,9 @@ class Status(Enum):
     """A committed configuration doesn't name this node."""
 
 
+_NORMAL = Status.NORMAL
+
+
 class Step(Enum):
     """What a view that was made durable was made durable for."""
 
@@ -166,7 +169,11 @@ class ReplicaState:
 
     @property
     def is_serving_primary(self) -> bool:
-        return self.status is Status.NORMAL and self.is_primary
+        # As `is_primary`, without the call: each request asks.
+        return (
+            self.status is _NORMAL
+            and self.log.configuration(self.committed_configuration).primary(self.view) == self.replica
+        )
 
     @property
     def is_voter(self) -> bool:

@@ -172,7 +172,7 @@ class Writes:
         try:
             if denied is not None:
                 raise denied
-            group, request = self._admit(origin, tenant, appends, names, of_sql=of_sql)
+            group, request, size = self._admit(origin, tenant, appends, names, of_sql=of_sql)
         except DefiniteError as error:
             self.refuse(origin, error, answer, on_answer, tenant, note)
             return
@@ -185,7 +185,7 @@ class Writes:
                 on_answer(result)
 
         when_done = when_applied if awaited else on_answer
-        self.submit(TenantId(tenant), group, request, origin, answer, when_done, note=note)
+        self.submit(TenantId(tenant), group, request, origin, answer, when_done, note=note, size=size)
 
     def publish(
         self,
@@ -208,24 +208,24 @@ class Writes:
             return _another_request() if not isinstance(refusal, Refusal) else _error(refusal)
 
         def on_answer(result: tuple[GroupId, Appended] | Failure) -> None:
-            if isinstance(result, DefiniteError | PrimaryLost):
+            if not isinstance(result, tuple):
                 on_error(result)
                 return
+            name, appended = result
             awaited = self._inline.awaited(tenant, names) if self._inline is not None else ()
             if self._inline is not None and awaited:
-                name, appended = result
                 self._inline.hold(awaited, tenant, name, appended.next_position, lambda: on_appended(*result))
             else:
-                on_appended(*result)
+                on_appended(name, appended)
 
         try:
             if denied is not None:
                 raise denied
-            group, request = self._admit(origin, tenant, (append,), names)
+            group, request, size = self._admit(origin, tenant, (append,), names)
         except DefiniteError as error:
             self.refuse(origin, error, answer, on_answer, tenant, note)
             return
-        self.submit(TenantId(tenant), group, request, origin, answer, on_answer, note=note)
+        self.submit(TenantId(tenant), group, request, origin, answer, on_answer, note=note, size=size)
 
     def _admit(
         self,
@@ -235,8 +235,8 @@ class Writes:
         names: Sequence[str],
         *,
         of_sql: bool = False,
-    ) -> tuple[Group, PlainRequest]:
-        """Where an append goes, and as what. DefiniteError when it can't be queued."""
+    ) -> tuple[Group, PlainRequest, int]:
+        """Where an append goes, as what, and its `size_bound`. DefiniteError when it can't be queued."""
         checked = check_tenant_id(tenant)
         if not of_sql:
             for name in names:
@@ -245,7 +245,9 @@ class Writes:
         group = self._group_of(checked, names)
         self.check_origin(origin, group)
         self._deidentified.check(self._readers[group.name], checked, appends)
-        return group, fit(PlainBatch(tenant=checked, appends=tuple(appends)), group.limits)
+        batch = PlainBatch(tenant=checked, appends=tuple(appends))
+        size = size_bound(batch)
+        return group, fit(batch, group.limits, size), size
 
     def refuse(
         self,
@@ -338,9 +340,12 @@ class Writes:
         on_answer: Callable[[T | Failure], None],
         *,
         note: AuditEntry | None = None,
+        size: int | None = None,
     ) -> None:
-        """Queue a request that was checked; `on_answer` is called once. `note`: what the audit log is told of it."""
-        admission, size = self._admissions[group.name], size_bound(request)
+        """Queue a request that was checked; `on_answer` is called once. `note`: what the audit log is told of it.
+        `size`: its `size_bound`, if the caller knows it."""
+        admission = self._admissions[group.name]
+        size = size_bound(request) if size is None else size
         refusal = admission.refusal(tenant, size)
         if refusal is not None and not group.knows(origin):
             on_answer(refusal)

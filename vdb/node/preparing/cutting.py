@@ -79,9 +79,12 @@ def _payload_bound(payload: bytes, has_id: bool) -> int:
     return _PAYLOAD_OVERHEAD + -(-len(payload) // _WORD) * _WORD + (EVENT_ID_SIZE if has_id else 0)
 
 
-def fit(request: PlainBatch, limits: Limits) -> PlainBatch | PlainTransaction:
-    """The append as it is, if one prepare can hold it; otherwise cut into parts. TooLarge."""
-    size, size_max = size_bound(request), limits.transaction_size_max
+def fit(request: PlainBatch, limits: Limits, size: int | None = None) -> PlainBatch | PlainTransaction:
+    """The append as it is, if one prepare can hold it; otherwise cut into parts. TooLarge.
+
+    `size`: its `size_bound`, if the caller knows it; cut, it has the same.
+    """
+    size, size_max = size_bound(request) if size is None else size, limits.transaction_size_max
     if size <= limits.request_size_max and (size > size_max or _count_runs(request) <= RUNS_PER_PART_MAX):
         return request
     if size > size_max:

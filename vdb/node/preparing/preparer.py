@@ -81,12 +81,13 @@ class Preparer(Sealer):
 
     def add(self, batch: Batch, pending: Pending) -> None:
         """Seal one request and add it, with the keys that it needs, to the batch."""
-        assert not isinstance(pending.request, PlainTransaction | PlainReconfigure), "it fills prepares of its own"
+        request = pending.request
+        assert not isinstance(request, (PlainTransaction, PlainReconfigure)), "it fills prepares of its own"
         batch.size += pending.size
-        if isinstance(pending.request, PlainAudit):
+        if isinstance(request, PlainAudit):
             note_entries(self, batch, pending)
             return
-        command = self.command(batch, pending.request)
+        command = self.command(batch, request)
         batch.add(Request(pending.origin, command))
         batch.waiters.append((len(batch.requests) - 1, pending))
         note_request(self, batch, pending)

@@ -270,9 +270,9 @@ class Group:
         member = self._member
         if not member.takes_requests:
             return self._not_primary()
-        if self.disk_full:
+        if member.checkpointer.disk_full or member.storage.journal.disk_full is not None:
             return DiskFull("the node's disk is full: writes are refused until there is space, reads go on")
-        if not self.clock_synchronised:
+        if not (member.is_alone or self.clock_synchronised):
             mark("group.clock_not_synchronised")
             return NotReady(
                 f"the clock of group {self.name}'s primary doesn't agree with those of a quorum of its members: "
