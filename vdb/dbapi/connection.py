@@ -214,7 +214,7 @@ class Connection(Callbacks):
             self.begin_now("BEGIN")
 
     def __enter__(self: C) -> C:
-        self.ready()
+        self.alive()
         return self
 
     def __exit__(
@@ -234,34 +234,36 @@ class Connection(Callbacks):
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""
-        return self.ready().in_transaction
+        return self.alive().in_transaction
 
     @property
     def total_changes(self) -> int:
         """Rows that were inserted, updated or deleted since the connection was opened."""
-        backend = self.ready()
+        backend = self.alive()
         with self.turn:
             return backend.total_changes
 
     @property
     def isolation_level(self) -> str | None:
         """How transactions begin by themselves: "", DEFERRED, IMMEDIATE or EXCLUSIVE; None: they don't."""
-        self.ready()
+        self.alive()
         return self._isolation_level
 
     @isolation_level.setter
     def isolation_level(self, level: str | None) -> None:
         begin = _begin(level)
-        backend = self.ready()
-        if level is None and self._autocommit == LEGACY_TRANSACTION_CONTROL and backend.in_transaction:
-            self.commit()
+        backend = self.alive()
+        if level is None:
+            self.check_thread()
+            if self._autocommit == LEGACY_TRANSACTION_CONTROL and backend.in_transaction:
+                self.commit()
         self._isolation_level = level if level is None else str.__str__(level)
         self.begin = begin if self._autocommit == LEGACY_TRANSACTION_CONTROL else None
 
     @property
     def autocommit(self) -> bool | int:
         """Whether each statement is a transaction; LEGACY_TRANSACTION_CONTROL: `isolation_level` says it."""
-        self.ready()
+        self.alive()
         return self._autocommit
 
     @autocommit.setter
@@ -360,13 +362,15 @@ class Connection(Callbacks):
             raise ValueError("target cannot be the same connection instance")
         if progress is not None and not callable(progress):
             raise TypeError("progress argument must be a callable")
-        if isinstance(target, Connection):
-            target.ready()
         if target.in_transaction:
             raise OperationalError("target is in transaction")
         if name not in ("main", "temp"):
             raise OperationalError(f"unknown database {name}")
-        copy_database(self, target, pages=pages, progress=progress)
+        if not isinstance(target, Connection):
+            copy_database(self, target, pages=pages, progress=progress)
+            return
+        with target.turn, target.in_any_thread():
+            copy_database(self, target, pages=pages, progress=progress)
 
     def serialize(self, *, name: str = "main") -> bytes:
         """The bytes of a SQLite file, not encrypted, with the same tables and rows."""

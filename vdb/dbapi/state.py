@@ -143,11 +143,16 @@ class ConnectionState:
 
     def ready(self) -> Backend:
         """The session, for a statement or a setting. ProgrammingError in a wrong thread, or where there is none."""
+        if self.opened and not self.forked:
+            self.check_thread()
+        return self.alive()
+
+    def alive(self) -> Backend:
+        """The session, for what may be asked in any thread. ProgrammingError where there is none."""
         if not self.opened:
             raise ProgrammingError("Base Connection.__init__ not called.")
         if self.forked:
             raise translated(ForkedHandle("this connection was opened before a fork: connect anew in the child"))
-        self.check_thread()
         if self.backend is None:
             raise ProgrammingError("Cannot operate on a closed database.")
         self.check_held()
@@ -171,6 +176,15 @@ class ConnectionState:
                 "SQLite objects created in a thread can only be used in that same thread. The object was created in "
                 f"thread id {self.thread} and this is thread id {here}."
             )
+
+    @contextmanager
+    def in_any_thread(self) -> Iterator[None]:
+        """What copies a database writes here for another connection, in that one's thread."""
+        thread, self.thread = self.thread, None
+        try:
+            yield
+        finally:
+            self.thread = thread
 
     def settle(self) -> None:
         """Something was set: find out anew how statements are run."""
