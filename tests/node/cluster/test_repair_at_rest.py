@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trio
 
 from vdb.errors import DamagedData
+from vdb.node.gate.mending import until_mended
 from vdb.types import TenantId
 
 FOLDER = "groups/ap-southeast-2"
@@ -181,5 +183,36 @@ def test_a_damaged_open_segment_is_mended_before_it_grows(in_cluster: Callable[.
             for node in range(3)
         ]
         assert frames[0] == frames[1] == frames[2]
+
+    in_cluster(body)
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_a_nodes_own_reads_wait_for_whoever_can_mend_what_they_met(
+    in_cluster: Callable[..., None], helped: bool
+) -> None:
+    async def body(cluster: Any) -> None:
+        await fill(cluster)
+        group = cluster.group(0)
+        sound = await group.event_log.read_log(TENANT, 0, 1 << 20)
+        for number in (1, 2):
+            await cluster.stop(number)
+        rot(cluster, 0, paths(cluster, 0, ".seg")[0], 100)
+        read = partial(group.event_log.read_log, TENANT, 0, 1 << 20)
+        with pytest.raises(DamagedData, match="the disk has damaged it"):
+            await read()
+        if not helped:
+            with pytest.raises(DamagedData, match="the disk has damaged it"):
+                await until_mended(group, read)
+            return
+        async with trio.open_nursery() as nursery:
+
+            async def come_back() -> None:
+                await trio.sleep(2.0)
+                await cluster.start(1)
+
+            nursery.start_soon(come_back)
+            found = await until_mended(group, read)
+        assert [bytes(frame.record) for frame in found] == [bytes(frame.record) for frame in sound]
 
     in_cluster(body)

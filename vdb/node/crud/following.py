@@ -7,12 +7,14 @@ transaction together with its place. Transactions of this node's own sessions ar
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 
 import trio
 from attrs import frozen
 
 from vdb.changes import SchemaChange, Transaction
 from vdb.errors import DamagedData
+from vdb.node.gate.mending import until_mended
 from vdb.node.gate.reader import GroupReader
 from vdb.ports import Connection
 from vdb.sql.applying import Applier
@@ -57,7 +59,8 @@ async def read_transactions(
         state = reader.find(tenant, stream)
         assert state is not None, "a stream never goes away"
         maximum = min(READ_EVENTS, to_offset - offset)
-        runs = await reader.read_stream(tenant, state, stream, offset, maximum, ids_only=False)
+        read = partial(reader.read_stream, tenant, state, stream, offset, maximum, ids_only=False)
+        runs = await until_mended(reader.group, read)
         found: list[LoggedTransaction] = []
         for run in runs:
             erased = run.schema_id == ERASED_SCHEMA

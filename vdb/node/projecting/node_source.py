@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import trio
 
+from vdb.node.gate.mending import until_mended
 from vdb.node.gate.reader import GroupReader
 from vdb.node.signals import Signals
 from vdb.projections.source import OpenedRun
@@ -42,7 +44,9 @@ class NodeSource:
     ) -> tuple[Sequence[OpenedRun], int]:
         if self.head(tenant, group) <= from_position:
             return (), max(from_position, self._readers[group].group.state.next_position)
-        return await self._readers[group].read_wanted(tenant, from_position, max_events, self._wants)
+        reader = self._readers[group]
+        read = partial(reader.read_wanted, tenant, from_position, max_events, self._wants)
+        return await until_mended(reader.group, read)
 
     async def wait_for_events(self, tenant: TenantId, positions: Mapping[GroupId, int]) -> None:
         """Return when a group holds an event of the tenant at or beyond its position here.
