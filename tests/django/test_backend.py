@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.color import no_style
 from django.db import DatabaseError, IntegrityError, NotSupportedError, OperationalError
 
 import vdb.dbapi
@@ -81,6 +82,17 @@ def test_what_the_database_can_do(connect: Connect) -> None:
     assert features.can_alter_table_drop_column
     assert features.can_return_rows_from_bulk_insert
     assert not [reason for reason in features.django_test_skips if "JSON path" in reason]
+
+
+def test_what_refers_to_a_table_is_flushed_with_it(connect: Connect) -> None:
+    wrapper = connect(NAME=":memory:")
+    with wrapper.cursor() as cursor:
+        cursor.execute('CREATE TABLE "Parent" (id INTEGER PRIMARY KEY)')
+        cursor.execute("CREATE TABLE child (id INTEGER PRIMARY KEY, a REFERENCES parent, b REFERENCES Parent (id))")
+        cursor.execute("CREATE TABLE grandchild (c REFERENCES child, own REFERENCES grandchild)")
+        cursor.execute("CREATE TABLE other (id)")
+    flushed = wrapper.ops.sql_flush(no_style(), ["Parent"], allow_cascade=True)
+    assert sorted(flushed) == [f'DELETE FROM "{name}";' for name in ("Parent", "child", "grandchild")]
 
 
 def test_nodes_are_named_by_host_and_port(connect: Connect) -> None:
