@@ -14,7 +14,6 @@ import trio
 
 from vdb.kernel.command import Origin
 from vdb.node.preparing.request import PlainAppend, PlainRun
-from vdb.node.projecting.projecting import OPENING_MAX
 from vdb.node.replication.group import Group
 from vdb.projections.config import ProjectionConfig
 from vdb.projections.latest import LatestById
@@ -29,7 +28,7 @@ CANARY = "Ada Lovelace"
 
 
 async def test_many_tenants_share_a_short_queue(start, small_limits, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each projection puts its key through the log; more of them than the queue holds wait for one another."""
+    """Each projection puts its key through the log; more of them than the queue holds ask again."""
     waiting = most = 0
     execute = Group.execute
 
@@ -51,7 +50,7 @@ async def test_many_tenants_share_a_short_queue(start, small_limits, monkeypatch
         async with start(projections=(DAYS,)) as node:
             for tenant in TENANTS:
                 assert await node.service.wait_for_projection(tenant, "days", "", 50_000_000)
-    assert 2 <= most <= OPENING_MAX
+    assert most >= 2
 
 
 def flip(at: Callable[[int], int]) -> Callable[[Path], None]:
