@@ -22,10 +22,13 @@ from vdb.sql.session import SqlSession
 from vdb.sql.subjects import Subjects
 from vdb.sql.verdict import Verdict
 from vdb.sql.warden import Admission
+from vdb.world.using import Using
 
 
 class Backend(Protocol):
     """Errors are the binding's and `vdb.errors`'. Parameters are of SQLite's own types; nobody else changes them."""
+
+    using: Using
 
     @property
     def session(self) -> SqlSession | None:
@@ -112,6 +115,8 @@ class LocalBackend:
         self._governor = governor
         self.is_kept = governor.keeper is not None
         self._db: Any = session.db
+        self.using = local.using[session]
+        """Says that this connection is at work: around what goes straight to SQLite."""
         self._undone = 0
         """Own changes that were rolled back: SQLite counts them all the same."""
         self._end = end
@@ -144,7 +149,11 @@ class LocalBackend:
 
     def read(self, admission: Admission, parameters: Any) -> Any:
         """Run a read that was admitted; what rows are fetched from."""
-        cursor = self._db.execute(admission.sql, parameters)
+        self.using.enter()
+        try:
+            cursor = self._db.execute(admission.sql, parameters)
+        finally:
+            self.using.leave()
         if admission.receipt or admission.governed:
             return ToldRows(cursor, admission, self._governor, self._db)
         return UntoldRows(cursor, admission, self._governor) if self.is_kept else cursor

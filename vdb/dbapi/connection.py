@@ -104,6 +104,7 @@ class Connection(Callbacks):
         self.backend = backend
         opened(self)
         self.db = None if backend.session is None else backend.session.db
+        self.using = backend.using
         self.thread = thread_ident() if check_same_thread else None
         self.read_only, self.is_kept = backend.read_only, backend.is_kept
         self.detect_types = detect_types

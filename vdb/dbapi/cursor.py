@@ -83,11 +83,17 @@ class Cursor:
                 if state.special:
                     self._read_specially(sql, parameters)
                     return self
+                using = state.using
+                using.inside += 1
+                if using.gone:
+                    using.wait()
                 try:
                     own.execute(sql, parameters)
                 except Error as error:
                     self._source = self._next = None
                     raise state.told(error) from None
+                finally:
+                    using.inside -= 1
                 self._source = own
                 self._next = self._fetch_own if self._row_factory is None else None
                 return self
@@ -104,11 +110,13 @@ class Cursor:
         state.turn.acquire()
         self._locked = True
         state.busy += 1
+        state.using.enter()
         try:
             own.execute(sql, parameters)
         except Error as error:
             raise state.told(error) from None
         finally:
+            state.using.leave()
             self._locked = False
             state.busy -= 1
             state.turn.release()
@@ -207,10 +215,16 @@ class Cursor:
             state = self._state
             thread = state.thread
             if (thread is None or thread == thread_ident()) and not state.careful:
+                using = state.using
+                using.inside += 1
+                if using.gone:
+                    using.wait()
                 try:
                     return fetch()
                 except Error as error:
                     raise state.told(error) from None
+                finally:
+                    using.inside -= 1
         rows = self._fetch(1)
         return rows[0] if rows else None
 
@@ -236,10 +250,16 @@ class Cursor:
 
     def _rows(self) -> Iterator[Any]:
         """The rows as SQLite gives them, as long as no other statement is run; then that one's."""
-        fetch = self._next
+        fetch, using = self._next, self._state.using
         try:
             while fetch is not None and fetch is self._next:
-                row = fetch()
+                using.inside += 1
+                if using.gone:
+                    using.wait()
+                try:
+                    row = fetch()
+                finally:
+                    using.inside -= 1
                 if row is None:
                     return
                 yield row
@@ -261,6 +281,8 @@ class Cursor:
             before, db.text_factory = db.text_factory, wanted
         self._locked = True
         state.busy += 1
+        using = state.using
+        using.enter()
         try:
             if count is None:
                 rows = source.fetchall()
@@ -282,6 +304,7 @@ class Cursor:
         except VerityError as error:
             raise translated(error) from error
         finally:
+            using.leave()
             self._locked = False
             state.busy -= 1
             if db is not None:

@@ -45,6 +45,7 @@ from vdb.sql.verdict import StatementKind, Verdict
 from vdb.world.network import TlsConfig
 from vdb.world.threads import Lock, in_background
 from vdb.world.token_file import token_of
+from vdb.world.using import Using
 
 ANSWER_SECONDS = 60.0
 SETS_PER_CALL = 1000
@@ -136,6 +137,7 @@ class RemoteBackend:
         self._session = session
         self._let_go = let_go
         self._text: Any = str
+        self.using = Using()
 
     @property
     def in_transaction(self) -> bool:

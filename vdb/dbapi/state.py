@@ -30,6 +30,7 @@ from vdb.sql.sqlite_api import limit
 from vdb.sql.verdict import StatementKind
 from vdb.world.guard import after_fork
 from vdb.world.threads import RLock, thread_ident
+from vdb.world.using import Using
 
 TEXTS_MAX = 512
 """Statements that a connection knows, at most."""
@@ -43,6 +44,8 @@ SQL_LENGTH_MAX = 1_000_000_000
 _CHANGES_ROWS = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 _WRITES = (StatementKind.WRITE, StatementKind.SCHEMA)
 _HARMLESS = (StatementKind.READ, StatementKind.EXPLAIN, StatementKind.PRAGMA_READ, StatementKind.EMPTY)
+_GONE = "Cannot operate on a closed database."
+_ANEW = "Its file is built anew, since something in it was erased or damaged, or its key has changed: connect again"
 _SEVERAL = "You can only execute one statement at a time."
 
 
@@ -108,6 +111,8 @@ class ConnectionState:
     """None: not opened, or closed."""
     db: Any = None
     """SQLite's own connection, where the session is in this process."""
+    using = Using()
+    """Says that the connection is at work: around what goes straight to SQLite."""
     thread: int | None = 0
     """The thread that may use it; None: any."""
     opened = False
@@ -262,6 +267,8 @@ class ConnectionState:
         failure, self.called.failure = self.called.failure, None
         if self.backend is not None:
             self.backend.notice()
+            if str(error) == _GONE or (self.using.gone and str(error) == "interrupted"):
+                return completed(ProgrammingError(f"{_GONE} {_ANEW}"))
         if failure is None:
             return completed(error)
         if isinstance(failure.error, MemoryError):

@@ -21,14 +21,17 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+import trio
 
 from vdb.changes import NOBODY, Attribution
 from vdb.embedded.database import DEFAULT_REGION, MEMORY, EmbeddedDatabase, open
 from vdb.embedded.keys import Keys
 from vdb.embedded.loop_thread import LoopThread
-from vdb.errors import InvalidArgument, UnknownDatabase
+from vdb.errors import InvalidArgument, NotReady, UnknownDatabase
 from vdb.kernel.command import INTERNAL
-from vdb.node.crud.database import CrudDatabase
+from vdb.node.crud.database import CATCH_UP_SECONDS_MAX, CrudDatabase
 from vdb.node.crud.databases import CrudDatabases
 from vdb.node.gate.caller import Caller, embedded_caller
 from vdb.node.gate.guard import Guard
@@ -39,10 +42,14 @@ from vdb.sql.host import run_inline
 from vdb.sql.names import STREAM_PREFIX
 from vdb.sql.session import LOCK_TIMEOUT, SqlSession
 from vdb.types import DataClass, Region
+from vdb.world.using import Using
 
 T = TypeVar("T")
 
 _ANYTHING = (Action.QUERY, Action.APPEND, Action.SCHEMA, Action.TIME_TRAVEL)
+
+AGAIN_SECONDS = 0.02
+"""After which a session asks again for a file that is built anew."""
 
 DEFAULT_NAME = "main"
 """Of the database in a data directory, unless another one is named."""
@@ -51,14 +58,19 @@ DEFAULT_NAME = "main"
 class ThreadBridge:
     """Implements `vdb.sql.host.Bridge` for a program's threads. Its coroutines never suspend."""
 
-    def __init__(self, loop: LoopThread) -> None:
+    def __init__(self, loop: LoopThread, using: Using) -> None:
         self._loop = loop
+        self._using = using
 
     async def on_loop(self, work: Callable[[], Awaitable[T]]) -> T:
         return self._loop.call(work)
 
     async def off_loop(self, work: Callable[[], T]) -> T:
-        return work()
+        self._using.enter()
+        try:
+            return work()
+        finally:
+            self._using.leave()
 
     def tell(self, work: Callable[[], None]) -> None:
         self._loop.post(work)
@@ -72,6 +84,8 @@ class LocalDatabase:
         """What stands between this handle and the node: its methods run in the node's loop."""
         self.crud = database
         """What the node knows it by: its methods run in the node's loop (`call`)."""
+        self.using: WeakKeyDictionary[SqlSession, Using] = WeakKeyDictionary()
+        """Of the connections of the sessions that were made here."""
         self._shared = shared
         self._closed = False
 
@@ -98,21 +112,37 @@ class LocalDatabase:
     def session(
         self, *, attribution: Attribution = NOBODY, lock_timeout: float = LOCK_TIMEOUT, **options: Any
     ) -> SqlSession:
-        """A new session, driven by `run_inline` in the caller's thread. `options` are the connection's."""
-        loop = self._shared.node.loop
-        return loop.call(
-            partial(
-                self.crud.session,
-                bridge=ThreadBridge(loop),
-                attribution=attribution,
-                lock_timeout=lock_timeout,
-                **options,
-            )
+        """A new session, driven by `run_inline` in the caller's thread. `options` are the connection's.
+
+        While the file is built anew, as by an erasure that a crash cut short, it waits for that. NotReady.
+        """
+        loop, using = self._shared.node.loop, Using()
+        begin = partial(
+            self.crud.session,
+            bridge=ThreadBridge(loop, using),
+            attribution=attribution,
+            lock_timeout=lock_timeout,
+            using=using,
+            **options,
         )
+
+        async def patiently() -> SqlSession:
+            with trio.move_on_after(CATCH_UP_SECONDS_MAX):
+                while True:
+                    with suppress(NotReady):
+                        await self.crud.catch_up(self.crud.logged_offset)  # one that is built anew has little at first
+                        return await begin()
+                    await trio.sleep(AGAIN_SECONDS)
+            return await begin()
+
+        session = loop.call(patiently)
+        self.using[session] = using
+        return session
 
     def governor(self, session: SqlSession, *, past: bool = False) -> Governor:
         """What asks the policy and tells the audit log for a session, driven by `run_inline` as well."""
-        return Governor(session, ThreadBridge(self._shared.node.loop), self.keeper(), past=past)
+        bridge = ThreadBridge(self._shared.node.loop, self.using[session])
+        return Governor(session, bridge, self.keeper(), past=past)
 
     def keeper(self) -> SqlKeeper | None:
         """Of one session. None: the database is a throw-away one, and no policy holds in it by now."""

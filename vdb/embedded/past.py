@@ -22,6 +22,7 @@ from vdb.sql.host import run_inline
 from vdb.sql.moment import Moment
 from vdb.sql.past import Past
 from vdb.sql.session import SqlSession
+from vdb.world.using import Using
 
 
 @frozen
@@ -42,12 +43,15 @@ class PastSession:
 def open_past(local: LocalDatabase, moment: Moment, **options: Any) -> PastSession:
     """A session on a database as it was; `options` are its connection's. InvalidArgument if it never was so."""
     as_of = local.call(partial(local.databases.travel.as_of, local.crud, **asdict(moment, recurse=False)))
+    using = Using()
     try:
-        db = local.call(partial(as_of.connect, **options))
+        db = local.call(partial(as_of.connect, using=using, **options))
     except BaseException:
         local.call(as_of.close)
         raise
-    return PastSession(SqlSession(db, Past(as_of.offset), ThreadBridge(local.node.loop)), local, as_of)
+    session = SqlSession(db, Past(as_of.offset), ThreadBridge(local.node.loop, using))
+    local.using[session] = using
+    return PastSession(session, local, as_of)
 
 
 def history(local: LocalDatabase, table: str, key: Value | Sequence[Value]) -> list[Version]:

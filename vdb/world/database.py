@@ -24,10 +24,12 @@ from vdb.projections.store import (
     SqliteError,
     close_sqlcipher,
     in_transaction,
+    interrupt,
     open_sqlcipher,
     storage_error,
 )
 from vdb.world.guard import ForkGuard, disk_errors
+from vdb.world.using import Using
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ class RealDatabase:
         self._turn = trio.Lock()
         self._idle_readers: list[Connection] = []
         self._reading = trio.CapacityLimiter(READERS_MAX)
-        self._sessions: list[Connection] = []
+        self._sessions: dict[Connection, Using | None] = {}
         self._working = trio.CapacityLimiter(WORKERS_MAX)
         self._connecting = trio.CapacityLimiter(CONNECTING_MAX)
 
@@ -96,13 +98,14 @@ class RealDatabase:
             finally:
                 self._give_back(reader)
 
-    async def connect(self, **options: Any) -> Connection:
+    async def connect(self, *, using: Using | None = None, **options: Any) -> Connection:
+        """As the port says. `using`: of the threads that use it without `work`."""
         self._check()
 
         def open_if_open() -> Connection:
             self._check()  # the file may be gone after `close`, or be another one
             connection = _open(str(self._location), self._key, **options)
-            self._sessions.append(connection)  # before `close`, which waits for this thread, goes through them
+            self._sessions[connection] = using  # before `close`, which waits for this thread, goes through them
             return connection
 
         with _files_left(str(self._location)):
@@ -118,10 +121,13 @@ class RealDatabase:
         return await trio.to_thread.run_sync(work_if_open, limiter=self._working)
 
     async def disconnect(self, connection: Connection) -> None:
-        if connection in self._sessions:
-            self._sessions.remove(connection)
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(close_sqlcipher, connection, limiter=self._working)
+        def close_if_open() -> None:
+            if connection in self._sessions:  # else `close` has closed it, and its file may be another one by now
+                del self._sessions[connection]
+                close_sqlcipher(connection)
+
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(close_if_open, limiter=self._working)
 
     async def close(self) -> None:
         self._guard.check()
@@ -133,8 +139,14 @@ class RealDatabase:
                 await self._working.acquire_on_behalf_of((self, worker))
             for opening in range(CONNECTING_MAX):
                 await self._connecting.acquire_on_behalf_of((self, opening))
+            for connection, using in self._sessions.items():
+                if using is not None:
+                    await using.retire(partial(interrupt, connection))
             while self._sessions:
-                close_sqlcipher(self._sessions.pop())
+                connection, using = self._sessions.popitem()
+                close_sqlcipher(connection)
+                if using is not None:
+                    using.closed()
             for reader in range(READERS_MAX):  # wait for those that read: SQLite's last close touches the file
                 await self._reading.acquire_on_behalf_of((self, reader))
             async with self._turn:
