@@ -187,7 +187,11 @@ class LocalBackend:
 
     def explain(self, sql: str) -> Explanation:
         run_inline(self._governor.admit(sql, rows=False, runs=False))
-        return explain(self.session.db, self.session.classifier, sql, Subjects(self.session.db).columns())
+        self.using.enter()
+        try:
+            return explain(self.session.db, self.session.classifier, sql, Subjects(self.session.db).columns())
+        finally:
+            self.using.leave()
 
     def diff(self, first: Moment, second: Moment) -> Sequence[TableDiff]:
         return diff(self._local, first, second)
