@@ -110,6 +110,10 @@ class Options:
     tick_us: int = 10_000
     rare: float = 0.0
     """The chance of a rare branch, each time that one which is on in the run is passed (`sim.rare`)."""
+    words_lost: float = 0.0
+    """The chance that a message between replicas is lost alone, without its connection (`sim.words`)."""
+    words_again: float = 0.0
+    """The chance that with a message comes an older one, once more."""
     heal_bound_us: int = field(default=120 * US)
     """After the faults every request is answered within this time."""
 

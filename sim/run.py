@@ -25,6 +25,7 @@ from sim.revision import revision
 from sim.runner import RunFailed, run
 from sim.simulation import Simulation
 from sim.verdict import Violation
+from sim.words import unsteady_words
 from vdb.marks import COUNTS
 from vdb.rare import drawn_by
 
@@ -53,7 +54,8 @@ def run_seed(
     failure: Violation | None = None
     branches = RareBranches(seed, options.rare)
     near = options.sql_every_commit or bool(options.erasing and options.erased_rows)
-    with planted(bug), drawn_by(branches), short_days(), near_restore_points(near):
+    words = unsteady_words(seed, lost=options.words_lost, again=options.words_again)
+    with planted(bug), drawn_by(branches), short_days(), near_restore_points(near), words:
 
         async def main() -> None:
             simulations.append(Simulation(seed, options, trace_lines))

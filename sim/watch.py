@@ -176,7 +176,9 @@ class Ears(Observer):
         if self._hears():
             watch = self._watch.watches[group]
             self._add("cut", group, op)
-            watch.logs.on_cut(self._number, op, watch.replicas[self._number])
+            found = self._group(group)
+            view = found.replica.view if found is not None else watch.replicas[self._number].view
+            watch.logs.on_cut(self._number, op, watch.replicas[self._number], view)
             watch.acks.on_cut(self._number, op)
             watch.replicas[self._number].on_cut(op)
 

@@ -1,5 +1,5 @@
 """Nothing that was committed is cut (I14): no new view's log lacks it, and no replica drops it. And logs grow only by
-what the primary of their view proposes: repair never moves the head (I17)."""
+what the primary of their view proposes: repair never moves the head, and brings only what chains to it (I17)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sim.checkers.ledger import Ledger
 from sim.checkers.promises import Promises
 from sim.verdict import Verdict
 from vdb.vsr.header import PrepareHeader
-from vdb.vsr.message import Message, PrepareMessage, StartView
+from vdb.vsr.message import Headers, Message, PrepareMessage, StartView
 
 
 @frozen
@@ -61,7 +61,11 @@ class Logs:
         before = self._last.get(replica.replica)
         follows = replica.status.value == "normal" and not replica.is_primary
         self._last[replica.replica] = _Last(replica, replica.op, replica.log_view, follows, message)
-        if before is None or before.replica is not replica or not before.follows:
+        if before is None or before.replica is not replica:
+            return
+        if isinstance(before.message, Headers):
+            self._check_chain(replica)
+        if not before.follows:
             return
         if before.log_view != replica.log_view or replica.op <= before.op:
             return
@@ -74,6 +78,16 @@ class Logs:
             f"{replica.op} within view {replica.log_view}",
         )
 
+    def _check_chain(self, replica: Any) -> None:
+        """I17: of two headers that the replica knows, one above the other, the upper one names the lower."""
+        for op in range(replica.commit_number + 1, replica.op):
+            header, above = replica.log.header(op), replica.log.header(op + 1)
+            self.verdict.check(
+                "I17",
+                header is None or above is None or above.parent == header.checksum,
+                f"{self.group}: replica {replica.replica} has taken a header for op {op} that op {op + 1} doesn't name",
+            )
+
     def on_written(self, replica: int, log_view: int, header: PrepareHeader) -> None:
         """I17: beyond the head with which its view started, a log grows by that view's own prepares alone."""
         head = self._started.get(log_view)
@@ -84,12 +98,13 @@ class Logs:
             f", a view that started at op {head}",
         )
 
-    def on_cut(self, replica: int, head: int, promises: Promises) -> None:
-        """A replica forgets what lies above `head`."""
+    def on_cut(self, replica: int, head: int, promises: Promises, view: int) -> None:
+        """A replica in this view forgets what lies above `head`. What was committed in newer views alone, the logs of
+        older ones needn't have: one who was asleep may still start such a view, which nobody will follow."""
         for op in range(head + 1, self.ledger.head + 1):
-            held = promises.written.get(op)
+            held, committed = promises.written.get(op), self.ledger.ops[op]
             self.verdict.check(
                 "I14",
-                held is None or held.checksum != self.ledger.ops[op].header.checksum,
+                committed.view > view or held is None or held.checksum != committed.header.checksum,
                 f"{self.group}: replica {replica} cuts its log at op {head}, and held op {op}, which was committed",
             )

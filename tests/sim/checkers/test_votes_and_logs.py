@@ -117,10 +117,12 @@ def test_a_replica_drops_what_was_committed() -> None:
     logs = Logs("global", committed(verdict, header(1), header(2)), verdict)
     holding = promises(verdict)
     holding.written[2] = header(2, b"never committed")
-    logs.on_cut(0, 1, holding)
+    logs.on_cut(0, 1, holding, view=1)
     assert verdict.ok
     holding.written[2] = header(2)
-    logs.on_cut(0, 1, holding)
+    logs.on_cut(0, 1, holding, view=0)
+    assert verdict.ok, "it was committed in view 1, and this is the start of an older one that came too late"
+    logs.on_cut(0, 1, holding, view=1)
     assert fired(verdict) == "I14"
 
 
