@@ -114,8 +114,27 @@ def test_statistics_are_of_the_programs_tables() -> None:
 
 def test_the_file_is_never_mapped_into_memory() -> None:
     plain, ours = both("")
-    for sql in ("PRAGMA mmap_size = 134217728", "pragma main.mmap_size(134217728);", "PRAGMA mmap_size"):
+    for sql in (
+        "PRAGMA mmap_size = 134217728",
+        "pragma main.mmap_size(134217728);",
+        "PRAGMA/* ! */[mmap_size] = -- ?\n5",
+        "PRAGMA mmap_size",
+    ):
         assert ours.execute(sql).fetchall() == [(0,)]
+    with pytest.raises(dbapi.DatabaseError, match="not authorized"):
+        ours.execute("EXPLAIN PRAGMA mmap_size = 5")
+    assert ours.execute("PRAGMA mmap_size").fetchall() == [(0,)]
+    plain.close()
+    ours.close()
+
+
+@pytest.mark.parametrize(("name", "value"), [("page_size", 512), ("auto_vacuum", "FULL"), ("auto_vacuum", 2)])
+def test_a_file_that_has_tables_keeps_its_layout(name: str, value: object) -> None:
+    plain, ours = both(SCRIPT)
+    before = ours.execute(f"PRAGMA {name}").fetchone()
+    for connection in (plain, ours):
+        assert connection.execute(f"PRAGMA {name} = {value}").fetchall() == []
+        assert connection.execute(f"PRAGMA {name}").fetchone() == before
     plain.close()
     ours.close()
 

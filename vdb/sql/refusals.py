@@ -89,7 +89,6 @@ _READ_ANY = (
     *("freelist_count", "function_list", "index_info", "index_list", "index_xinfo", "integrity_check", "module_list"),
     *("page_count", "pragma_list", "quick_check", "shrink_memory", "table_info", "table_list", "table_xinfo"),
     *("cipher_provider", "cipher_provider_version", "cipher_version"),
-    "mmap_size",  # what runs for it never sets it (`pragmas`)
 )
 
 _SET = (
@@ -99,6 +98,9 @@ _SET = (
     *("reverse_unordered_selects", "short_column_names", "threads"),
 )
 
+_UNSET = ("auto_vacuum", "mmap_size", "page_size")
+"""May be set, and nothing happens: something else runs (`pragmas`)."""
+
 _HEADER = ("application_id", "user_version")
 
 _DURABLE = "what is durable is settled by the log, and the file's journal is VerityDB's"
@@ -107,7 +109,6 @@ _KEY = "keys and ciphers are VerityDB's: the file has the key that the key store
 _PROCESS = "it would hold for every database of this process"
 
 _READ_ONLY = {
-    "auto_vacuum": _FILE,
     "cell_size_check": _FILE,
     "checkpoint_fullfsync": _DURABLE,
     "default_cache_size": _FILE,
@@ -118,7 +119,6 @@ _READ_ONLY = {
     "journal_mode": _DURABLE,
     "locking_mode": _DURABLE,
     "max_page_count": _FILE,
-    "page_size": _FILE,
     "schema_version": "SQLite counts it, and VerityDB relies on it",
     "secure_delete": _FILE,
     "soft_heap_limit": _PROCESS,
@@ -130,7 +130,6 @@ _READ_ONLY = {
 }
 
 _SAME = {
-    "auto_vacuum": ("none", "0"),
     "journal_mode": ("wal",),
     "page_size": ("4096",),
     "secure_delete": ("on", "1", "true", "yes"),
@@ -156,7 +155,7 @@ _NEVER = {
 def pragma_use(name: str, argument: str | None) -> PragmaUse | str:
     """What `PRAGMA name`, or `PRAGMA name = argument`, does; or why it is refused."""
     name = name.lower()
-    if name in _READ_ANY:
+    if name in _READ_ANY or name in _UNSET:
         return PragmaUse.READ
     if name == "optimize":
         return PragmaUse.FILE
@@ -190,6 +189,8 @@ def refused_action(action: int, first: str | None, second: str | None, source: s
         reason = _refused_name(first if action != ALTER_TABLE else None) or _refused_name(second)
         if reason is not None:
             return reason
+    if action == PRAGMA and (first or "").lower() in _UNSET:
+        return None
     if action in _WRITES and is_own_name(first) and not is_own_name(source):
         return _refused_write(first)
     return denied_action(action, first, second, source)
@@ -209,6 +210,8 @@ def denied_action(action: int, first: str | None, second: str | None, source: st
         logged = first is not None and first.lower() != CAPTURE_TABLE and is_internal(first)
         return _refused_write(first) if logged and not is_own_name(source) else None
     if action == PRAGMA:
+        if (first or "").lower() in _UNSET and second not in (None, *_SAME.get((first or "").lower(), ())):
+            return f"PRAGMA {first} can't be set: {_FILE}"
         use = pragma_use(first or "", second)
         return None if isinstance(use, PragmaUse) else use
     if action in (ATTACH, DETACH):

@@ -39,6 +39,7 @@ from vdb.sql.host import Bridge, Host, Logged, OneShot, Outcome
 from vdb.sql.keeping import Keeper
 from vdb.sql.meta import Place, advance
 from vdb.sql.noticing import NoticingBridge
+from vdb.sql.pragmas import instead_of
 from vdb.sql.results import Result, buffered, live, returned
 from vdb.sql.savepoints import Savepoints, all_or_nothing
 from vdb.sql.subjects import Subjects
@@ -129,7 +130,7 @@ class SqlSession:
 
     async def execute(self, sql: str, parameters: Any = ()) -> Result:
         """Run one statement. SqlRefused, DatabaseLocked, SQLite's own errors, or the log's."""
-        return await self._run(sql, parameters, many=False)
+        return await self._run(instead_of(sql), parameters, many=False)
 
     async def executemany(self, sql: str, parameters: Any) -> Result:
         """Run one statement for each of several parameters."""
@@ -422,9 +423,8 @@ class SqlSession:
         batch.schema_changed = batch.schema_changed or self._schema_changed
         if not steps:
             return
-        transaction = Transaction(
-            id=chosen or self._host.new_id(), attribution=attribution, layouts=layouts, steps=tuple(steps)
-        )
+        number = chosen or self._host.new_id()
+        transaction = Transaction(id=number, attribution=attribution, layouts=layouts, steps=tuple(steps))
         payloads = encode_transaction(transaction, self._subjects.columns(), piece_size=self._host.piece_size)
         batch.transactions.append(transaction)
         batch.payloads += payloads
