@@ -127,3 +127,28 @@ def test_a_function_within_a_statement_may_go_on_while_the_file_waits_to_be_clos
         erasing.join()
         assert found == [("ward 7",)]
         connection.close()
+
+
+def test_a_node_ends_while_threads_are_at_work() -> None:
+    """What they wait for comes no more, and the node doesn't wait for them."""
+    clinic = vdb.open_crud(":memory:", MIGRATIONS, receipts=True)
+    begun, found = threading.Semaphore(0), []
+
+    def work(what: Callable[[Any], None]) -> None:
+        connection = clinic.connect()
+        begun.release()
+        try:
+            while True:
+                what(connection)
+        except Exception as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=work, args=(what,)) for what in (read_rows, read_long, write, write)]
+    for thread in threads:
+        thread.start()
+        begun.acquire()
+    clinic.node.close()
+    for thread in threads:
+        thread.join(10)
+    assert [isinstance(error, vdb.dbapi.Error) for error in found] == [True] * 4, found
+    clinic.close()

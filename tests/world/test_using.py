@@ -21,9 +21,19 @@ async def test_it_waits_for_who_is_at_work(monkeypatch: pytest.MonkeyPatch) -> N
 
     using.enter()
     begun = trio.current_time()
-    await using.retire(interrupt)
+    assert await using.retire(interrupt)
     assert len(interrupted) == 1
     assert interrupted[0] - begun >= 0.02
+
+
+async def test_it_waits_for_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function of the program's may wait for the loop, while SQLite waits for it."""
+    monkeypatch.setattr("vdb.world.using.LEFT_SECONDS", 0.02)
+    using = Using()
+    using.enter()
+    assert not await using.retire(lambda: None)
+    using.leave()
+    assert await using.retire(lambda: None)
 
 
 async def test_who_comes_later_waits_until_it_is_closed() -> None:

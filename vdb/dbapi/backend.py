@@ -155,7 +155,7 @@ class LocalBackend:
         finally:
             self.using.leave()
         if admission.receipt or admission.governed:
-            return ToldRows(cursor, admission, self._governor, self._db)
+            return ToldRows(cursor, admission, self._governor, self._db, self.using)
         return UntoldRows(cursor, admission, self._governor) if self.is_kept else cursor
 
     def executemany(self, sql: str, parameters: Iterable[Any]) -> Result:

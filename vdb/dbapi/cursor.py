@@ -15,6 +15,7 @@ from vdb.dbapi.adapting import each_of, known, parameters_of
 from vdb.dbapi.converting import Plan, converted, plain_description, plan_of
 from vdb.dbapi.errors import Error, ProgrammingError, translated
 from vdb.dbapi.state import CLOSED, ConnectionState, Facts
+from vdb.dbapi.telling import ToldRows
 from vdb.errors import VerityError
 from vdb.projections.store import open_plain_memory
 from vdb.sql.results import Result
@@ -281,8 +282,9 @@ class Cursor:
             before, db.text_factory = db.text_factory, wanted
         self._locked = True
         state.busy += 1
-        using = state.using
-        using.enter()
+        using = None if isinstance(source, ToldRows) else state.using  # those wait for the loop in between
+        if using is not None:
+            using.enter()
         try:
             if count is None:
                 rows = source.fetchall()
@@ -304,7 +306,8 @@ class Cursor:
         except VerityError as error:
             raise translated(error) from error
         finally:
-            using.leave()
+            if using is not None:
+                using.leave()
             self._locked = False
             state.busy -= 1
             if db is not None:

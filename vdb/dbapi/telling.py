@@ -10,6 +10,7 @@ from vdb.sql.governor import Governor, Row
 from vdb.sql.host import run_inline
 from vdb.sql.results import Result, live
 from vdb.sql.warden import Admission
+from vdb.world.using import Using
 
 
 class ToldRows:
@@ -18,8 +19,9 @@ class ToldRows:
     rowcount = -1
     lastrowid = None
 
-    def __init__(self, cursor: Any, admission: Admission, governor: Governor, db: Any) -> None:
+    def __init__(self, cursor: Any, admission: Admission, governor: Governor, db: Any, using: Using) -> None:
         self._db = db
+        self._using = using
         self._result: Result = live(cursor)
         self._admission = admission
         self._governor = governor
@@ -56,7 +58,11 @@ class ToldRows:
         if not self._first:
             run_inline(self._governor.ask_again(self._admission))
         self._first = False
-        rows = self._result.fetchmany(SQL_ROWS_PER_CHUNK)
+        self._using.enter()
+        try:
+            rows = self._result.fetchmany(SQL_ROWS_PER_CHUNK)
+        finally:
+            self._using.leave()
         names = self._db.text_factory is str  # else what the program wants text as isn't what subjects are called
         told = run_inline(self._governor.told(self._admission, self._result, rows, names=names))
         self._more = len(rows) == SQL_ROWS_PER_CHUNK

@@ -29,7 +29,7 @@ from vdb.changes import NOBODY, Attribution
 from vdb.embedded.database import DEFAULT_REGION, MEMORY, EmbeddedDatabase, open
 from vdb.embedded.keys import Keys
 from vdb.embedded.loop_thread import LoopThread
-from vdb.errors import InvalidArgument, NotReady, UnknownDatabase
+from vdb.errors import InvalidArgument, NotReady, TransactionEnded, UnknownDatabase
 from vdb.kernel.command import INTERNAL
 from vdb.node.crud.database import CATCH_UP_SECONDS_MAX, CrudDatabase
 from vdb.node.crud.databases import CrudDatabases
@@ -69,6 +69,10 @@ class ThreadBridge:
         self._using.enter()
         try:
             return work()
+        except AssertionError:
+            if not self._using.gone:
+                raise
+            raise TransactionEnded("the database's file was closed or is built anew: open a new session") from None
         finally:
             self._using.leave()
 

@@ -46,6 +46,10 @@ CONNECTING_MAX = 4
 """Connections for sessions of one database that may be opened at once."""
 
 
+_left: list[Connection] = []
+"""Connections that can't be closed, since a thread is at work on them: the last one to close touches files by name."""
+
+
 class RealDatabase:
     """The Database port. Call `open` first."""
 
@@ -139,12 +143,12 @@ class RealDatabase:
                 await self._working.acquire_on_behalf_of((self, worker))
             for opening in range(CONNECTING_MAX):
                 await self._connecting.acquire_on_behalf_of((self, opening))
-            for connection, using in self._sessions.items():
-                if using is not None:
-                    await using.retire(partial(interrupt, connection))
             while self._sessions:
                 connection, using = self._sessions.popitem()
-                close_sqlcipher(connection)
+                if using is None or await using.retire(partial(interrupt, connection)):
+                    close_sqlcipher(connection)
+                else:
+                    _left.append(connection)
                 if using is not None:
                     using.closed()
             for reader in range(READERS_MAX):  # wait for those that read: SQLite's last close touches the file

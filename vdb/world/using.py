@@ -7,7 +7,8 @@ To close a connection of SQLite while another thread is at work on it crashes th
 
 Rules
 - Who enters a connection that is being closed waits until it is closed, and hears that from the binding.
-- Nobody waits for the loop between `enter` and `leave`: the loop may wait for them.
+- Nobody waits for the loop between `enter` and `leave`: the loop may wait for them. Functions of a program's that
+  SQLite calls may do so all the same: then the connection is left open for good, so that it touches no file any more.
 - `inside` and `gone` are set and read with the interpreter's lock held. Who enters counts first and looks then, who
   retires it says so first and looks then: one of both sees the other.
 """
@@ -22,6 +23,8 @@ import trio
 STEP_SECONDS = 0.001
 PATIENCE_SECONDS = 1.0
 """After which what is at work is interrupted."""
+LEFT_SECONDS = 10.0
+"""After which nobody waits any longer."""
 
 
 class Using:
@@ -51,15 +54,20 @@ class Using:
         self._closed.wait()
         self.inside += 1
 
-    async def retire(self, interrupt: Callable[[], None]) -> None:
-        """Returns once nobody is at work. `interrupt`: have SQLite stop what it is at. Not to be cancelled."""
+    async def retire(self, interrupt: Callable[[], None]) -> bool:
+        """True once nobody is at work, so that it may be closed; False where that takes too long. `interrupt`: have
+        SQLite stop what it is at. Not to be cancelled."""
         self.gone = True
-        patience = trio.current_time() + PATIENCE_SECONDS
+        begun = trio.current_time()
         while self.inside:
-            if trio.current_time() >= patience:
+            waited = trio.current_time() - begun
+            if waited >= LEFT_SECONDS:
+                return False
+            if waited >= PATIENCE_SECONDS:
                 interrupt()
             await trio.sleep(STEP_SECONDS)
+        return True
 
     def closed(self) -> None:
-        """The connection is closed."""
+        """The connection is closed, or is left open."""
         self._closed.set()
