@@ -219,6 +219,18 @@ _ALONE = {
 }  # fmt: skip
 """One node, which recovers without anybody's help."""
 
+_MISDIRECTED = {
+    **_ALONE, "beyond_repair": False, "requests": 150, "disturbances": ["misdirected_write", "crash"] * 6,
+    "disk": {"lose_unsynced": 0.0},
+}  # fmt: skip
+"""What lands in another slot is met by the next start."""
+
+_PROJECTED = {
+    **_ALONE, "beyond_repair": False, "requests": 150, "projection": True, "disturbances": ["crash"] * 6,
+    "disk": {"lose_unsynced": 1.0},
+}  # fmt: skip
+"""A projection whose node loses its power often."""
+
 CONSENSUS_BUGS: tuple[Bug, ...] = (
     Bug(id="1", what="prepare_ok before fsync returns", expected=("I33", "I7"), replacements=ack_before_sync),
     Bug(id="13", what="recovery stops at the first bad slot", expected=("I1", "I2", "I5"),
@@ -234,8 +246,8 @@ CONSENSUS_BUGS: tuple[Bug, ...] = (
     Bug(id="23", what="timestamp from the local clock alone", expected=("I31", "assertion"),
         replacements=timestamp_from_clock_alone),
     Bug(id="26", what="the kernel draws random numbers", expected=("I24",), replacements=kernel_draws_lots),
-    Bug(id="27", what="slot number isn't bound to the op", expected=("I1", "I5", "I40"),
-        replacements=slot_not_bound_to_op),
+    Bug(id="27", what="slot number isn't bound to the op", expected=("I1", "I5", "I40", "I16"),
+        replacements=slot_not_bound_to_op, overrides=_MISDIRECTED),
     Bug(id="29", what="the projection commits rows before its position", expected=("projection",),
-        replacements=projection_rows_before_position),
+        replacements=projection_rows_before_position, overrides=_PROJECTED),
 )  # fmt: skip
