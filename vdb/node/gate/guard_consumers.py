@@ -18,6 +18,7 @@ from vdb.node.gate.service import LINEARIZABLE, answered
 from vdb.node.gate.writes import Failure
 from vdb.policy.decide import DEFAULT
 from vdb.policy.words import Action
+from vdb.selection import EventFilter
 from vdb.types import GLOBAL_GROUP, DataClass, ReadLevel
 
 T = TypeVar("T")
@@ -43,8 +44,20 @@ class GuardedConsumers:
     async def create(self, origin: Origin, tenant: int, group: str, name: str, settings: ConsumerSettings) -> bool:
         origin = await self._guard.owners.claimed(origin, tenant, "consumerCreate")
         permit = await self._permit(Action.CREATE, tenant, group, name, "consumerCreate")
+        await self._may_deliver(tenant, group, settings.filter)
         await self._guard.acted(permit, Kind.ADMIN)
         return await self._inner.create(origin, tenant, group, name, settings)
+
+    async def _may_deliver(self, tenant: int, group: str, meant: EventFilter) -> None:
+        """Who makes a consumer may read, or consume from, all that it delivers: else its filter would be a way around
+        what rules say of streams. AccessDenied."""
+        for stream in (meant.stream,) if meant.stream else tuple(f"{prefix}*" for prefix in meant.prefixes or ("",)):
+            read, consume = (
+                self._decide(action, tenant, group, stream, "consumerCreate")
+                for action in (Action.READ, Action.CONSUME)
+            )
+            if not consume.allowed:
+                await self._guard.checked(read)
 
     async def infos(self, tenant: int, group: str, name: str, *, level: ReadLevel = LINEARIZABLE) -> list[ConsumerInfo]:
         """`Consumers.infos`, without those that the caller may not consume from: filters name streams."""
