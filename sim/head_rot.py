@@ -23,7 +23,10 @@ def place_at_the_head(watch: Watch, machine: Machine, limits: Limits, random: Ra
     path = group_file(group, "wal")
     if header is None or path not in machine.disk.paths():
         return None
-    start = limits.wal_headers_size + header.op % limits.wal_slots * limits.message_size_max
-    if machine.disk.stable_content(path)[start : start + PREPARE_HEADER_SIZE] != header.encode():
-        return None
+    slot, content = header.op % limits.wal_slots, machine.disk.stable_content(path)
+    start = limits.wal_headers_size + slot * limits.message_size_max
+    # Of a slot whose other header was lost, nothing would be left to tell that there was an op.
+    for place in (start, slot * PREPARE_HEADER_SIZE):
+        if content[place : place + PREPARE_HEADER_SIZE] != header.encode():
+            return None
     return path, start + random.randrange(header.size)
