@@ -15,18 +15,20 @@ from sim.watch import Watch
 from vdb.limits import PREPARE_HEADER_SIZE, Limits
 
 
-def place_at_the_head(watch: Watch, machine: Machine, limits: Limits, random: Random) -> tuple[str, int] | None:
-    """A byte of the last prepare that the machine acked and may not know to be committed; None if there is none."""
+def places_at_the_head(watch: Watch, machine: Machine, limits: Limits, random: Random) -> list[tuple[str, int]]:
+    """A byte of the last prepare that the machine acked and may not know to be committed, and at times one of its
+    redundant header, too: then nothing there says which op it was. None if there is no such prepare."""
     group = random.choice(watch.places.groups_of(machine.number))
     of_group = watch.watches[group]
     header = of_group.acks.last_of(machine.number, of_group.replicas[machine.number])
     path = group_file(group, "wal")
     if header is None or path not in machine.disk.paths():
-        return None
-    slot, content = header.op % limits.wal_slots, machine.disk.stable_content(path)
+        return []
+    slot = header.op % limits.wal_slots
     start = limits.wal_headers_size + slot * limits.message_size_max
-    # Of a slot whose other header was lost, nothing would be left to tell that there was an op.
-    for place in (start, slot * PREPARE_HEADER_SIZE):
-        if content[place : place + PREPARE_HEADER_SIZE] != header.encode():
-            return None
-    return path, start + random.randrange(header.size)
+    if machine.disk.stable_content(path)[start : start + PREPARE_HEADER_SIZE] != header.encode():
+        return []
+    places = [(path, start + random.randrange(header.size))]
+    if random.random() < 0.5:
+        places.append((path, slot * PREPARE_HEADER_SIZE + random.randrange(200)))
+    return places

@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 from sim.atlas import Atlas
 from sim.cluster import Cluster
 from sim.file_rot import FileRot
-from sim.head_rot import place_at_the_head
+from sim.head_rot import places_at_the_head
 from sim.machine import BEFORE_RESTART_SECONDS, Machine
 from sim.nemesis_links import Links
 from sim.nemesis_members import Members
@@ -235,16 +235,17 @@ class Nemesis:
             machine.crash()
 
     async def _head_rot(self) -> None:
-        """One bit of what was acked last, on a machine that loses its power with who leads, or with all others."""
+        """A bit or two of what was acked last, on a machine that loses its power with who leads, or with all others."""
         if len(self.cluster) == 1 or not self.options.harmed_nodes:
             return
         machine = self._machine(harmed=True)
         await self._until_up(machine)
-        place = place_at_the_head(self.watch, machine, self.options.limits, self.random)
-        if place is None:
+        places = places_at_the_head(self.watch, machine, self.options.limits, self.random)
+        if not places:
             return
-        self.atlases[machine.number].note_rot(*place)
-        machine.disk.rot(*place)
+        for place in places:
+            self.atlases[machine.number].note_rot(*place)
+            machine.disk.rot(*place)
         all_of_them = self.random.random() < 0.3
         for other in self.cluster:
             if other is machine or all_of_them or other.leads:
