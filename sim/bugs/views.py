@@ -255,6 +255,16 @@ def wishes_never_expire() -> tuple[Replacement, ...]:
     return (Replacement(view_change, "is_fresh", lambda _old: lambda state, wish: True),)
 
 
+def an_earlier_lifes_answer() -> tuple[Replacement, ...]:
+    from vdb.vsr import view_change
+    from vdb.vsr.state import Status
+
+    def make(believes: Any) -> Any:
+        return lambda state, message: state.status is Status.RECOVERING_HEAD or believes(state, message)
+
+    return (Replacement(view_change, "believes", make),)
+
+
 def no_repair_when_idle() -> tuple[Replacement, ...]:
     from vdb.vsr import ticks
 
@@ -294,6 +304,12 @@ _HEAD_ROTS = {
 }  # fmt: skip
 """What was acked a moment ago rots, and the machine votes as soon as it is back."""
 
+_ANSWERS_OF_OLD = {
+    **_HEAD_ROTS, "words_lost": 0.03, "words_again": 0.3,
+    "disturbances": ["head_rot", "deaf_primary", "head_rot", "isolate", "head_rot", "head_rot"],
+}  # fmt: skip
+"""Who can't know its head asks, and hears what it was told in another life."""
+
 VIEW_BUGS: tuple[Bug, ...] = (
     Bug(id="2", what="commit with one ack too few", expected=("I18", "I7", "I5"), replacements=one_ack_too_few),
     Bug(id="3", what="duplicate acks of one replica count", expected=("I7", "I18"), replacements=duplicate_acks_count),
@@ -323,4 +339,6 @@ VIEW_BUGS: tuple[Bug, ...] = (
     Bug(id="31", what="answers to earlier heartbeats prove that a read may go on", expected=("I30",),
         replacements=earlier_answers_prove),
     Bug(id="32", what="a read joins a proof that is under way", expected=("I30",), replacements=reads_join_a_proof),
+    Bug(id="33", what="who is unsure of its head believes what an earlier life was told", expected=("I14", "I6", "I1"),
+        replacements=an_earlier_lifes_answer, overrides=_ANSWERS_OF_OLD),
 )  # fmt: skip

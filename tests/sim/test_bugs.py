@@ -11,7 +11,7 @@ from sim.bugs.catalogue import BUGS, find_bug
 from sim.bugs.patch import Bug, Replacement, planted
 from sim.run import run_seed
 
-OF_THE_PROTOCOL = tuple(str(number) for number in range(1, 33))
+OF_THE_PROTOCOL = tuple(str(number) for number in range(1, 34))
 
 
 class Target:
