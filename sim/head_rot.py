@@ -24,10 +24,12 @@ def places_at_the_head(watch: Watch, machine: Machine, limits: Limits, random: R
     path = group_file(group, "wal")
     if header is None or path not in machine.disk.paths():
         return []
-    slot = header.op % limits.wal_slots
+    slot, content = header.op % limits.wal_slots, machine.disk.stable_content(path)
     start = limits.wal_headers_size + slot * limits.message_size_max
-    if machine.disk.stable_content(path)[start : start + PREPARE_HEADER_SIZE] != header.encode():
-        return []
+    # Of a slot whose other header was lost, nothing would be left to tell that there was an op.
+    for place in (start, slot * PREPARE_HEADER_SIZE):
+        if content[place : place + PREPARE_HEADER_SIZE] != header.encode():
+            return []
     places = [(path, start + random.randrange(header.size))]
     if random.random() < 0.5:
         places.append((path, slot * PREPARE_HEADER_SIZE + random.randrange(200)))
