@@ -206,6 +206,6 @@ async def test_what_cant_be_recorded_isnt_answered(start, monkeypatch) -> None:
     async with start() as node:
         await with_notes(node)
         group = node.groups[REGION]
-        monkeypatch.setattr(type(group), "disk_full", property(lambda _self: True))
+        monkeypatch.setattr(group._member.checkpointer, "disk_full", True)
         with pytest.raises(AuditUnavailable, match="can't take what is to be read"):
             await node.service.recorder.record(ONE, REGION, [READ])
