@@ -19,6 +19,17 @@ def anyio_backend() -> str:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and their modules stay till the end: each collection of garbage would look at them all."""
+    _put_aside()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if nextitem is None or nextitem.path != item.path:
+        _put_aside()
+
+
+def _put_aside() -> None:
+    """What is there now stays till the end: tests, their modules, what caches hold. Each collection of garbage would
+    look at it all, and simulated runs collect garbage before they begin."""
     gc.collect()
     gc.freeze()
