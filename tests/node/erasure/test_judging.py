@@ -44,6 +44,8 @@ async def test_a_hold_that_comes_in_its_midst_comes_before_it_or_after_it(start)
             erased = True
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(place)
+                for _ in range(12):
+                    await trio.lowlevel.checkpoint()
                 try:
                     await erasing.erase(1, "", subject, "asked for", dry_run=False)
                 except OnHold:
