@@ -98,7 +98,7 @@ class Members:
         if not numbers or not self.idle:
             return
         machine = self.cluster.machines[self.random.choice(numbers)]
-        if machine.is_held:
+        if machine.is_held or not machine.incarnation:  # what never ran has nothing to lose, and starts although held
             return
         machine.hold()
         await trio.sleep(self.random.random() * 0.5)
