@@ -14,6 +14,7 @@ from vdb.projections.store import (
     open_plain_memory,
     open_sqlcipher,
     storage_error,
+    total_changes,
 )
 
 KEY = bytes(range(32))
@@ -94,4 +95,15 @@ def test_a_closed_connection_has_no_transaction() -> None:
     connection.execute("BEGIN")
     assert in_transaction(connection)
     close_sqlcipher(connection)
+    assert not in_transaction(connection)
+
+
+def test_a_connection_that_was_closed_has_no_transaction_and_no_changes() -> None:
+    """Its file may be replaced between a statement and its answer."""
+    connection = open_plain_memory()
+    connection.execute("CREATE TABLE t (a)")
+    connection.execute("INSERT INTO t VALUES (1), (2)")
+    assert total_changes(connection) == 2
+    close_sqlcipher(connection)
+    assert total_changes(connection) == 0
     assert not in_transaction(connection)

@@ -122,8 +122,12 @@ def set_text_factory(connection: Connection, factory: Callable[[bytes], Any]) ->
 
 
 def total_changes(connection: Connection) -> int:
-    """Rows that the connection has changed since it was opened."""
-    return int(cast(sqlcipher3.Connection, connection).total_changes)
+    """Rows that the connection has changed since it was opened; 0 of one that was closed, as for a file that is built
+    anew."""
+    try:
+        return int(cast(sqlcipher3.Connection, connection).total_changes)
+    except sqlcipher3.ProgrammingError:
+        return 0
 
 
 def interrupt(connection: Connection) -> None:

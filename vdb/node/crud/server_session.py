@@ -458,7 +458,8 @@ class ServerSession:
             in_transaction=self.session.in_transaction,
             position=None if logged is None else logged.position,
             next_offset=self.next_offset,
-            total_changes=total_changes(self.session.db) - self.session.own_changes,
+            # The file may have been replaced since the statement was done: its answer is none the worse for that.
+            total_changes=max(0, total_changes(self.session.db) - self.session.own_changes),
         )
 
     def _failed(self, error: Exception) -> SqlFailed:
